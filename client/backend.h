@@ -1,0 +1,62 @@
+// The one seam between what a region is (address space, size, rules) and who provides its file: a daemon, a directory, or the
+// caller.  Above it nothing can tell which.
+#pragma once
+#include <diskalloc/client.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/name.h"
+
+struct region_name {
+    char user[128]; // "": the caller
+    char name[NAME_MAX_LENGTH + 1];
+};
+
+struct backing_request {
+    uint64_t size;
+    uint32_t mode, flags; // DISKALLOC_REGION_...
+};
+
+// A region's file as the backend has it, held by the region.  One thread at a time, but for close of another.
+struct backing {
+    const struct backing_ops *ops;
+    struct handle handle;
+    int fd;        // -1: none
+    bool keeps_fd; // else it is closed once it is mapped
+    bool read_only, sparse, named;
+    bool is_callers_file; // of diskalloc_region_from_fd
+    uint64_t size;        // the four as last heard of
+    uint64_t used;
+    uint32_t element_size;
+    bool committed;
+};
+
+// All but close: 0 or a negative errno, reasons noted; on success the backing's fields are as they are now.
+struct backing_ops {
+    int (*grow)(struct backing *b, uint64_t size);   // to at least SIZE
+    int (*shrink)(struct backing *b, uint64_t size); // from b->size; -EAGAIN: that was not the size, b->size is
+    int (*refresh)(struct backing *b);
+    int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
+    int (*open_file)(struct backing *b);              // into b->fd, to be kept
+    void (*close)(struct backing *b, bool inherited); // frees; an inherited one is left alone on the other side
+};
+
+struct backend {
+    const struct backend_ops *ops;
+};
+
+struct backend_ops {
+    int (*create)(struct backend *backend, const struct backing_request *q, struct backing **ret);
+    int (*open)(struct backend *backend, const struct region_name *name, const struct backing_request *q,
+                struct backing **ret);
+    int (*attach)(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret);
+    int (*unlink)(struct backend *backend, const struct region_name *name);
+    int (*get_usage)(struct backend *backend, const char *subject, struct diskalloc_usage *ret);
+    void (*forked)(struct backend *backend); // in the child: locks made new, nothing shared with the parent is used
+    void (*close)(struct backend *backend);
+};
+
+// The three of them.  PATH is copied.
+int remote_backend_new(const char *path, const struct diskalloc_options *options, struct backend **ret);
+int local_backend_new(const char *path, struct backend **ret);
+int file_backing_new(int fd, uint32_t flags, struct backing **ret);

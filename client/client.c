@@ -1,0 +1,125 @@
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/address.h"
+#include "client/error.h"
+#include "client/options.h"
+#include "client/process.h"
+#include "proto/cleanup.h"
+
+const char *diskalloc_version(void)
+{
+    return DISKALLOC_VERSION;
+}
+
+static int fall_back(struct diskalloc *da, struct address *address)
+{
+    const char *dir = address_fallback_dir();
+
+    if (!dir)
+        return error_why(-ECONNREFUSED, "no daemon at %s, and neither $TMPDIR nor /var/tmp is on a disk",
+                         address->path);
+    *address = (struct address){.kind = ADDRESS_DIR, .path = dir};
+    da->fallback = true;
+    return local_backend_new(dir, &da->backend);
+}
+
+static int open_backend(struct diskalloc *da, struct address *address, const struct diskalloc_options *options)
+{
+    int r;
+
+    if (address->kind == ADDRESS_DIR)
+        return local_backend_new(address->path, &da->backend);
+    r = remote_backend_new(address->path, options, &da->backend);
+    if (r == -ENOENT && address->may_fall_back)
+        return fall_back(da, address);
+    return r == -ENOENT ? -ECONNREFUSED : r;
+}
+
+static int client_open(const char *text, const struct diskalloc_options *options, struct diskalloc **ret)
+{
+    struct diskalloc_options checked;
+    struct address address;
+    _cleanup_free_ struct diskalloc *da = calloc(1, sizeof *da);
+    int r;
+
+    if (!da)
+        return -ENOMEM;
+    if (!ret)
+        return error_why(-EINVAL, "ret is NULL");
+    r = options_check(options, &checked);
+    if (r < 0)
+        return r;
+    r = address_parse(text, &address);
+    if (r < 0)
+        return r;
+    r = open_backend(da, &address, &checked);
+    if (r < 0)
+        return r;
+    if (asprintf(&da->address, "%s:%s", address.kind == ADDRESS_DIR ? "dir" : "unix", address.path) < 0) {
+        da->backend->ops->close(da->backend);
+        return -ENOMEM;
+    }
+    da->refs = 1;
+    da->flags = checked.flags;
+    process_add_client(da);
+    *ret = steal(&da);
+    return 0;
+}
+
+int diskalloc_open(const char *address, const struct diskalloc_options *options, struct diskalloc **ret)
+{
+    error_begin("diskalloc_open");
+    return error_end(client_open(address, options, ret));
+}
+
+struct diskalloc *client_ref(struct diskalloc *da)
+{
+    atomic_fetch_add(&da->refs, 1);
+    return da;
+}
+
+void client_unref(struct diskalloc *da)
+{
+    if (!da || atomic_fetch_sub(&da->refs, 1) > 1)
+        return;
+    process_remove_client(da);
+    da->backend->ops->close(da->backend);
+    free(da->address);
+    free(da);
+}
+
+void diskalloc_close(struct diskalloc *da)
+{
+    client_unref(da);
+}
+
+const char *diskalloc_address(const struct diskalloc *da)
+{
+    return da->address;
+}
+
+static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size)
+{
+    struct diskalloc_usage usage = {0};
+    int r;
+
+    if (!da || !ret || size == 0)
+        return -EINVAL;
+    r = da->backend->ops->get_usage(da->backend, subject, &usage);
+    if (r < 0)
+        return r;
+    memset(ret, 0, size);
+    memcpy(ret, &usage, size < sizeof usage ? size : sizeof usage);
+    return 0;
+}
+
+int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size)
+{
+    error_begin("diskalloc_get_usage");
+    return error_end(get_usage(da, subject, ret, size));
+}

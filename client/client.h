@@ -1,0 +1,20 @@
+// A client: a backend and its address.  Regions hold a reference.
+#pragma once
+#include <diskalloc/client.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "client/backend.h"
+
+struct diskalloc {
+    LIST_ENTRY(diskalloc) link;
+    _Atomic unsigned refs;
+    struct backend *backend;
+    char *address;
+    bool fallback; // nobody asked for this directory: anonymous regions only
+    uint32_t flags;
+};
+
+struct diskalloc *client_ref(struct diskalloc *da);
+void client_unref(struct diskalloc *da); // NULL is fine

@@ -1,0 +1,188 @@
+#include "client/connect.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client/error.h"
+#include "proto/cleanup.h"
+#include "proto/packet.h"
+
+enum {
+    DEADLINE_MS = 5000, // of connect and of Hello
+    PROTOCOL_VERSION = 1,
+};
+
+static int get_cookie(int sock, uint64_t *ret)
+{
+    socklen_t n = sizeof *ret;
+
+    return getsockopt(sock, SOL_SOCKET, SO_COOKIE, ret, &n) < 0 ? -errno : 0;
+}
+
+bool connection_is_ours(const struct connection *c)
+{
+    uint64_t cookie;
+
+    return c->sock >= 0 && get_cookie(c->sock, &cookie) == 0 && cookie == c->cookie;
+}
+
+void connection_close(struct connection *c)
+{
+    if (connection_is_ours(c))
+        close(c->sock);
+    c->sock = -1;
+}
+
+int request_pack(const WireRequest *q, uint8_t bytes[static REQUEST_MAX], size_t *ret_n)
+{
+    if (diskalloc__v1__request__get_packed_size(q) > REQUEST_MAX)
+        return error_why(-EINVAL, "an argument is too long");
+    *ret_n = diskalloc__v1__request__pack(q, bytes);
+    return 0;
+}
+
+// The timeout of sending is also that of connecting: a daemon that accepts nobody has a full queue.
+static int connect_to(const char *path, int sock)
+{
+    const struct timeval deadline = {.tv_sec = DEADLINE_MS / 1000};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int r;
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return error_why(-ENAMETOOLONG, "%.200s is longer than a socket's path may be", path);
+    strcpy(address.sun_path, path);
+    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
+    do
+        r = connect(sock, (struct sockaddr *)&address, sizeof address);
+    while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return 0;
+    switch (errno) {
+    case ENOENT:
+    case ENOTDIR:
+        return error_why(-ENOENT, "there is no daemon at %s", path);
+    case EAGAIN:
+        return error_why(-ECONNREFUSED, "the daemon at %s accepts nobody", path);
+    case EPROTOTYPE:
+    case ENOTSOCK:
+    case ECONNREFUSED:
+        return error_why(-ECONNREFUSED, "nobody answers at %s", path);
+    default:
+        return error_why(-errno, "connecting to %s", path);
+    }
+}
+
+static int wait_readable(int sock, int timeout_ms)
+{
+    struct pollfd p = {.fd = sock, .events = POLLIN};
+    int n;
+
+    do
+        n = poll(&p, 1, timeout_ms);
+    while (n < 0 && errno == EINTR);
+    return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
+}
+
+static int receive(const struct connection *c, int timeout_ms, WireReply **ret)
+{
+    _cleanup_free_ uint8_t *bytes = malloc(PACKET_MAX);
+    _cleanup_close_ int fd = -1;
+    bool fd_lost;
+    ssize_t n;
+    int r = bytes ? wait_readable(c->sock, timeout_ms) : -ENOMEM;
+
+    if (r < 0)
+        return r;
+    n = packet_receive_reply(c->sock, bytes, PACKET_MAX, 0, &fd, &fd_lost);
+    if (n <= 0)
+        return n == -EMSGSIZE || n == -EBADMSG ? -EPROTO : -ECONNRESET;
+    *ret = diskalloc__v1__reply__unpack(NULL, (size_t)n, bytes);
+    return *ret ? 0 : -EPROTO;
+}
+
+int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, WireReply **ret)
+{
+    uint8_t bytes[REQUEST_MAX];
+    WireReply *reply = NULL;
+    size_t n = 0;
+    int r = request_pack(q, bytes, &n);
+
+    if (r < 0)
+        return r;
+    r = packet_send(c->sock, bytes, n, -1, 0);
+    // A daemon that turns this connection away says why before it closes.
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+        return r == -EAGAIN ? -ETIMEDOUT : r;
+    do {
+        wire_reply_free(reply);
+        reply = NULL;
+        r = receive(c, timeout_ms, &reply);
+        if (r < 0)
+            return r;
+    } while (reply->id != q->id && !(reply->id == 0 && reply->error));
+    *ret = reply;
+    return 0;
+}
+
+static int check_hello(const WireReply *reply)
+{
+    int r = wire_refusal(reply);
+
+    if (r == -EMFILE)
+        return -EAGAIN;
+    if (r < 0)
+        return r == -ECONNRESET ? -ECONNREFUSED : r;
+    if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != PROTOCOL_VERSION)
+        return error_why(-EPROTO, "the daemon's answer to Hello can't be understood");
+    return 0;
+}
+
+static int say_hello(const struct connection *c, const char *client_name)
+{
+    Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    WireReply *reply = NULL;
+    int r;
+
+    hello.version_min = hello.version_max = PROTOCOL_VERSION;
+    hello.client_name = (ProtobufCBinaryData){.len = strnlen(client_name, 64), .data = (uint8_t *)client_name};
+    hello.pid = (uint32_t)getpid();
+    q.id = 1;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
+    q.hello = &hello;
+    r = connection_ask(c, &q, DEADLINE_MS, &reply);
+    if (r == -ETIMEDOUT)
+        return error_why(-ECONNREFUSED, "the daemon does not answer");
+    if (r == -ECONNRESET)
+        return error_why(-ECONNREFUSED, "the daemon hung up");
+    if (r < 0)
+        return r;
+    r = check_hello(reply);
+    wire_reply_free(reply);
+    return r;
+}
+
+int connection_open(const char *path, const char *client_name, struct connection *ret)
+{
+    _cleanup_close_ int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct connection c = {.sock = sock};
+    int r;
+
+    if (sock < 0)
+        return -errno;
+    r = connect_to(path, sock);
+    if (r == 0)
+        r = get_cookie(sock, &c.cookie);
+    if (r == 0)
+        r = say_hello(&c, client_name);
+    if (r < 0)
+        return r;
+    steal_fd(&sock);
+    *ret = c;
+    return 0;
+}

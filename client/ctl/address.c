@@ -1,0 +1,65 @@
+#include "client/ctl/address.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "client/ctl/ctl.h"
+#include "client/ctl/text.h"
+
+#define RUN_DIR "/run/diskalloc"
+
+static const char unix_prefix[] = "unix:", dir_prefix[] = "dir:";
+
+static char *check(const char *address, const char *source)
+{
+    char text[TEXT_MAX];
+
+    text_escape(address, strlen(address), text);
+    if (strncmp(address, dir_prefix, strlen(dir_prefix)) == 0) {
+        ctl_complain("%s is %s, a directory that programs use by themselves: there is no daemon to ask", source, text);
+        return NULL;
+    }
+    if (strncmp(address, unix_prefix, strlen(unix_prefix)) != 0 || address_path(address)[0] != '/') {
+        ctl_complain("%s is %s, and has to be unix: with the absolute path of a socket", source, text);
+        return NULL;
+    }
+    if (strlen(address_path(address)) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        ctl_complain("%s is %s, and a socket's path has at most 107 bytes", source, text);
+        return NULL;
+    }
+    return strdup(address);
+}
+
+static char *of_instance(const char *instance)
+{
+    char *address;
+
+    if (!*instance || *instance == '.' || strchr(instance, '/')) {
+        ctl_complain("--instance takes a name, which has no slash and no leading dot");
+        return NULL;
+    }
+    if (asprintf(&address, "%s" RUN_DIR "/%s.sock", unix_prefix, instance) < 0)
+        return NULL;
+    return address;
+}
+
+char *address_resolve(const char *address, const char *instance)
+{
+    const char *environment;
+
+    if (address)
+        return check(address, "--address");
+    if (instance)
+        return of_instance(instance);
+    environment = secure_getenv("DISKALLOC_ADDRESS");
+    if (environment && *environment)
+        return check(environment, "DISKALLOC_ADDRESS");
+    return of_instance("diskallocd");
+}
+
+const char *address_path(const char *address)
+{
+    return address + strlen(unix_prefix);
+}

@@ -1,0 +1,137 @@
+#include "client/ctl/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "proto/cleanup.h"
+#include "proto/packet.h"
+
+enum { ANSWER_SECONDS = 30 };
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path));
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return steal_fd(&fd);
+}
+
+static int say_hello(struct session *s)
+{
+    static const char name[] = "diskallocctl";
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
+    Diskalloc__V1__Reply *reply;
+    int r;
+
+    hello.version_min = hello.version_max = 1;
+    hello.client_name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
+    hello.pid = (uint32_t)getpid();
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
+    request.hello = &hello;
+    r = session_call(s, &request, &reply);
+    if (r < 0)
+        return r;
+    if (reply->error)
+        r = reply->error->code == DISKALLOC__V1__ERROR_CODE__LIMIT ? -EDQUOT : -EPROTONOSUPPORT;
+    else if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != 1)
+        r = -EPROTO;
+    session_free_reply(reply);
+    return r;
+}
+
+int session_open(struct session *s, const char *path, const char **ret_what)
+{
+    int r;
+
+    s->last_id = 0;
+    s->fd = connect_to(path);
+    if (s->fd < 0) {
+        r = s->fd;
+        s->fd = -1;
+        *ret_what = "connecting";
+        return r;
+    }
+    r = say_hello(s);
+    if (r < 0) {
+        session_close(s);
+        *ret_what = "saying hello";
+    }
+    return r;
+}
+
+void session_close(struct session *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+static int send_request(struct session *s, const Diskalloc__V1__Request *request)
+{
+    uint8_t bytes[PACKET_MAX];
+    size_t n = diskalloc__v1__request__get_packed_size(request);
+    int r;
+
+    if (n > sizeof(bytes))
+        return -EMSGSIZE;
+    diskalloc__v1__request__pack(request, bytes);
+    r = packet_send(s->fd, bytes, n, -1, 0);
+    if (r == -EPIPE)
+        return -ECONNRESET;
+    return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+// One packet, whatever it answers.
+static int receive_reply(struct session *s, Diskalloc__V1__Reply **ret)
+{
+    static uint8_t bytes[PACKET_MAX];
+    _cleanup_close_ int fd = -1; // no request of ours is answered with one
+    ssize_t n = packet_receive(s->fd, bytes, sizeof(bytes), 0, &fd);
+
+    if (n == 0)
+        return -ECONNRESET;
+    if (n < 0)
+        return n == -EAGAIN ? -ETIMEDOUT : (int)n;
+    *ret = diskalloc__v1__reply__unpack(NULL, (size_t)n, bytes);
+    return *ret ? 0 : -EPROTO;
+}
+
+int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret)
+{
+    int r;
+
+    request->id = ++s->last_id;
+    r = send_request(s, request);
+    if (r < 0)
+        return r;
+    for (;;) {
+        r = receive_reply(s, ret);
+        if (r < 0 || (*ret)->id == request->id)
+            return r;
+        // An event; or, with an error, the last word before the daemon hangs up.
+        if ((*ret)->id == 0 && (*ret)->error)
+            return 0;
+        session_free_reply(*ret);
+    }
+}
+
+void session_free_reply(Diskalloc__V1__Reply *reply)
+{
+    if (reply)
+        diskalloc__v1__reply__free_unpacked(reply, NULL);
+}

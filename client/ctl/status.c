@@ -1,0 +1,124 @@
+// `diskallocctl status`
+#include "client/ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/ctl/table.h"
+#include "client/ctl/text.h"
+
+static const char *guarantee_name(Diskalloc__V1__Guarantee guarantee)
+{
+    switch (guarantee) {
+    case DISKALLOC__V1__GUARANTEE__HARD:
+        return "hard";
+    case DISKALLOC__V1__GUARANTEE__SOFT:
+        return "soft";
+    default:
+        return "unknown";
+    }
+}
+
+static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
+{
+    // clang-format off
+    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so}",
+        "daemon_version", text_json_bytes(s->version, strlen(s->version)),
+        "pid", (int)s->pid,
+        "started", text_json_time(s->started),
+        "address", ctl->address,
+        "spill_dir", text_json_bytes(s->spill_dir.data, s->spill_dir.len),
+        "file_system", text_json_bytes(s->file_system, strlen(s->file_system)),
+        "guarantee", guarantee_name(s->guarantee),
+        "guarantee_reason", text_json_bytes(s->guarantee_reason, strlen(s->guarantee_reason)),
+        "disk_total", text_json_number(s->disk_total),
+        "disk_available", text_json_number(s->disk_available),
+        "keep_free", text_json_number(s->keep_free),
+        "bytes", text_json_number(s->bytes),
+        "bytes_limit", text_json_limit(s->bytes_limit),
+        "regions", text_json_number(s->regions),
+        "regions_limit", text_json_limit(s->regions_limit),
+        "connections", text_json_number(s->connections),
+        "connections_limit", text_json_limit(s->connections_limit),
+        "orphans", text_json_number(s->orphans),
+        "foreign_files", text_json_number(s->foreign_files)));
+    // clang-format on
+}
+
+static void add_row(struct table *t, const char *name, const char *value)
+{
+    table_add(t, name);
+    table_add(t, value);
+}
+
+static void add_used(struct table *t, const char *name, const char *used, const char *limit)
+{
+    char value[2 * TEXT_MAX];
+
+    snprintf(value, sizeof(value), "%s of %s", used, limit);
+    add_row(t, name, value);
+}
+
+static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], value[3 * TEXT_MAX];
+
+    snprintf(value, sizeof(value), "diskallocd %s, pid %u, since %s", text_escape(s->version, strlen(s->version), a),
+             s->pid, text_time(s->started, b));
+    add_row(t, "Daemon", value);
+    add_row(t, "Address", text_escape(ctl->address, strlen(ctl->address), a));
+    add_row(t, "Spill directory", text_escape(s->spill_dir.data, s->spill_dir.len, a));
+    add_row(t, "File system", text_escape(s->file_system, strlen(s->file_system), a));
+    snprintf(value, sizeof(value), "%s%s%s", guarantee_name(s->guarantee), *s->guarantee_reason ? ": " : "",
+             text_escape(s->guarantee_reason, strlen(s->guarantee_reason), a));
+    add_row(t, "Guarantee", value);
+}
+
+static void add_numbers(struct table *t, bool human, const Diskalloc__V1__Status *s)
+{
+    char a[TEXT_MAX], b[TEXT_MAX];
+
+    add_row(t, "Disk", text_size(s->disk_total, human, a));
+    add_row(t, "Disk available", text_size(s->disk_available, human, a));
+    add_row(t, "Kept free", text_size(s->keep_free, human, a));
+    add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b));
+    add_used(t, "Regions", text_count(s->regions, a), text_count(s->regions_limit, b));
+    add_used(t, "Connections", text_count(s->connections, a), text_count(s->connections_limit, b));
+    add_row(t, "Orphans", text_count(s->orphans, a));
+    add_row(t, "Foreign files", text_count(s->foreign_files, a));
+}
+
+static int print_text(const struct ctl *ctl, const Diskalloc__V1__Status *s)
+{
+    static const struct table_column columns[] = {{NULL, false}, {NULL, false}};
+    struct table t;
+    int r;
+
+    table_init(&t, columns, 2);
+    add_daemon(&t, ctl, s);
+    add_numbers(&t, ctl->human, s);
+    r = table_print(&t);
+    table_deinit(&t);
+    return r < 0 ? EXIT_REFUSED : EXIT_DONE;
+}
+
+int status_run(struct ctl *ctl)
+{
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__GetStatus get = DISKALLOC__V1__GET_STATUS__INIT;
+    Diskalloc__V1__Reply *reply;
+    int status;
+
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_STATUS;
+    request.get_status = &get;
+    reply = ctl_call(ctl, &request, &status);
+    if (!reply)
+        return status;
+    status = EXIT_REFUSED;
+    if (reply->body_case != DISKALLOC__V1__REPLY__BODY_STATUS)
+        ctl_complain("the daemon answered with something else than its status");
+    else
+        status = ctl->json ? print_json(ctl, reply->status) : print_text(ctl, reply->status);
+    session_free_reply(reply);
+    return status;
+}

@@ -1,0 +1,137 @@
+#include "client/ctl/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/size.h"
+
+// Bytes of the UTF-8 character at C, of N bytes left, and which it is; 0: it is none.
+static size_t decode(const unsigned char *c, size_t n, uint32_t *ret)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = *c < 0x80 ? 1 : *c < 0xc0 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf8 ? 4 : 0;
+    uint32_t code = length <= 1 ? *c : *c & (0x7fu >> length);
+
+    if (length > n)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (c[i] & 0x3f);
+    }
+    if (length > 1 && (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
+        return 0;
+    *ret = code;
+    return length;
+}
+
+static bool is_harmless(uint32_t code)
+{
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0))
+        return false;
+    return !(code >= 0x200b && code <= 0x200f) && !(code >= 0x2028 && code <= 0x202e) &&
+           !(code >= 0x2066 && code <= 0x2069) && code != 0xfeff;
+}
+
+const char *text_escape(const void *bytes, size_t n, char ret[static TEXT_MAX])
+{
+    enum { WIDEST = 4 * 4 + 1 };
+    const unsigned char *c = bytes;
+    char *at = ret;
+
+    for (size_t length; n > 0 && at + WIDEST <= ret + TEXT_MAX; c += length, n -= length) {
+        uint32_t code;
+
+        length = decode(c, n, &code);
+        if (length > 0 && is_harmless(code)) {
+            memcpy(at, c, length);
+            at += length;
+            continue;
+        }
+        length = length ? length : 1;
+        for (size_t i = 0; i < length; i++)
+            at += sprintf(at, "\\x%02x", c[i]);
+    }
+    *at = '\0';
+    return ret;
+}
+
+const char *text_size(uint64_t bytes, bool human, char ret[static TEXT_MAX])
+{
+    return human ? size_format(bytes, ret) : text_count(bytes, ret);
+}
+
+const char *text_count(uint64_t count, char ret[static TEXT_MAX])
+{
+    if (count == UINT64_MAX)
+        strcpy(ret, "unlimited");
+    else
+        snprintf(ret, TEXT_MAX, "%llu", (unsigned long long)count);
+    return ret;
+}
+
+const char *text_time(uint64_t seconds, char ret[static TEXT_MAX])
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (seconds > INT64_MAX || !gmtime_r(&t, &tm) || strftime(ret, TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        strcpy(ret, "-");
+    return ret;
+}
+
+const char *text_bar(uint64_t used, uint64_t limit, char ret[static TEXT_MAX])
+{
+    enum { WIDTH = 20 };
+    double part = limit > 0 ? (double)used / (double)limit : 1;
+    int n = part >= 1 ? WIDTH : (int)(part * WIDTH);
+
+    ret[0] = '\0';
+    if (limit != UINT64_MAX)
+        snprintf(ret, TEXT_MAX, "[%.*s%.*s] %3.0f%%", n, "####################", WIDTH - n, "--------------------",
+                 limit > 0 ? part * 100 : 100.0);
+    return ret;
+}
+
+json_t *text_json_bytes(const void *bytes, size_t n)
+{
+    const unsigned char *c = bytes;
+    json_t *string = json_stringn(bytes ? bytes : "", n);
+    char *mended, *at;
+
+    if (string)
+        return string;
+    mended = at = malloc(3 * n + 1);
+    if (!mended)
+        return NULL;
+    while (n > 0) {
+        uint32_t code;
+        size_t length = decode(c, n, &code);
+
+        memcpy(at, length ? (const char *)c : "\xef\xbf\xbd", length ? length : 3);
+        at += length ? length : 3;
+        c += length ? length : 1;
+        n -= length ? length : 1;
+    }
+    string = json_stringn(mended, (size_t)(at - mended));
+    free(mended);
+    return string;
+}
+
+json_t *text_json_limit(uint64_t limit)
+{
+    return limit == UINT64_MAX ? json_null() : text_json_number(limit);
+}
+
+json_t *text_json_number(uint64_t number)
+{
+    return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
+}
+
+json_t *text_json_time(uint64_t seconds)
+{
+    char text[TEXT_MAX];
+
+    return json_string(text_time(seconds, text));
+}

@@ -1,0 +1,79 @@
+// `diskallocctl usage`
+#include "client/ctl/ctl.h"
+
+#include <string.h>
+
+#include "client/ctl/table.h"
+#include "client/ctl/text.h"
+
+static int print_json(const Diskalloc__V1__Usage *u)
+{
+    // clang-format off
+    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so}",
+        "subject", text_json_bytes(u->subject.data, u->subject.len),
+        "bytes", text_json_number(u->bytes),
+        "bytes_limit", text_json_limit(u->bytes_limit),
+        "regions", text_json_number(u->regions),
+        "regions_limit", text_json_limit(u->regions_limit),
+        "connections", text_json_number(u->connections),
+        "connections_limit", text_json_limit(u->connections_limit),
+        "warn_bytes", text_json_limit(u->warn_bytes),
+        "waiters", text_json_number(u->waiters),
+        "grantable_bytes", text_json_limit(u->grantable_bytes)));
+    // clang-format on
+}
+
+static void add(struct table *t, const char *what, const char *used, const char *limit, const char *bar)
+{
+    table_add(t, what);
+    table_add(t, used);
+    table_add(t, limit);
+    table_add(t, bar);
+}
+
+static int print_text(const struct ctl *ctl, const Diskalloc__V1__Usage *u)
+{
+    char subject[TEXT_MAX], used[TEXT_MAX], limit[TEXT_MAX], bar[TEXT_MAX] = "";
+    const struct table_column columns[] = {
+        {text_escape(u->subject.data, u->subject.len, subject), false}, {"USED", true}, {"LIMIT", true}, {"", false}};
+    bool human = ctl->human;
+    struct table t;
+    int r;
+
+    table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+    add(&t, "bytes", text_size(u->bytes, human, used), text_size(u->bytes_limit, human, limit),
+        human ? text_bar(u->bytes, u->bytes_limit, bar) : "");
+    add(&t, "regions", text_count(u->regions, used), text_count(u->regions_limit, limit),
+        human ? text_bar(u->regions, u->regions_limit, bar) : "");
+    add(&t, "connections", text_count(u->connections, used), text_count(u->connections_limit, limit),
+        human ? text_bar(u->connections, u->connections_limit, bar) : "");
+    add(&t, "warning at", "", u->warn_bytes == UINT64_MAX ? "never" : text_size(u->warn_bytes, human, limit), "");
+    add(&t, "grantable now", text_size(u->grantable_bytes, human, used), "", "");
+    add(&t, "waiting", text_count(u->waiters, used), "", "");
+    r = table_print(&t);
+    table_deinit(&t);
+    return r < 0 ? EXIT_REFUSED : EXIT_DONE;
+}
+
+int usage_run(struct ctl *ctl)
+{
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__GetUsage get = DISKALLOC__V1__GET_USAGE__INIT;
+    Diskalloc__V1__Reply *reply;
+    int status;
+
+    if (ctl->n_args > 0)
+        get.subject = (ProtobufCBinaryData){strlen(ctl->args[0]), (uint8_t *)ctl->args[0]};
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
+    request.get_usage = &get;
+    reply = ctl_call(ctl, &request, &status);
+    if (!reply)
+        return status;
+    status = EXIT_REFUSED;
+    if (reply->body_case != DISKALLOC__V1__REPLY__BODY_USAGE)
+        ctl_complain("the daemon answered with something else than a usage");
+    else
+        status = ctl->json ? print_json(reply->usage) : print_text(ctl, reply->usage);
+    session_free_reply(reply);
+    return status;
+}

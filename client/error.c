@@ -1,0 +1,125 @@
+#include "client/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/size.h"
+
+static _Thread_local struct {
+    const char *call;
+    char why[256];
+    char sentence[512];
+    struct diskalloc_error_info info;
+} last;
+
+void error_forget(void)
+{
+    last.why[0] = '\0';
+    last.info = (struct diskalloc_error_info){0};
+}
+
+void error_begin(const char *call)
+{
+    last.call = call;
+    last.sentence[0] = '\0';
+    error_forget();
+}
+
+int error_why(int r, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(last.why, sizeof last.why, format, args);
+    va_end(args);
+    return r;
+}
+
+int error_limit(int r, const char *limit_name, uint64_t limit, uint64_t used, uint64_t asked)
+{
+    snprintf(last.info.limit_name, sizeof last.info.limit_name, "%s", limit_name);
+    last.info.limit = limit;
+    last.info.used = used;
+    last.info.asked = asked;
+    return r;
+}
+
+void error_handle(const char *handle)
+{
+    snprintf(last.info.handle, sizeof last.info.handle, "%s", handle);
+}
+
+const struct diskalloc_error_info *error_noted(void)
+{
+    return &last.info;
+}
+
+// Limits on regions, connections and the like are counts; all others are bytes.
+static bool counts_bytes(const char *limit_name)
+{
+    return strstr(limit_name, "bytes") || strncmp(limit_name, "disk", 4) == 0 || strcmp(limit_name, "reserve") == 0;
+}
+
+static void format_number(const char *limit_name, uint64_t n, char ret[static 24])
+{
+    if (n == UINT64_MAX || counts_bytes(limit_name))
+        size_format(n, ret);
+    else
+        snprintf(ret, 24, "%llu", (unsigned long long)n);
+}
+
+static void append(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void append(const char *format, ...)
+{
+    size_t n = strlen(last.sentence);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(last.sentence + n, sizeof last.sentence - n, format, args);
+    va_end(args);
+}
+
+int error_end(int r)
+{
+    const struct diskalloc_error_info *info = &last.info;
+
+    last.sentence[0] = '\0';
+    last.info.code = r < 0 ? r : 0;
+    if (r >= 0) {
+        error_forget();
+        return r;
+    }
+    append("%s: ", last.call);
+    if (last.why[0])
+        append("%s: ", last.why);
+    if (info->limit_name[0]) {
+        char limit[24], used[24], asked[24];
+
+        format_number(info->limit_name, info->limit, limit);
+        format_number(info->limit_name, info->used, used);
+        format_number(info->limit_name, info->asked, asked);
+        append("%s: limit %s, used %s, asked %s: ", info->limit_name, limit, used, asked);
+    }
+    append("%s", strerrordesc_np(-r));
+    return r;
+}
+
+const char *diskalloc_last_error(void)
+{
+    return last.sentence;
+}
+
+int diskalloc_last_error_info(struct diskalloc_error_info *ret, size_t size)
+{
+    size_t known = size < sizeof last.info ? size : sizeof last.info;
+
+    if (!ret || size == 0)
+        return -EINVAL;
+    memset(ret, 0, size);
+    memcpy(ret, &last.info, known);
+    return 0;
+}

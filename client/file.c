@@ -1,0 +1,146 @@
+// The backing of a file that the caller gave: no daemon, no record, no quota.  What others do with the file is the caller's affair.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "client/backend.h"
+#include "client/error.h"
+#include "client/spill.h"
+#include "proto/cleanup.h"
+#include "proto/fileops.h"
+
+struct file_backing {
+    struct backing base;
+    bool has_no_holes; // as far as it was looked at
+};
+
+static int file_refresh(struct backing *b)
+{
+    struct stat st;
+    int r = file_ops_system.stat(b->fd, &st);
+
+    if (r < 0)
+        return r;
+    b->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+// The promise of a resize is for every byte of the file, also for holes that it came with.
+static int fill_holes(struct file_backing *f)
+{
+    struct stat st;
+    int r = file_ops_system.stat(f->base.fd, &st);
+
+    if (r < 0)
+        return r;
+    if (!f->base.sparse && !f->has_no_holes && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size)
+        r = file_ops_system.allocate(f->base.fd, FALLOC_FL_KEEP_SIZE, 0, (uint64_t)st.st_size);
+    if (r < 0 && r != -EOPNOTSUPP)
+        return spill_refused(f->base.fd, r, (uint64_t)st.st_size - (uint64_t)st.st_blocks * 512);
+    f->has_no_holes = true;
+    return 0;
+}
+
+static int file_grow(struct backing *b, uint64_t size)
+{
+    int r = file_refresh(b);
+
+    if (r == 0)
+        r = fill_holes((struct file_backing *)b);
+    if (r < 0 || b->size >= size)
+        return r;
+    r = spill_grow(b->fd, b->size, size, b->sparse);
+    if (r == 0)
+        b->size = size;
+    return r;
+}
+
+static int file_shrink(struct backing *b, uint64_t size)
+{
+    int r = file_ops_system.truncate(b->fd, size);
+
+    if (r == 0)
+        b->size = size;
+    return r;
+}
+
+static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
+{
+    int r = durable ? file_ops_system.sync(b->fd) : 0;
+
+    if (r < 0)
+        return r;
+    b->used = used;
+    b->element_size = element_size;
+    b->committed = true;
+    return 0;
+}
+
+static int file_open_file(struct backing *b)
+{
+    (void)b;
+    return 0;
+}
+
+static void file_close(struct backing *b, bool inherited)
+{
+    (void)inherited;
+    free(b);
+}
+
+static const struct backing_ops file_backing_ops = {
+    .grow = file_grow,
+    .shrink = file_shrink,
+    .refresh = file_refresh,
+    .commit = file_commit,
+    .open_file = file_open_file,
+    .close = file_close,
+};
+
+static int check(int fd, bool *ret_read_only)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL), r;
+
+    if (flags < 0)
+        return error_why(-errno, "descriptor %d", fd);
+    r = file_ops_system.stat(fd, &st);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(st.st_mode) || flags & O_PATH)
+        return error_why(-EINVAL, "descriptor %d is no open regular file", fd);
+    if ((flags & O_ACCMODE) == O_WRONLY)
+        return error_why(-EACCES, "descriptor %d is open for writing only", fd);
+    *ret_read_only = (flags & O_ACCMODE) == O_RDONLY;
+    return 0;
+}
+
+int file_backing_new(int fd, uint32_t flags, struct backing **ret)
+{
+    _cleanup_free_ struct file_backing *f = calloc(1, sizeof *f);
+    bool read_only = false;
+    int r = check(fd, &read_only);
+
+    if (r < 0)
+        return r;
+    if (!f)
+        return -ENOMEM;
+    f->base = (struct backing){
+        .ops = &file_backing_ops,
+        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+        .keeps_fd = true,
+        .is_callers_file = true,
+        .read_only = read_only || flags & DISKALLOC_REGION_READ_ONLY,
+        .sparse = flags & DISKALLOC_REGION_SPARSE,
+    };
+    if (f->base.fd < 0)
+        return -errno;
+    r = file_refresh(&f->base);
+    if (r < 0) {
+        close(f->base.fd);
+        return r;
+    }
+    *ret = &steal(&f)->base;
+    return 0;
+}

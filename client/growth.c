@@ -1,0 +1,37 @@
+// Growing copies nothing, so there is no reason to double for long: what is asked for is charged.
+#include "client/growth.h"
+
+#include "proto/checked.h"
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+enum { BLOCK = 4096 };
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
+{
+    uint64_t next = size < 64 * MIB ? size * 2 : size + size / 8;
+
+    if (next < 64 * KIB)
+        next = 64 * KIB;
+    if (next < needed)
+        next = needed;
+    // Only growth in multiples of 2 MiB can be mapped by large pages.
+    if (!checked_align_up(next, next >= 2 * MIB ? 2 * MIB : BLOCK, &next))
+        return needed;
+    return min(next, most);
+}
+
+uint64_t growth_fallback(uint64_t size, uint64_t needed, uint64_t most, uint64_t left)
+{
+    uint64_t size_in_blocks, whole = left & ~(uint64_t)(BLOCK - 1), next;
+
+    if (!checked_align_up(size, BLOCK, &size_in_blocks) || !checked_add(size_in_blocks, whole, &next) || next < needed)
+        return needed;
+    return min(next, most);
+}

@@ -1,0 +1,8 @@
+// How much a vector asks for when it grows.  Pure.
+#pragma once
+#include <stdint.h>
+
+// The next size in bytes for one of SIZE bytes that needs NEEDED > SIZE, and may have MOST >= NEEDED.
+uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most);
+// What to ask for when that was refused and LEFT more bytes are said to be there; NEEDED if that is all that makes sense.
+uint64_t growth_fallback(uint64_t size, uint64_t needed, uint64_t most, uint64_t left);

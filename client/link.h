@@ -1,0 +1,47 @@
+// The connection to the daemon, shared by all threads of a client, and made again when it is lost.  See the essay in link.c.
+#pragma once
+#include <diskalloc/client.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "client/wire.h"
+
+struct link;
+
+// What must be attached again on a new connection.
+struct attachment {
+    TAILQ_ENTRY(attachment) entry;
+    struct handle handle;
+    bool read_only;
+    _Atomic bool stale; // the daemon does not know it any more
+};
+
+struct answer {
+    WireReply *reply;
+    int fd;         // -1: none
+    uint64_t epoch; // of the connection that it came by
+    bool repeated;  // an earlier attempt may have been carried out
+};
+
+enum link_flag {
+    LINK_ONCE = 1, // not to be repeated when the connection is lost: -EINTR tells the caller, who has to look first
+};
+
+// PATH and the name are copied.  Connects once: errors as connection_open.
+int link_new(const char *path, const struct diskalloc_options *options, struct link **ret);
+void link_free(struct link *link);
+
+// Sends Q (its id is chosen here) and waits for the reply.  0 and RET is to be given to answer_deinit, whatever the reply says;
+// -ECONNRESET: no daemon within the reconnect timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.
+int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
+void answer_deinit(struct answer *a);
+
+// From now on ATTACHMENT is attached on every connection.  False: the connection of EPOCH, where it was attached, is gone
+// already, and it has to be asked for again.
+bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch);
+// Tells the daemon without waiting for it; the link frees ATTACHMENT.
+void link_detach(struct link *link, struct attachment *attachment);
+
+// In a forked child: a link without a connection.
+void link_forked(struct link *link);

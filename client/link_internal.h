@@ -1,0 +1,44 @@
+// What link.c (talking) and relink.c (connecting) share.
+#pragma once
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "client/connect.h"
+#include "client/link.h"
+
+// A request in flight, on its thread's stack.
+struct call {
+    TAILQ_ENTRY(call) entry;
+    uint64_t id;
+    pthread_cond_t changed; // answered, lost, or it is this thread's turn to read
+    struct answer answer;   // reply NULL: not yet
+    bool lost;
+};
+
+struct link {
+    char *path, *client_name;
+    int reconnect_timeout_ms;
+    pthread_mutex_t lock;       // of all below
+    pthread_cond_t reconnected; // or the attempt failed
+    struct connection connection;
+    uint64_t epoch; // how many connections were lost
+    uint64_t last_id;
+    uint64_t n_unawaited; // replies to come that nobody waits for
+    bool reading;         // a thread is reading CONNECTION
+    bool connecting;      // a thread is making a new one
+    bool was_connected;   // in this process, so that the next connection is a reconnection
+    TAILQ_HEAD(, call) calls;
+    TAILQ_HEAD(, attachment) attachments, leaving;
+};
+
+// When a call gives up; of CLOCK_MONOTONIC, set when it first finds the connection gone.
+struct deadline {
+    bool set;
+    uint64_t at_ms; // UINT64_MAX: never
+};
+
+// With the lock held, which is given up meanwhile.  0: there is a connection; -ECONNRESET, -EPROTO, ...
+int link_connect(struct link *link, struct deadline *deadline);
+void link_lose(struct link *link);

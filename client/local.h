@@ -1,0 +1,17 @@
+// The directory backend's two halves: the directory (local.c) and one file of it (local_file.c).
+#pragma once
+#include "client/backend.h"
+#include "proto/record.h"
+#include "proto/spillfile.h"
+
+struct local {
+    struct backend base;
+    int dir;
+    struct spillfile_guarantee guarantee;
+};
+
+// Takes FD, a spill file that nobody has attached yet by it, whatever happens.  RECORD: NULL for an anonymous one.
+// 0; -ESTALE: it was unlinked meanwhile; -errno.
+int local_backing_new(int dir, int fd, const struct record *record, uint32_t flags, struct backing **ret);
+// The regions of this process that came from any directory, and their bytes.
+void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);

@@ -1,0 +1,220 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client/error.h"
+#include "client/local.h"
+#include "client/local_lock.h"
+#include "client/spill.h"
+#include "proto/cleanup.h"
+
+struct local_backing {
+    struct backing base;
+    int dir;          // -1: anonymous; a duplicate, for the fsync of a durable commit
+    uint64_t counted; // of all_bytes
+};
+
+static _Atomic uint64_t all_regions, all_bytes;
+
+static void count_bytes(struct local_backing *l)
+{
+    atomic_fetch_add(&all_bytes, l->base.size - l->counted);
+    l->counted = l->base.size;
+}
+
+void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
+{
+    *ret_regions = atomic_load(&all_regions);
+    *ret_bytes = atomic_load(&all_bytes);
+}
+
+static int local_refresh(struct backing *b)
+{
+    struct stat st;
+    int r = file_ops_system.stat(b->fd, &st);
+
+    if (r < 0)
+        return r;
+    if (b->named && st.st_nlink == 0)
+        return error_why(-ESTALE, "the region was unlinked");
+    b->size = (uint64_t)st.st_size;
+    count_bytes((struct local_backing *)b);
+    return 0;
+}
+
+static int grow_locked(struct backing *b, uint64_t size)
+{
+    int r = local_refresh(b);
+
+    if (r < 0 || b->size >= size)
+        return r;
+    r = spill_grow(b->fd, b->size, size, b->sparse);
+    return r < 0 ? r : local_refresh(b);
+}
+
+static int local_grow(struct backing *b, uint64_t size)
+{
+    int r = local_lock_change(b->fd);
+
+    if (r < 0)
+        return r;
+    r = grow_locked(b, size);
+    local_unlock_change(b->fd);
+    return r;
+}
+
+static int shrink_alone(struct backing *b, uint64_t size)
+{
+    int r = local_refresh(b);
+
+    if (r == 0)
+        r = file_ops_system.truncate(b->fd, size);
+    return r < 0 ? r : local_refresh(b);
+}
+
+static int local_shrink(struct backing *b, uint64_t size)
+{
+    int r = local_lock_alone(b->fd);
+
+    if (r == -EBUSY)
+        return error_why(r, "others have the region attached");
+    if (r < 0)
+        return r;
+    r = shrink_alone(b, size);
+    local_lock_attach(b->fd);
+    return r;
+}
+
+// An anonymous region has no record until it needs one.
+static int load_or_make_record(const struct backing *b, struct record *ret)
+{
+    int r = record_load(&file_ops_system, b->fd, ret);
+
+    if (r != -ENODATA || b->named)
+        return r;
+    *ret = (struct record){
+        .handle = b->handle,
+        .owner_uid = geteuid(),
+        .owner_gid = getegid(),
+        .mode = 0600,
+        .flags = b->sparse ? RECORD_SPARSE : 0,
+        .boot = boot_id_read(),
+    };
+    return 0;
+}
+
+static int store_used(struct backing *b, uint64_t used, uint32_t element_size)
+{
+    struct record record;
+    int r = load_or_make_record(b, &record);
+
+    if (r < 0)
+        return r;
+    record.used = used;
+    record.element_size = element_size;
+    record.flags |= RECORD_COMMITTED;
+    return record_store(&file_ops_system, b->fd, &record);
+}
+
+static int local_sync(const struct local_backing *l)
+{
+    int r = file_ops_system.sync(l->base.fd);
+
+    return r == 0 && l->dir >= 0 ? file_ops_system.sync(l->dir) : r;
+}
+
+static int local_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
+{
+    int r = local_lock_change(b->fd);
+
+    if (r < 0)
+        return r;
+    r = local_refresh(b);
+    if (r == 0)
+        r = store_used(b, used, element_size);
+    local_unlock_change(b->fd);
+    // No extended attributes: nobody but this process and its children can ask for an anonymous region's length.
+    if (r == -EOPNOTSUPP && !b->named)
+        r = 0;
+    if (r == 0 && durable)
+        r = local_sync((struct local_backing *)b);
+    if (r < 0)
+        return r;
+    b->used = used;
+    b->element_size = element_size;
+    b->committed = true;
+    return 0;
+}
+
+static int local_open_file(struct backing *b)
+{
+    (void)b;
+    return 0;
+}
+
+static void local_close(struct backing *b, bool inherited)
+{
+    struct local_backing *l = (struct local_backing *)b;
+
+    (void)inherited;
+    atomic_fetch_sub(&all_bytes, l->counted);
+    atomic_fetch_sub(&all_regions, 1);
+    cleanup_close(&l->dir);
+    free(l);
+}
+
+static const struct backing_ops local_backing_ops = {
+    .grow = local_grow,
+    .shrink = local_shrink,
+    .refresh = local_refresh,
+    .commit = local_commit,
+    .open_file = local_open_file,
+    .close = local_close,
+};
+
+// What a record says of an attached file.
+static void take_record(struct backing *b, const struct record *record)
+{
+    b->handle = record->handle;
+    b->named = record->name_length > 0;
+    b->sparse = record->flags & RECORD_SPARSE;
+    b->committed = record->flags & RECORD_COMMITTED;
+    if (b->committed) {
+        b->used = record->used;
+        b->element_size = record->element_size;
+    }
+}
+
+int local_backing_new(int dir, int fd, const struct record *record, uint32_t flags, struct backing **ret)
+{
+    _cleanup_close_ int owned = fd;
+    _cleanup_free_ struct local_backing *l = calloc(1, sizeof *l);
+    int r = l ? local_lock_attach(fd) : -ENOMEM;
+
+    if (r < 0)
+        return r;
+    l->base = (struct backing){
+        .ops = &local_backing_ops,
+        .fd = fd,
+        .keeps_fd = true,
+        .read_only = flags & DISKALLOC_REGION_READ_ONLY,
+        .sparse = flags & DISKALLOC_REGION_SPARSE,
+    };
+    l->dir = -1;
+    take_record(&l->base, record);
+    r = local_refresh(&l->base);
+    if (r == 0 && l->base.named)
+        l->dir = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+    if (r == 0 && l->base.named && l->dir < 0)
+        r = -errno;
+    if (r < 0) {
+        atomic_fetch_sub(&all_bytes, l->counted);
+        return r;
+    }
+    atomic_fetch_add(&all_regions, 1);
+    steal_fd(&owned);
+    *ret = &steal(&l)->base;
+    return 0;
+}

@@ -1,0 +1,128 @@
+// How a region lies in memory.
+//
+// All the address space that a region may ever need is taken once, and the whole of it is one shared mapping of the file,
+// with no access.  Granting is mprotect of the new part.  Therefore
+//   - the address never changes: there is never a reason to move;
+//   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the file
+//     does (rounded up to a page, whose rest the kernel gives as zeros);
+//   - a region is two mappings of the process, whatever its size, and both belong to the same open file, so the descriptor
+//     may be closed: the mapping keeps the file alive, in forked children too.
+//
+// It starts at a multiple of 2 MiB and asks for huge pages once, for then 2 MiB of it can be one entry of the page table.
+// The address space is taken by an anonymous mapping first, for two reasons: what sticks out of the alignment can be cut
+// off, and a region whose address space is not to be had fails before a file was made for it.
+//
+// Callers grant only what is on disk already, and take access away before they give disk space back.  MAP_NORESERVE and
+// PROT_NONE cost nothing under any overcommit policy; `ulimit -v` counts all of it, which is why less is tried when a
+// default is refused.  Nothing else in the library calls mmap.
+#include "client/mapping.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "client/error.h"
+#include "client/reservation.h"
+#include "proto/checked.h"
+#include "proto/size.h"
+
+enum { PAGE_SIZE = 4096 };
+
+static int refuse(uint64_t reserve)
+{
+    char text[SIZE_TEXT_MAX], held[SIZE_TEXT_MAX];
+
+    return error_why(-ENOMEM, "no %s of address space, the library holds %s of it", size_format(reserve, text),
+                     size_format(reservation_held(), held));
+}
+
+// RESERVE bytes at a multiple of RESERVATION_ALIGN, or NULL.
+static char *take_aligned(uint64_t reserve)
+{
+    size_t length = reserve + RESERVATION_ALIGN;
+    char *at = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t before, behind;
+
+    if (at == MAP_FAILED)
+        return NULL;
+    before = -(uintptr_t)at & (RESERVATION_ALIGN - 1);
+    behind = length - before - reserve;
+    if (before > 0)
+        munmap(at, before);
+    if (behind > 0)
+        munmap(at + before + reserve, behind);
+    return at + before;
+}
+
+static int try_reserve(struct mapping *m, uint64_t reserve)
+{
+    char *base;
+
+    if (!reservation_take(reserve))
+        return -ENOMEM;
+    base = take_aligned(reserve);
+    if (!base) {
+        reservation_release(reserve);
+        return -ENOMEM;
+    }
+    *m = (struct mapping){.base = base, .reserve = reserve};
+    return 0;
+}
+
+int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t needed)
+{
+    int r;
+
+    if (!checked_align_up(reserve, RESERVATION_ALIGN, &reserve) || reserve > INT64_MAX ||
+        !checked_align_up(needed, RESERVATION_ALIGN, &needed))
+        return refuse(reserve);
+    r = try_reserve(m, reserve);
+    for (uint64_t less = reserve; r < 0 && !exact;) {
+        less = reservation_smaller(less, needed);
+        if (less == 0)
+            break;
+        r = try_reserve(m, less);
+    }
+    return r < 0 ? refuse(reserve) : 0;
+}
+
+int mapping_place(struct mapping *m, int fd, bool read_only)
+{
+    void *at = mmap(m->base, m->reserve, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+
+    if (at == MAP_FAILED)
+        return error_why(-errno, "mmap of the region's file");
+    m->read_only = read_only;
+    // A kernel without huge pages refuses; nothing is lost.
+    madvise(m->base, m->reserve, MADV_HUGEPAGE);
+    return 0;
+}
+
+void mapping_deinit(struct mapping *m)
+{
+    if (!m->base)
+        return;
+    munmap(m->base, m->reserve);
+    reservation_release(m->reserve);
+    *m = (struct mapping){0};
+}
+
+int mapping_set_access(struct mapping *m, uint64_t size)
+{
+    uint64_t end = (size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+    int access = m->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r = 0;
+
+    if (end > m->granted)
+        r = mprotect(m->base + m->granted, end - m->granted, access);
+    else if (end < m->granted)
+        r = mprotect(m->base + end, m->granted - end, PROT_NONE);
+    if (r < 0)
+        return error_why(-ENOMEM, "the process has too many mappings");
+    m->granted = end;
+    return 0;
+}
+
+int mapping_sync(const struct mapping *m)
+{
+    return m->granted > 0 && msync(m->base, m->granted, MS_SYNC) < 0 ? -errno : 0;
+}

@@ -1,0 +1,23 @@
+// A region's address space.  See the essay in mapping.c.  One thread at a time for one mapping.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mapping {
+    char *base;       // NULL: none
+    uint64_t reserve; // bytes of address space from base
+    uint64_t granted; // accessible bytes, whole pages
+    bool read_only;
+};
+
+// Takes address space: RESERVE bytes exactly where EXACT, else that or less, but at least NEEDED.
+// 0 or -ENOMEM with the reason noted.
+int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t needed);
+// Puts the file there, with no access yet.  0 or -errno.
+int mapping_place(struct mapping *m, int fd, bool read_only);
+void mapping_deinit(struct mapping *m); // idempotent
+
+// Makes bytes 0 to SIZE accessible, and only these (rounded up to a page).  0 or -ENOMEM; taking away never fails.
+int mapping_set_access(struct mapping *m, uint64_t size);
+// Writes the accessible bytes to the file's disk.  0 or -errno.
+int mapping_sync(const struct mapping *m);

@@ -1,0 +1,40 @@
+// A region: address space with a backing.
+#pragma once
+#include <diskalloc/client.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "client/backend.h"
+#include "client/mapping.h"
+
+struct diskalloc_region {
+    LIST_ENTRY(diskalloc_region) link;
+    struct diskalloc *da; // a reference; NULL: of a caller's file
+    pthread_mutex_t lock; // of all below
+    struct backing *backing;
+    struct mapping mapping;
+    _Atomic uint64_t size; // accessible bytes; written under the lock, read without
+    _Atomic uint64_t used; // likewise
+    int sync_error;        // an I/O error stays
+    unsigned generation;   // process_generation() when it was made
+    char handle[HANDLE_TEXT_LENGTH + 1];
+};
+
+// The public calls without their error_begin and error_end.
+int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
+                  struct diskalloc_region **ret);
+void region_close(struct diskalloc_region *r);
+int region_resize(struct diskalloc_region *r, uint64_t size);
+int region_sync(struct diskalloc_region *r);
+int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
+
+// Whether it was inherited through fork, and so is not this process's to change.
+bool region_is_inherited(const struct diskalloc_region *r);
+// Called with the lock held.  0, -EBUSY (inherited) or, where WRITING, -EROFS.
+int region_check(const struct diskalloc_region *r, bool writing);
+// A page of memory that the region keeps accessible equals its backing's size.  Called with the lock held.
+int region_follow_backing(struct diskalloc_region *r);
+// In a forked child.
+void region_forked(struct diskalloc_region *r);

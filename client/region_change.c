@@ -1,0 +1,195 @@
+// What is done to a region that one has: resize, refresh, sync, commit.  Growing is blocks, then access; shrinking is access,
+// then blocks.
+#include <errno.h>
+#include <string.h>
+
+#include "client/error.h"
+#include "client/region.h"
+#include "proto/size.h"
+
+// A region that another process grew beyond what is reserved here is accessible as far as that goes.
+int region_follow_backing(struct diskalloc_region *r)
+{
+    uint64_t size = r->backing->size < r->mapping.reserve ? r->backing->size : r->mapping.reserve;
+    int e = mapping_set_access(&r->mapping, size);
+
+    if (e < 0)
+        return e;
+    atomic_store(&r->size, size);
+    atomic_store(&r->used, r->backing->used);
+    return 0;
+}
+
+static int outgrown(const struct diskalloc_region *r, uint64_t size)
+{
+    char asked[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX];
+
+    error_limit(-ENOMEM, "reserve", r->mapping.reserve, r->size, size > r->size ? size - r->size : 0);
+    return error_why(-ENOMEM, "%s is more than the region's reserve of %s", size_format(size, asked),
+                     size_format(r->mapping.reserve, reserve));
+}
+
+static int grow(struct diskalloc_region *r, uint64_t size)
+{
+    uint64_t before = r->backing->size;
+    int e = r->backing->ops->grow(r->backing, size);
+
+    if (e < 0)
+        return e;
+    e = region_follow_backing(r);
+    // Without access the blocks are of no use: a failed call changes nothing.
+    if (e < 0)
+        r->backing->ops->shrink(r->backing, before);
+    return e;
+}
+
+static int shrink(struct diskalloc_region *r, uint64_t size)
+{
+    int e;
+
+    mapping_set_access(&r->mapping, size);
+    e = r->backing->ops->shrink(r->backing, size);
+    if (e < 0) {
+        mapping_set_access(&r->mapping, r->size);
+        return e;
+    }
+    return region_follow_backing(r);
+}
+
+// What the backend says of the size when it was wrong here is taken over first, and may turn a shrink into a grow.
+static int resize_locked(struct diskalloc_region *r, uint64_t size)
+{
+    int e;
+
+    if (size > INT64_MAX)
+        return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)size);
+    if (size > r->mapping.reserve)
+        return outgrown(r, size);
+    for (;;) {
+        if (size == r->size && size == r->backing->size)
+            return 0;
+        e = size >= r->backing->size ? grow(r, size) : shrink(r, size);
+        if (e != -EAGAIN)
+            return e;
+        e = region_follow_backing(r);
+        if (e < 0)
+            return e;
+    }
+}
+
+int region_resize(struct diskalloc_region *r, uint64_t size)
+{
+    int e;
+
+    if (!r)
+        return error_why(-EINVAL, "no region");
+    pthread_mutex_lock(&r->lock);
+    e = region_check(r, true);
+    if (e == 0)
+        e = resize_locked(r, size);
+    pthread_mutex_unlock(&r->lock);
+    return e;
+}
+
+int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
+{
+    error_begin("diskalloc_region_resize");
+    return error_end(region_resize(r, size));
+}
+
+static int refresh_locked(struct diskalloc_region *r)
+{
+    uint64_t before = r->size;
+    int e = region_check(r, false);
+
+    if (e == 0)
+        e = r->backing->ops->refresh(r->backing);
+    if (e == 0)
+        e = region_follow_backing(r);
+    if (e < 0)
+        return e;
+    if (r->backing->size > r->mapping.reserve)
+        return outgrown(r, r->backing->size);
+    return r->size != before;
+}
+
+int diskalloc_region_refresh(struct diskalloc_region *r)
+{
+    int e;
+
+    error_begin("diskalloc_region_refresh");
+    if (!r)
+        return error_end(-EINVAL);
+    pthread_mutex_lock(&r->lock);
+    e = refresh_locked(r);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(e);
+}
+
+// After a failed msync the pages may be marked clean, and the next call would succeed without them being on disk.
+static int sync_locked(struct diskalloc_region *r)
+{
+    error_handle(r->handle);
+    if (r->sync_error == 0)
+        r->sync_error = mapping_sync(&r->mapping);
+    return r->sync_error;
+}
+
+int region_sync(struct diskalloc_region *r)
+{
+    int e;
+
+    if (!r)
+        return error_why(-EINVAL, "no region");
+    pthread_mutex_lock(&r->lock);
+    e = sync_locked(r);
+    pthread_mutex_unlock(&r->lock);
+    return e;
+}
+
+int diskalloc_region_sync(struct diskalloc_region *r)
+{
+    error_begin("diskalloc_region_sync");
+    return error_end(region_sync(r));
+}
+
+static int commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags)
+{
+    bool durable = flags & DISKALLOC_DURABLE;
+    int e = region_check(r, true);
+
+    if (e < 0)
+        return e;
+    if (flags & ~(uint32_t)DISKALLOC_DURABLE)
+        return error_why(-EINVAL, "unknown flags 0x%x", flags);
+    if (used > r->size) {
+        char text[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
+
+        return error_why(-EINVAL, "%s used of a region of %s", size_format(used, text), size_format(r->size, size));
+    }
+    if (durable)
+        e = sync_locked(r);
+    if (e == 0)
+        e = r->backing->ops->commit(r->backing, used, element_size, durable);
+    if (e == 0)
+        atomic_store(&r->used, used);
+    return e;
+}
+
+int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags)
+{
+    int e;
+
+    if (!r)
+        return error_why(-EINVAL, "no region");
+    pthread_mutex_lock(&r->lock);
+    e = commit_locked(r, used, element_size, flags);
+    pthread_mutex_unlock(&r->lock);
+    return e;
+}
+
+int diskalloc_region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags)
+{
+    error_begin("diskalloc_region_commit");
+    return error_end(region_commit(r, used, element_size, flags));
+}

@@ -1,0 +1,277 @@
+// The four ways to get a region, and how one loses its name.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "client/error.h"
+#include "client/options.h"
+#include "client/process.h"
+#include "client/region.h"
+#include "client/reservation.h"
+#include "proto/size.h"
+
+// Address space for a region whose size is not known yet (a region's file is not made before there is room for it).
+static int reserve(struct mapping *m, const struct diskalloc_region_options *o, bool exact)
+{
+    uint64_t wish = o->reserve, fallback = reservation_default(reservation_held());
+
+    if (o->size > INT64_MAX)
+        return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)o->size);
+    if (wish > 0 && exact && o->size > wish) {
+        char size[SIZE_TEXT_MAX], text[SIZE_TEXT_MAX];
+
+        return error_why(-ENOMEM, "a size of %s does not fit the reserve of %s", size_format(o->size, size),
+                         size_format(wish, text));
+    }
+    if (wish == 0 || (!exact && wish > fallback))
+        wish = fallback;
+    if (wish < o->size)
+        wish = o->size;
+    return mapping_reserve(m, wish, exact && o->reserve > 0, o->size > 0 ? o->size : RESERVATION_ALIGN);
+}
+
+// A region that exists already may be larger than the default.
+static int make_fit(struct mapping *m, const struct diskalloc_region_options *o, uint64_t size)
+{
+    char text[SIZE_TEXT_MAX], reserved[SIZE_TEXT_MAX];
+
+    if (size <= m->reserve)
+        return 0;
+    if (o->reserve > 0)
+        return error_why(-ENOMEM, "the region has %s, its reserve is %s", size_format(size, text),
+                         size_format(m->reserve, reserved));
+    mapping_deinit(m);
+    return mapping_reserve(m, size, true, size);
+}
+
+static int map(struct diskalloc_region *r, const struct diskalloc_region_options *o)
+{
+    struct backing *b = r->backing;
+    int e = make_fit(&r->mapping, o, b->size);
+
+    if (e == 0)
+        e = mapping_place(&r->mapping, b->fd, b->read_only);
+    if (e == 0)
+        e = mapping_set_access(&r->mapping, b->size);
+    if (e < 0)
+        return e;
+    if (!b->keeps_fd) {
+        close(b->fd);
+        b->fd = -1;
+    }
+    r->size = b->size;
+    r->used = b->used;
+    return 0;
+}
+
+static struct diskalloc_region *region_new(struct diskalloc *da)
+{
+    struct diskalloc_region *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->da = da ? client_ref(da) : NULL;
+    r->generation = process_generation();
+    pthread_mutex_init(&r->lock, NULL);
+    return r;
+}
+
+static void region_discard(struct diskalloc_region *r)
+{
+    struct backing *b = r->backing;
+
+    mapping_deinit(&r->mapping);
+    if (b && b->fd >= 0)
+        close(b->fd);
+    if (b)
+        b->ops->close(b, false);
+    client_unref(r->da);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };
+
+struct source {
+    enum source_kind kind;
+    struct region_name name;
+    struct handle handle;
+    int fd;
+};
+
+static int get_backing(struct diskalloc_region *r, const struct source *source,
+                       const struct diskalloc_region_options *o)
+{
+    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags};
+    struct backend *backend = r->da ? r->da->backend : NULL;
+
+    switch (source->kind) {
+    case ANONYMOUS:
+        return backend->ops->create(backend, &q, &r->backing);
+    case NAMED:
+        return backend->ops->open(backend, &source->name, &q, &r->backing);
+    case BY_HANDLE:
+        return backend->ops->attach(backend, &source->handle, o->flags, &r->backing);
+    case CALLERS_FILE:
+        return file_backing_new(source->fd, o->flags, &r->backing);
+    }
+    return -EINVAL;
+}
+
+// O is checked.  Only where a region may be made does its size matter for the address space.
+static int get_region(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
+                      bool exact_reserve, struct diskalloc_region **ret)
+{
+    struct diskalloc_region *r = region_new(da);
+    int e;
+
+    if (!r)
+        return -ENOMEM;
+    e = reserve(&r->mapping, o, exact_reserve);
+    if (e == 0)
+        e = get_backing(r, source, o);
+    if (e == 0 && !r->backing->is_callers_file)
+        handle_format(&r->backing->handle, r->handle);
+    if (e == 0)
+        e = map(r, o);
+    if (e < 0) {
+        region_discard(r);
+        return e;
+    }
+    process_add_region(r);
+    *ret = r;
+    return 0;
+}
+
+int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
+                  struct diskalloc_region **ret)
+{
+    const struct source source = {.kind = ANONYMOUS};
+    struct diskalloc_region_options checked;
+    int r;
+
+    if (!da || !ret)
+        return error_why(-EINVAL, "a NULL argument");
+    r = options_check_region(o, DISKALLOC_REGION_SPARSE, &checked);
+    return r < 0 ? r : get_region(da, &source, &checked, exact_reserve, ret);
+}
+
+int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_options *o,
+                            struct diskalloc_region **ret)
+{
+    error_begin("diskalloc_region_create");
+    return error_end(region_create(da, o, true, ret));
+}
+
+// NAME or USER/NAME.
+static int parse_name(const struct diskalloc *da, const char *text, struct region_name *ret)
+{
+    const char *slash, *name;
+    size_t n_user;
+    int r;
+
+    if (!text)
+        return error_why(-EINVAL, "the name is NULL");
+    if (da->fallback)
+        return error_why(-ECONNREFUSED, "no daemon is running, and named regions need one (or a dir: address)");
+    slash = strchr(text, '/');
+    name = slash ? slash + 1 : text;
+    n_user = slash ? (size_t)(slash - text) : 0;
+    if ((slash && n_user == 0) || n_user >= sizeof ret->user)
+        return error_why(-EINVAL, "\"%.150s\" is not USER/NAME", text);
+    r = name_check(name, strlen(name));
+    if (r < 0)
+        return error_why(r, "\"%.150s\" can't be a region's name", text);
+    memcpy(ret->user, text, n_user);
+    ret->user[n_user] = '\0';
+    strcpy(ret->name, name);
+    return 0;
+}
+
+static int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
+                       struct diskalloc_region **ret)
+{
+    const uint32_t allowed =
+        DISKALLOC_REGION_SPARSE | DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_CREATE | DISKALLOC_REGION_EXCLUSIVE;
+    struct source source = {.kind = NAMED};
+    struct diskalloc_region_options checked;
+    int r;
+
+    if (!da || !ret)
+        return error_why(-EINVAL, "a NULL argument");
+    r = options_check_region(o, allowed, &checked);
+    if (r == 0)
+        r = parse_name(da, name, &source.name);
+    if (r < 0)
+        return r;
+    if (!(checked.flags & DISKALLOC_REGION_CREATE))
+        checked.size = 0;
+    return get_region(da, &source, &checked, true, ret);
+}
+
+int diskalloc_region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
+                          struct diskalloc_region **ret)
+{
+    error_begin("diskalloc_region_open");
+    return error_end(region_open(da, name, o, ret));
+}
+
+static int region_attach(struct diskalloc *da, const char *handle, const struct diskalloc_region_options *o,
+                         struct diskalloc_region **ret)
+{
+    struct source source = {.kind = BY_HANDLE};
+    struct diskalloc_region_options checked;
+    int r;
+
+    if (!da || !handle || !ret)
+        return error_why(-EINVAL, "a NULL argument");
+    r = options_check_region(o, DISKALLOC_REGION_READ_ONLY, &checked);
+    if (r < 0)
+        return r;
+    if (handle_parse(handle, &source.handle) < 0)
+        return error_why(-EINVAL, "\"%.40s\" is no handle of 32 hex digits", handle);
+    checked.size = 0;
+    return get_region(da, &source, &checked, true, ret);
+}
+
+int diskalloc_region_attach(struct diskalloc *da, const char *handle, const struct diskalloc_region_options *o,
+                            struct diskalloc_region **ret)
+{
+    error_begin("diskalloc_region_attach");
+    return error_end(region_attach(da, handle, o, ret));
+}
+
+static int region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret)
+{
+    const struct source source = {.kind = CALLERS_FILE, .fd = fd};
+    struct diskalloc_region_options checked;
+    int r;
+
+    if (!ret)
+        return error_why(-EINVAL, "ret is NULL");
+    r = options_check_region(o, DISKALLOC_REGION_SPARSE | DISKALLOC_REGION_READ_ONLY, &checked);
+    if (r < 0)
+        return r;
+    checked.size = 0;
+    return get_region(NULL, &source, &checked, true, ret);
+}
+
+int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret)
+{
+    error_begin("diskalloc_region_from_fd");
+    return error_end(region_from_fd(fd, o, ret));
+}
+
+int diskalloc_region_unlink(struct diskalloc *da, const char *name)
+{
+    struct region_name parsed;
+    int r;
+
+    error_begin("diskalloc_region_unlink");
+    if (!da)
+        return error_end(-EINVAL);
+    r = parse_name(da, name, &parsed);
+    return error_end(r < 0 ? r : da->backend->ops->unlink(da->backend, &parsed));
+}

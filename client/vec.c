@@ -1,0 +1,185 @@
+// The part of vectors that is not inlined: everything that talks to a region.
+#include <diskalloc/vec.h>
+#include <errno.h>
+
+#include "client/error.h"
+#include "client/growth.h"
+#include "client/region.h"
+#include "proto/checked.h"
+
+int diskalloc_vec_fail(const char *call, int result)
+{
+    error_begin(call);
+    if (result == -ENODATA)
+        error_why(result, "the vector is empty");
+    else if (result == -EINVAL)
+        error_why(result, "the index is not in the vector");
+    else if (result == -EROFS)
+        error_why(result, "the region is attached for reading only");
+    return error_end(result);
+}
+
+struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
+{
+    struct diskalloc_vec_state v = {0};
+
+    error_begin(call);
+    v.result = error_end(region_create(da, NULL, true, &v.region));
+    if (v.result == 0)
+        v.data = v.region->mapping.base;
+    return v;
+}
+
+// The bytes that are elements: what was committed, or else all.
+static int find_length(const struct diskalloc_region *r, size_t element_size, uint64_t *ret)
+{
+    const struct backing *b = r->backing;
+    uint64_t bytes = r->size;
+
+    if (b->committed && b->element_size != 0 && b->element_size != element_size)
+        return error_why(-EPROTOTYPE, "committed with elements of %u bytes, not %zu", b->element_size, element_size);
+    if (b->committed && b->used < bytes)
+        bytes = b->used;
+    if (bytes % element_size != 0)
+        return error_why(-EINVAL, "%llu bytes are no whole number of elements of %zu bytes", (unsigned long long)bytes,
+                         element_size);
+    *ret = bytes;
+    return 0;
+}
+
+struct diskalloc_vec_state diskalloc_vec_init_region(struct diskalloc_region *r, size_t element_size, const char *call)
+{
+    struct diskalloc_vec_state v = {0};
+    uint64_t bytes = 0;
+
+    error_begin(call);
+    if (!r) {
+        v.result = error_end(error_why(-EINVAL, "no region"));
+        return v;
+    }
+    pthread_mutex_lock(&r->lock);
+    error_handle(r->handle);
+    v.result = error_end(find_length(r, element_size, &bytes));
+    pthread_mutex_unlock(&r->lock);
+    if (v.result < 0)
+        return v;
+    v.data = r->mapping.base;
+    v.len = bytes / element_size;
+    v.cap = r->backing->read_only ? v.len : r->size / element_size;
+    v.region = r;
+    v.base_size = r->size;
+    v.flags = DISKALLOC_VEC_ADOPTED | (r->backing->read_only ? DISKALLOC_VEC_READ_ONLY : 0);
+    return v;
+}
+
+// A failure to give capacity back is no reason to tell anybody: others have the region, or it was inherited.
+void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32_t flags, uint64_t used)
+{
+    uint64_t keep;
+
+    if (!r)
+        return;
+    keep = base_size > used ? base_size : used;
+    if (r->used > keep)
+        keep = r->used;
+    if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY) && r->size > keep)
+        region_resize(r, keep);
+    region_close(r);
+}
+
+static struct diskalloc_vec_cap failed(size_t cap, int result)
+{
+    return (struct diskalloc_vec_cap){.cap = cap, .result = error_end(result)};
+}
+
+static struct diskalloc_vec_cap succeeded(const struct diskalloc_region *r, size_t element_size)
+{
+    return (struct diskalloc_vec_cap){.cap = diskalloc_region_size(r) / element_size, .result = error_end(0)};
+}
+
+struct diskalloc_vec_cap diskalloc_vec_shrink(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size,
+                                              uint64_t *base_size, const char *call)
+{
+    uint64_t used = (uint64_t)len * element_size;
+    int result;
+
+    error_begin(call);
+    if (!r)
+        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
+    result = region_resize(r, used);
+    if (result < 0)
+        return failed(cap, result);
+    if (*base_size > used)
+        *base_size = used;
+    return succeeded(r, element_size);
+}
+
+struct diskalloc_vec_cap diskalloc_vec_commit(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size,
+                                              uint64_t *base_size, uint32_t flags, const char *call)
+{
+    uint64_t used = (uint64_t)len * element_size;
+    int result = 0;
+
+    error_begin(call);
+    if (!r)
+        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
+    if (flags & ~(uint32_t)DISKALLOC_DURABLE)
+        return failed(cap, error_why(-EINVAL, "unknown flags 0x%x", flags));
+    // A caller's file has no record: its size is what tells.
+    if (r->backing->is_callers_file)
+        result = region_resize(r, used);
+    if (result == 0 && r->backing->is_callers_file && *base_size > used)
+        *base_size = used;
+    if (result == 0)
+        result = region_commit(r, used, (uint32_t)element_size, flags);
+    if (r->backing->is_callers_file && !r->backing->read_only)
+        cap = r->size / element_size;
+    return result < 0 ? failed(cap, result) : (struct diskalloc_vec_cap){.cap = cap, .result = error_end(0)};
+}
+
+static int needed_bytes(size_t len, size_t additional, size_t element_size, uint64_t *ret)
+{
+    if (!checked_add(len, additional, ret) || !checked_mul(*ret, element_size, ret) || *ret > INT64_MAX)
+        return error_why(-EOVERFLOW, "%zu elements and %zu more of %zu bytes", len, additional, element_size);
+    return 0;
+}
+
+static int grow(struct diskalloc_region *r, uint64_t needed)
+{
+    uint64_t size = r->size, most = r->mapping.reserve, next;
+    int result;
+
+    if (needed > most)
+        return region_resize(r, needed);
+    next = growth_next(size, needed, most);
+    result = region_resize(r, next);
+    if ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
+        const struct diskalloc_error_info *info = error_noted();
+        uint64_t left = info->limit > info->used ? info->limit - info->used : 0;
+
+        next = growth_fallback(size, needed, next, left);
+        error_forget();
+        result = region_resize(r, next);
+    }
+    if ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
+        error_forget();
+        result = region_resize(r, needed);
+    }
+    return result;
+}
+
+struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
+                                            size_t element_size, const char *call)
+{
+    uint64_t needed = 0;
+    int result;
+
+    error_begin(call);
+    if (!r)
+        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
+    result = needed_bytes(len, additional, element_size, &needed);
+    // Another vector of this process may have grown the region already.
+    if (result == 0 && (needed > r->size || r->backing->read_only))
+        result = grow(r, needed);
+    return result < 0 ? failed(cap, result) : succeeded(r, element_size);
+}

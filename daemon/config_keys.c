@@ -1,0 +1,208 @@
+// The keys of the configuration, and what their values may look like.  Pure.
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "daemon/config_internal.h"
+#include "proto/cleanup.h"
+#include "proto/size.h"
+
+const char config_no_memory[] = "there is no memory for it";
+
+static const char *set_string(char **field, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (!copy)
+        return config_no_memory;
+    free(*field);
+    *field = copy;
+    return NULL;
+}
+
+static const char *parse_path(void *field, const char *text)
+{
+    if (text[0] != '/')
+        return "it has to be an absolute path";
+    return set_string(field, text);
+}
+
+static const char *parse_socket(void *field, const char *text)
+{
+    if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return "a socket's path has at most 107 bytes";
+    return parse_path(field, text);
+}
+
+static const char *parse_name(void *field, const char *text)
+{
+    return set_string(field, text);
+}
+
+// All digits, and at most MAX.
+static bool parse_digits(const char *text, unsigned base, uint64_t max, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        unsigned digit = (unsigned)(*text - '0');
+
+        if (*text < '0' || digit >= base || value > (max - digit) / base)
+            return false;
+        value = value * base + digit;
+    }
+    *ret = value;
+    return true;
+}
+
+static const char *parse_mode(void *field, const char *text)
+{
+    uint64_t mode;
+
+    if (!parse_digits(text, 8, 0777, &mode))
+        return "it has to be an octal mode from 0 to 0777";
+    *(unsigned *)field = (unsigned)mode;
+    return NULL;
+}
+
+static const char *parse_bool(void *field, const char *text)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(text, words[i]) == 0) {
+            *(bool *)field = i % 2;
+            return NULL;
+        }
+    return "it has to be yes or no";
+}
+
+static const char *parse_listen(void *field, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+
+    if (text[0] == '/')
+        return parse_socket(field, text);
+    if (!colon || colon == text || !parse_digits(colon + 1, 10, UINT16_MAX, &port) || port == 0)
+        return "it has to be host:port or the absolute path of a socket";
+    return set_string(field, text);
+}
+
+static void set_value(struct config_value *v, enum config_kind kind, uint64_t number)
+{
+    v->kind = kind;
+    v->number = number;
+}
+
+// "N%", as a whole number up to 100.
+static const char *parse_percent(struct config_value *v, const char *text)
+{
+    char digits[8];
+    size_t n = strlen(text) - 1;
+    uint64_t percent;
+
+    if (n >= sizeof(digits))
+        return "a percentage goes from 0% to 100%";
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    if (!parse_digits(digits, 10, 100, &percent))
+        return "a percentage is a whole number from 0% to 100%";
+    set_value(v, CONFIG_PERCENT, percent);
+    return NULL;
+}
+
+static const char *parse_size_or_percent(void *field, const char *text)
+{
+    size_t n = strlen(text);
+    uint64_t bytes;
+
+    if (n > 0 && text[n - 1] == '%')
+        return parse_percent(field, text);
+    switch (size_parse(text, &bytes)) {
+    case 0:
+        set_value(field, CONFIG_NUMBER, bytes);
+        return NULL;
+    case -ERANGE:
+        return "it is more than any file system has; write unlimited for no limit";
+    default:
+        return "it has to be a whole number of bytes, or of K, M, G or T, or N%, or unlimited";
+    }
+}
+
+static const char *parse_keep_free(void *field, const char *text)
+{
+    if (strcmp(text, "unlimited") == 0)
+        return "it has to be a whole number of bytes, or of K, M, G or T, or N%";
+    return parse_size_or_percent(field, text);
+}
+
+static const char *parse_bytes(void *field, const char *text)
+{
+    if (strcmp(text, "unlimited") != 0)
+        return parse_size_or_percent(field, text);
+    set_value(field, CONFIG_UNLIMITED, 0);
+    return NULL;
+}
+
+static const char *parse_count(void *field, const char *text)
+{
+    uint64_t count;
+
+    if (strcmp(text, "unlimited") == 0) {
+        set_value(field, CONFIG_UNLIMITED, 0);
+        return NULL;
+    }
+    if (!parse_digits(text, 10, UINT64_MAX - 1, &count))
+        return "it has to be a whole number or unlimited";
+    set_value(field, CONFIG_NUMBER, count);
+    return NULL;
+}
+
+static const struct config_key daemon_keys[] = {
+    {"socket", parse_socket, offsetof(struct config, socket), false},
+    {"socket_mode", parse_mode, offsetof(struct config, socket_mode), false},
+    {"spill_dir", parse_path, offsetof(struct config, spill_dir), false},
+    {"spill_dir_require_mount", parse_bool, offsetof(struct config, spill_dir_require_mount), false},
+    {"admin_group", parse_name, offsetof(struct config, admin_group), false},
+    {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
+    {"metrics_listen", parse_listen, offsetof(struct config, metrics_listen), false},
+    {NULL, NULL, 0, false},
+};
+
+#define QUOTA_KEY(key) (offsetof(struct config_subject, values) + (key) * sizeof(struct config_value))
+
+// In the order of enum config_quota_key.
+static const struct config_key quota_keys[] = {
+    {"bytes", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_BYTES), true},
+    {"regions", parse_count, QUOTA_KEY(CONFIG_QUOTA_REGIONS), true},
+    {"connections", parse_count, QUOTA_KEY(CONFIG_QUOTA_CONNECTIONS), true},
+    {"region_bytes", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_REGION_BYTES), true},
+    {"warn_at", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_WARN_AT), true},
+    {NULL, NULL, 0, false},
+};
+
+static const struct config_key *find_key(const struct config_key *keys, const char *name)
+{
+    for (; keys->name; keys++)
+        if (strcmp(keys->name, name) == 0)
+            return keys;
+    return NULL;
+}
+
+const struct config_key *config_daemon_key(const char *name)
+{
+    return find_key(daemon_keys, name);
+}
+
+const struct config_key *config_quota_key(const char *name)
+{
+    return find_key(quota_keys, name);
+}
+
+const char *config_quota_key_name(enum config_quota_key key)
+{
+    return quota_keys[key].name;
+}

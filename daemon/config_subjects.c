@@ -1,0 +1,143 @@
+// Whom a quota is for: subjects as the configuration writes them, and their numbers in the user database.
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "daemon/config_internal.h"
+#include "proto/cleanup.h"
+
+static const struct {
+    const char *prefix;
+    enum config_subject_kind kind;
+} named_subjects[] = {
+    {"user:", CONFIG_USER},
+    {"members:", CONFIG_MEMBERS},
+    {"group:", CONFIG_GROUP},
+};
+
+// "+1000".  The last number means "none" to the kernel.
+static bool parse_id(const char *name, uint32_t *ret)
+{
+    uint64_t id = 0;
+
+    if (*name++ != '+' || !*name)
+        return false;
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9')
+            return false;
+        id = id * 10 + (uint64_t)(*name - '0');
+        if (id >= UINT32_MAX)
+            return false;
+    }
+    *ret = (uint32_t)id;
+    return true;
+}
+
+int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, const char **ret_name)
+{
+    uint32_t id;
+
+    if (strcmp(text, "total") == 0 || strcmp(text, "default") == 0) {
+        *ret_kind = *text == 't' ? CONFIG_TOTAL : CONFIG_DEFAULT;
+        *ret_name = NULL;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(named_subjects) / sizeof(named_subjects[0]); i++) {
+        const char *name = text + strlen(named_subjects[i].prefix);
+
+        if (strncmp(text, named_subjects[i].prefix, strlen(named_subjects[i].prefix)) != 0)
+            continue;
+        if (!*name || (*name == '+' && !parse_id(name, &id)))
+            return -EINVAL;
+        *ret_kind = named_subjects[i].kind;
+        *ret_name = name;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int config_lookup_user(const char *name, uint32_t *ret)
+{
+    struct passwd pw, *found = NULL;
+    _cleanup_free_ char *buffer = NULL;
+    int error = ERANGE;
+
+    if (parse_id(name, ret))
+        return 0;
+    for (size_t size = 1024; error == ERANGE && size <= 1024 * 1024; size *= 4) {
+        free(steal(&buffer));
+        buffer = malloc(size);
+        error = buffer ? getpwnam_r(name, &pw, buffer, size, &found) : ENOMEM;
+    }
+    if (!found)
+        return -ENOENT;
+    *ret = pw.pw_uid;
+    return 0;
+}
+
+int config_lookup_group(const char *name, uint32_t *ret)
+{
+    struct group gr, *found = NULL;
+    _cleanup_free_ char *buffer = NULL;
+    int error = ERANGE;
+
+    if (parse_id(name, ret))
+        return 0;
+    // A group's entry holds all of its members.
+    for (size_t size = 4096; error == ERANGE && size <= 64 * 1024 * 1024; size *= 4) {
+        free(steal(&buffer));
+        buffer = malloc(size);
+        error = buffer ? getgrnam_r(name, &gr, buffer, size, &found) : ENOMEM;
+    }
+    if (!found)
+        return -ENOENT;
+    *ret = gr.gr_gid;
+    return 0;
+}
+
+// By name, or by the number that both names have.
+static int find_subject(const struct config *c, const struct config_subject *s)
+{
+    for (size_t i = 0; i < c->n_subjects; i++) {
+        const struct config_subject *other = &c->subjects[i];
+
+        if (other->kind != s->kind)
+            continue;
+        if (!s->name || strcmp(s->name, other->name) == 0 || (s->known && other->known && s->id == other->id))
+            return (int)i;
+    }
+    return -ENOENT;
+}
+
+int config_add_subject(struct config *c, const char *text, bool *ret_is_new)
+{
+    struct config_subject s = {0}, *subjects;
+    const char *name;
+    int r = config_parse_subject(text, &s.kind, &name);
+
+    *ret_is_new = false;
+    if (r < 0)
+        return r;
+    if (name) {
+        s.name = strdup(name);
+        if (!s.name)
+            return -ENOMEM;
+        s.known = (s.kind == CONFIG_USER ? config_lookup_user : config_lookup_group)(name, &s.id) == 0;
+    }
+    r = find_subject(c, &s);
+    if (r >= 0) {
+        free(s.name);
+        return r;
+    }
+    subjects = reallocarray(c->subjects, c->n_subjects + 1, sizeof(*subjects));
+    if (!subjects || c->n_subjects >= INT_MAX) {
+        free(s.name);
+        return -ENOMEM;
+    }
+    c->subjects = subjects;
+    c->subjects[c->n_subjects] = s;
+    *ret_is_new = true;
+    return (int)c->n_subjects++;
+}

@@ -1,0 +1,340 @@
+// Guarantees: a packet is read only while there is room for what it may cause (requests in flight, replies queued are bounded),
+// so a peer that asks and does not listen stops itself and nobody else; its hang-up is seen all the same (EV_CLOSED).
+// Whatever a peer sends ends at the worst its own connection, with a reply that says why where there is a request to reply to.
+//
+// What is polled for is derived from the state in one place, conn_update. A connection is marked bad where the reason
+// arises and reaped when the events at hand are served, so that nothing works on freed memory (tmux's proc.c).
+#include "daemon/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/message.h"
+#include "proto/cleanup.h"
+#include "proto/packet.h"
+
+enum {
+    ARENA_SIZE = 256 * 1024,
+    PACKETS_A_TURN = 16,      // then others have theirs
+    MAX_QUEUED_REPLIES = 256, // while the peer does not read
+    RETRY_MS = 100,           // when too many descriptors are in flight
+};
+
+struct queued_reply {
+    int fd;
+    size_t n;
+    TAILQ_ENTRY(queued_reply) entry;
+    uint8_t bytes[];
+};
+
+struct conn {
+    struct conn_env *env;
+    struct peer peer;
+    int fd;
+    struct event *event, *retry;
+    short polled; // what event was added for
+    bool bad;     // to be closed at once
+    bool ending;  // to be closed when the replies are sent; nothing more is read
+    bool changed; // on the list of those to be settled
+    TAILQ_HEAD(, queued_reply) replies;
+    unsigned n_replies;
+    TAILQ_ENTRY(conn) entry, changed_entry;
+};
+
+static struct conn *conn_of(struct peer *peer)
+{
+    return (struct conn *)((char *)peer - offsetof(struct conn, peer));
+}
+
+static void conn_free(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    struct queued_reply *reply;
+
+    while ((reply = TAILQ_FIRST(&c->replies))) {
+        TAILQ_REMOVE(&c->replies, reply, entry);
+        cleanup_close(&reply->fd);
+        free(reply);
+    }
+    event_free(c->event);
+    event_free(c->retry);
+    close(c->fd);
+    TAILQ_REMOVE(&env->conns, c, entry);
+    if (c->changed)
+        TAILQ_REMOVE(&env->changed, c, changed_entry);
+    env->n_conns--;
+    peer_deinit(&c->peer, env->request->op.alive);
+    free(c);
+    if (env->ended)
+        env->ended(env->ended_data);
+}
+
+static bool may_read(const struct conn *c)
+{
+    if (c->ending || c->n_replies > 0)
+        return false;
+    // Until Hello is answered nothing else is served.
+    return c->peer.n_requests < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *data);
+
+// The only place that says what is waited for; and where the end comes.
+static void settle(struct conn *c)
+{
+    short wanted = EV_CLOSED | EV_PERSIST;
+
+    if (c->bad || (c->ending && c->n_replies == 0)) {
+        conn_free(c);
+        return;
+    }
+    if (may_read(c))
+        wanted |= EV_READ;
+    if (c->n_replies > 0 && !event_pending(c->retry, EV_TIMEOUT, NULL))
+        wanted |= EV_WRITE;
+    if (wanted == c->polled)
+        return;
+    event_del(c->event);
+    event_assign(c->event, c->env->base, c->fd, wanted, on_event, c);
+    event_add(c->event, NULL);
+    c->polled = wanted;
+}
+
+static void settle_changed(evutil_socket_t unused, short what, void *data)
+{
+    struct conn_env *env = data;
+    struct conn *c;
+
+    (void)unused;
+    (void)what;
+    while ((c = TAILQ_FIRST(&env->changed))) {
+        TAILQ_REMOVE(&env->changed, c, changed_entry);
+        c->changed = false;
+        settle(c);
+    }
+}
+
+// Whatever changed, the consequences are drawn when nobody is at work on the connection.
+static void conn_changed(struct conn *c)
+{
+    if (c->changed)
+        return;
+    c->changed = true;
+    TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
+    event_active(c->env->settle, EV_TIMEOUT, 0);
+}
+
+// 0: sent; -EAGAIN: later; another -errno: the connection is bad.
+static int send_now(struct conn *c, const uint8_t *bytes, size_t n, int fd)
+{
+    static const struct timeval pause = {.tv_usec = RETRY_MS * 1000};
+    int r = packet_send(c->fd, bytes, n, fd, MSG_DONTWAIT);
+
+    if (r == -ETOOMANYREFS) {
+        // Peers have not received what this process sent: the socket would still be writable.
+        event_add(c->retry, &pause);
+        r = -EAGAIN;
+    }
+    if (r < 0 && r != -EAGAIN)
+        c->bad = true;
+    return r;
+}
+
+static void queue_reply(struct conn *c, const uint8_t *bytes, size_t n, int fd)
+{
+    struct queued_reply *reply = c->n_replies < MAX_QUEUED_REPLIES ? malloc(sizeof *reply + n) : NULL;
+
+    if (!reply) {
+        cleanup_close(&fd);
+        c->bad = true;
+        return;
+    }
+    reply->fd = fd;
+    reply->n = n;
+    memcpy(reply->bytes, bytes, n);
+    TAILQ_INSERT_TAIL(&c->replies, reply, entry);
+    c->n_replies++;
+}
+
+static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
+{
+    struct conn *c = conn_of(peer);
+    Diskalloc__V1__Reply reply = *message;
+    size_t n;
+
+    reply.has_fd = fd >= 0;
+    n = message_encode(&reply, c->env->buffer, PACKET_MAX);
+    if (n == 0) {
+        log_error("a reply does not fit a packet");
+        c->bad = true;
+    }
+    if (!c->bad && (c->n_replies > 0 || send_now(c, c->env->buffer, n, fd) == -EAGAIN)) {
+        queue_reply(c, c->env->buffer, n, fd);
+        fd = -1;
+    }
+    cleanup_close(&fd);
+    conn_changed(c);
+}
+
+static void peer_hang_up(struct peer *peer)
+{
+    struct conn *c = conn_of(peer);
+
+    c->ending = true;
+    conn_changed(c);
+}
+
+static void flush_replies(struct conn *c)
+{
+    struct queued_reply *reply;
+
+    while ((reply = TAILQ_FIRST(&c->replies)) && send_now(c, reply->bytes, reply->n, reply->fd) == 0) {
+        TAILQ_REMOVE(&c->replies, reply, entry);
+        c->n_replies--;
+        cleanup_close(&reply->fd);
+        free(reply);
+    }
+}
+
+static void say_breach(struct conn *c, const char *sentence)
+{
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Error e;
+
+    message_breach(DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence, &e);
+    reply.error = &e;
+    peer_reply(&c->peer, &reply, -1);
+    c->ending = true;
+}
+
+// One packet; false: no more for now.
+static bool read_packet(struct conn *c)
+{
+    Diskalloc__V1__Request *message;
+    int fd = -1;
+    ssize_t n = packet_receive(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT, &fd);
+
+    if (n == -EAGAIN)
+        return false;
+    if (n == -EMSGSIZE)
+        say_breach(c, "the packet is longer than 65,536 bytes");
+    else if (n == -EBADMSG)
+        say_breach(c, "the packet is empty, or brought file descriptors");
+    else if (n <= 0)
+        c->bad = true;
+    else if (fd >= 0)
+        say_breach(c, "clients do not send file descriptors");
+    else if (message_decode(&c->env->arena, c->env->buffer, (size_t)n, &message) < 0)
+        say_breach(c, "the packet is no Request");
+    else
+        request_serve(c->env->request, &c->peer, message);
+    cleanup_close(&fd);
+    return !c->bad;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *data)
+{
+    struct conn *c = data;
+
+    (void)fd;
+    if (what & EV_WRITE)
+        flush_replies(c);
+    if (what & EV_READ)
+        for (int i = 0; i < PACKETS_A_TURN && may_read(c) && read_packet(c); i++)
+            continue;
+    // It hung up. What it said before that was read above, but for what it may not say yet.
+    if (what & EV_CLOSED && !(what & EV_READ && may_read(c) && !c->bad))
+        c->bad = true;
+    conn_changed(c);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *data)
+{
+    struct conn *c = data;
+
+    (void)fd;
+    (void)what;
+    flush_replies(c);
+    conn_changed(c);
+}
+
+int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request)
+{
+    *env = (struct conn_env){.base = base, .request = request};
+    TAILQ_INIT(&env->conns);
+    TAILQ_INIT(&env->changed);
+    env->buffer = malloc(PACKET_MAX);
+    env->settle = event_new(base, -1, 0, settle_changed, env);
+    if (!env->buffer || !env->settle)
+        return -ENOMEM;
+    return arena_init(&env->arena, ARENA_SIZE);
+}
+
+void conn_env_deinit(struct conn_env *env)
+{
+    struct conn *c;
+
+    env->ended = NULL;
+    while ((c = TAILQ_FIRST(&env->conns)))
+        conn_free(c);
+    if (env->settle)
+        event_free(env->settle);
+    arena_deinit(&env->arena);
+    free(env->buffer);
+}
+
+static int identify(struct conn_env *env, int fd, struct user **ret_user, pid_t *ret_pid)
+{
+    struct ucred cred;
+    socklen_t size = sizeof cred;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+        return -errno;
+    // What the kernel shows for a uid that does not exist in our user namespace: it might be anybody.
+    if (cred.uid == env->overflow_uid || cred.uid == (uid_t)-1) {
+        log_warning("a client of another user namespace was refused: its uid is not visible here");
+        return -EACCES;
+    }
+    *ret_user = user_ref(env->request->users, cred.uid);
+    *ret_pid = cred.pid;
+    return *ret_user ? 0 : -ENOMEM;
+}
+
+void conn_accept(struct conn_env *env, int fd)
+{
+    struct user *user = NULL;
+    pid_t pid = 0;
+    struct conn *c;
+
+    if (identify(env, fd, &user, &pid) < 0) {
+        close(fd);
+        return;
+    }
+    c = calloc(1, sizeof *c);
+    if (c) {
+        c->event = event_new(env->base, fd, 0, on_event, c);
+        c->retry = evtimer_new(env->base, on_retry, c);
+    }
+    if (!c || !c->event || !c->retry) {
+        if (c && c->event)
+            event_free(c->event);
+        free(c);
+        user_unref(user);
+        close(fd);
+        return;
+    }
+    c->env = env;
+    c->fd = fd;
+    TAILQ_INIT(&c->replies);
+    peer_init(&c->peer, user, pid);
+    c->peer.reply = peer_reply;
+    c->peer.hang_up = peer_hang_up;
+    TAILQ_INSERT_TAIL(&env->conns, c, entry);
+    env->n_conns++;
+    conn_changed(c);
+}

@@ -1,0 +1,31 @@
+// One connection: packets in, replies out, nothing else.  See the essay in conn.c.
+#pragma once
+#include <stdint.h>
+
+#include "daemon/request.h"
+#include "proto/arena.h"
+
+struct conn;
+struct event;
+struct event_base;
+
+// What connections share.
+struct conn_env {
+    struct event_base *base;
+    struct request_env *request;
+    struct arena arena; // for the message being served
+    uint8_t *buffer;    // PACKET_MAX bytes, for the packet being read or written
+    uid_t overflow_uid; // what the kernel shows for one that it can't
+    TAILQ_HEAD(conn_list, conn) conns, changed;
+    unsigned n_conns;
+    struct event *settle; // draws the consequences for the changed ones
+    // A connection has ended: its descriptor is free again.
+    void (*ended)(void *data);
+    void *ended_data;
+};
+
+int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request);
+void conn_env_deinit(struct conn_env *env); // closes all connections
+
+// Takes FD, a connected socket.  On failure it is closed.
+void conn_accept(struct conn_env *env, int fd);

@@ -1,0 +1,197 @@
+#include "daemon/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/conn.h"
+#include "daemon/log.h"
+#include "proto/cleanup.h"
+
+enum {
+    ACCEPTS_A_TURN = 64,
+    PAUSE_SECONDS = 1, // when descriptors have run out
+};
+
+struct listener {
+    struct conn_env *conns;
+    int fd;
+    char *path; // ours to remove; NULL: systemd's
+    ino_t inode;
+    struct event *event, *pause;
+};
+
+static int refuse(char **ret_error, int error, const char *path, const char *why)
+{
+    if (asprintf(ret_error, "socket %s: %s", path, why) < 0)
+        *ret_error = NULL;
+    return error;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *data)
+{
+    static const struct timeval pause = {.tv_sec = PAUSE_SECONDS};
+    struct listener *l = data;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (conn >= 0) {
+            conn_accept(l->conns, conn);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            // It would stay readable and turn the loop: a pause, or until a descriptor is free again.
+            log_warning("no more connections for now: %m");
+            event_del(l->event);
+            event_add(l->pause, &pause);
+        }
+        if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}
+
+void listener_resume(struct listener *l)
+{
+    if (!event_pending(l->pause, EV_TIMEOUT, NULL))
+        return;
+    event_del(l->pause);
+    event_add(l->event, NULL);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *data)
+{
+    struct listener *l = data;
+
+    (void)fd;
+    (void)what;
+    event_add(l->event, NULL);
+}
+
+// Takes FD.
+static int listener_new(struct event_base *base, struct conn_env *conns, int fd, struct listener **ret)
+{
+    struct listener *l = calloc(1, sizeof *l);
+
+    if (!l) {
+        close(fd);
+        return -ENOMEM;
+    }
+    l->conns = conns;
+    l->fd = fd;
+    l->event = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, l);
+    l->pause = evtimer_new(base, on_pause_over, l);
+    if (!l->event || !l->pause || event_add(l->event, NULL) < 0) {
+        listener_close(l);
+        return -ENOMEM;
+    }
+    *ret = l;
+    return 0;
+}
+
+int listener_from_fd(struct event_base *base, struct conn_env *conns, int fd, struct listener **ret, char **ret_error)
+{
+    int type = 0, accepts = 0;
+    socklen_t size = sizeof type;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) < 0 || type != SOCK_SEQPACKET || !accepts)
+        return refuse(ret_error, -EINVAL, "from systemd", "it must be ListenSequentialPacket=");
+    if (evutil_make_socket_nonblocking(fd) < 0)
+        return refuse(ret_error, -errno, "from systemd", strerror(errno));
+    return listener_new(base, conns, fd, ret);
+}
+
+// Whether somebody answers at ADDRESS: -EADDRINUSE, 0 nobody does, -errno.
+static int check_nobody_answers(const struct sockaddr_un *address)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
+
+    if (fd < 0)
+        return -errno;
+    if (lstat(address->sun_path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    // EAGAIN: its backlog is full, so it lives. EPROTOTYPE: another kind of socket, not ours to remove.
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
+        return errno == ECONNREFUSED || errno == ENOENT ? 0 : errno == EAGAIN ? -EADDRINUSE : -errno;
+    return -EADDRINUSE;
+}
+
+// Bound under another name first and then renamed: at PATH there is always a socket that answers, or the old one.
+static int bind_at(int fd, const char *path, unsigned mode, ino_t *ret_inode)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat st;
+    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s.%d", path, (int)getpid()), r = 0;
+
+    if (n < 0 || (size_t)n >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    unlink(address.sun_path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return -errno;
+    if (chmod(address.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0 || stat(address.sun_path, &st) < 0 ||
+        rename(address.sun_path, path) < 0) {
+        r = -errno;
+        unlink(address.sun_path);
+        return r;
+    }
+    *ret_inode = st.st_ino;
+    return 0;
+}
+
+int listener_open(struct event_base *base, struct conn_env *conns, const char *path, unsigned mode,
+                  struct listener **ret, char **ret_error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    _cleanup_close_ int fd = -1;
+    ino_t inode = 0;
+    int r;
+
+    *ret_error = NULL;
+    if (strlen(path) >= sizeof address.sun_path)
+        return refuse(ret_error, -ENAMETOOLONG, path, "the path is too long for a socket");
+    strcpy(address.sun_path, path);
+    r = check_nobody_answers(&address);
+    if (r == -EADDRINUSE)
+        return refuse(ret_error, r, path, "another daemon answers there");
+    if (r == -EEXIST || r == -EPROTOTYPE)
+        return refuse(ret_error, r, path, "something else is there");
+    fd = r < 0 ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (r == 0)
+        r = fd < 0 ? -errno : bind_at(fd, path, mode, &inode);
+    if (r == 0)
+        r = listener_new(base, conns, steal_fd(&fd), ret);
+    if (r < 0)
+        return refuse(ret_error, r, path, strerror(-r));
+    (*ret)->inode = inode;
+    (*ret)->path = strdup(path);
+    return 0;
+}
+
+void listener_close(struct listener *l)
+{
+    struct stat st;
+
+    if (!l)
+        return;
+    // Only the one that is ours: a successor may have put its own there.
+    if (l->path && lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == l->inode)
+        unlink(l->path);
+    if (l->event)
+        event_free(l->event);
+    if (l->pause)
+        event_free(l->pause);
+    close(l->fd);
+    free(l->path);
+    free(l);
+}

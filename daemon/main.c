@@ -1,0 +1,189 @@
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/config.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "proto/cleanup.h"
+
+static const char usage[] =
+    "usage: diskallocd [--config FILE] [--socket PATH] [--spill-dir DIR] [--check-config] [--version] [--help]\n"
+    "\n"
+    "Owns a spill directory: makes, grows, shrinks and removes the files behind big vectors, charges\n"
+    "each to its user and keeps the limits. See diskallocd(8), diskallocd.conf(5).\n"
+    "\n"
+    "  --config FILE     read FILE and FILE.d/*.conf (default " CONFIG_DEFAULT_PATH ")\n"
+    "  --socket PATH     listen there, whatever the configuration says\n"
+    "  --spill-dir DIR   keep the files there, whatever the configuration says\n"
+    "  --check-config    say whether the configuration is good, and end\n"
+    "  --version         say the version, and end\n"
+    "  --help            say this, and end\n";
+
+struct options {
+    const char *config, *socket, *spill_dir;
+    bool check_config;
+};
+
+enum { EXIT_USAGE = 1 };
+
+// -1: go on; else the exit status.
+static int parse_options(int argc, char **argv, struct options *ret)
+{
+    static const struct option known[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"socket", required_argument, NULL, 's'},
+        {"spill-dir", required_argument, NULL, 'd'},
+        {"check-config", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", known, NULL)) >= 0)
+        switch (c) {
+        case 'c':
+            ret->config = optarg;
+            break;
+        case 's':
+            ret->socket = optarg;
+            break;
+        case 'd':
+            ret->spill_dir = optarg;
+            break;
+        case 'k':
+            ret->check_config = true;
+            break;
+        case 'v':
+            puts("diskallocd " DISKALLOC_VERSION);
+            return EXIT_SUCCESS;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    if (optind < argc) {
+        fprintf(stderr, "diskallocd: unexpected argument %s\n%s", argv[optind], usage);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static void warn(void *data, const char *sentence)
+{
+    (void)data;
+    log_warning("%s", sentence);
+}
+
+static bool override(char **key, const char *value)
+{
+    char *copy = value ? strdup(value) : NULL;
+
+    if (!value)
+        return true;
+    if (!copy)
+        return false;
+    free(*key);
+    *key = copy;
+    return true;
+}
+
+static enum daemon_exit load(const struct options *options, struct config **ret)
+{
+    _cleanup_free_ char *error = NULL;
+    int r = config_load(options->config, warn, NULL, ret, &error);
+
+    if (r < 0) {
+        log_error("%s", error ? error : strerror(-r));
+        return DAEMON_EXIT_CONFIG;
+    }
+    if (!override(&(*ret)->socket, options->socket) || !override(&(*ret)->spill_dir, options->spill_dir)) {
+        config_free(*ret);
+        return DAEMON_EXIT_FAILED;
+    }
+    (*ret)->socket_was_set |= options->socket != NULL;
+    return DAEMON_EXIT_OK;
+}
+
+// Each connection and each operation needs descriptors.
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warning("cannot raise the limit of open files: %m");
+}
+
+// The socket from systemd, or -1. -2: it handed over something that makes no sense.
+static int socket_from_systemd(const struct config *config)
+{
+    int n = sd_listen_fds(1);
+
+    if (n <= 0)
+        return -1;
+    if (n > 1) {
+        log_error("systemd handed over %d sockets; one is expected", n);
+        return -2;
+    }
+    if (config->socket_was_set)
+        log_warning("the socket comes from systemd: socket and socket_mode of the configuration mean nothing");
+    return SD_LISTEN_FDS_START;
+}
+
+// Closed standard descriptors would be taken by files, and written to by whoever means stderr.
+static bool open_standard_fds(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct config *config = NULL;
+    struct daemon *d = NULL;
+    int status = parse_options(argc, argv, &options), listen_fd;
+
+    if (status >= 0)
+        return status;
+    if (!open_standard_fds())
+        return DAEMON_EXIT_FAILED;
+    status = load(&options, &config);
+    if (status != DAEMON_EXIT_OK)
+        return status;
+    if (options.check_config) {
+        config_free(config);
+        return DAEMON_EXIT_OK;
+    }
+    umask(077);
+    // SIGIO: what the kernel sends when somebody opens a file while its lease is ours.
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGIO, SIG_IGN);
+    raise_fd_limit();
+    listen_fd = socket_from_systemd(config);
+    if (listen_fd == -2) {
+        config_free(config);
+        return DAEMON_EXIT_FAILED;
+    }
+    status = daemon_new(config, listen_fd, &d);
+    if (status == DAEMON_EXIT_OK) {
+        status = daemon_run(d);
+        daemon_free(d);
+    }
+    return status;
+}

@@ -1,0 +1,148 @@
+// Each region has a queue of operations of which the first is at work: so what an operation found true in prepare is
+// still true in run and conclude, and nothing of a region needs a lock.
+//
+// Guarantees: an operation is prepared (checked, charged), run and concluded whole, or leaves the region, its file and all
+// accounts as they were; done is called exactly once, whatever happens to the region; a region that went away meanwhile fails
+// the operations queued behind with -ENOENT and is freed when the last is done.
+//
+// It relies on: run touching only its own op, the store, and of the region what only operations change (its record, its size).
+//
+// It does not: know who asked (that is request.c), or bound the queue (requests in flight are bounded where they are read).
+#include "daemon/op.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/alive.h"
+#include "daemon/store.h"
+#include "daemon/user.h"
+
+static void advance(struct op_env *env, struct region *r);
+
+static struct op *op_of(struct work *w)
+{
+    return (struct op *)((char *)w - offsetof(struct op, work));
+}
+
+static enum work_status run_work(struct work *w)
+{
+    struct op *op = op_of(w);
+
+    return op->type->run(op);
+}
+
+// Takes it off the queue and tells who asked.
+static void end(struct op *op, int result)
+{
+    op->result = result;
+    TAILQ_REMOVE(&op->region->ops, op, entry);
+    op->done(op);
+}
+
+static void work_done(struct work *w)
+{
+    struct op *op = op_of(w);
+    struct op_env *env = op->env;
+    struct region *r = op->region;
+
+    op->type->conclude(op);
+    end(op, op->result);
+    advance(env, r);
+}
+
+// Starts the first operation that has something to run; ends those before it that have not.
+static void advance(struct op_env *env, struct region *r)
+{
+    struct op *op;
+
+    while ((op = TAILQ_FIRST(&r->ops))) {
+        int result = r->state == REGION_GONE ? -ENOENT : op->type->prepare(op);
+
+        if (result == 0) {
+            op->work =
+                (struct work){.lane = r->record.owner_uid, .brief = op->brief, .run = run_work, .done = work_done};
+            worker_submit(env->pool, &op->work);
+            return;
+        }
+        end(op, result == OP_NOTHING_TO_DO ? 0 : result);
+    }
+    alive_consider(env->alive, r);
+    if (r->state == REGION_GONE)
+        region_free(r);
+}
+
+void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region)
+{
+    memset(op, 0, sizeof *op);
+    op->type = type;
+    op->env = env;
+    op->region = region;
+    op->fd = op->file = -1;
+    op->brief = true;
+}
+
+void op_submit(struct op *op)
+{
+    struct region *r = op->region;
+    bool first = TAILQ_EMPTY(&r->ops);
+
+    TAILQ_INSERT_TAIL(&r->ops, op, entry);
+    if (first)
+        advance(op->env, r);
+}
+
+bool op_is_busy(const struct region *r)
+{
+    return !TAILQ_EMPTY(&r->ops);
+}
+
+enum work_status op_finish_run(struct op *op, int result)
+{
+    op->result = result;
+    if (op->file >= 0)
+        close(op->file);
+    op->file = -1;
+    return WORK_DONE;
+}
+
+static void explain(struct op *op, const char *name, const struct store_space *space, uint64_t keep, uint64_t bytes)
+{
+    snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", name);
+    op->refusal.limit = space->total - keep;
+    op->refusal.used = space->total - space->available;
+    op->refusal.asked = bytes;
+}
+
+static int check_disk(struct op *op, uint64_t bytes)
+{
+    struct store_space space;
+    uint64_t keep = op->env->keep_free;
+    int r = store_space(op->env->store, &space);
+
+    if (r < 0)
+        return r;
+    if (space.available >= keep && space.available - keep >= bytes)
+        return 0;
+    explain(op, keep > 0 ? "disk keep_free" : "disk", &space, keep < space.total ? keep : space.total, bytes);
+    return -ENOSPC;
+}
+
+int op_check_space(struct op *op, uint64_t bytes)
+{
+    return bytes > 0 ? check_disk(op, bytes) : 0;
+}
+
+int op_check_kept(struct op *op)
+{
+    return check_disk(op, 0);
+}
+
+void op_explain_full_disk(struct op *op, uint64_t bytes)
+{
+    struct store_space space;
+
+    if (store_space(op->env->store, &space) == 0)
+        explain(op, "disk", &space, 0, bytes);
+}

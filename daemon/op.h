@@ -1,0 +1,73 @@
+// One operation on a region: decided on the loop, done on a worker, concluded on the loop.  See the essay in op.c.
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/region.h"
+#include "daemon/worker.h"
+
+struct alive;
+struct store;
+
+// What operations need to know of the daemon.
+struct op_env {
+    struct store *store;
+    struct region_table *regions;
+    struct worker_pool *pool;
+    struct alive *alive;
+    uint64_t keep_free; // bytes of the disk that are never granted
+};
+
+enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well
+
+struct op_type {
+    // On the loop, when its turn has come: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
+    int (*prepare)(struct op *op);
+    // On a worker, which touches nothing but OP, the store, and what no other operation of the region can change.
+    enum work_status (*run)(struct op *op);
+    // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back.
+    void (*conclude)(struct op *op);
+};
+
+struct op {
+    const struct op_type *type;
+    struct op_env *env;
+    struct region *region;
+    void (*done)(struct op *op); // on the loop, with result, refusal, fd; OP is the caller's again
+    void *owner;
+    bool brief;
+    atomic_bool cancelled; // stop at the next piece, undone
+
+    int result;
+    struct quota_refusal refusal; // with -EDQUOT and -ENOSPC
+    int fd;                       // of open and create: to be handed out, the caller's to close
+
+    struct peer *peer;         // whose request it is; NULL once gone
+    bool read_only;            // of open
+    bool durable;              // of commit
+    uint64_t size, known_size; // size: of commit, the bytes used
+    uint32_t element_size;
+    struct record record; // of commit and unlink: as it shall be
+
+    // While it runs:
+    struct work work;
+    int file;           // -1: not open
+    uint64_t at, extra; // granted up to; charged beyond what the region had
+    TAILQ_ENTRY(op) entry;
+};
+
+void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region);
+// Queues it behind the region's other operations.  done may be called before this returns.
+void op_submit(struct op *op);
+// Whether the region has operations queued or at work.
+bool op_is_busy(const struct region *r);
+
+// For the run of those that need disk space: whether BYTES more would leave keep_free, and whether it is free now.
+// 0, or -ENOSPC with op->refusal.
+int op_check_space(struct op *op, uint64_t bytes);
+int op_check_kept(struct op *op);
+void op_explain_full_disk(struct op *op, uint64_t bytes);  // after an ENOSPC of the file system
+enum work_status op_finish_run(struct op *op, int result); // closes op->file
+
+extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap;

@@ -1,0 +1,183 @@
+// How a region comes to be and how it goes.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/op.h"
+#include "daemon/store.h"
+#include "daemon/user.h"
+
+enum { BRIEF_BYTES = 64 << 20 };
+
+// The caller has put the region into the tables as REGION_BEING_MADE.
+static int prepare_create(struct op *op)
+{
+    struct region *r = op->region;
+    uint64_t charge;
+    int result = region_charge_of(op->env->regions, op->size, &charge);
+
+    if (result == 0)
+        result = quota_check_region_size(r->owner->quota, 0, op->size, &op->refusal);
+    if (result == 0)
+        result = quota_charge_add(&r->charge, QUOTA_REGIONS, 1, &op->refusal);
+    if (result == 0)
+        result = quota_charge_add(&r->charge, QUOTA_BYTES, charge, &op->refusal);
+    if (result < 0) {
+        region_remove(op->env->regions, r);
+        return result;
+    }
+    op->extra = charge;
+    op->brief = charge <= BRIEF_BYTES;
+    return 0;
+}
+
+static int start_create(struct op *op)
+{
+    const struct record *record = &op->region->record;
+    int r = op_check_space(op, record->flags & RECORD_SPARSE ? 0 : op->extra);
+
+    return r < 0 ? r : store_create(op->env->store, record, &op->file);
+}
+
+// From here on it is a region. Opened anew: the fd that is sent has the file's name, and this one's offset is nobody else's.
+static int finish_create(struct op *op)
+{
+    const struct record *record = &op->region->record;
+    int r = op->at > 0 ? op_check_kept(op) : 0;
+
+    if (r == 0 && op->size > 0)
+        r = store_truncate(op->env->store, op->file, op->size);
+    if (r == 0)
+        r = store_link(op->env->store, op->file, record);
+    if (r < 0)
+        return r;
+    op->fd = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
+    if (op->fd >= 0)
+        return 0;
+    store_unlink(op->env->store, record->owner_uid, &record->handle);
+    return op->fd;
+}
+
+static enum work_status run_create(struct op *op)
+{
+    int r = 0;
+
+    if (op->file < 0)
+        r = start_create(op);
+    if (r == 0 && op->cancelled)
+        r = -ECANCELED;
+    if (r == 0 && op->at < op->size && !(op->region->record.flags & RECORD_SPARSE)) {
+        r = store_allocate_piece(op->env->store, op->file, &op->at, op->size);
+        if (r == 0 && op->at < op->size)
+            return WORK_AGAIN;
+    }
+    if (r == 0)
+        r = finish_create(op);
+    if (r == -ENOSPC && !op->refusal.limit_name[0])
+        op_explain_full_disk(op, op->extra);
+    return op_finish_run(op, r);
+}
+
+static void conclude_create(struct op *op)
+{
+    if (op->result < 0) {
+        region_remove(op->env->regions, op->region);
+        return;
+    }
+    op->region->size = op->size;
+    op->region->state = REGION_LIVE;
+}
+
+const struct op_type op_create = {prepare_create, run_create, conclude_create};
+
+static int prepare_unlink(struct op *op)
+{
+    if (region_is_transient(op->region))
+        return OP_NOTHING_TO_DO;
+    op->record = op->region->record;
+    op->record.flags |= RECORD_UNLINKED;
+    op->record.name_length = 0;
+    op->record.name[0] = '\0';
+    return 0;
+}
+
+static enum work_status run_unlink(struct op *op)
+{
+    struct store *store = op->env->store;
+    const struct record *record = &op->record;
+
+    op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
+    if (op->file < 0)
+        return op_finish_run(op, op->file);
+    return op_finish_run(op, store_write_record(store, op->file, record));
+}
+
+static void conclude_unlink(struct op *op)
+{
+    // A file that somebody removed by hand is gone all the same: reaping finds out.
+    if (op->result == -ENOENT)
+        op->result = 0;
+    if (op->result < 0)
+        return;
+    region_set_name(op->env->regions, op->region, "", 0);
+    op->region->record.flags |= RECORD_UNLINKED;
+}
+
+const struct op_type op_unlink = {prepare_unlink, run_unlink, conclude_unlink};
+
+static int prepare_reap(struct op *op)
+{
+    struct region *r = op->region;
+
+    if (r->n_attachments > 0 || !region_is_transient(r))
+        return -EBUSY;
+    op->brief = r->size <= BRIEF_BYTES;
+    return 0;
+}
+
+// 0 when nobody can reach the file any more; it is removed, and op->file holds it if it is too long to be freed in one go.
+static int probe_and_unlink(struct op *op)
+{
+    struct store *store = op->env->store;
+    const struct record *record = &op->region->record;
+    int r = 1, fd = store_open_file(store, record->owner_uid, &record->handle, O_RDONLY);
+
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    if (!op->region->boot_is_over)
+        r = store_is_unused(fd);
+    close(fd);
+    if (r <= 0)
+        return r < 0 ? r : -EBUSY;
+    op->at = op->region->size;
+    if (op->at > SPILLFILE_PIECE)
+        op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
+    return store_unlink(store, record->owner_uid, &record->handle);
+}
+
+static enum work_status run_reap(struct op *op)
+{
+    if (op->file < 0) {
+        int r = probe_and_unlink(op);
+
+        if (r < 0 || op->file < 0)
+            return op_finish_run(op, r);
+    }
+    // It has no name any more: whatever happens now, the kernel frees the rest.
+    op->at = op->at > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : 0;
+    if (op->at == 0 || store_truncate(op->env->store, op->file, op->at) < 0)
+        return op_finish_run(op, 0);
+    return WORK_AGAIN;
+}
+
+static void conclude_reap(struct op *op)
+{
+    if (op->result == 0)
+        region_remove(op->env->regions, op->region);
+}
+
+const struct op_type op_reap = {prepare_reap, run_reap, conclude_reap};

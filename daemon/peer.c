@@ -1,0 +1,48 @@
+#include "daemon/peer.h"
+
+#include <errno.h>
+
+#include "daemon/alive.h"
+#include "daemon/request.h"
+
+void peer_init(struct peer *peer, struct user *user, pid_t pid)
+{
+    *peer = (struct peer){.user = user, .pid = pid};
+    TAILQ_INIT(&peer->attachments);
+    TAILQ_INIT(&peer->requests);
+}
+
+void peer_deinit(struct peer *peer, struct alive *alive)
+{
+    struct attachment *a;
+
+    request_forget_peer(peer);
+    while ((a = TAILQ_FIRST(&peer->attachments))) {
+        struct region *r = a->region;
+
+        peer_detach(peer, a);
+        alive_consider(alive, r);
+    }
+    quota_charge_deinit(&peer->charge);
+    user_unref(peer->user);
+    peer->user = NULL;
+}
+
+int peer_attach(struct peer *peer, struct region *r, bool read_only)
+{
+    bool is_new = !region_attachment(r, peer);
+    int result;
+
+    if (is_new && peer->n_attachments >= PEER_MAX_ATTACHMENTS)
+        return -EMFILE;
+    result = region_attach(r, peer, &peer->attachments, read_only);
+    if (result == 0 && is_new)
+        peer->n_attachments++;
+    return result;
+}
+
+void peer_detach(struct peer *peer, struct attachment *a)
+{
+    region_detach(a, &peer->attachments);
+    peer->n_attachments--;
+}

@@ -1,0 +1,41 @@
+// Who is at the other end of a connection, as far as requests care.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "daemon/region.h"
+#include "daemon/user.h"
+#include "proto/diskalloc.pb-c.h"
+
+enum {
+    PEER_MAX_REQUESTS = 64,        // in flight; more wait in the socket
+    PEER_MAX_ATTACHMENTS = 100000, // of one connection
+    PEER_NAME_MAX = 64,
+};
+
+struct alive;
+struct request;
+
+struct peer {
+    struct user *user; // by SO_PEERCRED; a reference
+    pid_t pid;         // 0: in another pid namespace
+    char client_name[PEER_NAME_MAX + 1];
+    bool said_hello;            // it may ask
+    struct quota_charge charge; // one connection
+    struct attachment_list attachments;
+    uint64_t n_attachments;
+    TAILQ_HEAD(, request) requests; // in flight
+    unsigned n_requests;
+    // Sends it, with FD unless that is -1.  Takes FD.
+    void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
+    // No more requests are taken; it closes when what was said has been sent.
+    void (*hang_up)(struct peer *peer);
+};
+
+void peer_init(struct peer *peer, struct user *user, pid_t pid);
+// Detaches everything; its requests go on without it.
+void peer_deinit(struct peer *peer, struct alive *alive);
+int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, -EMFILE
+void peer_detach(struct peer *peer, struct attachment *a);

@@ -1,0 +1,156 @@
+#include "daemon/region.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/user.h"
+#include "proto/checked.h"
+
+static int compare_handles(const struct region *a, const struct region *b)
+{
+    return memcmp(a->record.handle.bytes, b->record.handle.bytes, sizeof a->record.handle.bytes);
+}
+
+static int compare_names(const struct region *a, const struct region *b)
+{
+    if (a->record.owner_uid != b->record.owner_uid)
+        return a->record.owner_uid > b->record.owner_uid ? 1 : -1;
+    return strcmp(a->record.name, b->record.name);
+}
+
+TREE_GENERATE(region_by_handle, region, by_handle, compare_handles)
+TREE_GENERATE(region_by_name, region, by_name, compare_names)
+
+void region_table_init(struct region_table *t, uint32_t block_size)
+{
+    *t = (struct region_table){.block_size = block_size};
+    RB_INIT(&t->by_handle);
+    RB_INIT(&t->by_name);
+}
+
+struct region *region_find(struct region_table *t, const struct handle *handle)
+{
+    struct region wanted = {.record.handle = *handle};
+
+    return RB_FIND(region_by_handle, &t->by_handle, &wanted);
+}
+
+struct region *region_next(struct region_table *t, const struct handle *after)
+{
+    struct region wanted, *r;
+
+    if (!after)
+        return RB_MIN(region_by_handle, &t->by_handle);
+    wanted.record.handle = *after;
+    r = RB_NFIND(region_by_handle, &t->by_handle, &wanted);
+    if (r && handle_equal(&r->record.handle, after))
+        r = RB_NEXT(region_by_handle, &t->by_handle, r);
+    return r;
+}
+
+struct region *region_find_name(struct region_table *t, uid_t owner, const char *name, size_t n)
+{
+    struct region wanted = {.record.owner_uid = owner};
+
+    if (n > NAME_MAX_LENGTH)
+        return NULL;
+    memcpy(wanted.record.name, name, n);
+    wanted.record.name[n] = '\0';
+    return RB_FIND(region_by_name, &t->by_name, &wanted);
+}
+
+struct region *region_add(struct region_table *t, const struct record *record, struct user *owner)
+{
+    struct region *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->record = *record;
+    r->owner = owner;
+    owner->n_refs++;
+    TAILQ_INIT(&r->attachments);
+    TAILQ_INIT(&r->ops);
+    quota_charge_init(&r->charge, owner->quota);
+    RB_INSERT(region_by_handle, &t->by_handle, r);
+    if (record->name_length > 0)
+        RB_INSERT(region_by_name, &t->by_name, r);
+    t->n_regions++;
+    return r;
+}
+
+void region_remove(struct region_table *t, struct region *r)
+{
+    assert(r->state != REGION_GONE);
+    RB_REMOVE(region_by_handle, &t->by_handle, r);
+    if (r->record.name_length > 0)
+        RB_REMOVE(region_by_name, &t->by_name, r);
+    t->n_regions--;
+    r->state = REGION_GONE;
+    quota_charge_deinit(&r->charge);
+}
+
+void region_free(struct region *r)
+{
+    assert(r->state == REGION_GONE && TAILQ_EMPTY(&r->ops) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
+    user_unref(r->owner);
+    free(r);
+}
+
+void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n)
+{
+    if (r->record.name_length > 0)
+        RB_REMOVE(region_by_name, &t->by_name, r);
+    memcpy(r->record.name, name, n);
+    r->record.name[n] = '\0';
+    r->record.name_length = (uint8_t)n;
+    if (n > 0)
+        RB_INSERT(region_by_name, &t->by_name, r);
+}
+
+int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
+{
+    return size <= INT64_MAX && checked_align_up(size, t->block_size, ret) ? 0 : -EOVERFLOW;
+}
+
+bool region_is_transient(const struct region *r)
+{
+    return r->record.name_length == 0;
+}
+
+struct attachment *region_attachment(const struct region *r, const struct peer *peer)
+{
+    struct attachment *a;
+
+    TAILQ_FOREACH (a, &r->attachments, of_region)
+        if (a->peer == peer)
+            return a;
+    return NULL;
+}
+
+int region_attach(struct region *r, struct peer *peer, struct attachment_list *of_peer, bool read_only)
+{
+    struct attachment *a = region_attachment(r, peer);
+
+    if (a) {
+        a->read_only = a->read_only && read_only;
+        return 0;
+    }
+    a = calloc(1, sizeof *a);
+    if (!a)
+        return -ENOMEM;
+    *a = (struct attachment){.region = r, .peer = peer, .read_only = read_only};
+    TAILQ_INSERT_TAIL(&r->attachments, a, of_region);
+    TAILQ_INSERT_TAIL(of_peer, a, of_peer);
+    r->n_attachments++;
+    return 0;
+}
+
+void region_detach(struct attachment *a, struct attachment_list *of_peer)
+{
+    TAILQ_REMOVE(&a->region->attachments, a, of_region);
+    TAILQ_REMOVE(of_peer, a, of_peer);
+    a->region->n_attachments--;
+    free(a);
+}

@@ -1,0 +1,262 @@
+// Guarantees: a region's file exists under its name only with a complete record and its first size granted (made as
+// O_TMPFILE, named last); its size changes in one step; nothing outside the spill directory is reached, and no symlink in it
+// is followed, whatever lies there (openat2 with RESOLVE_BENEATH in file_ops).
+//
+// It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and
+// O_TMPFILE (checked), and the lock that keeps a second daemon out. The lock is a POSIX record lock on SPILL/.lock, because
+// F_GETLK names the holder's pid; the file is never opened twice by the daemon, whose close would drop it.
+//
+// It does not: decide anything, keep anything in memory, or hold a file open for writing beyond a call.
+#include "daemon/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "daemon/store_internal.h"
+#include "proto/cleanup.h"
+
+enum { PATH_LENGTH = 48 }; // "4294967295/" and a handle
+
+static void region_path(char path[static PATH_LENGTH], uid_t uid, const struct handle *handle)
+{
+    char text[HANDLE_TEXT_LENGTH + 1];
+
+    handle_format(handle, text);
+    snprintf(path, PATH_LENGTH, "%u/%s", uid, text);
+}
+
+static int refuse(char **ret_error, int error, const char *format, const char *dir, const char *detail)
+{
+    if (asprintf(ret_error, format, dir, detail) < 0)
+        *ret_error = NULL;
+    return error;
+}
+
+static int lock_dir(struct store *s, char **ret_error)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char pid[32];
+
+    s->lock_fd = openat(s->dir_fd, STORE_LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock_fd < 0)
+        return refuse(ret_error, -errno, "spill directory %s: cannot write to it: %s", s->dir, strerror(errno));
+    if (fcntl(s->lock_fd, F_SETLK, &lock) == 0)
+        return 0;
+    if (errno != EAGAIN && errno != EACCES)
+        return refuse(ret_error, -errno, "spill directory %s: cannot lock it: %s", s->dir, strerror(errno));
+    if (fcntl(s->lock_fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+        lock.l_pid = 0;
+    snprintf(pid, sizeof pid, "pid %d", (int)lock.l_pid);
+    return refuse(ret_error, -EBUSY, "spill directory %s: another diskallocd has it (%s)", s->dir, pid);
+}
+
+static int check_dir(struct store *s, bool require_mount, char **ret_error)
+{
+    struct stat st, parent;
+
+    if (fstat(s->dir_fd, &st) < 0)
+        return refuse(ret_error, -errno, "spill directory %s: %s", s->dir, strerror(errno));
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return refuse(ret_error, -EPERM, "spill directory %s belongs to another user%s", s->dir, "");
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return refuse(ret_error, -EPERM,
+                      "spill directory %s: others may write to it; it must be for the daemon alone%s", s->dir, "");
+    if (require_mount && fstatat(s->dir_fd, "..", &parent, 0) == 0 && parent.st_dev == st.st_dev)
+        return refuse(ret_error, -ENOTDIR, "spill directory %s is no mount point, but spill_dir_require_mount = yes%s",
+                      s->dir, "");
+    return 0;
+}
+
+static int check_file_system(struct store *s, char **ret_error)
+{
+    struct record record = {0};
+    struct statvfs fs;
+    _cleanup_close_ int fd = -1;
+    int r = s->ops->stat_fs(s->dir_fd, &fs);
+
+    if (r < 0)
+        return refuse(ret_error, r, "spill directory %s: %s", s->dir, strerror(-r));
+    s->block_size = fs.f_frsize >= 512 && (fs.f_frsize & (fs.f_frsize - 1)) == 0 ? (uint32_t)fs.f_frsize : 4096;
+    r = spillfile_probe(s->dir_fd, true, &s->guarantee);
+    if (r < 0)
+        return refuse(ret_error, r, "spill directory %s: unnamed files (O_TMPFILE) do not work there: %s", s->dir,
+                      strerror(-r));
+    fd = s->ops->open_at(s->dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
+    r = fd < 0 ? fd : record_store(s->ops, fd, &record);
+    if (r == -EOPNOTSUPP)
+        return refuse(ret_error, r, "spill directory %s: %s has no user extended attributes, which diskallocd needs",
+                      s->dir, s->guarantee.file_system);
+    // A disk that is full right now is no reason not to start.
+    if (r < 0 && r != -ENOSPC && r != -EDQUOT)
+        return refuse(ret_error, r, "spill directory %s: %s", s->dir, strerror(-r));
+    return 0;
+}
+
+int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error)
+{
+    struct store *s = calloc(1, sizeof *s);
+    int r = -ENOMEM;
+
+    *ret_error = NULL;
+    if (!s)
+        return r;
+    *s = (struct store){.ops = ops, .dir = strdup(dir), .dir_fd = -1, .lock_fd = -1};
+    if (s->dir) {
+        s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = s->dir_fd < 0 ? refuse(ret_error, -errno, "spill directory %s: %s", dir, strerror(errno)) : 0;
+    }
+    if (r == 0)
+        r = check_dir(s, require_mount, ret_error);
+    if (r == 0)
+        r = lock_dir(s, ret_error);
+    if (r == 0)
+        r = check_file_system(s, ret_error);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    if (s->block_size) // the lock is ours
+        store_remove_empty_dirs(s);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->dir_fd >= 0)
+        close(s->dir_fd);
+    free(s->dir);
+    free(s);
+}
+
+const struct spillfile_guarantee *store_guarantee(const struct store *s)
+{
+    return &s->guarantee;
+}
+
+uint32_t store_block_size(const struct store *s)
+{
+    return s->block_size;
+}
+
+const char *store_dir(const struct store *s)
+{
+    return s->dir;
+}
+
+int store_space(struct store *s, struct store_space *ret)
+{
+    struct statvfs fs;
+    int r = s->ops->stat_fs(s->dir_fd, &fs);
+
+    if (r < 0)
+        return r;
+    ret->total = (uint64_t)fs.f_blocks * fs.f_frsize;
+    // Not what the file system reserves for root, even if the daemon is root.
+    ret->available = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}
+
+int store_create(struct store *s, const struct record *record, int *ret_fd)
+{
+    _cleanup_close_ int fd = -1;
+    char dir[16];
+    int r;
+
+    snprintf(dir, sizeof dir, "%u", record->owner_uid);
+    fd = s->ops->open_at(s->dir_fd, dir, O_TMPFILE | O_RDWR, 0600);
+    if (fd == -ENOENT) {
+        if (mkdirat(s->dir_fd, dir, 0700) < 0 && errno != EEXIST)
+            return -errno;
+        fd = s->ops->open_at(s->dir_fd, dir, O_TMPFILE | O_RDWR, 0600);
+    }
+    if (fd < 0)
+        return fd;
+    r = record_store(s->ops, fd, record);
+    if (r < 0)
+        return r;
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+int store_link(struct store *s, int fd, const struct record *record)
+{
+    char path[PATH_LENGTH];
+
+    region_path(path, record->owner_uid, &record->handle);
+    return s->ops->link_at(fd, s->dir_fd, path);
+}
+
+int store_open_file(struct store *s, uid_t uid, const struct handle *handle, int flags)
+{
+    char path[PATH_LENGTH];
+
+    region_path(path, uid, handle);
+    return s->ops->open_at(s->dir_fd, path, flags | O_NONBLOCK, 0);
+}
+
+int store_unlink(struct store *s, uid_t uid, const struct handle *handle)
+{
+    char path[PATH_LENGTH];
+
+    region_path(path, uid, handle);
+    return s->ops->unlink_at(s->dir_fd, path, 0);
+}
+
+int store_write_record(struct store *s, int fd, const struct record *record)
+{
+    return record_store(s->ops, fd, record);
+}
+
+int store_sync(struct store *s, int fd, uid_t uid)
+{
+    _cleanup_close_ int dir = -1;
+    char path[16];
+    int r = s->ops->sync(fd);
+
+    if (r < 0)
+        return r;
+    snprintf(path, sizeof path, "%u", uid);
+    dir = s->ops->open_at(s->dir_fd, path, O_RDONLY | O_DIRECTORY, 0);
+    return dir < 0 ? dir : s->ops->sync(dir);
+}
+
+int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to)
+{
+    int64_t reached;
+
+    if (!s->guarantee.can_allocate) {
+        *at = to;
+        return 0;
+    }
+    reached = spillfile_allocate_piece(s->ops, fd, *at, to);
+    if (reached < 0)
+        return (int)reached;
+    *at = (uint64_t)reached;
+    return 0;
+}
+
+int store_truncate(struct store *s, int fd, uint64_t size)
+{
+    return s->ops->truncate(fd, size);
+}
+
+int store_is_unused(int fd)
+{
+    // A write lease is refused while anybody else has the file open, for reading too, or maps it: through whatever fd, closed
+    // or not, in a forked child too.
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 1;
+}

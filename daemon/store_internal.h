@@ -1,0 +1,19 @@
+// What store.c and store_scan.c share.
+#pragma once
+#include <sys/types.h>
+
+#include "daemon/store.h"
+
+#define STORE_LOCK_NAME ".lock"
+
+struct store {
+    const struct file_ops *ops;
+    char *dir;
+    int dir_fd, lock_fd;
+    uint32_t block_size;
+    struct spillfile_guarantee guarantee;
+};
+
+// "1000": a user's directory.
+bool store_parse_uid(const char *text, uid_t *ret);
+void store_remove_empty_dirs(struct store *s);

@@ -1,0 +1,171 @@
+// Reading the spill directory at start. What is found there is not trusted: every entry that is not exactly what the daemon
+// would have made is left alone and reported.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/log.h"
+#include "daemon/store.h"
+#include "daemon/store_internal.h"
+#include "proto/checked.h"
+#include "proto/cleanup.h"
+
+// What a file may own beyond its size without being suspected of growth that was not finished: metadata.
+enum { BLOCK_SLACK = 64 * 1024 };
+
+struct scan {
+    struct store *store;
+    int (*found)(void *data, const struct record *record, uint64_t size);
+    void *data;
+    uint64_t n_foreign;
+};
+
+bool store_parse_uid(const char *text, uid_t *ret)
+{
+    uint64_t value = 0;
+
+    if (!*text || (text[0] == '0' && text[1]))
+        return false;
+    for (const char *c = text; *c; c++) {
+        if (*c < '0' || *c > '9')
+            return false;
+        value = value * 10 + (uint64_t)(*c - '0');
+        if (value >= UINT32_MAX)
+            return false;
+    }
+    *ret = (uid_t)value;
+    return true;
+}
+
+static int foreign(struct scan *scan, const char *dir, const char *name, const char *why)
+{
+    scan->n_foreign++;
+    log_warning("%s/%s%s%s: %s; left alone", scan->store->dir, dir, *dir ? "/" : "", name, why);
+    return 0;
+}
+
+// A grow that was not finished left blocks behind the end: nobody is charged for them.
+static int undo_half_growth(struct store *s, uid_t uid, const struct record *record, const struct stat *st)
+{
+    _cleanup_close_ int fd = -1;
+    uint64_t charged;
+
+    if (!checked_align_up((uint64_t)st->st_size, s->block_size, &charged) ||
+        (uint64_t)st->st_blocks * 512 <= charged + charged / 256 + BLOCK_SLACK)
+        return 0;
+    fd = store_open_file(s, uid, &record->handle, O_RDWR);
+    return fd < 0 ? fd : spillfile_undo(s->ops, fd, (uint64_t)st->st_size);
+}
+
+static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *name)
+{
+    struct store *s = scan->store;
+    struct record record;
+    struct handle handle;
+    struct stat st;
+    _cleanup_close_ int fd = -1;
+    int r;
+
+    if (handle_parse(name, &handle) < 0)
+        return foreign(scan, dir, name, "not the name of a region");
+    fd = store_open_file(s, uid, &handle, O_RDONLY);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return foreign(scan, dir, name, strerror(-fd));
+    r = s->ops->stat(fd, &st);
+    if (r < 0 || !S_ISREG(st.st_mode))
+        return foreign(scan, dir, name, r < 0 ? strerror(-r) : "not a regular file");
+    r = record_load(s->ops, fd, &record);
+    if (r == -ENODATA)
+        return foreign(scan, dir, name, "a file without a record");
+    if (r == -EPROTONOSUPPORT)
+        return foreign(scan, dir, name, "its record is of a newer version");
+    if (r < 0)
+        return foreign(scan, dir, name, "its record is damaged");
+    if (!handle_equal(&record.handle, &handle) || record.owner_uid != uid)
+        return foreign(scan, dir, name, "its record is another region's");
+    r = undo_half_growth(s, uid, &record, &st);
+    if (r < 0)
+        log_warning("%s/%s/%s: cannot give back the blocks of an unfinished grow: %s", s->dir, dir, name, strerror(-r));
+    return scan->found(scan->data, &record, (uint64_t)st.st_size);
+}
+
+static int scan_user(struct scan *scan, const char *name, uid_t uid)
+{
+    _cleanup_closedir_ DIR *dir = NULL;
+    struct dirent *entry;
+    int fd = scan->store->ops->open_at(scan->store->dir_fd, name, O_RDONLY | O_DIRECTORY, 0), r = 0;
+
+    if (fd < 0)
+        return foreign(scan, "", name, fd == -ENOTDIR ? "not a directory" : strerror(-fd));
+    dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return -ENOMEM;
+    }
+    while (r == 0 && (errno = 0, entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = scan_file(scan, name, uid, entry->d_name);
+    return r < 0 ? r : -errno;
+}
+
+static bool is_known_neighbour(const char *name)
+{
+    static const char *const known[] = {".", "..", STORE_LOCK_NAME, "lost+found"};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+// A second stream over the directory: dir_fd itself keeps its position.
+static DIR *open_top(struct store *s)
+{
+    int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir && fd >= 0)
+        close(fd);
+    return dir;
+}
+
+int store_scan(struct store *s, int (*found)(void *data, const struct record *record, uint64_t size), void *data,
+               uint64_t *ret_foreign)
+{
+    struct scan scan = {.store = s, .found = found, .data = data};
+    _cleanup_closedir_ DIR *dir = open_top(s);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return -errno;
+    while (r == 0 && (errno = 0, entry = readdir(dir))) {
+        uid_t uid;
+
+        if (is_known_neighbour(entry->d_name))
+            continue;
+        if (store_parse_uid(entry->d_name, &uid))
+            r = scan_user(&scan, entry->d_name, uid);
+        else
+            foreign(&scan, "", entry->d_name, "not a user's directory");
+    }
+    if (r == 0 && errno)
+        r = -errno;
+    *ret_foreign = scan.n_foreign;
+    return r;
+}
+
+void store_remove_empty_dirs(struct store *s)
+{
+    _cleanup_closedir_ DIR *dir = open_top(s);
+    struct dirent *entry;
+    uid_t uid;
+
+    while (dir && (entry = readdir(dir)))
+        if (store_parse_uid(entry->d_name, &uid))
+            s->ops->unlink_at(s->dir_fd, entry->d_name, AT_REMOVEDIR);
+}

@@ -1,0 +1,319 @@
+#include "daemon/user.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/cleanup.h"
+
+enum {
+    ENTRY_LIFETIME_MS = 60 * 1000,
+    NSS_BUFFER_SIZE = 64 * 1024,
+    GROUPS_MAX = 65536,
+};
+
+RB_HEAD(user_tree, user);
+
+struct user_table {
+    struct worker_pool *pool;
+    struct quota *quota;
+    const struct config *config;
+    uint64_t disk_total;
+    struct user_tree users;
+};
+
+static int compare_uids(const struct user *a, const struct user *b)
+{
+    return (a->uid > b->uid) - (a->uid < b->uid);
+}
+
+TREE_GENERATE(user_tree, user, node, compare_uids)
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void read_groups(struct user_entry *e)
+{
+    int n = 64;
+
+    for (;;) {
+        gid_t *groups = calloc((size_t)n, sizeof *groups);
+        int had = n;
+
+        if (!groups)
+            return;
+        if (getgrouplist(e->name, e->gid, groups, &n) >= 0) {
+            e->groups = groups;
+            e->n_groups = (size_t)n;
+            return;
+        }
+        free(groups);
+        if (n <= had || n > GROUPS_MAX)
+            return;
+    }
+}
+
+void user_entry_read(uid_t uid, struct user_entry *ret)
+{
+    _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
+    struct passwd pw, *found = NULL;
+
+    *ret = (struct user_entry){.gid = (gid_t)-1};
+    snprintf(ret->name, sizeof ret->name, "+%u", uid);
+    if (!buffer || getpwuid_r(uid, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
+        return;
+    ret->gid = found->pw_gid;
+    if (strlen(found->pw_name) < sizeof ret->name) {
+        snprintf(ret->name, sizeof ret->name, "%s", found->pw_name);
+        read_groups(ret);
+    }
+}
+
+int user_entry_find(const char *name, uid_t *ret)
+{
+    _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
+    struct passwd pw, *found = NULL;
+
+    if (name[0] == '+') {
+        char *end;
+        unsigned long uid = strtoul(name + 1, &end, 10);
+
+        if (name[1] < '0' || name[1] > '9' || *end || uid >= UINT32_MAX)
+            return -ENOENT;
+        *ret = (uid_t)uid;
+        return 0;
+    }
+    if (!buffer || getpwnam_r(name, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
+        return -ENOENT;
+    *ret = found->pw_uid;
+    return 0;
+}
+
+static void set_limits(struct user *u)
+{
+    const struct user_table *t = u->table;
+    struct quota_limits limits;
+    char label[USER_NAME_MAX + 8];
+
+    if (!t->config)
+        return;
+    config_user_limits(t->config, u->uid, u->entry.groups, u->entry.n_groups, t->disk_total, &limits);
+    snprintf(label, sizeof label, "user:%s", u->entry.name);
+    quota_account_set(quota_user_account(u->quota), label, &limits);
+}
+
+// The sums that this user's charges count in: those of its groups that are configured.
+static int set_groups(struct user *u)
+{
+    _cleanup_free_ struct quota_account **accounts = calloc(u->entry.n_groups + 1, sizeof *accounts);
+    size_t n = 0;
+
+    if (!accounts)
+        return -ENOMEM;
+    for (size_t i = 0; u->table->config && i < u->entry.n_groups; i++) {
+        struct quota_limits limits;
+        struct quota_account *account;
+
+        if (!config_group_limits(u->table->config, u->entry.groups[i], u->table->disk_total, &limits))
+            continue;
+        account = quota_group(u->table->quota, u->entry.groups[i]);
+        if (!account)
+            return -ENOMEM;
+        accounts[n++] = account;
+    }
+    return quota_user_set_groups(u->quota, accounts, n);
+}
+
+static int apply_config(struct user *u)
+{
+    set_limits(u);
+    return set_groups(u);
+}
+
+static void take_entry(struct user *u)
+{
+    free(u->entry.groups);
+    u->entry = u->fresh;
+    u->fresh = (struct user_entry){0};
+    u->known = true;
+    u->read_at = now_ms();
+    apply_config(u);
+}
+
+static enum work_status run_read(struct work *w)
+{
+    struct user *u = (struct user *)((char *)w - offsetof(struct user, work));
+
+    user_entry_read(u->uid, &u->fresh);
+    return WORK_DONE;
+}
+
+static void read_done(struct work *w)
+{
+    struct user *u = (struct user *)((char *)w - offsetof(struct user, work));
+    struct user_waiter *waiter;
+
+    take_entry(u);
+    u->being_read = false;
+    while ((waiter = TAILQ_FIRST(&u->waiters))) {
+        user_forget_waiter(u, waiter);
+        waiter->ready(waiter);
+    }
+    user_unref(u);
+}
+
+void user_await(struct user *u, struct user_waiter *waiter)
+{
+    if (u->known && now_ms() - u->read_at < ENTRY_LIFETIME_MS) {
+        waiter->ready(waiter);
+        return;
+    }
+    waiter->waiting = true;
+    TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
+    if (u->being_read)
+        return;
+    u->being_read = true;
+    u->n_refs++; // the work's
+    u->work = (struct work){.lane = u->uid, .brief = true, .run = run_read, .done = read_done};
+    worker_submit(u->table->pool, &u->work);
+}
+
+void user_forget_waiter(struct user *u, struct user_waiter *waiter)
+{
+    if (waiter->waiting)
+        TAILQ_REMOVE(&u->waiters, waiter, entry);
+    waiter->waiting = false;
+}
+
+void user_read_now(struct user *u)
+{
+    user_entry_read(u->uid, &u->fresh);
+    take_entry(u);
+}
+
+int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_table **ret)
+{
+    struct user_table *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return -ENOMEM;
+    t->pool = pool;
+    t->quota = quota;
+    RB_INIT(&t->users);
+    *ret = t;
+    return 0;
+}
+
+static void set_shared_limits(struct user_table *t)
+{
+    struct quota_limits limits;
+
+    config_total_limits(t->config, t->disk_total, &limits);
+    quota_account_set(quota_total(t->quota), "total", &limits);
+    for (size_t i = 0; i < t->config->n_subjects; i++) {
+        const struct config_subject *s = &t->config->subjects[i];
+        struct quota_account *group;
+        char label[64];
+
+        if (s->kind != CONFIG_GROUP || !s->known || !config_group_limits(t->config, s->id, t->disk_total, &limits))
+            continue;
+        snprintf(label, sizeof label, "group:%s", s->name);
+        group = quota_group(t->quota, s->id);
+        if (group)
+            quota_account_set(group, label, &limits);
+    }
+}
+
+int user_table_configure(struct user_table *t, const struct config *config, uint64_t disk_total)
+{
+    struct user *u;
+    int r = 0;
+
+    t->config = config;
+    t->disk_total = disk_total;
+    set_shared_limits(t);
+    RB_FOREACH (u, user_tree, &t->users)
+        if (u->known && r == 0)
+            r = apply_config(u);
+    return r;
+}
+
+struct user *user_ref(struct user_table *t, uid_t uid)
+{
+    struct user wanted = {.uid = uid}, *u = RB_FIND(user_tree, &t->users, &wanted);
+
+    if (u) {
+        u->n_refs++;
+        return u;
+    }
+    u = calloc(1, sizeof *u);
+    if (u)
+        u->quota = quota_user_ref(t->quota, uid);
+    if (!u || !u->quota) {
+        free(u);
+        return NULL;
+    }
+    u->table = t;
+    u->uid = uid;
+    u->n_refs = 1;
+    snprintf(u->entry.name, sizeof u->entry.name, "+%u", uid);
+    TAILQ_INIT(&u->waiters);
+    RB_INSERT(user_tree, &t->users, u);
+    set_limits(u);
+    return u;
+}
+
+void user_unref(struct user *u)
+{
+    if (!u || --u->n_refs > 0)
+        return;
+    RB_REMOVE(user_tree, &u->table->users, u);
+    quota_user_unref(u->quota);
+    free(u->entry.groups);
+    free(u);
+}
+
+struct user *user_find_by_name(struct user_table *t, const char *name)
+{
+    char plus[16];
+    struct user *u;
+
+    RB_FOREACH (u, user_tree, &t->users) {
+        snprintf(plus, sizeof plus, "+%u", u->uid);
+        if (strcmp(u->entry.name, name) == 0 || strcmp(plus, name) == 0)
+            return u;
+    }
+    return NULL;
+}
+
+void user_table_free(struct user_table *t)
+{
+    struct user *u;
+
+    if (!t)
+        return;
+    // What is left waits for a look-up that the workers were stopped before.
+    while ((u = RB_ROOT(&t->users))) {
+        u->n_refs = 1;
+        free(u->fresh.groups);
+        user_unref(u);
+    }
+    free(t);
+}
+
+bool user_in_group(const struct user *u, gid_t gid)
+{
+    for (size_t i = 0; i < u->entry.n_groups; i++)
+        if (u->entry.groups[i] == gid)
+            return true;
+    return false;
+}

@@ -1,0 +1,64 @@
+// Who a uid is: name, primary group, all groups, by the user database and never by what a peer says.  Looked up on a worker,
+// kept while anybody refers to it, asked again when older than a minute.
+#pragma once
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "daemon/config.h"
+#include "daemon/quota.h"
+#include "daemon/tree.h"
+#include "daemon/worker.h"
+
+enum { USER_NAME_MAX = 64 };
+
+// What the user database says.
+struct user_entry {
+    char name[USER_NAME_MAX]; // "+1000" when it knows none
+    gid_t gid;
+    gid_t *groups; // all of them, the primary too
+    size_t n_groups;
+};
+// Blocks. Never fails: without an entry or memory it is a user without groups.
+void user_entry_read(uid_t uid, struct user_entry *ret);
+// The uid of "alice" or "+1000"; blocks.  0 or -ENOENT.
+int user_entry_find(const char *name, uid_t *ret);
+
+struct user_waiter {
+    void (*ready)(struct user_waiter *waiter);
+    TAILQ_ENTRY(user_waiter) entry;
+    bool waiting;
+};
+
+struct user_table;
+
+struct user {
+    struct user_table *table;
+    uid_t uid;
+    unsigned n_refs;
+    bool known, being_read;
+    uint64_t read_at; // ms, monotonic
+    struct user_entry entry, fresh;
+    struct quota_user *quota;
+    struct work work;
+    TAILQ_HEAD(, user_waiter) waiters;
+    RB_ENTRY(user) node;
+};
+
+// 0 or -ENOMEM.
+int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_table **ret);
+void user_table_free(struct user_table *t);
+// Takes CONFIG (which must live until the next call) and sets everybody's limits by it.  0 or -ENOMEM.
+int user_table_configure(struct user_table *t, const struct config *config, uint64_t disk_total);
+
+// Found or made, with a reference; NULL: no memory.  May not be known yet.
+struct user *user_ref(struct user_table *t, uid_t uid);
+void user_unref(struct user *u);
+// WAITER->ready is called from the loop once the user is known, at once if it is already.
+void user_await(struct user *u, struct user_waiter *waiter);
+void user_forget_waiter(struct user *u, struct user_waiter *waiter);
+// Blocks: at start only.
+void user_read_now(struct user *u);
+// Among the users that are known and referred to: borrowed, or NULL.
+struct user *user_find_by_name(struct user_table *t, const char *name);
+bool user_in_group(const struct user *u, gid_t gid);

@@ -1,0 +1,317 @@
+// Workers do what may block, the loop decides.
+//
+// Guarantees: work of one lane (a user) is taken first come first served, brief work before other; lanes take turns,
+// so that no user's queue delays another's by more than the piece in progress.  One lane never occupies more than half of the
+// workers, and one worker takes brief work only, so that a stat or an open does not wait behind many long frees.  Long
+// work does itself piecemeal: run() returns WORK_AGAIN after each piece and is queued again behind the others of its lane.
+//
+// It relies on: submitters that submit one piece of work only once at a time, and on run() touching nothing that the loop
+// touches but the work's own memory.
+//
+// It does not: cancel (a run() that should stop early looks at a flag of its own), bound the queues (requests in
+// flight are bounded where they are read), or know what the work is.
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/tree.h"
+
+enum { STACK_SIZE = 256 * 1024 };
+
+struct lane {
+    uint32_t key;
+    unsigned n_running;
+    struct work_queue brief, other;
+    bool queued; // on the ring
+    TAILQ_ENTRY(lane) ring;
+    RB_ENTRY(lane) node;
+};
+TAILQ_HEAD(lane_ring, lane);
+RB_HEAD(lane_tree, lane);
+
+struct worker {
+    struct worker_pool *pool;
+    pthread_t thread;
+    bool brief_only;
+};
+
+struct worker_pool {
+    pthread_mutex_t lock;            // for all below
+    pthread_cond_t more, more_brief; // one for the workers that take all, one for the one that does not
+    pthread_cond_t fewer;            // a worker ended
+    struct lane_tree lanes;
+    struct lane_ring ring; // lanes with queued work, the next to be served first
+    struct work_queue completed;
+    bool stopping;
+    unsigned n_workers, n_alive, n_idle; // idle: of those that take all
+    struct lane everybody;               // where memory for a lane is missing
+    struct worker *workers;
+    int wake_fd; // eventfd: completed is not empty
+    struct event *event;
+};
+
+static int lane_compare(const struct lane *a, const struct lane *b)
+{
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+TREE_GENERATE(lane_tree, lane, node, lane_compare)
+
+static void lane_init(struct lane *lane, uint32_t key)
+{
+    *lane = (struct lane){.key = key};
+    TAILQ_INIT(&lane->brief);
+    TAILQ_INIT(&lane->other);
+}
+
+static struct lane *lane_find(struct worker_pool *pool, uint32_t key)
+{
+    struct lane wanted = {.key = key}, *lane = RB_FIND(lane_tree, &pool->lanes, &wanted);
+
+    if (lane)
+        return lane;
+    lane = malloc(sizeof *lane);
+    if (!lane)
+        return &pool->everybody;
+    lane_init(lane, key);
+    RB_INSERT(lane_tree, &pool->lanes, lane);
+    return lane;
+}
+
+static void lane_settle(struct worker_pool *pool, struct lane *lane)
+{
+    bool has_work = !TAILQ_EMPTY(&lane->brief) || !TAILQ_EMPTY(&lane->other);
+
+    if (has_work && !lane->queued)
+        TAILQ_INSERT_TAIL(&pool->ring, lane, ring);
+    if (!has_work && lane->queued)
+        TAILQ_REMOVE(&pool->ring, lane, ring);
+    lane->queued = has_work;
+    if (!has_work && lane->n_running == 0 && lane != &pool->everybody) {
+        RB_REMOVE(lane_tree, &pool->lanes, lane);
+        free(lane);
+    }
+}
+
+static void enqueue(struct worker_pool *pool, struct work *w)
+{
+    struct lane *lane = w->queue = lane_find(pool, w->lane);
+
+    TAILQ_INSERT_TAIL(w->brief ? &lane->brief : &lane->other, w, entry);
+    lane_settle(pool, lane);
+}
+
+// The next work that this worker may do, taken off its queue; NULL: none.
+static struct work *take(struct worker_pool *pool, bool brief_only)
+{
+    struct lane *lane;
+    unsigned most = pool->n_workers > 1 ? pool->n_workers / 2 : 1;
+
+    TAILQ_FOREACH (lane, &pool->ring, ring) {
+        struct work_queue *queue = !TAILQ_EMPTY(&lane->brief) ? &lane->brief : &lane->other;
+        struct work *w;
+
+        if (brief_only ? TAILQ_EMPTY(&lane->brief) : lane->n_running >= most)
+            continue;
+        w = TAILQ_FIRST(queue);
+        TAILQ_REMOVE(queue, w, entry);
+        lane->n_running++;
+        // Its turn is over: to the end of the ring.
+        TAILQ_REMOVE(&pool->ring, lane, ring);
+        lane->queued = false;
+        lane_settle(pool, lane);
+        return w;
+    }
+    return NULL;
+}
+
+static void complete(struct worker_pool *pool, struct work *w)
+{
+    static const uint64_t one = 1;
+
+    if (TAILQ_EMPTY(&pool->completed) && write(pool->wake_fd, &one, sizeof one) < 0)
+        log_error("the workers cannot wake the loop: %m");
+    TAILQ_INSERT_TAIL(&pool->completed, w, entry);
+}
+
+static void run_one(struct worker_pool *pool, struct work *w)
+{
+    struct lane *lane = w->queue; // it stays while it counts us as running
+    enum work_status status;
+
+    pthread_mutex_unlock(&pool->lock);
+    status = w->run(w);
+    pthread_mutex_lock(&pool->lock);
+
+    lane->n_running--;
+    if (status == WORK_AGAIN && !pool->stopping)
+        TAILQ_INSERT_TAIL(w->brief ? &lane->brief : &lane->other, w, entry);
+    else
+        complete(pool, w);
+    lane_settle(pool, lane);
+    // The lane may have been at its limit of workers: what others passed over can be taken now.
+    if (!TAILQ_EMPTY(&pool->ring) && pool->n_idle > 0)
+        pthread_cond_signal(&pool->more);
+}
+
+static void *worker_main(void *data)
+{
+    struct worker *self = data;
+    struct worker_pool *pool = self->pool;
+
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stopping) {
+        struct work *w = take(pool, self->brief_only);
+
+        if (w) {
+            run_one(pool, w);
+            continue;
+        }
+        pool->n_idle += !self->brief_only;
+        pthread_cond_wait(self->brief_only ? &pool->more_brief : &pool->more, &pool->lock);
+        pool->n_idle -= !self->brief_only;
+    }
+    pool->n_alive--;
+    pthread_cond_broadcast(&pool->fewer);
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static void on_completed(evutil_socket_t fd, short what, void *data)
+{
+    struct worker_pool *pool = data;
+    struct work_queue completed = TAILQ_HEAD_INITIALIZER(completed);
+    struct work *w;
+    uint64_t count;
+
+    (void)what;
+    if (read(fd, &count, sizeof count) < 0)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    TAILQ_CONCAT(&completed, &pool->completed, entry);
+    pthread_mutex_unlock(&pool->lock);
+    while ((w = TAILQ_FIRST(&completed))) {
+        TAILQ_REMOVE(&completed, w, entry);
+        w->done(w);
+    }
+}
+
+static int start_workers(struct worker_pool *pool)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    int r = 0;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    // Signals are the loop's.
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 0; i < pool->n_workers && r == 0; i++) {
+        pool->workers[i] = (struct worker){.pool = pool, .brief_only = i == 0 && pool->n_workers > 1};
+        r = pthread_create(&pool->workers[i].thread, &attr, worker_main, &pool->workers[i]);
+        if (r == 0)
+            pool->n_alive++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return -r;
+}
+
+int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_pool **ret)
+{
+    struct worker_pool *pool = calloc(1, sizeof *pool);
+    int r;
+
+    if (!pool)
+        return -ENOMEM;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->more, NULL);
+    pthread_cond_init(&pool->more_brief, NULL);
+    pthread_cond_init(&pool->fewer, NULL);
+    lane_init(&pool->everybody, 0);
+    RB_INIT(&pool->lanes);
+    TAILQ_INIT(&pool->ring);
+    TAILQ_INIT(&pool->completed);
+    pool->n_workers = n_workers;
+    pool->workers = calloc(n_workers, sizeof *pool->workers);
+    pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = pool->wake_fd < 0 ? -errno : 0;
+    if (r == 0 && pool->workers)
+        pool->event = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_completed, pool);
+    if (r == 0 && (!pool->event || event_add(pool->event, NULL) < 0))
+        r = -ENOMEM;
+    if (r == 0) {
+        pthread_mutex_lock(&pool->lock); // n_alive is counted while the first ones run already
+        r = start_workers(pool);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    if (r < 0) {
+        if (worker_pool_stop(pool, 1000))
+            worker_pool_free(pool);
+        return r;
+    }
+    *ret = pool;
+    return 0;
+}
+
+void worker_submit(struct worker_pool *pool, struct work *w)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (!pool->stopping) {
+        enqueue(pool, w);
+        if (w->brief && pool->n_idle == 0)
+            pthread_cond_signal(&pool->more_brief);
+        else
+            pthread_cond_signal(&pool->more);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
+{
+    struct timespec until;
+    int r = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->more);
+    pthread_cond_broadcast(&pool->more_brief);
+    while (pool->n_alive > 0 && r == 0)
+        r = pthread_cond_timedwait(&pool->fewer, &pool->lock, &until);
+    pthread_mutex_unlock(&pool->lock);
+    return r == 0;
+}
+
+void worker_pool_free(struct worker_pool *pool)
+{
+    struct lane *lane;
+
+    for (unsigned i = 0; pool->workers && i < pool->n_workers; i++)
+        if (pool->workers[i].thread)
+            pthread_join(pool->workers[i].thread, NULL);
+    while ((lane = RB_ROOT(&pool->lanes))) {
+        RB_REMOVE(lane_tree, &pool->lanes, lane);
+        free(lane);
+    }
+    if (pool->event)
+        event_free(pool->event);
+    if (pool->wake_fd >= 0)
+        close(pool->wake_fd);
+    free(pool->workers);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->more);
+    pthread_cond_destroy(&pool->more_brief);
+    pthread_cond_destroy(&pool->fewer);
+    free(pool);
+}

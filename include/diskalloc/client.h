@@ -1,0 +1,313 @@
+/* diskalloc: memory for really big vectors, on disk, shared fairly between users.
+ *
+ * A region is a piece of address space whose bytes are blocks of a file on disk.  It grows and shrinks in place and its
+ * address never changes.  A daemon, diskallocd, makes the files and keeps everybody within limits; without one the library
+ * can do the same in a directory.
+ *
+ * Functions that can fail return 0 or a negative errno; `ret` arguments are written only on success; close functions accept
+ * NULL; unknown flags and a zero struct_size are -EINVAL.  After a failure every region is as it was before (after
+ * -ECONNRESET: as the daemon has it; the library takes that over when it is connected again).  diskalloc_last_error() then
+ * says in a sentence what was refused and by which limit.
+ *
+ * Any thread may use any client and any region; resizes of one region are carried out one after the other.  Closing is the
+ * exception: nobody else may be using what is closed.
+ *
+ * fork: the memory of a region is shared with the child, as with mmap(MAP_SHARED).  The child may use its `struct diskalloc`
+ * (it gets a connection of its own) and read and write what it inherited; before it changes the size it attaches the
+ * region by its handle.  Closing what was inherited only unmaps it in the child. */
+#ifndef DISKALLOC_CLIENT_H
+#define DISKALLOC_CLIENT_H
+
+#if !defined(__linux__) || !defined(__LP64__)
+#error "diskalloc needs 64-bit Linux"
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
+/* One for every addition to this header after which a program may want to ask. */
+#define DISKALLOC_HAVE_REGION 1     /* create, open, attach, close, unlink, resize, refresh, sync */
+#define DISKALLOC_HAVE_COMMIT 1     /* diskalloc_region_commit, diskalloc_region_used */
+#define DISKALLOC_HAVE_FROM_FD 1    /* diskalloc_region_from_fd */
+#define DISKALLOC_HAVE_USAGE 1      /* diskalloc_get_usage */
+#define DISKALLOC_HAVE_ERROR_INFO 1 /* diskalloc_last_error_info */
+#define DISKALLOC_HAVE_MALLOC 1     /* diskalloc_malloc and its family */
+
+struct diskalloc;
+struct diskalloc_region;
+
+/* The library's version, "MAJOR.MINOR.PATCH".
+ * Takes nothing; the text is static.
+ * Any thread.
+ * Never NULL. */
+const char *diskalloc_version(void);
+
+/* ---- Clients ---- */
+
+enum {
+    DISKALLOC_NO_THREADS = 1 /* the library starts no thread */
+};
+
+struct diskalloc_options {
+    size_t struct_size;
+    const char *client_name;  /* shown to administrators; NULL: the program's name */
+    int reconnect_timeout_ms; /* how long a call goes on trying when the daemon has gone; -1 for ever, 0 never */
+    uint32_t flags;           /* DISKALLOC_NO_THREADS */
+};
+
+/* An initialiser: struct diskalloc_options o = DISKALLOC_OPTIONS_INIT; */
+#define DISKALLOC_OPTIONS_INIT                                    \
+    {                                                             \
+        sizeof(struct diskalloc_options), (const char *)0, 300000, 0 \
+    }
+
+/* Opens a client of the daemon, or of a directory.
+ * ADDRESS is "unix:/path.sock", a daemon; or "dir:/path", spill files made by this process in that directory, without a
+ * daemon and without quotas.  NULL: $DISKALLOC_ADDRESS (unless the program is set-uid), else the daemon at
+ * /run/diskalloc/diskallocd.sock; and only if that socket does not exist, and for anonymous regions only, "dir:" on
+ * $TMPDIR or /var/tmp, whichever first is no tmpfs.  OPTIONS may be NULL and is copied.  *RET is closed by
+ * diskalloc_close.
+ * Any thread.
+ * 0; -EINVAL: no such kind of address, relative path, bad options; -ECONNREFUSED: no daemon there, or it does not answer
+ * within 5 s; -EACCES: the socket or directory is not for this user; -EDQUOT: too many connections; -EPROTO: the daemon
+ * speaks another version; -ENOENT, -ENOTDIR: no such directory; -EROFS; -EOPNOTSUPP: the directory's file system has no
+ * O_TMPFILE; -ENAMETOOLONG: longer than a socket's path may be; -EMFILE; -ENOMEM. */
+int diskalloc_open(const char *address, const struct diskalloc_options *options, struct diskalloc **ret);
+
+/* Closes a client.  Its regions stay usable until they are closed themselves.
+ * DA may be NULL.
+ * No other thread may be in a call with DA.
+ * Leaves the last error alone. */
+void diskalloc_close(struct diskalloc *da);
+
+/* The address that is really used: "unix:/..." or "dir:/...".
+ * The text belongs to DA.
+ * Any thread.
+ * Never NULL. */
+const char *diskalloc_address(const struct diskalloc *da);
+
+/* What went wrong in this thread's last call that could fail: a sentence that begins with the call's name and has the
+ * limit, what is used of it and what was asked for, if a limit it was.
+ * The text is valid until this thread's next call.
+ * Per thread.
+ * "" after a success.  The inlined part of <diskalloc/vec.h> (a push that fits) and the functions that can't fail leave
+ * it as it is. */
+const char *diskalloc_last_error(void);
+
+struct diskalloc_error_info {
+    int code;            /* what the call returned; 0 after a success */
+    char limit_name[64]; /* "user:alice bytes", "disk keep_free", ...; "": no limit was involved */
+    uint64_t limit, used, asked; /* asked: in addition to used */
+    char handle[33];             /* of the region; "": none */
+};
+
+/* The same as numbers.
+ * RET gets at most SIZE = sizeof *ret bytes; what a newer program asks for beyond is zero.
+ * Per thread; does not change the last error.
+ * 0; -EINVAL: RET is NULL or SIZE is 0. */
+int diskalloc_last_error_info(struct diskalloc_error_info *ret, size_t size);
+
+/* ---- Regions ---- */
+
+enum {
+    DISKALLOC_REGION_SPARSE = 1,    /* reserve no blocks: cheap, and SIGBUS when the disk is full */
+    DISKALLOC_REGION_READ_ONLY = 2, /* of this attachment */
+    DISKALLOC_REGION_CREATE = 4,    /* diskalloc_region_open: make it when it is not there */
+    DISKALLOC_REGION_EXCLUSIVE = 8  /* with CREATE: -EEXIST when it is there */
+};
+
+enum {
+    DISKALLOC_DURABLE = 1 /* diskalloc_region_commit: on stable storage before it returns */
+};
+
+struct diskalloc_region_options {
+    size_t struct_size;
+    uint64_t size;    /* first size in bytes of a region that is made; 0 is fine */
+    uint64_t reserve; /* bytes of address space, the most it can grow to; 0: 512 GiB, less once much is taken */
+    uint32_t mode;    /* of a named region that is made: who else may attach it, as chmod's bits; no umask */
+    uint32_t flags;   /* DISKALLOC_REGION_... */
+};
+
+/* An initialiser: struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT; */
+#define DISKALLOC_REGION_OPTIONS_INIT                         \
+    {                                                         \
+        sizeof(struct diskalloc_region_options), 0, 0, 0600, 0 \
+    }
+
+/* Makes an anonymous region: it goes when the last process that has it is gone.
+ * O may be NULL; of its flags SPARSE is for this call.  All bytes are zero.  *RET is closed by diskalloc_region_close.
+ * Any thread.
+ * 0; -EINVAL; -EDQUOT: a limit on bytes, regions or the size of one region; -ENOSPC: the disk, or what is kept free on it;
+ * -ENOMEM: address space, memory, or `size` above `reserve`; -EOVERFLOW: no file can be that big; -EMFILE; -EIO; -EPROTO;
+ * -ECONNRESET: the daemon has gone and did not come back in time. */
+int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_options *o,
+                            struct diskalloc_region **ret);
+
+/* Opens a named region; with CREATE makes it when it is not there.  Named regions stay until they are unlinked.
+ * NAME is [A-Za-z0-9._-]{1,128} with no leading dot and not 32 hex digits, or USER/NAME for another user's (USER a name
+ * or +uid).  Of O, size, mode and SPARSE matter only when the region is made.  Several may have one region open, in one
+ * process or in many.
+ * Any thread.
+ * 0; as diskalloc_region_create, and: -ENOENT: it is not there, and no CREATE; -EEXIST: it is, and EXCLUSIVE; or in a
+ * directory, a file of that name is no region; -EINVAL: name, or EXCLUSIVE without CREATE; -ENAMETOOLONG; -EACCES: its
+ * owner does not let you; -EOPNOTSUPP: in a directory, another user's; -ECONNREFUSED: there is no daemon and DA has
+ * fallen back to a directory. */
+int diskalloc_region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
+                          struct diskalloc_region **ret);
+
+/* Attaches a region that another process (or this one) has, by its handle.
+ * HANDLE is what diskalloc_region_handle gave, no secret: the owner's uid or the mode's permission is needed.  Of O,
+ * `reserve` and READ_ONLY are for this call.  With "dir:", anonymous regions can be attached by the process that made
+ * them and its forked children.
+ * Any thread.
+ * 0; -ENOENT: no such region; -EACCES; -EINVAL; -ESTALE: it was unlinked; else as diskalloc_region_create. */
+int diskalloc_region_attach(struct diskalloc *da, const char *handle, const struct diskalloc_region_options *o,
+                            struct diskalloc_region **ret);
+
+/* Makes a region of a file of the caller's, whose content is kept.
+ * FD is a regular file open for reading and writing, or for reading: then the region is read-only.  It is duplicated and
+ * stays the caller's.  Of O, `reserve`, READ_ONLY and SPARSE are for this call.  The file grows with blocks reserved where
+ * its file system can do that; no quota of the daemon's counts.
+ * Any thread.
+ * 0; -EINVAL: no regular file, bad options; -EACCES: open for writing only; -EBADF; -EMFILE; -ENOMEM: address space. */
+int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret);
+
+/* Unmaps a region and gives it up.  An anonymous region's blocks and charge are given back when nobody else has it;
+ * never is anything cut that others have.
+ * REGION may be NULL.  Does not wait for the daemon.
+ * No other thread may be using REGION.
+ * Leaves the last error alone. */
+void diskalloc_region_close(struct diskalloc_region *region);
+
+/* Takes a named region's name away.  Those who have it open keep their memory; further operations of theirs are -ESTALE,
+ * and the charge stays until the last has gone.
+ * NAME as in diskalloc_region_open.
+ * Any thread.
+ * 0; -ENOENT; -EINVAL; -ENAMETOOLONG; -EACCES: it is not yours; -EEXIST: in a directory, that file is no region;
+ * -EOPNOTSUPP; -ECONNREFUSED; -EIO; -ECONNRESET. */
+int diskalloc_region_unlink(struct diskalloc *da, const char *name);
+
+/* Where the region's bytes are, aligned to 2 MiB.  Bytes from size on are not accessible (SIGSEGV, from the next page on).
+ * The memory belongs to the region.
+ * Any thread.
+ * Never NULL; never changes. */
+void *diskalloc_region_data(const struct diskalloc_region *r);
+
+/* The size in bytes: exactly what was asked for.
+ * Any thread.
+ * As this process last saw it: diskalloc_region_refresh takes over another's change. */
+uint64_t diskalloc_region_size(const struct diskalloc_region *r);
+
+/* The most bytes that the region can grow to.
+ * Any thread.
+ * What was asked for as `reserve`, rounded up to 2 MiB. */
+uint64_t diskalloc_region_reserve(const struct diskalloc_region *r);
+
+/* A file descriptor of the region's file, for splice, send or the like.  Never truncate or allocate through it.
+ * It belongs to the region and is closed with it.
+ * Any thread.
+ * The descriptor, >= 0; -EBUSY: inherited through fork; -ESTALE; -EMFILE; -ECONNRESET. */
+int diskalloc_region_fd(struct diskalloc_region *r);
+
+/* 32 hex digits by which other processes attach this region.
+ * The text belongs to the region.
+ * Any thread.
+ * Never NULL; "" for a region made from a file descriptor. */
+const char *diskalloc_region_handle(const struct diskalloc_region *r);
+
+/* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never raises
+ * SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
+ * SIZE in bytes, 0 is fine.  When another process has grown the region further it has the size that it really has.
+ * Any thread; calls for one region wait for each other.
+ * 0; -EDQUOT; -ENOSPC; -ENOMEM: above the region's reserve, both are named; -EOVERFLOW; -EROFS; -EBUSY: a shrink while
+ * others have it attached, or inherited through fork; -ESTALE: it was unlinked; -EIO; -EMFILE; -ECONNRESET. */
+int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size);
+
+/* Takes over another process's resize.
+ * Any thread.
+ * 0: the same size; 1: it has changed; -ENOMEM: it is larger than this region's reserve; -EBUSY: inherited through fork;
+ * -ESTALE; -ECONNRESET. */
+int diskalloc_region_refresh(struct diskalloc_region *r);
+
+/* Writes the region's bytes to its file on disk, and waits for it.
+ * Any thread.
+ * 0; -EIO and other errors of msync(2): from then on every sync of this region, for what was lost stays lost. */
+int diskalloc_region_sync(struct diskalloc_region *r);
+
+/* Records how many bytes are used and of what element size, for whoever opens the region later.
+ * USED <= size in bytes; ELEMENT_SIZE in bytes, 0: not said; FLAGS: DISKALLOC_DURABLE, the bytes and the record are on
+ * stable storage before it returns.  For a region made from a file descriptor only this process remembers it.
+ * Any thread.
+ * 0; -EINVAL; -EROFS; -EBUSY: inherited through fork; -ESTALE; -EIO; -EOPNOTSUPP; -ECONNRESET. */
+int diskalloc_region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
+
+/* The bytes used, as last committed.
+ * Any thread.
+ * 0 when nothing was committed yet. */
+uint64_t diskalloc_region_used(const struct diskalloc_region *r);
+
+/* ---- Usage ---- */
+
+struct diskalloc_usage {
+    uint64_t bytes, bytes_limit; /* UINT64_MAX: no limit */
+    uint64_t regions, regions_limit;
+    uint64_t connections, connections_limit;
+    uint64_t warn_bytes;
+    uint64_t waiters;
+    uint64_t grantable_bytes; /* a grow by that much would succeed now */
+};
+
+/* What is used, and of what limits.
+ * SUBJECT: "total", "user:NAME", "user:+UID", "group:NAME"; NULL: the caller.  RET gets at most SIZE = sizeof *ret bytes.
+ * Any thread.
+ * 0; -EINVAL; -ENOENT: no such subject; -EACCES: not for you; -EOPNOTSUPP: a subject, with a directory; -ECONNRESET. */
+int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size);
+
+/* ---- For containers that take a realloc ---- */
+
+/* A block of memory: a region of its own, 4 KiB at least.  For few and large blocks.
+ * SIZE in bytes; 0 gives a block too.  Aligned to 2 MiB, all zero bytes, freed by diskalloc_free.
+ * Any thread.
+ * The block, or NULL and errno. */
+void *diskalloc_malloc(struct diskalloc *da, size_t size);
+
+/* Changes a block's size, in place unless it outgrows its reservation (64 times its first size, 1 to 64 GiB).
+ * BLOCK may be NULL: as diskalloc_malloc.  SIZE 0 frees it.  DA may be NULL for a known block.  Shrinking never fails.
+ * Any thread; one at a time for one block.
+ * The block, perhaps elsewhere; or NULL and errno (EINVAL: not a block of diskalloc_malloc), BLOCK is as before;
+ * or NULL after SIZE 0. */
+void *diskalloc_realloc(struct diskalloc *da, void *block, size_t size);
+
+/* Frees a block.
+ * BLOCK may be NULL.  What is no block ends the program with a message, as free does.
+ * Any thread.
+ * Leaves errno and the last error alone. */
+void diskalloc_free(void *block);
+
+/* How many bytes of BLOCK may be used.
+ * BLOCK may be NULL.
+ * Any thread.
+ * Bytes; 0: not a block. */
+size_t diskalloc_usable_size(const void *block);
+
+/* Whether BLOCK is the beginning of a block of diskalloc_malloc.
+ * Any pointer may be asked about.
+ * Any thread.
+ * 1 or 0. */
+int diskalloc_owns(const void *block);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,114 @@
+#include "proto/packet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "proto/cleanup.h"
+
+// Room for more descriptors than the one that is allowed: what a peer sends too much is then received and closed here. More
+// than these the kernel drops itself and says MSG_CTRUNC.
+enum { MAX_RECEIVED_FDS = 4 };
+
+int packet_send(int sock, const void *bytes, size_t n, int fd, int flags)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec data = {.iov_base = (void *)bytes, .iov_len = n};
+    struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
+    ssize_t sent;
+
+    if (fd >= 0) {
+        struct cmsghdr *c;
+
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof control.bytes;
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    do
+        sent = sendmsg(sock, &m, flags | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : 0;
+}
+
+// Takes every descriptor out of M; how many there were. The first is in *RET_FD, the others are closed.
+static int take_fds(struct msghdr *m, int *ret_fd)
+{
+    int n = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+
+            memcpy(&fd, (char *)c + at, sizeof fd);
+            if (n++ == 0)
+                *ret_fd = fd;
+            else
+                close(fd);
+        }
+    }
+    return n;
+}
+
+// An empty packet and the end of the stream both read as 0 bytes.
+static bool has_hung_up(int sock)
+{
+    struct pollfd p = {.fd = sock, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+ssize_t packet_receive_reply(int sock, void *bytes, size_t size, int flags, int *ret_fd, bool *ret_fd_lost)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(MAX_RECEIVED_FDS * sizeof(int))];
+    } control;
+    struct iovec data = {.iov_base = bytes, .iov_len = size};
+    struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
+    _cleanup_close_ int fd = -1;
+    ssize_t n;
+    int n_fds;
+
+    do {
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof control.bytes;
+        n = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+
+    n_fds = take_fds(&m, &fd);
+    if (m.msg_flags & MSG_TRUNC)
+        return -EMSGSIZE;
+    if (n_fds > 1)
+        return -EBADMSG;
+    *ret_fd_lost = m.msg_flags & MSG_CTRUNC;
+    if (n == 0)
+        return n_fds || !has_hung_up(sock) ? -EBADMSG : 0;
+    *ret_fd = *ret_fd_lost ? -1 : steal_fd(&fd);
+    return n;
+}
+
+ssize_t packet_receive(int sock, void *bytes, size_t size, int flags, int *ret_fd)
+{
+    _cleanup_close_ int fd = -1;
+    bool fd_lost = false;
+    ssize_t n = packet_receive_reply(sock, bytes, size, flags, &fd, &fd_lost);
+
+    if (n >= 0 && fd_lost)
+        return -EBADMSG;
+    if (n > 0)
+        *ret_fd = steal_fd(&fd);
+    return n;
+}

@@ -1,0 +1,119 @@
+#include "proto/spillfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "proto/cleanup.h"
+
+#define XFS_MAGIC 0x58465342
+#define ZFS_MAGIC 0x2fc12fc1
+#define OVERLAY_MAGIC 0x794c7630
+#define FUSE_MAGIC 0x65735546
+
+int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to)
+{
+    uint64_t piece = to - from < SPILLFILE_PIECE ? to - from : SPILLFILE_PIECE;
+    int r = ops->allocate(fd, FALLOC_FL_KEEP_SIZE, from, piece);
+
+    return r < 0 ? r : (int64_t)(from + piece);
+}
+
+int spillfile_commit(const struct file_ops *ops, int fd, uint64_t size)
+{
+    return ops->truncate(fd, size);
+}
+
+int spillfile_undo(const struct file_ops *ops, int fd, uint64_t size)
+{
+    return ops->truncate(fd, size);
+}
+
+int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse)
+{
+    int64_t at = (int64_t)old_size;
+    int r;
+
+    if (new_size > INT64_MAX)
+        return -EOVERFLOW;
+    while (!sparse && at >= 0 && (uint64_t)at < new_size)
+        at = spillfile_allocate_piece(ops, fd, (uint64_t)at, new_size);
+    r = at < 0 ? (int)at : spillfile_commit(ops, fd, new_size);
+    if (r < 0 && new_size > old_size)
+        spillfile_undo(ops, fd, old_size);
+    return r;
+}
+
+static void classify(const struct statfs *fs, struct spillfile_guarantee *g)
+{
+    static const struct {
+        unsigned magic;
+        const char *name, *reason;
+    } known[] = {
+        {EXT4_SUPER_MAGIC, "ext4", ""},
+        {XFS_MAGIC, "xfs", ""},
+        {TMPFS_MAGIC, "tmpfs", ""},
+        {BTRFS_SUPER_MAGIC, "btrfs", ""},
+        {F2FS_SUPER_MAGIC, "f2fs", "log-structured: overwriting needs new blocks"},
+        {NFS_SUPER_MAGIC, "nfs", "a network file system reserves nothing here"},
+        {ZFS_MAGIC, "zfs", "copy on write: overwriting needs new blocks"},
+        {OVERLAY_MAGIC, "overlay", "an overlay may lie on anything"},
+        {FUSE_MAGIC, "fuse", "a FUSE file system may do anything"},
+    };
+
+    g->file_system = "unknown";
+    g->reason = "an unknown kind of file system";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((unsigned)fs->f_type == known[i].magic) {
+            g->file_system = known[i].name;
+            g->reason = known[i].reason;
+        }
+}
+
+// btrfs copies on write unless the file was made in a No_COW directory.
+static void make_nocow(int dirfd, bool set, struct spillfile_guarantee *g)
+{
+    int flags = 0;
+
+    if (ioctl(dirfd, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_NOCOW_FL)
+        return;
+    flags |= FS_NOCOW_FL;
+    if (!set || ioctl(dirfd, FS_IOC_SETFLAGS, &flags) < 0)
+        g->reason = "btrfs without No_COW: overwriting needs new blocks";
+}
+
+static int try_allocate(int dirfd)
+{
+    _cleanup_close_ int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    return file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 16);
+}
+
+int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
+{
+    struct spillfile_guarantee g = {0};
+    struct statfs fs;
+    int r;
+
+    if (fstatfs(dirfd, &fs) < 0)
+        return -errno;
+    classify(&fs, &g);
+    if ((unsigned)fs.f_type == BTRFS_SUPER_MAGIC)
+        make_nocow(dirfd, set_nocow, &g);
+    r = try_allocate(dirfd);
+    if (r == -EOPNOTSUPP)
+        g.reason = "no fallocate";
+    else if (r < 0 && r != -ENOSPC && r != -EDQUOT)
+        return r;
+    g.can_allocate = r != -EOPNOTSUPP;
+    g.hard = g.reason[0] == '\0';
+    *ret = g;
+    return 0;
+}

@@ -1,0 +1,33 @@
+// What the daemon and the embedded library do alike to a spill file: growing it so that a granted byte is a byte on disk,
+// and finding out whether its file system keeps such a promise.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/fileops.h"
+
+#define SPILLFILE_PIECE ((uint64_t)1 << 30) // fallocate and free go in pieces of this size
+
+// Blocks for the bytes from FROM to TO that the file does not own yet, PIECE by piece.  The size stays: spillfile_commit changes it.
+// Grants one piece and returns the offset reached (TO: all is granted), or -errno.
+int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to);
+
+// The one step that makes a grow or shrink true: after a crash the size is the old or the new one.
+int spillfile_commit(const struct file_ops *ops, int fd, uint64_t size);
+
+// Drops blocks behind SIZE, the file's size, which a failed or interrupted grow left.
+int spillfile_undo(const struct file_ops *ops, int fd, uint64_t size);
+
+// All of it for callers that need not stop in between: 0, or -errno and the file is as before.
+int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse);
+
+struct spillfile_guarantee {
+    bool hard;         // fallocate reserves, for good
+    bool can_allocate; // fallocate works at all
+    const char *file_system;
+    const char *reason; // why it is not hard, "" otherwise; static storage
+};
+
+// Asks the file system of directory DIRFD, by its type and by trying on an O_TMPFILE there.  Sets No_COW on the
+// directory where that is what makes it hard (btrfs) and SET_NOCOW.  0 or -errno: the directory can't be used at all.
+int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret);

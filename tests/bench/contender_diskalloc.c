@@ -1,0 +1,68 @@
+// This library, through a daemon and on a directory.
+#include <diskalloc/vec.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "tests/bench/bench.h"
+
+DISKALLOC_VEC_DEFINE(numbers, uint64_t)
+#define vec numbers // the workloads know it as struct vec
+
+static struct diskalloc *client;
+
+static void must(bool succeeded)
+{
+    if (!succeeded)
+        bench_die(diskalloc_last_error());
+}
+
+static void vec_init(struct vec *v, const struct bench_settings *s)
+{
+    (void)s;
+    must(numbers_init(v, client) == 0);
+}
+
+static inline void vec_push(struct vec *v, uint64_t x)
+{
+    must(numbers_push(v, x) == 0);
+}
+
+static void vec_resize(struct vec *v, size_t n)
+{
+    if (n > v->len)
+        must(numbers_reserve(v, n - v->len) == 0);
+    else
+        must(numbers_truncate(v, n) == 0 && numbers_shrink_to_fit(v) == 0);
+    v->len = n;
+}
+
+static void vec_drop(struct vec *v)
+{
+    numbers_deinit(v);
+}
+
+#include "tests/bench/workloads.h"
+
+static void run_at(const char *address, const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    must(diskalloc_open(address, NULL, &client) == 0);
+    run(s, w, ret);
+    diskalloc_close(client);
+}
+
+static void run_daemon(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    run_at(s->address, s, w, ret);
+}
+
+static void run_dir(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    char address[4096];
+
+    snprintf(address, sizeof address, "dir:%s", s->dir);
+    run_at(address, s, w, ret);
+}
+
+const struct contender contender_diskalloc_daemon = {"diskalloc-daemon", run_daemon};
+const struct contender contender_diskalloc_dir = {"diskalloc-dir", run_dir};
