@@ -27,6 +27,11 @@ uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
     return min(next, most);
 }
 
+uint64_t growth_halfway(uint64_t needed, uint64_t refused)
+{
+    return needed + ((refused - needed) / 2 & ~(uint64_t)(BLOCK - 1));
+}
+
 uint64_t growth_fallback(uint64_t size, uint64_t needed, uint64_t most, uint64_t left)
 {
     uint64_t size_in_blocks, whole = left & ~(uint64_t)(BLOCK - 1), next;

@@ -6,3 +6,5 @@
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most);
 // What to ask for when that was refused and LEFT more bytes are said to be there; NEEDED if that is all that makes sense.
 uint64_t growth_fallback(uint64_t size, uint64_t needed, uint64_t most, uint64_t left);
+// When REFUSED was refused: NEEDED and half of what was asked for beyond it.
+uint64_t growth_halfway(uint64_t needed, uint64_t refused);

@@ -198,6 +198,13 @@ static int send_call(struct link *link, const struct call *c, const uint8_t *byt
     return c->lost ? -EPIPE : 0;
 }
 
+// Whoever stops reading calls the next one: those who came meanwhile sleep.
+static void hand_over_reading(struct link *link)
+{
+    if (!link->reading && !TAILQ_EMPTY(&link->calls))
+        pthread_cond_signal(&TAILQ_FIRST(&link->calls)->changed);
+}
+
 // 0 and C has its answer, or -EPIPE: the connection is lost.
 static int exchange(struct link *link, struct call *c, const uint8_t *bytes, size_t n)
 {
@@ -212,8 +219,7 @@ static int exchange(struct link *link, struct call *c, const uint8_t *bytes, siz
             read_one(link, 0);
     }
     TAILQ_REMOVE(&link->calls, c, entry);
-    if (!link->reading && !TAILQ_EMPTY(&link->calls))
-        pthread_cond_signal(&TAILQ_FIRST(&link->calls)->changed);
+    hand_over_reading(link);
     return c->answer.reply ? 0 : -EPIPE;
 }
 
@@ -301,6 +307,7 @@ void link_detach(struct link *link, struct attachment *attachment)
     } else {
         TAILQ_INSERT_TAIL(&link->leaving, attachment, entry);
         flush_leaving(link);
+        hand_over_reading(link);
     }
     pthread_mutex_unlock(&link->lock);
 }

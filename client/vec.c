@@ -161,9 +161,11 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
         error_forget();
         result = region_resize(r, next);
     }
-    if ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
+    // What a disk says is left can't always be had: half of it, and so on, so that a nearly full one is not filled by elements.
+    while ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
+        next = growth_halfway(needed, next);
         error_forget();
-        result = region_resize(r, needed);
+        result = region_resize(r, next);
     }
     return result;
 }

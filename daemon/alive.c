@@ -82,6 +82,7 @@ static void add(struct alive *a, struct region *r)
 
     r->probe_at = alive_now() + delay_ms(index);
     r->orphaned = true;
+    region_set_releasing(a->env->regions, r, index < N_QUICK);
     a->env->regions->n_orphans++;
     TAILQ_INSERT_TAIL(&a->queues[index], r, orphan);
     if (a->n_running < MOST_AT_ONCE)
@@ -103,8 +104,10 @@ void alive_consider(struct alive *a, struct region *r)
         add(a, r);
     if (!is_orphan && r->orphaned)
         take(a, r);
-    if (!is_orphan)
+    if (!is_orphan) {
         r->n_probes = 0;
+        region_set_releasing(a->env->regions, r, false);
+    }
 }
 
 static void probe_done(struct op *op)

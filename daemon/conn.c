@@ -21,6 +21,7 @@
 enum {
     ARENA_SIZE = 256 * 1024,
     PACKETS_A_TURN = 16,      // then others have theirs
+    PACKETS_DRAINED = 256,    // of a connection that is hung up on
     MAX_QUEUED_REPLIES = 256, // while the peer does not read
     RETRY_MS = 100,           // when too many descriptors are in flight
 };
@@ -51,6 +52,19 @@ static struct conn *conn_of(struct peer *peer)
     return (struct conn *)((char *)peer - offsetof(struct conn, peer));
 }
 
+// What was never read would make the peer see a reset before our last word.
+static void drain(struct conn *c)
+{
+    for (int i = 0, fd = -1; i < PACKETS_DRAINED; i++) {
+        ssize_t n = packet_receive(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT, &fd);
+
+        cleanup_close(&fd);
+        fd = -1;
+        if (n == 0 || (n < 0 && n != -EMSGSIZE && n != -EBADMSG))
+            return;
+    }
+}
+
 static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -63,6 +77,8 @@ static void conn_free(struct conn *c)
     }
     event_free(c->event);
     event_free(c->retry);
+    if (c->ending)
+        drain(c);
     close(c->fd);
     TAILQ_REMOVE(&env->conns, c, entry);
     if (c->changed)
@@ -167,6 +183,11 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     Diskalloc__V1__Reply reply = *message;
     size_t n;
 
+    // After the last word there is no other.
+    if (c->ending) {
+        cleanup_close(&fd);
+        return;
+    }
     reply.has_fd = fd >= 0;
     n = message_encode(&reply, c->env->buffer, PACKET_MAX);
     if (n == 0) {

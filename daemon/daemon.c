@@ -23,6 +23,7 @@
 #include "daemon/request.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
+#include "daemon/wait.h"
 #include "daemon/worker.h"
 #include "proto/cleanup.h"
 #include "proto/size.h"
@@ -36,7 +37,7 @@ enum {
 
 struct daemon {
     struct event_base *base;
-    struct event *on_term, *on_int, *orphans, *space_timer;
+    struct event *on_term, *on_int, *orphans, *waiting, *space_timer;
     struct config *config;
     struct store *store;
     struct quota *quota;
@@ -44,6 +45,7 @@ struct daemon {
     struct region_table regions;
     struct worker_pool *pool;
     struct alive *alive;
+    struct wait_queue *wait;
     struct arena reply_arena;
     struct request_env request;
     struct conn_env conns;
@@ -105,17 +107,25 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
     alive_run(d->alive, alive_now());
 }
 
-static void wake_for_orphans(void *data, uint64_t at)
+static void on_waiting(evutil_socket_t fd, short what, void *data)
 {
     struct daemon *d = data;
+
+    (void)fd;
+    (void)what;
+    wait_run(d->wait, alive_now());
+}
+
+// TIMER fires at AT, unless it is due earlier.
+static void wake_at(struct event *timer, uint64_t at)
+{
     struct timeval pending, now, delay = {0};
     uint64_t wait_ms, now_ms = alive_now();
 
     wait_ms = at > now_ms ? at - now_ms : 0;
     delay.tv_sec = (time_t)(wait_ms / 1000);
     delay.tv_usec = (suseconds_t)(wait_ms % 1000 * 1000);
-    // A timer that is due earlier stays.
-    if (event_pending(d->orphans, EV_TIMEOUT, &pending)) {
+    if (event_pending(timer, EV_TIMEOUT, &pending)) {
         struct timeval due;
 
         evutil_gettimeofday(&now, NULL);
@@ -123,7 +133,17 @@ static void wake_for_orphans(void *data, uint64_t at)
         if (evutil_timercmp(&pending, &due, <=))
             return;
     }
-    event_add(d->orphans, &delay);
+    event_add(timer, &delay);
+}
+
+static void wake_for_orphans(void *data, uint64_t at)
+{
+    wake_at(((struct daemon *)data)->orphans, at);
+}
+
+static void wake_for_waiting(void *data, uint64_t at)
+{
+    wake_at(((struct daemon *)data)->waiting, at);
 }
 
 static void on_conn_ended(void *data)
@@ -185,8 +205,9 @@ static int make_events(struct daemon *d)
     d->on_term = evsignal_new(d->base, SIGTERM, on_end_signal, d);
     d->on_int = evsignal_new(d->base, SIGINT, on_end_signal, d);
     d->orphans = evtimer_new(d->base, on_orphans, d);
+    d->waiting = evtimer_new(d->base, on_waiting, d);
     d->space_timer = event_new(d->base, -1, EV_PERSIST, on_space_timer, d);
-    if (!d->on_term || !d->on_int || !d->orphans || !d->space_timer)
+    if (!d->on_term || !d->on_int || !d->orphans || !d->waiting || !d->space_timer)
         return -ENOMEM;
     if (event_add(d->on_term, NULL) < 0 || event_add(d->on_int, NULL) < 0 ||
         event_add(d->space_timer, &space_period) < 0)
@@ -213,8 +234,11 @@ static int make_tables(struct daemon *d)
         r = store_space(d->store, &env->space);
     if (r == 0)
         r = alive_new(&env->op, wake_for_orphans, d, &d->alive);
+    if (r == 0)
+        r = wait_new(&env->op, wake_for_waiting, d, &d->wait);
     if (r < 0)
         return r;
+    env->op.wait = d->wait;
     env->op.store = d->store;
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
@@ -356,6 +380,7 @@ void daemon_free(struct daemon *d)
         conn_env_deinit(&d->conns);
     forget_regions(d);
     alive_free(d->alive);
+    wait_free(d->wait);
     if (d->pool)
         worker_pool_free(d->pool);
     user_table_free(d->users);
@@ -369,6 +394,8 @@ void daemon_free(struct daemon *d)
         event_free(d->on_int);
     if (d->orphans)
         event_free(d->orphans);
+    if (d->waiting)
+        event_free(d->waiting);
     if (d->space_timer)
         event_free(d->space_timer);
     if (d->base)

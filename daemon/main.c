@@ -163,7 +163,7 @@ int main(int argc, char **argv)
         return status;
     if (!open_standard_fds())
         return DAEMON_EXIT_FAILED;
-    status = load(&options, &config);
+    status = (int)load(&options, &config);
     if (status != DAEMON_EXIT_OK)
         return status;
     if (options.check_config) {
@@ -180,9 +180,9 @@ int main(int argc, char **argv)
         config_free(config);
         return DAEMON_EXIT_FAILED;
     }
-    status = daemon_new(config, listen_fd, &d);
+    status = (int)daemon_new(config, listen_fd, &d);
     if (status == DAEMON_EXIT_OK) {
-        status = daemon_run(d);
+        status = (int)daemon_run(d);
         daemon_free(d);
     }
     return status;

@@ -39,6 +39,7 @@ static const struct {
     {EACCES, DISKALLOC__V1__ERROR_CODE__ACCESS, "permission denied"},
     {EPERM, DISKALLOC__V1__ERROR_CODE__ACCESS, "permission denied"},
     {ENOENT, DISKALLOC__V1__ERROR_CODE__NOT_FOUND, "there is no such region"},
+    {ESRCH, DISKALLOC__V1__ERROR_CODE__NOT_FOUND, "nobody of that name has anything here"},
     {EEXIST, DISKALLOC__V1__ERROR_CODE__EXISTS, "it exists already"},
     {ESTALE, DISKALLOC__V1__ERROR_CODE__STALE, "the region was unlinked, or has changed meanwhile"},
     {EBUSY, DISKALLOC__V1__ERROR_CODE__BUSY, "others are attached to the region"},

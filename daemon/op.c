@@ -18,6 +18,7 @@
 #include "daemon/alive.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
+#include "daemon/wait.h"
 
 static void advance(struct op_env *env, struct region *r);
 
@@ -50,6 +51,27 @@ static void work_done(struct work *w)
     op->type->conclude(op);
     end(op, op->result);
     advance(env, r);
+    // It may have given something back.
+    wait_poke(env->wait);
+}
+
+static void run(struct op *op)
+{
+    op->work = (struct work){
+        .lane = op->region->record.owner_uid,
+        .brief = op->brief,
+        .run = run_work,
+        .done = work_done,
+    };
+    worker_submit(op->env->pool, &op->work);
+}
+
+// Prepare has said RESULT, and there is nothing to run.
+static void end_unrun(struct op *op, int result)
+{
+    if (result < 0 && op->type->refused)
+        op->type->refused(op);
+    end(op, result == OP_NOTHING_TO_DO ? 0 : result);
 }
 
 // Starts the first operation that has something to run; ends those before it that have not.
@@ -61,12 +83,12 @@ static void advance(struct op_env *env, struct region *r)
         int result = r->state == REGION_GONE ? -ENOENT : op->type->prepare(op);
 
         if (result == 0) {
-            op->work =
-                (struct work){.lane = r->record.owner_uid, .brief = op->brief, .run = run_work, .done = work_done};
-            worker_submit(env->pool, &op->work);
+            run(op);
             return;
         }
-        end(op, result == OP_NOTHING_TO_DO ? 0 : result);
+        if (result == -EDQUOT && wait_enter(env->wait, op))
+            return;
+        end_unrun(op, result);
     }
     alive_consider(env->alive, r);
     if (r->state == REGION_GONE)
@@ -91,6 +113,37 @@ void op_submit(struct op *op)
     TAILQ_INSERT_TAIL(&r->ops, op, entry);
     if (first)
         advance(op->env, r);
+}
+
+void op_cancel(struct op *op)
+{
+    op->cancelled = true;
+    if (op->waits_until)
+        wait_poke(op->env->wait);
+}
+
+void op_give_up(struct op *op, int result)
+{
+    struct op_env *env = op->env;
+    struct region *r = op->region;
+
+    wait_leave(env->wait, op);
+    end_unrun(op, result);
+    advance(env, r);
+}
+
+bool op_try_again(struct op *op)
+{
+    int result = op->type->prepare(op);
+
+    if (result == -EDQUOT)
+        return false;
+    if (result == 0) {
+        wait_leave(op->env->wait, op);
+        run(op);
+    } else
+        op_give_up(op, result);
+    return true;
 }
 
 bool op_is_busy(const struct region *r)

@@ -9,6 +9,7 @@
 
 struct alive;
 struct store;
+struct wait_queue;
 
 // What operations need to know of the daemon.
 struct op_env {
@@ -16,6 +17,7 @@ struct op_env {
     struct region_table *regions;
     struct worker_pool *pool;
     struct alive *alive;
+    struct wait_queue *wait;
     uint64_t keep_free; // bytes of the disk that are never granted
 };
 
@@ -24,6 +26,8 @@ enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well
 struct op_type {
     // On the loop, when its turn has come: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
     int (*prepare)(struct op *op);
+    // On the loop, when prepare's -errno stands; may be NULL.
+    void (*refused)(struct op *op);
     // On a worker, which touches nothing but OP, the store, and what no other operation of the region can change.
     enum work_status (*run)(struct op *op);
     // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back.
@@ -55,11 +59,18 @@ struct op {
     int file;           // -1: not open
     uint64_t at, extra; // granted up to; charged beyond what the region had
     TAILQ_ENTRY(op) entry;
+    uint64_t waits_until; // ms; 0: it is not in the wait queue
+    TAILQ_ENTRY(op) waiting;
 };
 
 void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region);
 // Queues it behind the region's other operations.  done may be called before this returns.
 void op_submit(struct op *op);
+// Stop at the next piece, or at once if it waits for a limit.
+void op_cancel(struct op *op);
+// For wait.c, of one that waits: false: refused again, and it goes on waiting.
+bool op_try_again(struct op *op);
+void op_give_up(struct op *op, int result);
 // Whether the region has operations queued or at work.
 bool op_is_busy(const struct region *r);
 

@@ -22,15 +22,21 @@ static int prepare_create(struct op *op)
         result = quota_check_region_size(r->owner->quota, 0, op->size, &op->refusal);
     if (result == 0)
         result = quota_charge_add(&r->charge, QUOTA_REGIONS, 1, &op->refusal);
-    if (result == 0)
-        result = quota_charge_add(&r->charge, QUOTA_BYTES, charge, &op->refusal);
+    if (result < 0)
+        return result;
+    result = quota_charge_add(&r->charge, QUOTA_BYTES, charge, &op->refusal);
     if (result < 0) {
-        region_remove(op->env->regions, r);
+        quota_charge_sub(&r->charge, QUOTA_REGIONS, 1);
         return result;
     }
     op->extra = charge;
     op->brief = charge <= BRIEF_BYTES;
     return 0;
+}
+
+static void refused_create(struct op *op)
+{
+    region_remove(op->env->regions, op->region);
 }
 
 static int start_create(struct op *op)
@@ -90,7 +96,7 @@ static void conclude_create(struct op *op)
     op->region->state = REGION_LIVE;
 }
 
-const struct op_type op_create = {prepare_create, run_create, conclude_create};
+const struct op_type op_create = {prepare_create, refused_create, run_create, conclude_create};
 
 static int prepare_unlink(struct op *op)
 {
@@ -125,7 +131,7 @@ static void conclude_unlink(struct op *op)
     op->region->record.flags |= RECORD_UNLINKED;
 }
 
-const struct op_type op_unlink = {prepare_unlink, run_unlink, conclude_unlink};
+const struct op_type op_unlink = {prepare_unlink, NULL, run_unlink, conclude_unlink};
 
 static int prepare_reap(struct op *op)
 {
@@ -180,4 +186,4 @@ static void conclude_reap(struct op *op)
         region_remove(op->env->regions, op->region);
 }
 
-const struct op_type op_reap = {prepare_reap, run_reap, conclude_reap};
+const struct op_type op_reap = {prepare_reap, NULL, run_reap, conclude_reap};

@@ -88,7 +88,7 @@ static void conclude_grow(struct op *op)
         op->region->size = op->size;
 }
 
-const struct op_type op_grow = {prepare_grow, run_grow, conclude_grow};
+const struct op_type op_grow = {prepare_grow, NULL, run_grow, conclude_grow};
 
 static int prepare_shrink(struct op *op)
 {
@@ -130,4 +130,4 @@ static void conclude_shrink(struct op *op)
     r->size = op->size;
 }
 
-const struct op_type op_shrink = {prepare_shrink, run_shrink, conclude_shrink};
+const struct op_type op_shrink = {prepare_shrink, NULL, run_shrink, conclude_shrink};

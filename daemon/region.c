@@ -87,6 +87,7 @@ void region_remove(struct region_table *t, struct region *r)
     if (r->record.name_length > 0)
         RB_REMOVE(region_by_name, &t->by_name, r);
     t->n_regions--;
+    region_set_releasing(t, r, false);
     r->state = REGION_GONE;
     quota_charge_deinit(&r->charge);
 }
@@ -112,6 +113,15 @@ void region_set_name(struct region_table *t, struct region *r, const char *name,
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
 {
     return size <= INT64_MAX && checked_align_up(size, t->block_size, ret) ? 0 : -EOVERFLOW;
+}
+
+void region_set_releasing(struct region_table *t, struct region *r, bool releasing)
+{
+    if (r->releasing == releasing)
+        return;
+    r->releasing = releasing;
+    t->n_releasing += releasing ? 1 : UINT64_MAX;
+    r->owner->n_releasing += releasing ? 1 : UINT64_MAX;
 }
 
 bool region_is_transient(const struct region *r)

@@ -37,6 +37,7 @@ struct region {
     TAILQ_HEAD(, op) ops; // the first one is at work, the others wait for it
     // While nobody is attached and nothing keeps it: see alive.c.
     bool orphaned, boot_is_over;
+    bool releasing; // counted as about to give its charge back
     unsigned n_probes;
     uint64_t probe_at;
     TAILQ_ENTRY(region) orphan;
@@ -48,7 +49,7 @@ RB_HEAD(region_by_name, region);
 struct region_table {
     struct region_by_handle by_handle;
     struct region_by_name by_name;
-    uint64_t n_regions, n_orphans;
+    uint64_t n_regions, n_orphans, n_releasing;
     uint32_t block_size;
 };
 
@@ -67,6 +68,8 @@ void region_set_name(struct region_table *t, struct region *r, const char *name,
 
 // What SIZE bytes are charged as: 0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
+// Whether it is about to give its charge back, as far as one can see.
+void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
 // Whether it goes when nobody holds it any more.
 bool region_is_transient(const struct region *r);
 

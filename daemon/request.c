@@ -90,11 +90,11 @@ void request_forget_peer(struct peer *peer)
         peer->n_requests--;
         request->peer = NULL;
         request->op.peer = NULL;
-        request->op.cancelled = true;
         if (request->user_waiter.waiting) {
             user_forget_waiter(peer->user, &request->user_waiter);
             request_end(request);
-        }
+        } else if (request->op.env)
+            op_cancel(&request->op);
     }
 }
 
@@ -121,7 +121,7 @@ static void cancel(struct request_env *env, struct peer *peer, uint64_t id, uint
         return;
     request->cancelled_by = target->cancelled_by;
     target->cancelled_by = request;
-    target->op.cancelled = true;
+    op_cancel(&target->op);
 }
 
 static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_t id)

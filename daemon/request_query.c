@@ -70,7 +70,7 @@ static int find_account(struct request_env *env, struct peer *peer, const char *
         if (name)
             user = user_find_by_name(env->users, name);
         if (!user)
-            return is_admin ? -ENOENT : -EACCES;
+            return is_admin ? -ESRCH : -EACCES;
         if (!policy_may_see_usage(env->config, peer->user, user->uid))
             return -EACCES;
         *ret_account = quota_user_account(user->quota);
@@ -86,11 +86,11 @@ static int find_account(struct request_env *env, struct peer *peer, const char *
                 return -EACCES;
             *ret_account = quota_find_group(env->quota, s->id);
             if (!*ret_account)
-                return -ENOENT;
+                return -ESRCH;
             *ret_left = quota_account_left(*ret_account, QUOTA_BYTES);
             return 0;
         }
-        return -ENOENT;
+        return -ESRCH;
     default: // default and members: are limits, nobody's account
         return -EINVAL;
     }

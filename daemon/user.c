@@ -41,6 +41,15 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+// Other names cannot be shown, and are not said in a protocol whose text is UTF-8.
+static bool is_printable(const char *name)
+{
+    for (; *name; name++)
+        if (*name <= ' ' || *name > '~')
+            return false;
+    return true;
+}
+
 static void read_groups(struct user_entry *e)
 {
     int n = 64;
@@ -72,7 +81,7 @@ void user_entry_read(uid_t uid, struct user_entry *ret)
     if (!buffer || getpwuid_r(uid, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
         return;
     ret->gid = found->pw_gid;
-    if (strlen(found->pw_name) < sizeof ret->name) {
+    if (is_printable(found->pw_name) && strlen(found->pw_name) < sizeof ret->name) {
         snprintf(ret->name, sizeof ret->name, "%s", found->pw_name);
         read_groups(ret);
     }

@@ -36,6 +36,7 @@ struct user {
     struct user_table *table;
     uid_t uid;
     unsigned n_refs;
+    uint64_t n_releasing; // regions about to give their charge back
     bool known, being_read;
     uint64_t read_at; // ms, monotonic
     struct user_entry entry, fresh;

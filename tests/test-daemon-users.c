@@ -256,6 +256,8 @@ static void push_to_the_limit(struct actor *self, void *data)
 {
     struct diskalloc *da = NULL;
     struct diskalloc_usage u;
+    const uint64_t uid = getuid();
+    const uint64_t mark = getuid();
 
     (void)data;
     NEED(diskalloc_open(meeting->address, NULL, &da) == 0);
@@ -266,7 +268,7 @@ static void push_to_the_limit(struct actor *self, void *data)
         int code;
 
         NEED(u64s_init(&v, da) == 0);
-        while ((code = u64s_push(&v, i ^ getuid())) == 0)
+        while ((code = u64s_push(&v, i ^ mark)) == 0)
             i++;
         NEED(fails_with(code, -EDQUOT));
         NEED(diskalloc_get_usage(da, NULL, &u, sizeof(u)) == 0);
@@ -275,7 +277,7 @@ static void push_to_the_limit(struct actor *self, void *data)
                     (unsigned long long)u.bytes_limit);
         NEED(u.bytes == u.bytes_limit && v.len == u.bytes / sizeof(uint64_t));
         for (i = 0; i < v.len; i++)
-            NEED(v.data[i] == (i ^ getuid()));
+            NEED(v.data[i] == (i ^ mark));
         u64s_deinit(&v);
     }
     actor_next(self);

@@ -16,6 +16,7 @@
 #include "daemon/peer.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
+#include "daemon/wait.h"
 #include "tests/harness.h"
 
 enum { OWNER = 4242 };
@@ -121,6 +122,7 @@ static void fixture_init(struct fixture *f)
     assert_int_equal(worker_pool_new(f->base, 4, &f->env.pool), 0);
     assert_int_equal(user_table_new(f->env.pool, f->quota, &f->users), 0);
     assert_int_equal(alive_new(&f->env, no_wake, NULL, &f->env.alive), 0);
+    assert_int_equal(wait_new(&f->env, no_wake, NULL, &f->env.wait), 0);
     f->owner = user_ref(f->users, OWNER);
     assert_non_null(f->owner);
     user_ref(f->users, OWNER); // the peer's
@@ -148,6 +150,7 @@ static void fixture_deinit(struct fixture *f)
     }
     user_unref(f->owner);
     alive_free(f->env.alive);
+    wait_free(f->env.wait);
     worker_pool_free(f->env.pool);
     user_table_free(f->users);
     quota_free(f->quota); // asserts that every account is zero
@@ -248,9 +251,10 @@ static void inject(enum fault_kind kind, int nth, int error)
 static const int errors[] = {ENOSPC, EIO, EMFILE, EDQUOT};
 enum { N_ERRORS = sizeof errors / sizeof *errors };
 
-#define FOR_EACH_FAULT(kind, error)                                                                                    \
-    for (enum fault_kind kind = OPEN; kind < FAULT_KIND_N; kind++)                                                     \
-        for (int error##_i = 0, error = errors[0]; error##_i < N_ERRORS; error##_i++, error = errors[error##_i % N_ERRORS])
+#define FOR_EACH_FAULT(kind, error)                                      \
+    for (enum fault_kind kind = OPEN; kind < FAULT_KIND_N; kind++)       \
+        for (int error##_i = 0, error = errors[0]; error##_i < N_ERRORS; \
+             error##_i++, error = errors[error##_i % N_ERRORS])
 
 static void a_create_that_fails_anywhere_leaves_nothing(void **state)
 {
@@ -259,7 +263,8 @@ static void a_create_that_fails_anywhere_leaves_nothing(void **state)
     (void)state;
     fixture_init(&f);
     for (int nth = 1; nth <= 3; nth++)
-        FOR_EACH_FAULT (kind, error) {
+        FOR_EACH_FAULT(kind, error)
+        {
             struct region *r;
             int result;
 
@@ -293,7 +298,8 @@ static void a_grow_that_fails_anywhere_changes_nothing_and_works_the_next_time(v
     fixture_init(&f);
     assert_int_equal(create(&f, "", 5000, &r), 0);
     for (int nth = 1; nth <= 3; nth++)
-        FOR_EACH_FAULT (kind, error) {
+        FOR_EACH_FAULT(kind, error)
+        {
             int result;
 
             inject(kind, nth, error);
@@ -338,7 +344,8 @@ static void a_shrink_commit_open_or_unlink_that_fails_changes_nothing(void **sta
     assert_int_equal(create(&f, "kept", 1 << 20, &r), 0);
     assert_int_equal(commit(&f, r, 800, true), 0);
     for (int nth = 1; nth <= 2; nth++)
-        FOR_EACH_FAULT (kind, error) {
+        FOR_EACH_FAULT(kind, error)
+        {
             struct op op;
             int result;
 
@@ -477,7 +484,8 @@ static void charges_equal_files_after_any_sequence(void **state)
         uint64_t size = (uint64_t)rand_r(&seed) % (1 << 22), expected = 0, n = 0;
 
         if (rand_r(&seed) % 3 == 0)
-            inject(OPEN + (enum fault_kind)(rand_r(&seed) % (FAULT_KIND_N - OPEN)), 1 + rand_r(&seed) % 2, errors[rand_r(&seed) % N_ERRORS]);
+            inject(OPEN + (enum fault_kind)(rand_r(&seed) % (FAULT_KIND_N - OPEN)), 1 + rand_r(&seed) % 2,
+                   errors[rand_r(&seed) % N_ERRORS]);
         if (!regions[i]) {
             if (create(&f, "", size, &regions[i]) < 0)
                 regions[i] = NULL;

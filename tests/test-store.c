@@ -152,14 +152,14 @@ static void whatever_else_lies_there_is_left_alone_and_counted(void **state)
     (void)state;
     make_region(s, 1000, 4096, &r);
     handle_format(&r.handle, handle);
-    shell("mkdir lost+found README.d 0123 4294967295 && touch notes 3000");                 // 5 foreign
-    shell("cd 1000 && touch notes && mkfifo 00000000000000000000000000000001");             // 2
-    shell("cd 1000 && ln -s /etc/passwd 00000000000000000000000000000002");                 // 1
-    shell("cd 1000 && mkdir 00000000000000000000000000000003");                             // 1
-    shell("cd 1000 && echo content > 00000000000000000000000000000004");                    // 1: no record
-    shell("cd 1000 && cp --preserve=xattr %s 00000000000000000000000000000005", handle);    // 1: another's record
-    shell("mkdir 1001 && cp --preserve=xattr 1000/%s 1001/%s", handle, handle);             // 1: another user's
-    shell("ln -s 1000 1002");                                                               // 1
+    shell("mkdir lost+found README.d 0123 4294967295 && touch notes 3000");              // 5 foreign
+    shell("cd 1000 && touch notes && mkfifo 00000000000000000000000000000001");          // 2
+    shell("cd 1000 && ln -s /etc/passwd 00000000000000000000000000000002");              // 1
+    shell("cd 1000 && mkdir 00000000000000000000000000000003");                          // 1
+    shell("cd 1000 && echo content > 00000000000000000000000000000004");                 // 1: no record
+    shell("cd 1000 && cp --preserve=xattr %s 00000000000000000000000000000005", handle); // 1: another's record
+    shell("mkdir 1001 && cp --preserve=xattr 1000/%s 1001/%s", handle, handle);          // 1: another user's
+    shell("ln -s 1000 1002");                                                            // 1
     assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
     assert_int_equal(sum[0], 1);
     assert_int_equal(n_foreign, 13);
@@ -241,7 +241,8 @@ static void nothing_is_reached_through_a_link(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_or_not_ours_alone_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_or_not_ours_alone_is_refused, make_dir,
+                                        remove_dir),
         cmocka_unit_test_setup_teardown(a_second_daemon_is_refused_and_told_the_pid_of_the_first, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_was_made_is_found_again, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(whatever_else_lies_there_is_left_alone_and_counted, make_dir, remove_dir),
