@@ -168,16 +168,22 @@ static void explain(struct op *op, const char *name, const struct store_space *s
     op->refusal.asked = bytes;
 }
 
+static bool has_room(const struct store_space *space, uint64_t keep, uint64_t bytes)
+{
+    return space->available >= keep && space->available - keep >= bytes;
+}
+
 static int check_disk(struct op *op, uint64_t bytes)
 {
+    struct store *store = op->env->store;
     struct store_space space;
     uint64_t keep = op->env->keep_free;
-    int r = store_space(op->env->store, &space);
+    int r = store_space(store, &space);
 
-    if (r < 0)
+    if (r == 0 && !has_room(&space, keep, bytes) && store_settle(store))
+        r = store_space(store, &space);
+    if (r < 0 || has_room(&space, keep, bytes))
         return r;
-    if (space.available >= keep && space.available - keep >= bytes)
-        return 0;
     explain(op, keep > 0 ? "disk keep_free" : "disk", &space, keep < space.total ? keep : space.total, bytes);
     return -ENOSPC;
 }

@@ -168,6 +168,11 @@ int store_space(struct store *s, struct store_space *ret)
     return 0;
 }
 
+bool store_settle(struct store *s)
+{
+    return spillfile_settle(s->ops, s->dir_fd);
+}
+
 int store_create(struct store *s, const struct record *record, int *ret_fd)
 {
     _cleanup_close_ int fd = -1;

@@ -25,6 +25,8 @@ struct store_space {
     uint64_t total, available; // available to this daemon
 };
 int store_space(struct store *s, struct store_space *ret);
+// Makes blocks that were freed a moment ago count as free; true: it may have changed something.
+bool store_settle(struct store *s);
 
 // Calls FOUND for each region that is there, SIZE being its file's; half-made growth is undone before.
 // *RET_FOREIGN: entries that are none of ours; they are left alone and reported in the log.  0, -errno, or what FOUND returned.

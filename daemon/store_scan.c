@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -59,6 +60,17 @@ static int undo_half_growth(struct store *s, uid_t uid, const struct record *rec
     return fd < 0 ? fd : spillfile_undo(s->ops, fd, (uint64_t)st->st_size);
 }
 
+// Nothing is in it and nobody knows whose it was. One that has content may come from a backup without attributes, and stays.
+static int remove_half_made(struct scan *scan, const char *dir, const char *name)
+{
+    char path[64];
+    int r;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    r = scan->store->ops->unlink_at(scan->store->dir_fd, path, 0);
+    return r < 0 ? foreign(scan, dir, name, strerror(-r)) : 0;
+}
+
 static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *name)
 {
     struct store *s = scan->store;
@@ -79,6 +91,8 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *
     if (r < 0 || !S_ISREG(st.st_mode))
         return foreign(scan, dir, name, r < 0 ? strerror(-r) : "not a regular file");
     r = record_load(s->ops, fd, &record);
+    if (r == -ENODATA && st.st_size == 0)
+        return remove_half_made(scan, dir, name);
     if (r == -ENODATA)
         return foreign(scan, dir, name, "a file without a record");
     if (r == -EPROTONOSUPPORT)

@@ -62,6 +62,11 @@ static int system_sync(int fd)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
+static int system_sync_fs(int fd)
+{
+    return syncfs(fd) < 0 ? -errno : 0;
+}
+
 static int system_stat(int fd, struct stat *ret)
 {
     return fstat(fd, ret) < 0 ? -errno : 0;
@@ -91,6 +96,7 @@ const struct file_ops file_ops_system = {
     .link_at = system_link_at,
     .unlink_at = system_unlink_at,
     .sync = system_sync,
+    .sync_fs = system_sync_fs,
     .stat = system_stat,
     .stat_fs = system_stat_fs,
     .get_xattr = system_get_xattr,

@@ -15,6 +15,7 @@ struct file_ops {
     int (*link_at)(int fd, int dirfd, const char *path); // gives an O_TMPFILE its name
     int (*unlink_at)(int dirfd, const char *path, int flags);
     int (*sync)(int fd);
+    int (*sync_fs)(int fd); // syncfs(2): of the whole file system
     int (*stat)(int fd, struct stat *ret);
     int (*stat_fs)(int fd, struct statvfs *ret);
     ssize_t (*get_xattr)(int fd, const char *name, void *ret, size_t size);

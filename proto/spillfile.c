@@ -16,10 +16,20 @@
 #define OVERLAY_MAGIC 0x794c7630
 #define FUSE_MAGIC 0x65735546
 
+bool spillfile_settle(const struct file_ops *ops, int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (unsigned)fs.f_type == BTRFS_SUPER_MAGIC && ops->sync_fs(fd) == 0;
+}
+
 int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to)
 {
     uint64_t piece = to - from < SPILLFILE_PIECE ? to - from : SPILLFILE_PIECE;
     int r = ops->allocate(fd, FALLOC_FL_KEEP_SIZE, from, piece);
+
+    if (r == -ENOSPC && spillfile_settle(ops, fd))
+        r = ops->allocate(fd, FALLOC_FL_KEEP_SIZE, from, piece);
 
     return r < 0 ? r : (int64_t)(from + piece);
 }

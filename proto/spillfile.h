@@ -12,6 +12,10 @@
 // Grants one piece and returns the offset reached (TO: all is granted), or -errno.
 int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to);
 
+// On a file system where freed blocks are free only once a transaction has ended (btrfs): ends it, and true: what was refused
+// for want of space is worth a second try.
+bool spillfile_settle(const struct file_ops *ops, int fd);
+
 // The one step that makes a grow or shrink true: after a crash the size is the old or the new one.
 int spillfile_commit(const struct file_ops *ops, int fd, uint64_t size);
 

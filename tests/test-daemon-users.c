@@ -64,7 +64,8 @@ static void start_remover(void)
         test_skip_all("no pipe");
     remover = fork();
     if (remover == 0) {
-        const char *const remove_alice[] = {"userdel", alice, NULL}, *const remove_bob[] = {"userdel", bob, NULL};
+        const char *const remove_alice[] = {"userdel", "--force", alice, NULL}, *const remove_bob[] = {
+                                                                                    "userdel", "--force", bob, NULL};
 
         setsid();
         signal(SIGTERM, SIG_IGN);
@@ -256,7 +257,6 @@ static void push_to_the_limit(struct actor *self, void *data)
 {
     struct diskalloc *da = NULL;
     struct diskalloc_usage u;
-    const uint64_t uid = getuid();
     const uint64_t mark = getuid();
 
     (void)data;
@@ -280,8 +280,8 @@ static void push_to_the_limit(struct actor *self, void *data)
             NEED(v.data[i] == (i ^ mark));
         u64s_deinit(&v);
     }
-    actor_next(self);
     diskalloc_close(da);
+    actor_done(self);
 }
 
 static void two_users_work_at_once_and_are_charged_apart(void **state)

@@ -63,8 +63,8 @@ struct diskalloc_options {
 };
 
 /* An initialiser: struct diskalloc_options o = DISKALLOC_OPTIONS_INIT; */
-#define DISKALLOC_OPTIONS_INIT                                    \
-    {                                                             \
+#define DISKALLOC_OPTIONS_INIT                                       \
+    {                                                                \
         sizeof(struct diskalloc_options), (const char *)0, 300000, 0 \
     }
 
@@ -102,8 +102,8 @@ const char *diskalloc_address(const struct diskalloc *da);
 const char *diskalloc_last_error(void);
 
 struct diskalloc_error_info {
-    int code;            /* what the call returned; 0 after a success */
-    char limit_name[64]; /* "user:alice bytes", "disk keep_free", ...; "": no limit was involved */
+    int code;                    /* what the call returned; 0 after a success */
+    char limit_name[64];         /* "user:alice bytes", "disk keep_free", ...; "": no limit was involved */
     uint64_t limit, used, asked; /* asked: in addition to used */
     char handle[33];             /* of the region; "": none */
 };
@@ -136,8 +136,8 @@ struct diskalloc_region_options {
 };
 
 /* An initialiser: struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT; */
-#define DISKALLOC_REGION_OPTIONS_INIT                         \
-    {                                                         \
+#define DISKALLOC_REGION_OPTIONS_INIT                          \
+    {                                                          \
         sizeof(struct diskalloc_region_options), 0, 0, 0600, 0 \
     }
 

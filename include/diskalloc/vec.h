@@ -59,10 +59,7 @@ extern "C" {
 
 /* Internal, for the macro only: from here to its definition.  Vectors are passed by value: a vector whose address never
  * leaves the inlined functions stays in registers. */
-enum {
-    DISKALLOC_VEC_ADOPTED = 1,
-    DISKALLOC_VEC_READ_ONLY = 2
-};
+enum { DISKALLOC_VEC_ADOPTED = 1, DISKALLOC_VEC_READ_ONLY = 2 };
 
 struct diskalloc_vec_state {
     void *data;
@@ -107,208 +104,207 @@ int diskalloc_vec_fail(const char *call, int result);
 #define DISKALLOC_VEC_FN static inline __attribute__((__unused__))
 
 /* A read-only vector's cap is its len, so that everything that needs room finds this out in the library. */
-#define DISKALLOC_VEC_CHECK_WRITABLE(v, call)                               \
-    do {                                                                    \
+#define DISKALLOC_VEC_CHECK_WRITABLE(v, call)                                 \
+    do {                                                                      \
         if (__builtin_expect(((v)->flags & DISKALLOC_VEC_READ_ONLY) != 0, 0)) \
-            return diskalloc_vec_fail(call, -EROFS);                        \
+            return diskalloc_vec_fail(call, -EROFS);                          \
     } while (0)
 
-#define DISKALLOC_VEC_DEFINE(name, type)                                                                              \
-    struct name {                                                                                                     \
-        type *data;                                                                                                   \
-        size_t len, cap;                                                                                              \
-        struct diskalloc_region *region;                                                                              \
-        uint64_t base_size;                                                                                           \
-        uint32_t flags;                                                                                               \
-    };                                                                                                                \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_take_state(struct name *v, struct diskalloc_vec_state state)                          \
-    {                                                                                                                 \
-        v->data = (type *)state.data;                                                                                 \
-        v->len = state.len;                                                                                           \
-        v->cap = state.cap;                                                                                           \
-        v->region = state.region;                                                                                     \
-        v->base_size = state.base_size;                                                                               \
-        v->flags = state.flags;                                                                                       \
-        return state.result;                                                                                          \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_take_cap(struct name *v, struct diskalloc_vec_cap grown)                              \
-    {                                                                                                                 \
-        v->cap = grown.cap;                                                                                           \
-        return grown.result;                                                                                          \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_init(struct name *v, struct diskalloc *da)                                            \
-    {                                                                                                                 \
-        return name##_take_state(v, diskalloc_vec_init(da, #name "_init"));                                           \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_init_region(struct name *v, struct diskalloc_region *r)                               \
-    {                                                                                                                 \
-        return name##_take_state(v, diskalloc_vec_init_region(r, sizeof(type), #name "_init_region"));                \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN void name##_deinit(struct name *v)                                                               \
-    {                                                                                                                 \
-        diskalloc_vec_deinit(v->region, v->base_size, v->flags, (uint64_t)v->len * sizeof(type));                     \
-        v->data = NULL;                                                                                               \
-        v->len = v->cap = 0;                                                                                          \
-        v->region = NULL;                                                                                             \
-        v->base_size = 0;                                                                                             \
-        v->flags = 0;                                                                                                 \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_commit(struct name *v, uint32_t commit_flags)                                         \
-    {                                                                                                                 \
-        uint64_t base_size = v->base_size;                                                                            \
-        int result = name##_take_cap(v, diskalloc_vec_commit(v->region, v->len, v->cap, sizeof(type), &base_size,     \
-                                                             commit_flags, #name "_commit"));                         \
-                                                                                                                      \
-        v->base_size = base_size;                                                                                     \
-        return result;                                                                                                \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_shrink_to_fit(struct name *v)                                                         \
-    {                                                                                                                 \
-        uint64_t base_size = v->base_size;                                                                            \
-        int result = name##_take_cap(v, diskalloc_vec_shrink(v->region, v->len, v->cap, sizeof(type), &base_size,     \
-                                                             #name "_shrink_to_fit"));                                \
-                                                                                                                      \
-        v->base_size = base_size;                                                                                     \
-        return result;                                                                                                \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_grow(struct name *v, size_t additional, const char *call)                             \
-    {                                                                                                                 \
-        return name##_take_cap(v,                                                                                     \
-                               diskalloc_vec_grow(v->region, v->len, v->cap, additional, sizeof(type), call));        \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_make_room(struct name *v, size_t additional, const char *call)                        \
-    {                                                                                                                 \
-        if (additional <= v->cap - v->len)                                                                            \
-            return 0;                                                                                                 \
-        return name##_grow(v, additional, call);                                                                      \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_push(struct name *v, type value)                                                      \
-    {                                                                                                                 \
-        if (__builtin_expect(v->len == v->cap, 0)) {                                                                  \
-            int result = name##_grow(v, 1, #name "_push");                                                            \
-                                                                                                                      \
-            if (result < 0)                                                                                           \
-                return result;                                                                                        \
-        }                                                                                                             \
-        v->data[v->len] = value;                                                                                      \
-        v->len++;                                                                                                     \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_pop(struct name *v, type *ret)                                                        \
-    {                                                                                                                 \
-        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_pop");                                                                \
-        if (v->len == 0)                                                                                              \
-            return diskalloc_vec_fail(#name "_pop", -ENODATA);                                                        \
-        v->len--;                                                                                                     \
-        if (ret)                                                                                                      \
-            *ret = v->data[v->len];                                                                                   \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_reserve(struct name *v, size_t additional)                                            \
-    {                                                                                                                 \
-        return name##_make_room(v, additional, #name "_reserve");                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_append_uninit(struct name *v, size_t n, type **ret)                                   \
-    {                                                                                                                 \
-        int result = name##_make_room(v, n, #name "_append_uninit");                                                  \
-                                                                                                                      \
-        if (result < 0)                                                                                               \
-            return result;                                                                                            \
-        if (ret)                                                                                                      \
-            *ret = n > 0 ? v->data + v->len : v->data;                                                                \
-        v->len += n;                                                                                                  \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_extend(struct name *v, const type *src, size_t n)                                     \
-    {                                                                                                                 \
-        int result = name##_make_room(v, n, #name "_extend");                                                         \
-                                                                                                                      \
-        if (result < 0)                                                                                               \
-            return result;                                                                                            \
-        if (n > 0)                                                                                                    \
-            memmove((void *)(v->data + v->len), (const void *)src, n * sizeof(type));                                 \
-        v->len += n;                                                                                                  \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_truncate(struct name *v, size_t len)                                                  \
-    {                                                                                                                 \
-        if (len >= v->len)                                                                                            \
-            return 0;                                                                                                 \
-        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_truncate");                                                           \
-        v->len = len;                                                                                                 \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_resize(struct name *v, size_t len)                                                    \
-    {                                                                                                                 \
-        size_t old_len = v->len, old_cap = v->cap;                                                                    \
-        int result;                                                                                                   \
-                                                                                                                      \
-        if (len <= old_len)                                                                                           \
-            return name##_truncate(v, len);                                                                           \
-        result = name##_make_room(v, len - old_len, #name "_resize");                                                 \
-        if (result < 0)                                                                                               \
-            return result;                                                                                            \
-        /* Behind the old capacity the file is new, and zero. */                                                      \
-        if (old_cap > old_len)                                                                                        \
-            memset((void *)(v->data + old_len), 0, ((len < old_cap ? len : old_cap) - old_len) * sizeof(type));       \
-        v->len = len;                                                                                                 \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_insert(struct name *v, size_t i, type value)                                          \
-    {                                                                                                                 \
-        int result;                                                                                                   \
-                                                                                                                      \
-        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_insert");                                                             \
-        if (i > v->len)                                                                                               \
-            return diskalloc_vec_fail(#name "_insert", -EINVAL);                                                      \
-        result = name##_make_room(v, 1, #name "_insert");                                                             \
-        if (result < 0)                                                                                               \
-            return result;                                                                                            \
-        memmove((void *)(v->data + i + 1), (const void *)(v->data + i), (v->len - i) * sizeof(type));                 \
-        v->data[i] = value;                                                                                           \
-        v->len++;                                                                                                     \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_remove(struct name *v, size_t i, type *ret)                                           \
-    {                                                                                                                 \
-        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_remove");                                                             \
-        if (i >= v->len)                                                                                              \
-            return diskalloc_vec_fail(#name "_remove", -EINVAL);                                                      \
-        if (ret)                                                                                                      \
-            *ret = v->data[i];                                                                                        \
-        v->len--;                                                                                                     \
-        memmove((void *)(v->data + i), (const void *)(v->data + i + 1), (v->len - i) * sizeof(type));                 \
-        return 0;                                                                                                     \
-    }                                                                                                                 \
-                                                                                                                      \
-    DISKALLOC_VEC_FN int name##_swap_remove(struct name *v, size_t i, type *ret)                                      \
-    {                                                                                                                 \
-        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_swap_remove");                                                        \
-        if (i >= v->len)                                                                                              \
-            return diskalloc_vec_fail(#name "_swap_remove", -EINVAL);                                                 \
-        if (ret)                                                                                                      \
-            *ret = v->data[i];                                                                                        \
-        v->len--;                                                                                                     \
-        v->data[i] = v->data[v->len];                                                                                 \
-        return 0;                                                                                                     \
+#define DISKALLOC_VEC_DEFINE(name, type)                                                                           \
+    struct name {                                                                                                  \
+        type *data;                                                                                                \
+        size_t len, cap;                                                                                           \
+        struct diskalloc_region *region;                                                                           \
+        uint64_t base_size;                                                                                        \
+        uint32_t flags;                                                                                            \
+    };                                                                                                             \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_take_state(struct name *v, struct diskalloc_vec_state state)                       \
+    {                                                                                                              \
+        v->data = (type *)state.data;                                                                              \
+        v->len = state.len;                                                                                        \
+        v->cap = state.cap;                                                                                        \
+        v->region = state.region;                                                                                  \
+        v->base_size = state.base_size;                                                                            \
+        v->flags = state.flags;                                                                                    \
+        return state.result;                                                                                       \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_take_cap(struct name *v, struct diskalloc_vec_cap grown)                           \
+    {                                                                                                              \
+        v->cap = grown.cap;                                                                                        \
+        return grown.result;                                                                                       \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_init(struct name *v, struct diskalloc *da)                                         \
+    {                                                                                                              \
+        return name##_take_state(v, diskalloc_vec_init(da, #name "_init"));                                        \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_init_region(struct name *v, struct diskalloc_region *r)                            \
+    {                                                                                                              \
+        return name##_take_state(v, diskalloc_vec_init_region(r, sizeof(type), #name "_init_region"));             \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN void name##_deinit(struct name *v)                                                            \
+    {                                                                                                              \
+        diskalloc_vec_deinit(v->region, v->base_size, v->flags, (uint64_t)v->len * sizeof(type));                  \
+        v->data = NULL;                                                                                            \
+        v->len = v->cap = 0;                                                                                       \
+        v->region = NULL;                                                                                          \
+        v->base_size = 0;                                                                                          \
+        v->flags = 0;                                                                                              \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_commit(struct name *v, uint32_t commit_flags)                                      \
+    {                                                                                                              \
+        uint64_t base_size = v->base_size;                                                                         \
+        int result = name##_take_cap(v, diskalloc_vec_commit(v->region, v->len, v->cap, sizeof(type), &base_size,  \
+                                                             commit_flags, #name "_commit"));                      \
+                                                                                                                   \
+        v->base_size = base_size;                                                                                  \
+        return result;                                                                                             \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_shrink_to_fit(struct name *v)                                                      \
+    {                                                                                                              \
+        uint64_t base_size = v->base_size;                                                                         \
+        int result = name##_take_cap(                                                                              \
+            v, diskalloc_vec_shrink(v->region, v->len, v->cap, sizeof(type), &base_size, #name "_shrink_to_fit")); \
+                                                                                                                   \
+        v->base_size = base_size;                                                                                  \
+        return result;                                                                                             \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_grow(struct name *v, size_t additional, const char *call)                          \
+    {                                                                                                              \
+        return name##_take_cap(v, diskalloc_vec_grow(v->region, v->len, v->cap, additional, sizeof(type), call));  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_make_room(struct name *v, size_t additional, const char *call)                     \
+    {                                                                                                              \
+        if (additional <= v->cap - v->len)                                                                         \
+            return 0;                                                                                              \
+        return name##_grow(v, additional, call);                                                                   \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_push(struct name *v, type value)                                                   \
+    {                                                                                                              \
+        if (__builtin_expect(v->len == v->cap, 0)) {                                                               \
+            int result = name##_grow(v, 1, #name "_push");                                                         \
+                                                                                                                   \
+            if (result < 0)                                                                                        \
+                return result;                                                                                     \
+        }                                                                                                          \
+        v->data[v->len] = value;                                                                                   \
+        v->len++;                                                                                                  \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_pop(struct name *v, type *ret)                                                     \
+    {                                                                                                              \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_pop");                                                             \
+        if (v->len == 0)                                                                                           \
+            return diskalloc_vec_fail(#name "_pop", -ENODATA);                                                     \
+        v->len--;                                                                                                  \
+        if (ret)                                                                                                   \
+            *ret = v->data[v->len];                                                                                \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_reserve(struct name *v, size_t additional)                                         \
+    {                                                                                                              \
+        return name##_make_room(v, additional, #name "_reserve");                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_append_uninit(struct name *v, size_t n, type **ret)                                \
+    {                                                                                                              \
+        int result = name##_make_room(v, n, #name "_append_uninit");                                               \
+                                                                                                                   \
+        if (result < 0)                                                                                            \
+            return result;                                                                                         \
+        if (ret)                                                                                                   \
+            *ret = n > 0 ? v->data + v->len : v->data;                                                             \
+        v->len += n;                                                                                               \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_extend(struct name *v, const type *src, size_t n)                                  \
+    {                                                                                                              \
+        int result = name##_make_room(v, n, #name "_extend");                                                      \
+                                                                                                                   \
+        if (result < 0)                                                                                            \
+            return result;                                                                                         \
+        if (n > 0)                                                                                                 \
+            memmove((void *)(v->data + v->len), (const void *)src, n * sizeof(type));                              \
+        v->len += n;                                                                                               \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_truncate(struct name *v, size_t len)                                               \
+    {                                                                                                              \
+        if (len >= v->len)                                                                                         \
+            return 0;                                                                                              \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_truncate");                                                        \
+        v->len = len;                                                                                              \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_resize(struct name *v, size_t len)                                                 \
+    {                                                                                                              \
+        size_t old_len = v->len, old_cap = v->cap;                                                                 \
+        int result;                                                                                                \
+                                                                                                                   \
+        if (len <= old_len)                                                                                        \
+            return name##_truncate(v, len);                                                                        \
+        result = name##_make_room(v, len - old_len, #name "_resize");                                              \
+        if (result < 0)                                                                                            \
+            return result;                                                                                         \
+        /* Behind the old capacity the file is new, and zero. */                                                   \
+        if (old_cap > old_len)                                                                                     \
+            memset((void *)(v->data + old_len), 0, ((len < old_cap ? len : old_cap) - old_len) * sizeof(type));    \
+        v->len = len;                                                                                              \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_insert(struct name *v, size_t i, type value)                                       \
+    {                                                                                                              \
+        int result;                                                                                                \
+                                                                                                                   \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_insert");                                                          \
+        if (i > v->len)                                                                                            \
+            return diskalloc_vec_fail(#name "_insert", -EINVAL);                                                   \
+        result = name##_make_room(v, 1, #name "_insert");                                                          \
+        if (result < 0)                                                                                            \
+            return result;                                                                                         \
+        memmove((void *)(v->data + i + 1), (const void *)(v->data + i), (v->len - i) * sizeof(type));              \
+        v->data[i] = value;                                                                                        \
+        v->len++;                                                                                                  \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_remove(struct name *v, size_t i, type *ret)                                        \
+    {                                                                                                              \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_remove");                                                          \
+        if (i >= v->len)                                                                                           \
+            return diskalloc_vec_fail(#name "_remove", -EINVAL);                                                   \
+        if (ret)                                                                                                   \
+            *ret = v->data[i];                                                                                     \
+        v->len--;                                                                                                  \
+        memmove((void *)(v->data + i), (const void *)(v->data + i + 1), (v->len - i) * sizeof(type));              \
+        return 0;                                                                                                  \
+    }                                                                                                              \
+                                                                                                                   \
+    DISKALLOC_VEC_FN int name##_swap_remove(struct name *v, size_t i, type *ret)                                   \
+    {                                                                                                              \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_swap_remove");                                                     \
+        if (i >= v->len)                                                                                           \
+            return diskalloc_vec_fail(#name "_swap_remove", -EINVAL);                                              \
+        if (ret)                                                                                                   \
+            *ret = v->data[i];                                                                                     \
+        v->len--;                                                                                                  \
+        v->data[i] = v->data[v->len];                                                                              \
+        return 0;                                                                                                  \
     }
 
 #endif
