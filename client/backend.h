@@ -6,6 +6,9 @@
 #include <stdint.h>
 
 #include "proto/name.h"
+#include "proto/ranges.h"
+
+enum { DISCARD_BLOCK = 4096 }; // what is discarded is whole blocks
 
 struct region_name {
     char user[128]; // "": the caller
@@ -25,16 +28,24 @@ struct backing {
     bool keeps_fd; // else it is closed once it is mapped
     bool read_only, sparse, named;
     bool is_callers_file; // of diskalloc_region_from_fd
-    uint64_t size;        // the four as last heard of
+    uint64_t size;        // the five as last heard of
     uint64_t used;
     uint32_t element_size;
     bool committed;
+    struct ranges discarded;
+    uint64_t
+        fresh_from; // with keeps_fd: the size that the last grow found; what is behind it nobody has written to yet
 };
 
 // All but close: 0 or a negative errno, reasons noted; on success the backing's fields are as they are now.
 struct backing_ops {
     int (*grow)(struct backing *b, uint64_t size);   // to at least SIZE
     int (*shrink)(struct backing *b, uint64_t size); // from b->size; -EAGAIN: that was not the size, b->size is
+    // NULL: trying again is all that can be done.  Without the region's lock: waits until a grow to SIZE may succeed, and for
+    // nothing else; UNTIL is of client/clock.h.
+    int (*await_room)(struct backing *b, uint64_t size, uint64_t until);
+    int (*discard)(struct backing *b, uint64_t offset, uint64_t length); // both: whole blocks within the size
+    int (*restore)(struct backing *b, uint64_t offset, uint64_t length);
     int (*refresh)(struct backing *b);
     int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
     int (*open_file)(struct backing *b);              // into b->fd, to be kept
@@ -52,6 +63,8 @@ struct backend_ops {
     int (*attach)(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret);
     int (*unlink)(struct backend *backend, const struct region_name *name);
     int (*get_usage)(struct backend *backend, const char *subject, struct diskalloc_usage *ret);
+    int (*event_fd)(struct backend *backend);
+    int (*next_event)(struct backend *backend, struct diskalloc_event *ret); // 1, 0 or -errno
     void (*forked)(struct backend *backend); // in the child: locks made new, nothing shared with the parent is used
     void (*close)(struct backend *backend);
 };

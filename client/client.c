@@ -118,6 +118,33 @@ static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc
     return 0;
 }
 
+int diskalloc_event_fd(struct diskalloc *da)
+{
+    error_begin("diskalloc_event_fd");
+    return error_end(da ? da->backend->ops->event_fd(da->backend) : -EINVAL);
+}
+
+static int next_event(struct diskalloc *da, struct diskalloc_event *ret, size_t size)
+{
+    struct diskalloc_event event = {0};
+    int r;
+
+    if (!da || !ret || size == 0)
+        return -EINVAL;
+    r = da->backend->ops->next_event(da->backend, &event);
+    if (r <= 0)
+        return r;
+    memset(ret, 0, size);
+    memcpy(ret, &event, size < sizeof event ? size : sizeof event);
+    return r;
+}
+
+int diskalloc_next_event(struct diskalloc *da, struct diskalloc_event *ret, size_t size)
+{
+    error_begin("diskalloc_next_event");
+    return error_end(next_event(da, ret, size));
+}
+
 int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size)
 {
     error_begin("diskalloc_get_usage");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/error.h"
+#include "client/process.h"
 #include "proto/cleanup.h"
 #include "proto/packet.h"
 
@@ -16,6 +17,9 @@ enum {
     DEADLINE_MS = 5000, // of connect and of Hello
     PROTOCOL_VERSION = 1,
 };
+
+// Guarded by process_lock, which a fork takes.
+static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
 
 static int get_cookie(int sock, uint64_t *ret)
 {
@@ -28,14 +32,67 @@ bool connection_is_ours(const struct connection *c)
 {
     uint64_t cookie;
 
-    return c->sock >= 0 && get_cookie(c->sock, &cookie) == 0 && cookie == c->cookie;
+    return get_cookie(c->sock, &cookie) == 0 && cookie == c->cookie;
 }
 
-void connection_close(struct connection *c)
+struct connection *connection_ref(struct connection *c)
 {
+    c->refs++;
+    return c;
+}
+
+void connection_unref(struct connection *c)
+{
+    if (!c || --c->refs > 0)
+        return;
+    process_lock();
     if (connection_is_ours(c))
         close(c->sock);
-    c->sock = -1;
+    LIST_REMOVE(c, entry);
+    process_unlock();
+    free(c);
+}
+
+void connections_forked(void)
+{
+    struct connection *c;
+
+    while ((c = LIST_FIRST(&connections))) {
+        if (connection_is_ours(c))
+            close(c->sock);
+        LIST_REMOVE(c, entry);
+        free(c);
+    }
+}
+
+static int open_socket(struct connection *c)
+{
+    int r;
+
+    process_lock();
+    c->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (c->sock < 0)
+        r = -errno;
+    else if ((r = get_cookie(c->sock, &c->cookie)) < 0)
+        close(c->sock);
+    else
+        LIST_INSERT_HEAD(&connections, c, entry);
+    process_unlock();
+    return r;
+}
+
+static int connection_new(struct connection **ret)
+{
+    struct connection *c = calloc(1, sizeof *c);
+    int r = c ? open_socket(c) : -ENOMEM;
+
+    if (r < 0) {
+        free(c);
+        return r;
+    }
+    c->refs = 1;
+    *ret = c;
+    return 0;
 }
 
 int request_pack(const WireRequest *q, uint8_t bytes[static REQUEST_MAX], size_t *ret_n)
@@ -167,22 +224,19 @@ static int say_hello(const struct connection *c, const char *client_name)
     return r;
 }
 
-int connection_open(const char *path, const char *client_name, struct connection *ret)
+int connection_open(const char *path, const char *client_name, struct connection **ret)
 {
-    _cleanup_close_ int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    struct connection c = {.sock = sock};
-    int r;
+    struct connection *c = NULL;
+    int r = connection_new(&c);
 
-    if (sock < 0)
-        return -errno;
-    r = connect_to(path, sock);
-    if (r == 0)
-        r = get_cookie(sock, &c.cookie);
-    if (r == 0)
-        r = say_hello(&c, client_name);
     if (r < 0)
         return r;
-    steal_fd(&sock);
-    *ret = c;
-    return 0;
+    r = connect_to(path, c->sock);
+    if (r == 0)
+        r = say_hello(c, client_name);
+    if (r < 0)
+        connection_unref(c);
+    else
+        *ret = c;
+    return r;
 }

@@ -1,25 +1,35 @@
 // A fresh connection to the daemon: nobody else uses it yet, so one thread simply asks and waits for the answer.
+//
+// All connections of a process are on a list from the birth of their socket to its close, so that a forked child can close
+// what it inherited, whatever other threads of its parent were doing.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "client/wire.h"
 
 // A socket by which it is known again: programs close and reuse descriptors that are not theirs.
 struct connection {
-    int sock; // -1: none
+    LIST_ENTRY(connection) entry;
+    int sock;
     uint64_t cookie;
+    unsigned refs; // once it is a link's, its lock guards them
 };
 
 // Connects and says Hello.  0; -ENOENT: no socket at PATH; -ECONNREFUSED: nobody answers there, or not within the deadline;
 // -EAGAIN: the daemon is out of descriptors; -EMFILE: this process is; -EACCES, -EPROTO, -EDQUOT, ...
-int connection_open(const char *path, const char *client_name, struct connection *ret);
+int connection_open(const char *path, const char *client_name, struct connection **ret);
 // Sends Q and waits for its reply, at most TIMEOUT_MS.  A descriptor that comes with it is closed.
 // 0 and *RET is to be freed; -ETIMEDOUT; -ECONNRESET; -EPROTO.
 int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, WireReply **ret);
 // Whether the descriptor is still what was opened.
 bool connection_is_ours(const struct connection *c);
-void connection_close(struct connection *c); // leaves what is not ours alone
+struct connection *connection_ref(struct connection *c);
+void connection_unref(struct connection *c); // NULL is fine; the last one closes, and leaves what is not ours alone
+
+// In a forked child: closes all, whoever has them.
+void connections_forked(void);
 
 enum { REQUEST_MAX = 1024 }; // bytes of any request that this library makes
 // 0, or -EINVAL when it is longer than that.

@@ -35,7 +35,7 @@ static int fill_holes(struct file_backing *f)
     if (r < 0)
         return r;
     if (!f->base.sparse && !f->has_no_holes && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size)
-        r = file_ops_system.allocate(f->base.fd, FALLOC_FL_KEEP_SIZE, 0, (uint64_t)st.st_size);
+        r = spill_fill(f->base.fd, 0, (uint64_t)st.st_size, &f->base.discarded);
     if (r < 0 && r != -EOPNOTSUPP)
         return spill_refused(f->base.fd, r, (uint64_t)st.st_size - (uint64_t)st.st_blocks * 512);
     f->has_no_holes = true;
@@ -48,6 +48,7 @@ static int file_grow(struct backing *b, uint64_t size)
 
     if (r == 0)
         r = fill_holes((struct file_backing *)b);
+    b->fresh_from = b->size;
     if (r < 0 || b->size >= size)
         return r;
     r = spill_grow(b->fd, b->size, size, b->sparse);
@@ -60,9 +61,21 @@ static int file_shrink(struct backing *b, uint64_t size)
 {
     int r = file_ops_system.truncate(b->fd, size);
 
-    if (r == 0)
-        b->size = size;
-    return r;
+    if (r < 0)
+        return r;
+    b->size = size;
+    ranges_cut(&b->discarded, size);
+    return 0;
+}
+
+static int file_discard(struct backing *b, uint64_t offset, uint64_t length)
+{
+    return spill_discard(b->fd, &b->discarded, offset, length);
+}
+
+static int file_restore(struct backing *b, uint64_t offset, uint64_t length)
+{
+    return spill_restore(b->fd, &b->discarded, offset, length);
 }
 
 static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
@@ -86,12 +99,15 @@ static int file_open_file(struct backing *b)
 static void file_close(struct backing *b, bool inherited)
 {
     (void)inherited;
+    ranges_deinit(&b->discarded);
     free(b);
 }
 
 static const struct backing_ops file_backing_ops = {
     .grow = file_grow,
     .shrink = file_shrink,
+    .discard = file_discard,
+    .restore = file_restore,
     .refresh = file_refresh,
     .commit = file_commit,
     .open_file = file_open_file,

@@ -18,17 +18,20 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "client/clock.h"
 #include "client/connect.h"
 #include "client/error.h"
 #include "client/link_internal.h"
 #include "proto/cleanup.h"
 #include "proto/packet.h"
+
+enum { WAITS = 1 << 8 }; // beside link_flag: a GrowRegion with a deadline
 
 void answer_deinit(struct answer *a)
 {
@@ -37,18 +40,18 @@ void answer_deinit(struct answer *a)
     *a = (struct answer){.fd = -1};
 }
 
-// Whoever reads at the moment still needs the descriptor, and closes it.
+// Whoever reads or polls it at the moment is woken, and holds the descriptor until then.
 void link_lose(struct link *link)
 {
     struct call *c;
 
-    if (link->connection.sock < 0)
+    if (!link->connection)
         return;
-    if (!link->reading)
-        connection_close(&link->connection);
-    else if (connection_is_ours(&link->connection))
-        shutdown(link->connection.sock, SHUT_RDWR);
-    link->connection.sock = -1;
+    events_unwatch(&link->events, link->connection);
+    if (connection_is_ours(link->connection))
+        shutdown(link->connection->sock, SHUT_RDWR);
+    connection_unref(link->connection);
+    link->connection = NULL;
     link->reading = false;
     link->n_unawaited = 0;
     link->epoch++;
@@ -56,6 +59,8 @@ void link_lose(struct link *link)
         c->lost = true;
         pthread_cond_signal(&c->changed);
     }
+    link->events_pause_ms = EVENTS_FIRST_PAUSE_MS;
+    events_call_in(&link->events, link->events_pause_ms);
 }
 
 static struct call *find_call(struct link *link, uint64_t id)
@@ -66,6 +71,21 @@ static struct call *find_call(struct link *link, uint64_t id)
         if (c->id == id)
             return c;
     return NULL;
+}
+
+static void take_event(struct link *link, const Diskalloc__V1__Event *from)
+{
+    struct diskalloc_event event = {
+        .kind = DISKALLOC_EVENT_QUOTA_WARNING,
+        .limit = from->limit,
+        .used = from->used,
+        .warn = from->warn,
+    };
+
+    if (from->kind != DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING)
+        return;
+    snprintf(event.limit_name, sizeof event.limit_name, "%s", from->limit_name);
+    events_add(&link->events, &event);
 }
 
 // Takes FD.  A packet that can't be understood comes from no daemon that one could go on with.
@@ -83,6 +103,8 @@ static void dispatch(struct link *link, const uint8_t *bytes, size_t n, int fd)
         link_lose(link);
     else if (a.reply->id != 0 && link->n_unawaited > 0)
         link->n_unawaited--;
+    else if (a.reply->id == 0 && a.reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT)
+        take_event(link, a.reply->event);
     answer_deinit(&a);
 }
 
@@ -90,7 +112,7 @@ static void dispatch(struct link *link, const uint8_t *bytes, size_t n, int fd)
 // is lost.
 static bool read_one(struct link *link, int flags)
 {
-    struct connection mine = link->connection;
+    struct connection *mine = connection_ref(link->connection);
     uint64_t epoch = link->epoch;
     _cleanup_free_ uint8_t *bytes = malloc(PACKET_MAX);
     bool fd_lost = false;
@@ -99,12 +121,12 @@ static bool read_one(struct link *link, int flags)
 
     link->reading = true;
     pthread_mutex_unlock(&link->lock);
-    if (bytes && connection_is_ours(&mine))
-        n = packet_receive_reply(mine.sock, bytes, PACKET_MAX, flags, &fd, &fd_lost);
+    if (bytes && connection_is_ours(mine))
+        n = packet_receive_reply(mine->sock, bytes, PACKET_MAX, flags, &fd, &fd_lost);
     pthread_mutex_lock(&link->lock);
+    connection_unref(mine);
     if (epoch != link->epoch) {
         cleanup_close(&fd);
-        connection_close(&mine);
         return false;
     }
     link->reading = false;
@@ -115,37 +137,28 @@ static bool read_one(struct link *link, int flags)
     return n > 0;
 }
 
-// The socket is full.  Replies that nobody reads may be the reason, so they are read meanwhile.
+// The socket is full.  Replies that nobody reads may be the reason: everybody here watches for them too, since the thread that
+// reads may leave at any moment, and reads when nobody does.
 static void wait_sendable(struct link *link)
 {
-    struct connection mine = link->connection;
-    struct pollfd p = {.fd = mine.sock, .events = POLLOUT};
+    struct connection *mine = connection_ref(link->connection);
+    struct pollfd p = {.fd = mine->sock, .events = POLLIN | POLLOUT};
     uint64_t epoch = link->epoch;
-    bool lead = !link->reading;
 
-    if (lead) {
-        link->reading = true;
-        p.events |= POLLIN;
-    }
     pthread_mutex_unlock(&link->lock);
-    poll(&p, 1, -1);
+    if (connection_is_ours(mine))
+        poll(&p, 1, -1);
     pthread_mutex_lock(&link->lock);
-    if (!lead)
-        return;
-    if (epoch != link->epoch) {
-        connection_close(&mine);
-        return;
-    }
-    link->reading = false;
-    if (p.revents & POLLIN)
+    connection_unref(mine);
+    if (epoch == link->epoch && p.revents & POLLIN && !link->reading)
         read_one(link, MSG_DONTWAIT);
 }
 
 static int try_send(struct link *link, const uint8_t *bytes, size_t n)
 {
-    if (!connection_is_ours(&link->connection))
+    if (!connection_is_ours(link->connection))
         return -EPIPE;
-    return packet_send(link->connection.sock, bytes, n, -1, MSG_DONTWAIT);
+    return packet_send(link->connection->sock, bytes, n, -1, MSG_DONTWAIT);
 }
 
 // Tells the daemon of what was closed, as far as the socket takes it.  -EAGAIN when there is more.
@@ -155,7 +168,7 @@ static int flush_leaving(struct link *link)
 
     while (link->n_unawaited > 0 && !link->reading && read_one(link, MSG_DONTWAIT))
         ;
-    while (link->connection.sock >= 0 && (a = TAILQ_FIRST(&link->leaving))) {
+    while (link->connection && (a = TAILQ_FIRST(&link->leaving))) {
         Diskalloc__V1__DetachRegion detach = DISKALLOC__V1__DETACH_REGION__INIT;
         WireRequest q = WIRE_REQUEST_INIT;
         uint8_t bytes[REQUEST_MAX];
@@ -198,7 +211,8 @@ static int send_call(struct link *link, const struct call *c, const uint8_t *byt
     return c->lost ? -EPIPE : 0;
 }
 
-// Whoever stops reading calls the next one: those who came meanwhile sleep.
+// Whoever stops reading calls the next one: those who came meanwhile sleep.  One that waits for room to send does not, and looks
+// itself whether anybody reads.
 static void hand_over_reading(struct link *link)
 {
     if (!link->reading && !TAILQ_EMPTY(&link->calls))
@@ -249,9 +263,9 @@ static int attempt(struct link *link, WireRequest *q, struct answer *ret)
     return r;
 }
 
-int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret)
+static int call(struct link *link, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
 {
-    struct deadline deadline = {0};
+    struct deadline deadline = {.latest = until};
     bool repeated = false;
     int r;
 
@@ -260,6 +274,8 @@ int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *
         r = link_connect(link, &deadline);
         if (r < 0)
             break;
+        if (flags & WAITS)
+            q->grow_region->wait_ms = clock_left(until);
         r = attempt(link, q, ret);
         if (r != -EPIPE)
             break;
@@ -275,6 +291,16 @@ int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *
     return r;
 }
 
+int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret)
+{
+    return call(link, q, flags, UINT64_MAX, ret);
+}
+
+int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret)
+{
+    return call(link, q, WAITS, until, ret);
+}
+
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch)
 {
     bool current;
@@ -288,21 +314,31 @@ bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoc
 }
 
 // To the daemon a connection has a region attached or not, however many of its regions are that one.
-static bool is_attached_still(const struct link *link, const struct handle *handle)
+static unsigned count_attached(const struct link *link, const struct handle *handle)
 {
     const struct attachment *a;
+    unsigned n = 0;
 
     TAILQ_FOREACH (a, &link->attachments, entry)
-        if (handle_equal(&a->handle, handle))
-            return true;
-    return false;
+        n += handle_equal(&a->handle, handle);
+    return n;
+}
+
+bool link_is_shared(struct link *link, const struct handle *handle)
+{
+    bool shared;
+
+    pthread_mutex_lock(&link->lock);
+    shared = count_attached(link, handle) > 1;
+    pthread_mutex_unlock(&link->lock);
+    return shared;
 }
 
 void link_detach(struct link *link, struct attachment *attachment)
 {
     pthread_mutex_lock(&link->lock);
     TAILQ_REMOVE(&link->attachments, attachment, entry);
-    if (is_attached_still(link, &attachment->handle)) {
+    if (count_attached(link, &attachment->handle) > 0) {
         free(attachment);
     } else {
         TAILQ_INSERT_TAIL(&link->leaving, attachment, entry);
@@ -310,4 +346,37 @@ void link_detach(struct link *link, struct attachment *attachment)
         hand_over_reading(link);
     }
     pthread_mutex_unlock(&link->lock);
+}
+
+int link_event_fd(struct link *link)
+{
+    bool is_new;
+    int fd;
+
+    pthread_mutex_lock(&link->lock);
+    is_new = link->events.epoll < 0;
+    fd = events_fd(&link->events);
+    if (fd >= 0 && is_new && link->connection)
+        events_watch(&link->events, link->connection);
+    else if (fd >= 0 && is_new)
+        events_call_in(&link->events, EVENTS_FIRST_PAUSE_MS);
+    pthread_mutex_unlock(&link->lock);
+    return fd;
+}
+
+// What another thread reads meanwhile, it queues.
+int link_next_event(struct link *link, struct diskalloc_event *ret)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&link->lock);
+    while (link->connection && !link->reading && read_one(link, MSG_DONTWAIT))
+        ;
+    hand_over_reading(link);
+    if (!link->connection)
+        r = link_connect_for_events(link);
+    if (events_take(&link->events, ret))
+        r = 1;
+    pthread_mutex_unlock(&link->lock);
+    return r;
 }

@@ -35,6 +35,9 @@ void link_free(struct link *link);
 // Sends Q (its id is chosen here) and waits for the reply.  0 and RET is to be given to answer_deinit, whatever the reply says;
 // -ECONNRESET: no daemon within the reconnect timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.
 int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
+// The same for a GrowRegion that waits for space until UNTIL, a deadline of client/clock.h: on another connection only for what
+// is left of it.  Being without a daemon ends with it too.
+int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret);
 void answer_deinit(struct answer *a);
 
 // From now on ATTACHMENT is attached on every connection.  False: the connection of EPOCH, where it was attached, is gone
@@ -42,6 +45,13 @@ void answer_deinit(struct answer *a);
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch);
 // Tells the daemon without waiting for it; the link frees ATTACHMENT.
 void link_detach(struct link *link, struct attachment *attachment);
+
+// Whether the client has HANDLE attached for more than one region.
+bool link_is_shared(struct link *link, const struct handle *handle);
+
+// As diskalloc_event_fd and diskalloc_next_event.
+int link_event_fd(struct link *link);
+int link_next_event(struct link *link, struct diskalloc_event *ret);
 
 // In a forked child: a link without a connection.
 void link_forked(struct link *link);

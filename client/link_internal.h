@@ -6,7 +6,10 @@
 #include <sys/queue.h>
 
 #include "client/connect.h"
+#include "client/events.h"
 #include "client/link.h"
+
+enum { EVENTS_FIRST_PAUSE_MS = 1 };
 
 // A request in flight, on its thread's stack.
 struct call {
@@ -17,13 +20,19 @@ struct call {
     bool lost;
 };
 
+// When a call gives up; of client/clock.h, set when it first finds the connection gone.
+struct deadline {
+    bool set;
+    uint64_t at, latest;
+};
+
 struct link {
     char *path, *client_name;
     int reconnect_timeout_ms;
-    pthread_mutex_t lock;       // of all below
-    pthread_cond_t reconnected; // or the attempt failed
-    struct connection connection;
-    uint64_t epoch; // how many connections were lost
+    pthread_mutex_t lock;          // of all below
+    pthread_cond_t reconnected;    // or the attempt failed
+    struct connection *connection; // NULL: none
+    uint64_t epoch;                // how many connections were lost
     uint64_t last_id;
     uint64_t n_unawaited; // replies to come that nobody waits for
     bool reading;         // a thread is reading CONNECTION
@@ -31,14 +40,13 @@ struct link {
     bool was_connected;   // in this process, so that the next connection is a reconnection
     TAILQ_HEAD(, call) calls;
     TAILQ_HEAD(, attachment) attachments, leaving;
-};
-
-// When a call gives up; of CLOCK_MONOTONIC, set when it first finds the connection gone.
-struct deadline {
-    bool set;
-    uint64_t at_ms; // UINT64_MAX: never
+    struct events events;
+    struct deadline events_deadline; // of being without a connection, for whoever asks for events only
+    unsigned events_pause_ms;
 };
 
 // With the lock held, which is given up meanwhile.  0: there is a connection; -ECONNRESET, -EPROTO, ...
 int link_connect(struct link *link, struct deadline *deadline);
+// One attempt, for whoever waits for events.  0: there is a connection, or will be tried again; -errno.
+int link_connect_for_events(struct link *link);
 void link_lose(struct link *link);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,7 +56,7 @@ static int local_create(struct backend *backend, const struct backing_request *q
     if (r < 0)
         return r;
     fd = make_file(l, q, O_EXCL);
-    return fd < 0 ? fd : local_backing_new(l->dir, fd, &record, q->flags, ret);
+    return fd < 0 ? fd : local_backing_new(l, fd, &record, q->flags, ret);
 }
 
 static int check_user(const struct region_name *name)
@@ -130,7 +131,7 @@ static int open_existing(struct local *l, const char *name, uint32_t flags, stru
     struct record record;
     int fd = open_record(l, name, flags & DISKALLOC_REGION_READ_ONLY, &record);
 
-    return fd < 0 ? fd : local_backing_new(l->dir, fd, &record, flags & DISKALLOC_REGION_READ_ONLY, ret);
+    return fd < 0 ? fd : local_backing_new(l, fd, &record, flags & DISKALLOC_REGION_READ_ONLY, ret);
 }
 
 static int refuse_existing(struct local *l, const char *name)
@@ -211,7 +212,7 @@ static int local_attach(struct backend *backend, const struct handle *handle, ui
     if (r == -ENODATA || r == -EOPNOTSUPP)
         record.handle = *handle;
     error_forget();
-    return local_backing_new(l->dir, fd, &record, flags, ret);
+    return local_backing_new(l, fd, &record, flags, ret);
 }
 
 static int local_unlink(struct backend *backend, const struct region_name *name)
@@ -245,6 +246,27 @@ static int local_get_usage(struct backend *backend, const char *subject, struct 
     return 0;
 }
 
+// A directory has no events, and a program need not know.
+static int local_event_fd(struct backend *backend)
+{
+    struct local *l = (struct local *)backend;
+    int r;
+
+    process_lock();
+    if (l->no_events < 0)
+        l->no_events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = l->no_events < 0 ? -errno : l->no_events;
+    process_unlock();
+    return r;
+}
+
+static int local_next_event(struct backend *backend, struct diskalloc_event *ret)
+{
+    (void)backend;
+    (void)ret;
+    return 0;
+}
+
 static void local_forked(struct backend *backend)
 {
     (void)backend;
@@ -255,6 +277,7 @@ static void local_backend_close(struct backend *backend)
     struct local *l = (struct local *)backend;
 
     close(l->dir);
+    cleanup_close(&l->no_events);
     free(l);
 }
 
@@ -264,6 +287,8 @@ static const struct backend_ops local_backend_ops = {
     .attach = local_attach,
     .unlink = local_unlink,
     .get_usage = local_get_usage,
+    .event_fd = local_event_fd,
+    .next_event = local_next_event,
     .forked = local_forked,
     .close = local_backend_close,
 };
@@ -276,6 +301,7 @@ int local_backend_new(const char *path, struct backend **ret)
     if (!l)
         return -ENOMEM;
     l->base.ops = &local_backend_ops;
+    l->no_events = -1;
     l->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (l->dir < 0)
         return error_why(-errno, "%s", path);

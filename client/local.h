@@ -8,10 +8,11 @@ struct local {
     struct backend base;
     int dir;
     struct spillfile_guarantee guarantee;
+    int no_events; // a descriptor that never becomes readable; -1: nobody asked
 };
 
 // Takes FD, a spill file that nobody has attached yet by it, whatever happens.  RECORD: NULL for an anonymous one.
 // 0; -ESTALE: it was unlinked meanwhile; -errno.
-int local_backing_new(int dir, int fd, const struct record *record, uint32_t flags, struct backing **ret);
+int local_backing_new(const struct local *l, int fd, const struct record *record, uint32_t flags, struct backing **ret);
 // The regions of this process that came from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/discarded.h"
 #include "client/error.h"
 #include "client/local.h"
 #include "client/local_lock.h"
@@ -14,6 +15,7 @@ struct local_backing {
     struct backing base;
     int dir;          // -1: anonymous; a duplicate, for the fsync of a durable commit
     uint64_t counted; // of all_bytes
+    bool can_discard; // the file system can tell what is
 };
 
 static _Atomic uint64_t all_regions, all_bytes;
@@ -30,7 +32,7 @@ void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
     *ret_bytes = atomic_load(&all_bytes);
 }
 
-static int local_refresh(struct backing *b)
+static int look_at_size(struct backing *b)
 {
     struct stat st;
     int r = file_ops_system.stat(b->fd, &st);
@@ -46,12 +48,13 @@ static int local_refresh(struct backing *b)
 
 static int grow_locked(struct backing *b, uint64_t size)
 {
-    int r = local_refresh(b);
+    int r = look_at_size(b);
 
+    b->fresh_from = b->size;
     if (r < 0 || b->size >= size)
         return r;
     r = spill_grow(b->fd, b->size, size, b->sparse);
-    return r < 0 ? r : local_refresh(b);
+    return r < 0 ? r : look_at_size(b);
 }
 
 static int local_grow(struct backing *b, uint64_t size)
@@ -67,11 +70,13 @@ static int local_grow(struct backing *b, uint64_t size)
 
 static int shrink_alone(struct backing *b, uint64_t size)
 {
-    int r = local_refresh(b);
+    int r = look_at_size(b);
 
     if (r == 0)
         r = file_ops_system.truncate(b->fd, size);
-    return r < 0 ? r : local_refresh(b);
+    if (r == 0)
+        ranges_cut(&b->discarded, size);
+    return r < 0 ? r : look_at_size(b);
 }
 
 static int local_shrink(struct backing *b, uint64_t size)
@@ -118,6 +123,85 @@ static int store_used(struct backing *b, uint64_t used, uint32_t element_size)
     return record_store(&file_ops_system, b->fd, &record);
 }
 
+// From then on whoever opens the file looks for holes.
+static int note_holes(struct backing *b)
+{
+    struct record record;
+    int r = load_or_make_record(b, &record);
+
+    if (r < 0 || record.flags & RECORD_HAS_HOLES)
+        return r;
+    record.flags |= RECORD_HAS_HOLES;
+    return record_store(&file_ops_system, b->fd, &record);
+}
+
+static int discard_alone(struct backing *b, uint64_t offset, uint64_t length)
+{
+    int r = look_at_size(b);
+
+    if (r == 0)
+        r = note_holes(b);
+    return r < 0 ? r : spill_discard(b->fd, &b->discarded, offset, length);
+}
+
+static int local_discard(struct backing *b, uint64_t offset, uint64_t length)
+{
+    int r;
+
+    if (!((struct local_backing *)b)->can_discard)
+        return error_why(-EOPNOTSUPP, "this file system can't tell later what was discarded");
+    r = local_lock_alone(b->fd);
+    if (r == -EBUSY)
+        return error_why(r, "others have the region attached");
+    if (r < 0)
+        return r;
+    r = discard_alone(b, offset, length);
+    local_lock_attach(b->fd);
+    return r;
+}
+
+// The file says what there is to restore: others may have done it already, and use it.
+static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
+{
+    struct ranges holes = {0}, without = {0};
+    int r = look_at_size(b);
+
+    if (r == 0)
+        r = discarded_without(&b->discarded, offset, length, &without);
+    if (r < 0)
+        return r;
+    r = spillfile_read_holes(b->fd, b->size, DISCARD_BLOCK, &holes);
+    if (r == 0)
+        r = spill_restore(b->fd, &holes, offset, length);
+    ranges_deinit(&holes);
+    discarded_replace(&b->discarded, &without, r);
+    return r;
+}
+
+static int local_restore(struct backing *b, uint64_t offset, uint64_t length)
+{
+    int r = local_lock_change(b->fd);
+
+    if (r < 0)
+        return r;
+    r = restore_locked(b, offset, length);
+    local_unlock_change(b->fd);
+    return r;
+}
+
+// Others may have restored what was discarded.
+static int local_refresh(struct backing *b)
+{
+    struct ranges holes = {0};
+    int r = look_at_size(b);
+
+    if (r < 0 || b->discarded.n == 0)
+        return r;
+    r = spillfile_read_holes(b->fd, b->size, DISCARD_BLOCK, &holes);
+    discarded_replace(&b->discarded, &holes, r);
+    return r;
+}
+
 static int local_sync(const struct local_backing *l)
 {
     int r = file_ops_system.sync(l->base.fd);
@@ -131,7 +215,7 @@ static int local_commit(struct backing *b, uint64_t used, uint32_t element_size,
 
     if (r < 0)
         return r;
-    r = local_refresh(b);
+    r = look_at_size(b);
     if (r == 0)
         r = store_used(b, used, element_size);
     local_unlock_change(b->fd);
@@ -162,12 +246,15 @@ static void local_close(struct backing *b, bool inherited)
     atomic_fetch_sub(&all_bytes, l->counted);
     atomic_fetch_sub(&all_regions, 1);
     cleanup_close(&l->dir);
+    ranges_deinit(&b->discarded);
     free(l);
 }
 
 static const struct backing_ops local_backing_ops = {
     .grow = local_grow,
     .shrink = local_shrink,
+    .discard = local_discard,
+    .restore = local_restore,
     .refresh = local_refresh,
     .commit = local_commit,
     .open_file = local_open_file,
@@ -187,7 +274,8 @@ static void take_record(struct backing *b, const struct record *record)
     }
 }
 
-int local_backing_new(int dir, int fd, const struct record *record, uint32_t flags, struct backing **ret)
+int local_backing_new(const struct local *from, int fd, const struct record *record, uint32_t flags,
+                      struct backing **ret)
 {
     _cleanup_close_ int owned = fd;
     _cleanup_free_ struct local_backing *l = calloc(1, sizeof *l);
@@ -203,14 +291,18 @@ int local_backing_new(int dir, int fd, const struct record *record, uint32_t fla
         .sparse = flags & DISKALLOC_REGION_SPARSE,
     };
     l->dir = -1;
+    l->can_discard = from->guarantee.can_discard && from->guarantee.can_allocate;
     take_record(&l->base, record);
-    r = local_refresh(&l->base);
+    r = look_at_size(&l->base);
+    if (r == 0 && record->flags & RECORD_HAS_HOLES)
+        r = spillfile_read_holes(fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
     if (r == 0 && l->base.named)
-        l->dir = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+        l->dir = fcntl(from->dir, F_DUPFD_CLOEXEC, 3);
     if (r == 0 && l->base.named && l->dir < 0)
         r = -errno;
     if (r < 0) {
         atomic_fetch_sub(&all_bytes, l->counted);
+        ranges_deinit(&l->base.discarded);
         return r;
     }
     atomic_fetch_add(&all_regions, 1);

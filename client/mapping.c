@@ -5,8 +5,8 @@
 //   - the address never changes: there is never a reason to move;
 //   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the file
 //     does (rounded up to a page, whose rest the kernel gives as zeros);
-//   - a region is two mappings of the process, whatever its size, and both belong to the same open file, so the descriptor
-//     may be closed: the mapping keeps the file alive, in forked children too.
+//   - a region is two mappings of the process, whatever its size (and two more for each discarded part), and all belong to the same
+//     open file, so the descriptor may be closed: the mapping keeps the file alive, in forked children too.
 //
 // It starts at a multiple of 2 MiB and asks for huge pages once, for then 2 MiB of it can be one entry of the page table.
 // The address space is taken by an anonymous mapping first, for two reasons: what sticks out of the alignment can be cut
@@ -107,19 +107,51 @@ void mapping_deinit(struct mapping *m)
     *m = (struct mapping){0};
 }
 
-int mapping_set_access(struct mapping *m, uint64_t size)
+static int protect(struct mapping *m, uint64_t from, uint64_t to, int access)
 {
-    uint64_t end = (size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+    if (from < to && mprotect(m->base + from, to - from, access) < 0)
+        return error_why(-ENOMEM, "the process has too many mappings");
+    return 0;
+}
+
+int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to)
+{
+    return protect(m, from, to, PROT_NONE);
+}
+
+int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *without)
+{
     int access = m->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r = 0;
 
-    if (end > m->granted)
-        r = mprotect(m->base + m->granted, end - m->granted, access);
-    else if (end < m->granted)
-        r = mprotect(m->base + end, m->granted - end, PROT_NONE);
-    if (r < 0)
-        return error_why(-ENOMEM, "the process has too many mappings");
+    for (size_t i = ranges_find(without, from); r == 0 && from < to; i++) {
+        bool last = i >= without->n || without->items[i].offset >= to;
+
+        r = protect(m, from, last ? to : without->items[i].offset, access);
+        if (last)
+            break;
+        from = without->items[i].offset + without->items[i].length;
+    }
+    return r;
+}
+
+int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without)
+{
+    uint64_t end = (size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+    int r = end > m->granted ? mapping_allow(m, m->granted, end, without) : mapping_forbid(m, end, m->granted);
+
+    if (r < 0) {
+        mapping_forbid(m, m->granted, end);
+        return r;
+    }
     m->granted = end;
     return 0;
+}
+
+int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice)
+{
+    uint64_t end = to < m->granted ? to : m->granted;
+
+    return from < end && madvise(m->base + from, end - from, advice) < 0 ? -errno : 0;
 }
 
 int mapping_sync(const struct mapping *m)

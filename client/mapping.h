@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/ranges.h"
+
 struct mapping {
     char *base;       // NULL: none
     uint64_t reserve; // bytes of address space from base
@@ -17,7 +19,13 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
 int mapping_place(struct mapping *m, int fd, bool read_only);
 void mapping_deinit(struct mapping *m); // idempotent
 
-// Makes bytes 0 to SIZE accessible, and only these (rounded up to a page).  0 or -ENOMEM; taking away never fails.
-int mapping_set_access(struct mapping *m, uint64_t size);
+// Makes bytes 0 to SIZE accessible, and only these (rounded up to a page), less WITHOUT.  0, or -ENOMEM and nothing has changed;
+// taking away never fails.
+int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without);
+// Of the part that is granted, whole pages: takes the access away, or gives it but for WITHOUT.  0 or -ENOMEM.
+int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to);
+int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *without);
+// madvise(2) over what is granted between FROM and TO.  0 or -errno.
+int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
 // Writes the accessible bytes to the file's disk.  0 or -errno.
 int mapping_sync(const struct mapping *m);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "client/client.h"
+#include "client/connect.h"
 #include "client/region.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -23,19 +24,26 @@ static void forked(void)
 
     pthread_mutex_init(&lock, NULL);
     generation++;
+    connections_forked();
     LIST_FOREACH (da, &clients, link)
         da->backend->ops->forked(da->backend);
     LIST_FOREACH (r, &regions, link)
         region_forked(r);
 }
 
+static void prepare(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
 static void watch_forks(void)
 {
-    pthread_atfork(process_lock, process_unlock, forked);
+    pthread_atfork(prepare, process_unlock, forked);
 }
 
 void process_lock(void)
 {
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&lock);
 }
 
@@ -51,7 +59,6 @@ unsigned process_generation(void)
 
 void process_add_client(struct diskalloc *da)
 {
-    pthread_once(&once, watch_forks);
     process_lock();
     LIST_INSERT_HEAD(&clients, da, link);
     process_unlock();
@@ -66,7 +73,6 @@ void process_remove_client(struct diskalloc *da)
 
 void process_add_region(struct diskalloc_region *r)
 {
-    pthread_once(&once, watch_forks);
     process_lock();
     LIST_INSERT_HEAD(&regions, r, link);
     process_unlock();

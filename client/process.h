@@ -9,7 +9,8 @@
 struct diskalloc;
 struct diskalloc_region;
 
-// Guards the lists and the blocks of the realloc face.  Short sections only; taken last.
+// Guards the lists, the blocks of the realloc face, and descriptors that a fork must not leak.  Short sections only; taken
+// last.  A fork takes it.
 void process_lock(void);
 void process_unlock(void);
 

@@ -27,6 +27,7 @@ int region_create(struct diskalloc *da, const struct diskalloc_region_options *o
                   struct diskalloc_region **ret);
 void region_close(struct diskalloc_region *r);
 int region_resize(struct diskalloc_region *r, uint64_t size);
+int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 int region_sync(struct diskalloc_region *r);
 int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 
@@ -36,5 +37,11 @@ bool region_is_inherited(const struct diskalloc_region *r);
 int region_check(const struct diskalloc_region *r, bool writing);
 // A page of memory that the region keeps accessible equals its backing's size.  Called with the lock held.
 int region_follow_backing(struct diskalloc_region *r);
+// A resize that region_check has allowed, and whether it can't be done whatever the backing says.  Called with the lock held.
+int region_resize_locked(struct diskalloc_region *r, uint64_t size);
+int region_check_size(const struct diskalloc_region *r, uint64_t size);
+// OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.
+int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 // In a forked child.
 void region_forked(struct diskalloc_region *r);

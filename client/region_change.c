@@ -11,7 +11,7 @@
 int region_follow_backing(struct diskalloc_region *r)
 {
     uint64_t size = r->backing->size < r->mapping.reserve ? r->backing->size : r->mapping.reserve;
-    int e = mapping_set_access(&r->mapping, size);
+    int e = mapping_set_access(&r->mapping, size, &r->backing->discarded);
 
     if (e < 0)
         return e;
@@ -43,28 +43,49 @@ static int grow(struct diskalloc_region *r, uint64_t size)
     return e;
 }
 
-static int shrink(struct diskalloc_region *r, uint64_t size)
+static int shrink_to(struct diskalloc_region *r, uint64_t size)
 {
+    struct backing *b = r->backing;
     int e;
 
-    mapping_set_access(&r->mapping, size);
-    e = r->backing->ops->shrink(r->backing, size);
+    mapping_set_access(&r->mapping, size, &b->discarded);
+    e = b->ops->shrink(b, size);
     if (e < 0) {
-        mapping_set_access(&r->mapping, r->size);
+        mapping_set_access(&r->mapping, r->size, &b->discarded);
         return e;
     }
     return region_follow_backing(r);
 }
 
-// What the backend says of the size when it was wrong here is taken over first, and may turn a shrink into a grow.
-static int resize_locked(struct diskalloc_region *r, uint64_t size)
+// What is discarded is whole blocks before the end.  One that the new end would be in is granted again first.
+static int shrink(struct diskalloc_region *r, uint64_t size)
 {
-    int e;
+    uint64_t block = size & ~(uint64_t)(DISCARD_BLOCK - 1);
+    bool restored = block < size && ranges_overlap(&r->backing->discarded, block, DISCARD_BLOCK) > 0;
+    int e = restored ? region_restore_locked(r, block, DISCARD_BLOCK) : 0;
 
+    if (e < 0)
+        return e;
+    e = shrink_to(r, size);
+    if (e < 0 && restored)
+        region_discard_locked(r, block, DISCARD_BLOCK);
+    return e;
+}
+
+int region_check_size(const struct diskalloc_region *r, uint64_t size)
+{
     if (size > INT64_MAX)
         return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)size);
-    if (size > r->mapping.reserve)
-        return outgrown(r, size);
+    return size > r->mapping.reserve ? outgrown(r, size) : 0;
+}
+
+// What the backend says of the size when it was wrong here is taken over first, and may turn a shrink into a grow.
+static int resize(struct diskalloc_region *r, uint64_t size)
+{
+    int e = region_check_size(r, size);
+
+    if (e < 0)
+        return e;
     for (;;) {
         if (size == r->size && size == r->backing->size)
             return 0;
@@ -77,6 +98,20 @@ static int resize_locked(struct diskalloc_region *r, uint64_t size)
     }
 }
 
+// A failed call changes nothing, also not by what it learnt of another's grow on its way.
+int region_resize_locked(struct diskalloc_region *r, uint64_t size)
+{
+    uint64_t size_before = r->size, used_before = r->used;
+    int e = resize(r, size);
+
+    if (e < 0 && r->size > size_before) {
+        mapping_set_access(&r->mapping, size_before, &r->backing->discarded);
+        atomic_store(&r->size, size_before);
+        atomic_store(&r->used, used_before);
+    }
+    return e;
+}
+
 int region_resize(struct diskalloc_region *r, uint64_t size)
 {
     int e;
@@ -86,7 +121,7 @@ int region_resize(struct diskalloc_region *r, uint64_t size)
     pthread_mutex_lock(&r->lock);
     e = region_check(r, true);
     if (e == 0)
-        e = resize_locked(r, size);
+        e = region_resize_locked(r, size);
     pthread_mutex_unlock(&r->lock);
     return e;
 }
@@ -97,20 +132,40 @@ int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
     return error_end(region_resize(r, size));
 }
 
+// Never takes access from what is granted, not for a moment: other threads are at it.
+static int follow_discarded(struct diskalloc_region *r)
+{
+    const struct ranges *discarded = &r->backing->discarded;
+    uint64_t end = r->mapping.granted;
+    int e = mapping_allow(&r->mapping, 0, end, discarded);
+
+    for (size_t i = 0; e == 0 && i < discarded->n && discarded->items[i].offset < end; i++) {
+        uint64_t to = discarded->items[i].offset + discarded->items[i].length;
+
+        e = mapping_forbid(&r->mapping, discarded->items[i].offset, to < end ? to : end);
+    }
+    return e;
+}
+
 static int refresh_locked(struct diskalloc_region *r)
 {
-    uint64_t before = r->size;
+    uint64_t before = r->size, discarded = r->backing->discarded.sum;
+    bool changed = false;
     int e = region_check(r, false);
 
     if (e == 0)
         e = r->backing->ops->refresh(r->backing);
     if (e == 0)
         e = region_follow_backing(r);
+    if (e == 0 && r->backing->discarded.sum != discarded) {
+        e = follow_discarded(r);
+        changed = true;
+    }
     if (e < 0)
         return e;
     if (r->backing->size > r->mapping.reserve)
         return outgrown(r, r->backing->size);
-    return r->size != before;
+    return changed || r->size != before;
 }
 
 int diskalloc_region_refresh(struct diskalloc_region *r)

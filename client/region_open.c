@@ -54,7 +54,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     if (e == 0)
         e = mapping_place(&r->mapping, b->fd, b->read_only);
     if (e == 0)
-        e = mapping_set_access(&r->mapping, b->size);
+        e = mapping_set_access(&r->mapping, b->size, &b->discarded);
     if (e < 0)
         return e;
     if (!b->keeps_fd) {
@@ -78,7 +78,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     return r;
 }
 
-static void region_discard(struct diskalloc_region *r)
+static void region_abandon(struct diskalloc_region *r)
 {
     struct backing *b = r->backing;
 
@@ -137,7 +137,7 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
     if (e == 0)
         e = map(r, o);
     if (e < 0) {
-        region_discard(r);
+        region_abandon(r);
         return e;
     }
     process_add_region(r);

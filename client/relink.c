@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/clock.h"
 #include "client/error.h"
 #include "client/link_internal.h"
 #include "proto/cleanup.h"
@@ -13,27 +14,23 @@ enum {
     FIRST_PAUSE_MS = 1,
     LONGEST_PAUSE_MS = 100,
     ATTACH_TIMEOUT_MS = 30000,
+    EVENTS_LONGEST_PAUSE_MS = 1000,
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void deadline_start(struct deadline *d, int timeout_ms)
 {
+    uint64_t at;
+
     if (d->set)
         return;
+    at = clock_after(timeout_ms);
     d->set = true;
-    d->at_ms = timeout_ms < 0 ? UINT64_MAX : now_ms() + (uint64_t)timeout_ms;
+    d->at = at < d->latest ? at : d->latest;
 }
 
 static bool deadline_passed(const struct deadline *d)
 {
-    return d->at_ms != UINT64_MAX && now_ms() >= d->at_ms;
+    return clock_left(d->at) == 0;
 }
 
 // What to attach again, copied: the list may change while nobody holds the lock, but what is on it is not freed before
@@ -78,15 +75,15 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
     return r;
 }
 
-static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, struct connection *ret)
+static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, struct connection **ret)
 {
-    struct connection c = {.sock = -1};
+    struct connection *c = NULL;
     int r = connection_open(link->path, link->client_name, &c);
 
     for (size_t i = 0; r == 0 && i < n; i++)
-        r = attach_again(&c, attachments[i], i + 2);
+        r = attach_again(c, attachments[i], i + 2);
     if (r < 0)
-        connection_close(&c);
+        connection_unref(c);
     else
         *ret = c;
     return r;
@@ -96,7 +93,7 @@ static int connect_and_attach(struct link *link, struct attachment **attachments
 static int connect_once(struct link *link)
 {
     _cleanup_free_ struct attachment **attachments = NULL;
-    struct connection c;
+    struct connection *c = NULL;
     size_t n;
     int r;
 
@@ -109,6 +106,9 @@ static int connect_once(struct link *link)
     if (r == 0) {
         link->connection = c;
         link->was_connected = true;
+        link->events_deadline.set = false;
+        events_call_in(&link->events, 0);
+        events_watch(&link->events, c);
     }
     pthread_cond_broadcast(&link->reconnected);
     return r;
@@ -116,9 +116,9 @@ static int connect_once(struct link *link)
 
 static void wait_for_other(struct link *link, const struct deadline *d)
 {
-    struct timespec at = {.tv_sec = (time_t)(d->at_ms / 1000), .tv_nsec = (long)(d->at_ms % 1000) * 1000000};
+    struct timespec at = {.tv_sec = (time_t)(d->at / 1000), .tv_nsec = (long)(d->at % 1000) * 1000000};
 
-    if (d->at_ms == UINT64_MAX)
+    if (d->at == UINT64_MAX)
         pthread_cond_wait(&link->reconnected, &link->lock);
     else
         pthread_cond_clockwait(&link->reconnected, &link->lock, CLOCK_MONOTONIC, &at);
@@ -137,25 +137,34 @@ static int gone(const struct link *link)
     return error_why(-ECONNRESET, "the daemon at %s has gone", link->path);
 }
 
+static bool may_connect(const struct link *link)
+{
+    return !link->was_connected || link->reconnect_timeout_ms != 0;
+}
+
+// Whether another attempt could end better.
+static bool is_final(int r)
+{
+    return r == -EPROTO || r == -EINVAL || r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
 // A forked child has lost nothing yet: its first attempt is no reconnection.
 int link_connect(struct link *link, struct deadline *deadline)
 {
     int pause_ms = FIRST_PAUSE_MS, r;
 
-    while (link->connection.sock < 0) {
-        bool may_try = !link->was_connected || link->reconnect_timeout_ms != 0;
-
+    while (!link->connection) {
         deadline_start(deadline, link->reconnect_timeout_ms);
-        if (!may_try)
+        if (!may_connect(link))
             return gone(link);
         if (link->connecting) {
             wait_for_other(link, deadline);
-            if (link->connection.sock < 0 && link->was_connected && deadline_passed(deadline))
+            if (!link->connection && link->was_connected && deadline_passed(deadline))
                 return gone(link);
             continue;
         }
         r = connect_once(link);
-        if (r == -EPROTO || r == -EINVAL || r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+        if (is_final(r))
             return r;
         if (r < 0 && deadline_passed(deadline))
             return gone(link);
@@ -163,6 +172,30 @@ int link_connect(struct link *link, struct deadline *deadline)
         if (r < 0)
             pause_unlocked(link, &pause_ms);
     }
+    return 0;
+}
+
+// The timer calls again: nobody waits here longer than an attempt takes.
+int link_connect_for_events(struct link *link)
+{
+    int r = 0;
+
+    deadline_start(&link->events_deadline, link->reconnect_timeout_ms);
+    events_call_in(&link->events, 0);
+    if (!may_connect(link))
+        return gone(link);
+    if (!link->connecting)
+        r = connect_once(link);
+    if (link->connection)
+        return 0;
+    link->events_pause_ms =
+        link->events_pause_ms * 2 < EVENTS_LONGEST_PAUSE_MS ? link->events_pause_ms * 2 : EVENTS_LONGEST_PAUSE_MS;
+    events_call_in(&link->events, link->events_pause_ms);
+    if (is_final(r))
+        return r;
+    if (r < 0 && deadline_passed(&link->events_deadline))
+        return gone(link);
+    error_forget();
     return 0;
 }
 
@@ -181,7 +214,9 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
     TAILQ_INIT(&link->calls);
     TAILQ_INIT(&link->attachments);
     TAILQ_INIT(&link->leaving);
-    link->connection.sock = -1;
+    events_init(&link->events);
+    link->events_deadline.latest = UINT64_MAX;
+    link->events_pause_ms = EVENTS_FIRST_PAUSE_MS;
     if (link->path && link->client_name)
         r = connection_open(path, link->client_name, &link->connection);
     if (r < 0) {
@@ -206,7 +241,8 @@ static void free_attachments(struct link *link)
 // All regions are closed by now.
 void link_free(struct link *link)
 {
-    connection_close(&link->connection);
+    connection_unref(link->connection);
+    events_deinit(&link->events);
     free_attachments(link);
     pthread_cond_destroy(&link->reconnected);
     pthread_mutex_destroy(&link->lock);
@@ -215,16 +251,19 @@ void link_free(struct link *link)
     free(link);
 }
 
-// What other threads had on their lists was theirs; what the parent has attached is the parent's.
+// What other threads had on their lists was theirs; what the parent has attached is the parent's.  Its connection is closed here
+// already, and its epoll instance is not this process's to change.
 void link_forked(struct link *link)
 {
     pthread_mutex_init(&link->lock, NULL);
     pthread_cond_init(&link->reconnected, NULL);
-    connection_close(&link->connection);
+    link->connection = NULL;
+    events_deinit(&link->events);
     TAILQ_INIT(&link->calls);
     TAILQ_INIT(&link->attachments);
     TAILQ_INIT(&link->leaving);
     link->reading = link->connecting = link->was_connected = false;
+    link->events_deadline.set = false;
     link->n_unawaited = 0;
     link->epoch++;
 }

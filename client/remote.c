@@ -37,6 +37,19 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
     return 0;
 }
 
+// What is discarded of a region that is attached now.
+static int list_discarded(struct backing **b)
+{
+    int r = remote_list_discarded(*b);
+
+    if (r < 0) {
+        cleanup_close(&(*b)->fd);
+        (*b)->ops->close(*b, false);
+        *b = NULL;
+    }
+    return r;
+}
+
 // It is attached by the daemon and of no use here.
 static void give_back(struct remote *remote, const struct answer *a)
 {
@@ -56,6 +69,7 @@ static void give_back(struct remote *remote, const struct answer *a)
 // A request whose reply is a region with a descriptor.
 static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags, struct backing **ret)
 {
+    bool discarded = false;
     int r;
 
     do {
@@ -67,11 +81,12 @@ static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags,
         r = remote_check_region(&a, true);
         if (r == 0)
             r = take_backing(remote, &a, flags, ret);
+        discarded = r == 0 && a.reply->region->discarded > 0;
         if (r < 0 && !a.reply->error && a.reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION)
             give_back(remote, &a);
         answer_deinit(&a);
     } while (r == -EAGAIN);
-    return r;
+    return r == 0 && discarded ? list_discarded(ret) : r;
 }
 
 static int remote_create(struct backend *backend, const struct backing_request *request, struct backing **ret)
@@ -177,6 +192,16 @@ static int remote_get_usage(struct backend *backend, const char *subject, struct
     return r;
 }
 
+static int remote_event_fd(struct backend *backend)
+{
+    return link_event_fd(((struct remote *)backend)->link);
+}
+
+static int remote_next_event(struct backend *backend, struct diskalloc_event *ret)
+{
+    return link_next_event(((struct remote *)backend)->link, ret);
+}
+
 static void remote_forked(struct backend *backend)
 {
     link_forked(((struct remote *)backend)->link);
@@ -194,6 +219,8 @@ static const struct backend_ops remote_backend_ops = {
     .attach = remote_attach,
     .unlink = remote_unlink,
     .get_usage = remote_get_usage,
+    .event_fd = remote_event_fd,
+    .next_event = remote_next_event,
     .forked = remote_forked,
     .close = remote_close,
 };

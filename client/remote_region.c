@@ -16,6 +16,12 @@ void remote_take_region(struct backing *b, const WireRegion *region)
     b->committed = region->committed;
     b->sparse = region->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE;
     b->named = region->name.len > 0;
+    ((struct remote_backing *)b)->discarded = region->discarded;
+}
+
+static uint64_t whole_blocks(uint64_t size)
+{
+    return (size + DISCARD_BLOCK - 1) & ~(uint64_t)(DISCARD_BLOCK - 1);
 }
 
 int remote_check_region(const struct answer *a, bool with_fd)
@@ -55,10 +61,18 @@ static bool is_not_attached(const struct answer *a)
     return a->reply->error && a->reply->error->code == DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED;
 }
 
-static int call_attached(struct remote_backing *remote, WireRequest *q, unsigned flags, struct answer *ret)
+static int call_once(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
 {
-    int r = link_call(remote->link, q, flags, ret);
+    return until ? link_call_until(remote->link, q, until, ret) : link_call(remote->link, q, flags, ret);
+}
 
+int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
+{
+    int r;
+
+    if (remote->attachment->stale)
+        return error_why(-ESTALE, "the daemon does not know the region any more");
+    r = call_once(remote, q, flags, until, ret);
     if (r < 0 || !is_not_attached(ret))
         return r;
     answer_deinit(ret);
@@ -66,19 +80,15 @@ static int call_attached(struct remote_backing *remote, WireRequest *q, unsigned
     if (r < 0)
         return r == -ENOENT ? -ESTALE : r;
     error_forget();
-    return link_call(remote->link, q, flags, ret);
+    return call_once(remote, q, flags, until, ret);
 }
 
-// A request about a region that is attached here.  B has what the reply says; *RET_FD its descriptor where one is wanted.
-static int ask_about(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
+int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
 {
     struct remote_backing *remote = (struct remote_backing *)b;
     struct answer a = {.fd = -1};
-    int r;
+    int r = remote_call(remote, q, flags, 0, &a);
 
-    if (remote->attachment->stale)
-        return error_why(-ESTALE, "the daemon does not know the region any more");
-    r = call_attached(remote, q, flags, &a);
     if (r < 0)
         return r;
     r = remote_check_region(&a, ret_fd != NULL);
@@ -86,6 +96,8 @@ static int ask_about(struct backing *b, WireRequest *q, unsigned flags, int *ret
         r = -ESTALE;
     if (r == 0)
         remote_take_region(b, a.reply->region);
+    if (r == 0)
+        ranges_cut(&b->discarded, whole_blocks(b->size));
     if (r == 0 && ret_fd)
         *ret_fd = steal_fd(&a.fd);
     answer_deinit(&a);
@@ -101,10 +113,33 @@ static int remote_grow(struct backing *b, uint64_t size)
     grow.size = size;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_GROW_REGION;
     q.grow_region = &grow;
-    return ask_about(b, &q, 0, NULL);
+    return remote_ask(b, &q, 0, NULL);
 }
 
-static int remote_refresh(struct backing *b)
+// The daemon's promise is kept for the grow that follows, which finds the work done.
+static int remote_await_room(struct backing *b, uint64_t size, uint64_t until)
+{
+    Diskalloc__V1__GrowRegion grow = DISKALLOC__V1__GROW_REGION__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    struct answer a = {.fd = -1};
+    int r;
+
+    grow.handle = wire_handle(&b->handle);
+    grow.size = size;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_GROW_REGION;
+    q.grow_region = &grow;
+    r = remote_call((struct remote_backing *)b, &q, 0, until, &a);
+    if (r < 0)
+        return r;
+    r = remote_check_region(&a, false);
+    answer_deinit(&a);
+    if (r == -ENOENT)
+        return -ESTALE;
+    // After a reconnect there may have been no time left to wait.
+    return (r == -EDQUOT || r == -ENOSPC) && grow.wait_ms == 0 ? -ETIMEDOUT : r;
+}
+
+static int stat_region(struct backing *b)
 {
     Diskalloc__V1__StatRegion stat = DISKALLOC__V1__STAT_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
@@ -112,7 +147,15 @@ static int remote_refresh(struct backing *b)
     stat.handle = wire_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_STAT_REGION;
     q.stat_region = &stat;
-    return ask_about(b, &q, 0, NULL);
+    return remote_ask(b, &q, 0, NULL);
+}
+
+// Others may have restored what was discarded, and a daemon that was restarted may have been asked for what nobody heard the answer to.
+static int remote_refresh(struct backing *b)
+{
+    int r = stat_region(b);
+
+    return r == 0 && ((struct remote_backing *)b)->discarded != b->discarded.sum ? remote_list_discarded(b) : r;
 }
 
 static int ask_to_shrink(struct backing *b, uint64_t size)
@@ -125,7 +168,7 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
     shrink.known_size = b->size;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_SHRINK_REGION;
     q.shrink_region = &shrink;
-    return ask_about(b, &q, LINK_ONCE, NULL);
+    return remote_ask(b, &q, LINK_ONCE, NULL);
 }
 
 // STALE has two meanings: the region was unlinked, or its size is another.  And after a lost reply nobody knows whether it was done.
@@ -157,7 +200,7 @@ static int remote_commit(struct backing *b, uint64_t used, uint32_t element_size
     commit.flags = durable ? DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE : 0;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_COMMIT_REGION;
     q.commit_region = &commit;
-    return ask_about(b, &q, 0, NULL);
+    return remote_ask(b, &q, 0, NULL);
 }
 
 static int remote_open_file(struct backing *b)
@@ -168,7 +211,7 @@ static int remote_open_file(struct backing *b)
     open_file.handle = wire_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_OPEN_FILE;
     q.open_file = &open_file;
-    return ask_about(b, &q, 0, &b->fd);
+    return remote_ask(b, &q, 0, &b->fd);
 }
 
 static void remote_backing_close(struct backing *b, bool inherited)
@@ -179,12 +222,16 @@ static void remote_backing_close(struct backing *b, bool inherited)
         free(remote->attachment);
     else
         link_detach(remote->link, remote->attachment);
+    ranges_deinit(&b->discarded);
     free(remote);
 }
 
 const struct backing_ops remote_backing_ops = {
     .grow = remote_grow,
     .shrink = remote_shrink,
+    .await_room = remote_await_room,
+    .discard = remote_discard,
+    .restore = remote_restore,
     .refresh = remote_refresh,
     .commit = remote_commit,
     .open_file = remote_open_file,

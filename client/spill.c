@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "client/discarded.h"
 #include "client/error.h"
 #include "proto/spillfile.h"
 
@@ -27,4 +28,75 @@ int spill_grow(int fd, uint64_t old_size, uint64_t size, bool sparse)
     if (r == -EOPNOTSUPP && !sparse)
         r = spillfile_resize(&file_ops_system, fd, old_size, size, true);
     return r < 0 ? spill_refused(fd, r, size - old_size) : 0;
+}
+
+static int allocate(int fd, uint64_t from, uint64_t to)
+{
+    int64_t at = (int64_t)from;
+
+    while (at >= 0 && (uint64_t)at < to)
+        at = spillfile_allocate_piece(&file_ops_system, fd, (uint64_t)at, to);
+    return at < 0 ? (int)at : 0;
+}
+
+int spill_fill(int fd, uint64_t from, uint64_t to, const struct ranges *without)
+{
+    int r = 0;
+
+    for (size_t i = ranges_find(without, from); r == 0 && from < to; i++) {
+        bool last = i >= without->n || without->items[i].offset >= to;
+        uint64_t end = last ? to : without->items[i].offset;
+
+        if (from < end)
+            r = allocate(fd, from, end);
+        if (last)
+            break;
+        from = without->items[i].offset + without->items[i].length;
+    }
+    return r;
+}
+
+int spill_discard(int fd, struct ranges *discarded, uint64_t offset, uint64_t length)
+{
+    struct ranges with = {0};
+    int r = discarded_with(discarded, offset, length, &with);
+
+    if (r < 0)
+        return r;
+    r = spillfile_punch(&file_ops_system, fd, offset, length);
+    if (r < 0) {
+        // What it did before it failed must not leave granted bytes without blocks.
+        spill_fill(fd, offset, offset + length, discarded);
+        error_why(r, "giving blocks of the spill file back");
+    }
+    discarded_replace(discarded, &with, r);
+    return r;
+}
+
+int spill_restore(int fd, struct ranges *discarded, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length, missing = ranges_overlap(discarded, offset, length);
+    struct ranges without = {0};
+    int r = discarded_without(discarded, offset, length, &without);
+    size_t first = ranges_find(discarded, offset), i;
+
+    if (r < 0)
+        return r;
+    for (i = first; r == 0 && i < discarded->n && discarded->items[i].offset < end; i++) {
+        const struct range *hole = &discarded->items[i];
+        uint64_t from = hole->offset > offset ? hole->offset : offset, to = hole->offset + hole->length;
+
+        r = allocate(fd, from, to < end ? to : end);
+    }
+    if (r < 0)
+        r = spill_refused(fd, r, missing);
+    // The last one may have been done in part.
+    for (size_t k = first; r < 0 && k < i; k++) {
+        const struct range *hole = &discarded->items[k];
+        uint64_t from = hole->offset > offset ? hole->offset : offset, to = hole->offset + hole->length;
+
+        spillfile_punch(&file_ops_system, fd, from, (to < end ? to : end) - from);
+    }
+    discarded_replace(discarded, &without, r);
+    return r;
 }

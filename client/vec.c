@@ -5,6 +5,7 @@
 #include "client/error.h"
 #include "client/growth.h"
 #include "client/region.h"
+#include "client/zero.h"
 #include "proto/checked.h"
 
 int diskalloc_vec_fail(const char *call, int result)
@@ -184,4 +185,36 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     if (result == 0 && (needed > r->size || r->backing->read_only))
         result = grow(r, needed);
     return result < 0 ? failed(cap, result) : succeeded(r, element_size);
+}
+
+struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap,
+                                                   size_t additional, size_t element_size, const char *call)
+{
+    uint64_t size = r ? r->size : 0;
+    struct diskalloc_vec_cap grown = diskalloc_vec_grow(r, len, cap, additional, element_size, call);
+
+    if (grown.result < 0)
+        return grown;
+    // What was there before this call is anybody's, whatever an earlier one found.
+    zero_bytes(r, (uint64_t)cap * element_size, (uint64_t)(len + additional) * element_size, size);
+    return grown;
+}
+
+struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
+                                                 size_t element_size, int timeout_ms, const char *call)
+{
+    struct diskalloc_vec_cap grown = diskalloc_vec_grow(r, len, cap, additional, element_size, call);
+    uint64_t needed = 0;
+
+    if (timeout_ms < -1) {
+        error_begin(call);
+        return failed(cap, error_why(-EINVAL, "a timeout of %d ms", timeout_ms));
+    }
+    if (timeout_ms == 0 || (grown.result != -EDQUOT && grown.result != -ENOSPC))
+        return grown;
+    error_begin(call);
+    grown.result = needed_bytes(len, additional, element_size, &needed);
+    if (grown.result == 0)
+        grown.result = region_resize_wait(r, needed, timeout_ms);
+    return grown.result < 0 ? failed(cap, grown.result) : succeeded(r, element_size);
 }

@@ -11,31 +11,41 @@
 
 static const char built_in_admin_group[] = "diskalloc";
 
+static int set_built_in_quota(struct config *c, const char *subject, const char *key_name, const char *text)
+{
+    const struct config_key *key = config_quota_key(key_name);
+    struct config_value *v;
+    bool is_new;
+    int index = config_add_subject(c, subject, &is_new);
+
+    if (index < 0)
+        return index;
+    v = (struct config_value *)((char *)&c->subjects[index] + key->offset);
+    key->parse(v, text);
+    v->text = strdup(text);
+    return v->text ? 0 : -ENOMEM;
+}
+
 static int set_built_in_quotas(struct config *c)
 {
     static const struct {
-        const char *subject;
-        struct config_value values[CONFIG_QUOTA_KEY_N];
+        const char *subject, *key, *text;
     } built_in[] = {
-        {"total",
-         {[CONFIG_QUOTA_BYTES] = {.kind = CONFIG_PERCENT, .number = 80},
-          [CONFIG_QUOTA_REGIONS] = {.kind = CONFIG_NUMBER, .number = 100000},
-          [CONFIG_QUOTA_CONNECTIONS] = {.kind = CONFIG_NUMBER, .number = 10000}}},
-        {"default",
-         {[CONFIG_QUOTA_BYTES] = {.kind = CONFIG_NUMBER, .number = UINT64_C(50) << 30},
-          [CONFIG_QUOTA_REGIONS] = {.kind = CONFIG_NUMBER, .number = 1000},
-          [CONFIG_QUOTA_CONNECTIONS] = {.kind = CONFIG_NUMBER, .number = 1024},
-          [CONFIG_QUOTA_REGION_BYTES] = {.kind = CONFIG_UNLIMITED},
-          [CONFIG_QUOTA_WARN_AT] = {.kind = CONFIG_PERCENT, .number = 80}}},
+        {"total", "bytes", "80%"},
+        {"total", "regions", "100000"},
+        {"total", "connections", "10000"},
+        {"default", "bytes", "50G"},
+        {"default", "regions", "1000"},
+        {"default", "connections", "1024"},
+        {"default", "region_bytes", "unlimited"},
+        {"default", "warn_at", "80%"},
     };
 
     for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
-        bool is_new;
-        int index = config_add_subject(c, built_in[i].subject, &is_new);
+        int r = set_built_in_quota(c, built_in[i].subject, built_in[i].key, built_in[i].text);
 
-        if (index < 0)
-            return index;
-        memcpy(c->subjects[index].values, built_in[i].values, sizeof(built_in[i].values));
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -62,13 +72,11 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->n_subjects; i++) {
-        for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
-            free(c->subjects[i].values[key].file);
-        free(c->subjects[i].name);
-    }
+    for (size_t i = 0; i < c->n_subjects; i++)
+        config_subject_deinit(&c->subjects[i]);
     free(c->subjects);
     free(c->keep_free.file);
+    free(c->keep_free.text);
     free(c->metrics_listen);
     free(c->admin_group);
     free(c->spill_dir);
@@ -138,9 +146,9 @@ static int read_all(struct config *c, const char *path, config_warn_fn warn, voi
     return r < 0 ? r : read_drop_ins(c, dir, warn, warn_data, ret_error);
 }
 
-static bool allows_nothing(const struct config_value *v)
+bool config_allows_nothing(enum config_quota_key key, const struct config_value *v)
 {
-    return (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
+    return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
 static void warn_of_zeros(const struct config_subject *s, config_warn_fn warn, void *warn_data)
@@ -149,7 +157,7 @@ static void warn_of_zeros(const struct config_subject *s, config_warn_fn warn, v
         const struct config_value *v = &s->values[key];
         _cleanup_free_ char *sentence = NULL;
 
-        if (key == CONFIG_QUOTA_WARN_AT || !allows_nothing(v))
+        if (!config_allows_nothing((enum config_quota_key)key, v))
             continue;
         if (asprintf(&sentence, "%s:%u: %s = 0: nothing is allowed; write unlimited for no limit", v->file, v->line,
                      config_quota_key_name((enum config_quota_key)key)) < 0)

@@ -1,5 +1,5 @@
 // The configuration: what the files say, merged, with where each value came from.  Reading it touches files only here;
-// what it means for a user is asked by the functions at the end, which are pure.
+// what it means for a user is asked by the functions at the end, which are pure.  Quotas set at run time: config_runtime.h.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,9 @@ enum config_kind {
 struct config_value {
     enum config_kind kind;
     uint64_t number;
-    char *file; // where it was said, NULL: built in
+    char *file; // where it was said, NULL: built in, or at run time
     unsigned line;
+    char *text; // as written
 };
 
 enum config_quota_key {
@@ -46,7 +47,8 @@ struct config_subject {
     char *name; // as written after the colon; NULL for total and default
     bool known; // `id` was found in the user database
     uint32_t id;
-    struct config_value values[CONFIG_QUOTA_KEY_N];
+    struct config_value values[CONFIG_QUOTA_KEY_N];  // what the files say
+    struct config_value runtime[CONFIG_QUOTA_KEY_N]; // set at run time: wins, key by key
 };
 
 struct config {

@@ -1,4 +1,4 @@
-// One file of the configuration.  libinih splits the lines; but it cuts long lines and sections without a word, takes
+// One file of the configuration, or of the quotas set at run time.  libinih splits the lines; but it cuts long lines and sections without a word, takes
 // indented lines for continuations and strips what looks like a comment behind a value, so each line is looked at here before
 // inih sees it.
 #include <ctype.h>
@@ -29,6 +29,7 @@ struct reader {
     FILE *stream;
     config_warn_fn warn;
     void *warn_data;
+    bool runtime; // quotas only, for the run-time layer
     unsigned line;
     struct seen_section *seen; // in this file
     size_t n_seen;
@@ -96,7 +97,7 @@ static size_t utf8_length(const unsigned char *c)
     return n;
 }
 
-static bool is_text(const char *line)
+bool config_is_text(const char *line)
 {
     for (const unsigned char *c = (const unsigned char *)line; *c;) {
         size_t n = utf8_length(c);
@@ -112,7 +113,8 @@ static bool remember_section(struct reader *r, int subject, const char *name)
 {
     struct seen_section *seen;
 
-    for (size_t i = 0; i < r->n_seen; i++)
+    // Names that were unknown when they were set may since have become one user's.
+    for (size_t i = 0; !r->runtime && i < r->n_seen; i++)
         if (r->seen[i].subject == subject)
             return fail(r, -EINVAL, "[%s] was there already, on line %u", name, r->seen[i].line);
     seen = reallocarray(r->seen, r->n_seen + 1, sizeof(*seen));
@@ -126,9 +128,18 @@ static bool remember_section(struct reader *r, int subject, const char *name)
     return true;
 }
 
-static const char *kind_noun(enum config_subject_kind kind)
+const char *config_kind_noun(enum config_subject_kind kind)
 {
     return kind == CONFIG_USER ? "user" : "group";
+}
+
+const char *config_subject_complaint(const char *subject)
+{
+    if (strlen(subject) > SECTION_MAX_LENGTH - strlen("quota "))
+        return "a subject has at most 43 bytes";
+    if (!config_is_text(subject) || strchr(subject, ']') || has_inline_comment(subject))
+        return "a subject can't have control characters, bytes that are not UTF-8, ], or what looks like a comment";
+    return NULL;
 }
 
 static bool begin_quota(struct reader *r, const char *name, const char *subject)
@@ -144,7 +155,7 @@ static bool begin_quota(struct reader *r, const char *name, const char *subject)
                     name);
     if (is_new && !r->config->subjects[index].known && r->config->subjects[index].name)
         warn(r, "[%s] names an unknown %s, and means nothing until there is one", name,
-             kind_noun(r->config->subjects[index].kind));
+             config_kind_noun(r->config->subjects[index].kind));
     return remember_section(r, index, name);
 }
 
@@ -158,7 +169,7 @@ static bool begin_section(struct reader *r, char *line)
     line++;
     if (end - line > SECTION_MAX_LENGTH)
         return fail(r, -EINVAL, "[%s] is too long for a section, which has at most %d bytes", line, SECTION_MAX_LENGTH);
-    if (strcmp(line, "daemon") == 0)
+    if (!r->runtime && strcmp(line, "daemon") == 0)
         return remember_section(r, DAEMON, line);
     if (strncmp(line, "quota ", strlen("quota ")) == 0)
         return begin_quota(r, line, line + strlen("quota "));
@@ -183,7 +194,7 @@ static bool check_line(struct reader *r, const char *line)
 
     if (*line == '\0' || *line == ';' || *line == '#')
         return true;
-    if (!is_text(line))
+    if (!config_is_text(line))
         return fail(r, -EINVAL, "it is not text: there are control characters in it, or bytes that are not UTF-8");
     if (has_inline_comment(line))
         return fail(r, -EINVAL, "%s: a comment has to stand on a line of its own", line);
@@ -249,15 +260,20 @@ static bool remember_key(struct reader *r, const struct config_key *key)
     return true;
 }
 
-static bool set_origin(struct reader *r, struct config_value *v)
+static bool set_origin(struct reader *r, struct config_value *v, const char *text)
 {
-    char *file = strdup(r->path);
+    char *file = r->runtime ? NULL : strdup(r->path), *copy = strdup(text);
 
-    if (!file)
+    if (!copy || (!file && !r->runtime)) {
+        free(file);
+        free(copy);
         return fail(r, -ENOMEM, "%s", config_no_memory);
+    }
     free(v->file);
+    free(v->text);
     v->file = file;
     v->line = r->line;
+    v->text = copy;
     return true;
 }
 
@@ -275,19 +291,32 @@ static int set_key(void *data, const char *section, const char *name, const char
         return fail(r, -EINVAL, "%s is no known key of [%s]", name, r->section_name);
     if (!remember_key(r, key))
         return false;
-    field = (char *)base + key->offset;
+    field = (char *)base + key->offset + (r->runtime ? CONFIG_RUNTIME_OFFSET : 0);
     complaint = *text ? key->parse(field, text) : "it has no value";
     if (complaint)
         return fail(r, complaint == config_no_memory ? -ENOMEM : -EINVAL, "%s = %s: %s", name, text, complaint);
     if (field == &r->config->socket)
         r->config->socket_was_set = true;
-    return key->is_value ? set_origin(r, field) : true;
+    return key->is_value ? set_origin(r, field, text) : true;
+}
+
+static int read_stream(struct reader *r, char **ret_error)
+{
+    int at;
+
+    r->section = NOWHERE;
+    at = ini_parse_stream(next_line, r, set_key, r);
+    if (at != 0 && !r->error)
+        fail(r, at < 0 ? -ENOMEM : -EINVAL, "it can't be understood");
+    fclose(r->stream);
+    free(r->seen);
+    *ret_error = r->sentence;
+    return r->error;
 }
 
 int config_read_file(struct config *c, const char *path, config_warn_fn warn_fn, void *warn_data, char **ret_error)
 {
-    struct reader r = {.config = c, .path = path, .warn = warn_fn, .warn_data = warn_data, .section = NOWHERE};
-    int at;
+    struct reader r = {.config = c, .path = path, .warn = warn_fn, .warn_data = warn_data};
 
     r.stream = fopen(path, "re");
     if (!r.stream) {
@@ -297,11 +326,14 @@ int config_read_file(struct config *c, const char *path, config_warn_fn warn_fn,
             *ret_error = NULL;
         return error;
     }
-    at = ini_parse_stream(next_line, &r, set_key, &r);
-    if (at != 0 && !r.error)
-        fail(&r, at < 0 ? -ENOMEM : -EINVAL, "it can't be understood");
-    fclose(r.stream);
-    free(r.seen);
-    *ret_error = r.sentence;
-    return r.error;
+    return read_stream(&r, ret_error);
+}
+
+int config_read_runtime(struct config *c, FILE *stream, const char *path, config_warn_fn warn_fn, void *warn_data,
+                        char **ret_error)
+{
+    struct reader r = {
+        .config = c, .path = path, .stream = stream, .warn = warn_fn, .warn_data = warn_data, .runtime = true};
+
+    return read_stream(&r, ret_error);
 }

@@ -1,8 +1,12 @@
 // What the configuration means for somebody: one limit a key, from whichever subject says it.  Pure.
-#include "daemon/config.h"
+#include <stdio.h>
 
-static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED};
-static const struct config_value built_in_warn_at = {.kind = CONFIG_PERCENT, .number = 80};
+#include "daemon/config_internal.h"
+#include "daemon/config_runtime.h"
+
+static char unlimited_text[] = "unlimited", warn_at_text[] = "80%";
+static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};
+static const struct config_value built_in_warn_at = {.kind = CONFIG_PERCENT, .number = 80, .text = warn_at_text};
 
 uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total)
 {
@@ -36,11 +40,20 @@ static const struct config_subject *find_nameless(const struct config *c, enum c
     return NULL;
 }
 
+const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key)
+{
+    if (subject && subject->runtime[key].kind != CONFIG_UNSET)
+        return &subject->runtime[key];
+    return subject && subject->values[key].kind != CONFIG_UNSET ? &subject->values[key] : NULL;
+}
+
 // The value that SUBJECT (or NULL) says of KEY, or FALLBACK.
 static const struct config_value *value_or(const struct config_subject *subject, enum config_quota_key key,
                                            const struct config_value *fallback)
 {
-    return subject && subject->values[key].kind != CONFIG_UNSET ? &subject->values[key] : fallback;
+    const struct config_value *v = config_said(subject, key);
+
+    return v ? v : fallback;
 }
 
 static const struct config_value *built_in(enum config_quota_key key)
@@ -115,5 +128,39 @@ bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, s
     if (!group)
         return false;
     subject_limits(group, fs_total, ret);
+    return true;
+}
+
+// What the percentages of KEY are of.
+static uint64_t whole_of(const struct config *c, const struct config_subject *s, enum config_quota_key key,
+                         uint64_t fs_total)
+{
+    const struct config_value *v = config_said(s, CONFIG_QUOTA_BYTES);
+
+    if (key != CONFIG_QUOTA_WARN_AT)
+        return fs_total;
+    if (!v && (s->kind == CONFIG_USER || s->kind == CONFIG_MEMBERS))
+        v = config_said(find_nameless(c, CONFIG_DEFAULT), CONFIG_QUOTA_BYTES);
+    return v ? config_value_bytes(v, fs_total) : QUOTA_UNLIMITED;
+}
+
+bool config_describe(const struct config *c, const struct config_subject *s, enum config_quota_key key,
+                     uint64_t fs_total, struct config_description *ret)
+{
+    const struct config_value *v = config_said(s, key);
+
+    if (!v && (s->kind == CONFIG_TOTAL || s->kind == CONFIG_DEFAULT))
+        v = built_in(key);
+    if (!v)
+        return false;
+    ret->key = config_quota_key_name(key);
+    ret->text = v->text;
+    ret->value = config_value_bytes(v, whole_of(c, s, key, fs_total));
+    if (v == &s->runtime[key])
+        snprintf(ret->origin, sizeof(ret->origin), "set at run time");
+    else if (v->file)
+        snprintf(ret->origin, sizeof(ret->origin), "%s:%u", v->file, v->line);
+    else
+        snprintf(ret->origin, sizeof(ret->origin), "built in");
     return true;
 }

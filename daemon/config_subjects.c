@@ -3,9 +3,11 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/config_internal.h"
+#include "daemon/config_runtime.h"
 #include "proto/cleanup.h"
 
 static const struct {
@@ -16,6 +18,24 @@ static const struct {
     {"members:", CONFIG_MEMBERS},
     {"group:", CONFIG_GROUP},
 };
+
+void config_subject_deinit(struct config_subject *s)
+{
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        free(s->values[key].file);
+        free(s->values[key].text);
+        free(s->runtime[key].text);
+    }
+    free(s->name);
+}
+
+const char *config_subject_text(const struct config_subject *s, char *ret, size_t n)
+{
+    static const char *const kinds[] = {"total", "default", "user:", "members:", "group:"};
+
+    snprintf(ret, n, "%s%s", kinds[s->kind], s->name ? s->name : "");
+    return ret;
+}
 
 // "+1000".  The last number means "none" to the kernel.
 static bool parse_id(const char *name, uint32_t *ret)

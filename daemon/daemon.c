@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/request.h"
+#include "daemon/settings.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"
@@ -28,123 +30,12 @@
 #include "proto/cleanup.h"
 #include "proto/size.h"
 
+#include "daemon/daemon_internal.h"
+
 enum {
-    N_WORKERS = 8,
     REPLY_ARENA_SIZE = 256 * 1024,
-    SPACE_SECONDS = 2,          // how old what is known of the disk may be
     STOP_TIMEOUT_MS = 5 * 1000, // for what workers are at when the daemon ends
 };
-
-struct daemon {
-    struct event_base *base;
-    struct event *on_term, *on_int, *orphans, *waiting, *space_timer;
-    struct config *config;
-    struct store *store;
-    struct quota *quota;
-    struct user_table *users;
-    struct region_table regions;
-    struct worker_pool *pool;
-    struct alive *alive;
-    struct wait_queue *wait;
-    struct arena reply_arena;
-    struct request_env request;
-    struct conn_env conns;
-    struct listener *listener;
-    bool has_conns, has_regions;
-    // The disk's space is asked on a worker.
-    struct work space_work;
-    bool space_asked;
-    struct store_space fresh_space;
-    int space_result;
-};
-
-static enum work_status read_space(struct work *w)
-{
-    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
-
-    d->space_result = store_space(d->store, &d->fresh_space);
-    return WORK_DONE;
-}
-
-static void space_is_read(struct work *w)
-{
-    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
-
-    d->space_asked = false;
-    if (d->space_result == 0)
-        d->request.space = d->fresh_space;
-}
-
-static void on_space_timer(evutil_socket_t fd, short what, void *data)
-{
-    struct daemon *d = data;
-
-    (void)fd;
-    (void)what;
-    if (d->space_asked) // the file system hangs
-        return;
-    d->space_asked = true;
-    d->space_work = (struct work){.lane = geteuid(), .brief = true, .run = read_space, .done = space_is_read};
-    worker_submit(d->pool, &d->space_work);
-}
-
-static void on_end_signal(evutil_socket_t signal, short what, void *data)
-{
-    struct daemon *d = data;
-
-    (void)what;
-    log_notice("%s: ending", strsignal((int)signal));
-    sd_notify(0, "STOPPING=1");
-    event_base_loopbreak(d->base);
-}
-
-static void on_orphans(evutil_socket_t fd, short what, void *data)
-{
-    struct daemon *d = data;
-
-    (void)fd;
-    (void)what;
-    alive_run(d->alive, alive_now());
-}
-
-static void on_waiting(evutil_socket_t fd, short what, void *data)
-{
-    struct daemon *d = data;
-
-    (void)fd;
-    (void)what;
-    wait_run(d->wait, alive_now());
-}
-
-// TIMER fires at AT, unless it is due earlier.
-static void wake_at(struct event *timer, uint64_t at)
-{
-    struct timeval pending, now, delay = {0};
-    uint64_t wait_ms, now_ms = alive_now();
-
-    wait_ms = at > now_ms ? at - now_ms : 0;
-    delay.tv_sec = (time_t)(wait_ms / 1000);
-    delay.tv_usec = (suseconds_t)(wait_ms % 1000 * 1000);
-    if (event_pending(timer, EV_TIMEOUT, &pending)) {
-        struct timeval due;
-
-        evutil_gettimeofday(&now, NULL);
-        evutil_timeradd(&now, &delay, &due);
-        if (evutil_timercmp(&pending, &due, <=))
-            return;
-    }
-    event_add(timer, &delay);
-}
-
-static void wake_for_orphans(void *data, uint64_t at)
-{
-    wake_at(((struct daemon *)data)->orphans, at);
-}
-
-static void wake_for_waiting(void *data, uint64_t at)
-{
-    wake_at(((struct daemon *)data)->waiting, at);
-}
 
 static void on_conn_ended(void *data)
 {
@@ -154,19 +45,20 @@ static void on_conn_ended(void *data)
         listener_resume(d->listener);
 }
 
-static int found_region(void *data, const struct record *record, uint64_t size)
+static int found_region(void *data, struct store_found *found)
 {
     struct daemon *d = data;
+    const struct record *record = &found->record;
     struct user *owner = user_ref(d->users, record->owner_uid);
     struct region *r;
     uint64_t charge;
 
-    if (!owner || region_charge_of(&d->regions, size, &charge) < 0)
+    if (!owner || region_charge_of(&d->regions, found->size, &charge) < 0)
         return -ENOMEM;
     if (!owner->known)
         user_read_now(owner);
-    if (region_find_name(&d->regions, record->owner_uid, record->name, record->name_length) &&
-        record->name_length > 0) {
+    if (record->name_length > 0 &&
+        region_find_name(&d->regions, record->owner_uid, record->name, record->name_length)) {
         log_warning("uid %u has two regions with the name %s; one of them is left alone", record->owner_uid,
                     record->name);
         user_unref(owner);
@@ -176,46 +68,28 @@ static int found_region(void *data, const struct record *record, uint64_t size)
     user_unref(owner); // the region has its own
     if (!r)
         return -ENOMEM;
-    r->size = size;
+    r->size = found->size;
+    r->discarded = found->discarded;
+    found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
     r->boot_is_over = memcmp(&record->boot, &d->request.boot, sizeof record->boot) != 0;
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
-    quota_charge_force(&r->charge, QUOTA_BYTES, charge);
+    quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
     alive_consider(d->alive, r);
     return 0;
 }
 
-static enum daemon_exit open_store(struct daemon *d)
+static enum daemon_exit open_store(struct daemon *d, const struct config *config)
 {
     _cleanup_free_ char *error = NULL;
-    int r = store_open(d->config->spill_dir, d->config->spill_dir_require_mount, &file_ops_system, &d->store, &error);
+    int r = store_open(config->spill_dir, config->spill_dir_require_mount, &file_ops_system, &d->store, &error);
 
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
     return r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 }
 
-static int make_events(struct daemon *d)
-{
-    static const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
-
-    d->base = event_base_new();
-    if (!d->base)
-        return -ENOMEM;
-    d->on_term = evsignal_new(d->base, SIGTERM, on_end_signal, d);
-    d->on_int = evsignal_new(d->base, SIGINT, on_end_signal, d);
-    d->orphans = evtimer_new(d->base, on_orphans, d);
-    d->waiting = evtimer_new(d->base, on_waiting, d);
-    d->space_timer = event_new(d->base, -1, EV_PERSIST, on_space_timer, d);
-    if (!d->on_term || !d->on_int || !d->orphans || !d->waiting || !d->space_timer)
-        return -ENOMEM;
-    if (event_add(d->on_term, NULL) < 0 || event_add(d->on_int, NULL) < 0 ||
-        event_add(d->space_timer, &space_period) < 0)
-        return -ENOMEM;
-    return 0;
-}
-
-static int make_tables(struct daemon *d)
+static int make_tables(struct daemon *d, const struct settings_source *source, struct config *config)
 {
     struct request_env *env = &d->request;
     int r;
@@ -225,7 +99,13 @@ static int make_tables(struct daemon *d)
     d->quota = quota_new();
     if (!d->quota)
         return -ENOMEM;
-    r = worker_pool_new(d->base, N_WORKERS, &d->pool);
+    r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
+    if (r == 0)
+        r = settings_new(d->pool, d->store, source, config, daemon_settings_changed, d, &d->settings);
+    if (r < 0)
+        config_free(config);
+    if (r == 0)
+        r = settings_load_runtime(d->settings);
     if (r == 0)
         r = user_table_new(d->pool, d->quota, &d->users);
     if (r == 0)
@@ -233,9 +113,9 @@ static int make_tables(struct daemon *d)
     if (r == 0)
         r = store_space(d->store, &env->space);
     if (r == 0)
-        r = alive_new(&env->op, wake_for_orphans, d, &d->alive);
+        r = alive_new(&env->op, daemon_wake_for_orphans, d, &d->alive);
     if (r == 0)
-        r = wait_new(&env->op, wake_for_waiting, d, &d->wait);
+        r = wait_new(&env->op, daemon_wake_for_waiting, d, &d->wait);
     if (r < 0)
         return r;
     env->op.wait = d->wait;
@@ -243,21 +123,19 @@ static int make_tables(struct daemon *d)
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
     env->op.alive = d->alive;
-    env->op.keep_free = config_value_bytes(&d->config->keep_free, env->space.total);
+
     env->quota = d->quota;
     env->users = d->users;
-    env->config = d->config;
+    env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
     env->boot = boot_id_read();
     env->started = (uint64_t)time(NULL);
     if (getrandom(env->generation, sizeof env->generation, 0) < 0)
         return -errno;
-    r = user_table_configure(d->users, d->config, env->space.total);
-    if (r == 0) {
-        r = conn_env_init(&d->conns, d->base, env);
-        d->has_conns = true;
-    }
-    return r;
+    daemon_settings_changed(d);
+    quota_on_warning(d->quota, daemon_on_quota_warning, d);
+    d->has_conns = true;
+    return conn_env_init(&d->conns, d->base, env);
 }
 
 static uid_t read_overflow_uid(void)
@@ -284,7 +162,8 @@ static int start_listening(struct daemon *d, int listen_fd)
     if (listen_fd >= 0)
         r = listener_from_fd(d->base, &d->conns, listen_fd, &d->listener, &error);
     else
-        r = listener_open(d->base, &d->conns, d->config->socket, d->config->socket_mode, &d->listener, &error);
+        r = listener_open(d->base, &d->conns, settings_config(d->settings)->socket,
+                          settings_config(d->settings)->socket_mode, &d->listener, &error);
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
     return r;
@@ -302,7 +181,8 @@ static void log_facts(const struct daemon *d)
         d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes));
 }
 
-enum daemon_exit daemon_new(struct config *config, int listen_fd, struct daemon **ret)
+enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
+                            struct daemon **ret)
 {
     struct daemon *d = calloc(1, sizeof *d);
     enum daemon_exit status;
@@ -312,15 +192,17 @@ enum daemon_exit daemon_new(struct config *config, int listen_fd, struct daemon 
         config_free(config);
         return DAEMON_EXIT_FAILED;
     }
-    d->config = config;
-    status = open_store(d);
+    status = open_store(d, config);
     if (status != DAEMON_EXIT_OK) {
+        config_free(config);
         daemon_free(d);
         return status;
     }
-    r = make_events(d);
-    if (r == 0)
-        r = make_tables(d);
+    r = daemon_make_events(d);
+    if (r < 0)
+        config_free(config);
+    else
+        r = make_tables(d, source, config);
     if (r == 0)
         r = store_scan(d->store, found_region, d, &d->request.n_foreign);
     if (r < 0)
@@ -357,6 +239,7 @@ static void forget_regions(struct daemon *d)
         while ((op = TAILQ_FIRST(&r->ops))) {
             TAILQ_REMOVE(&r->ops, op, entry);
             cleanup_close(&op->file);
+            ranges_deinit(&op->discarded);
             op->result = -ESHUTDOWN;
             op->done(op);
         }
@@ -378,6 +261,7 @@ void daemon_free(struct daemon *d)
     }
     if (d->has_conns)
         conn_env_deinit(&d->conns);
+    settings_free(d->settings);
     forget_regions(d);
     alive_free(d->alive);
     wait_free(d->wait);
@@ -388,18 +272,6 @@ void daemon_free(struct daemon *d)
         quota_free(d->quota);
     arena_deinit(&d->reply_arena);
     store_close(d->store);
-    if (d->on_term)
-        event_free(d->on_term);
-    if (d->on_int)
-        event_free(d->on_int);
-    if (d->orphans)
-        event_free(d->orphans);
-    if (d->waiting)
-        event_free(d->waiting);
-    if (d->space_timer)
-        event_free(d->space_timer);
-    if (d->base)
-        event_base_free(d->base);
-    config_free(d->config);
+    daemon_free_events(d);
     free(d);
 }

@@ -3,6 +3,7 @@
 
 struct config;
 struct daemon;
+struct settings_source;
 
 enum daemon_exit {
     DAEMON_EXIT_OK = 0,
@@ -11,9 +12,10 @@ enum daemon_exit {
     DAEMON_EXIT_CONFIG = 78, // the configuration is bad
 };
 
-// Takes CONFIG.  LISTEN_FD: the socket from systemd, or -1.  Locks and scans the spill directory, and listens.
+// Takes CONFIG, which came from SOURCE.  LISTEN_FD: the socket from systemd, or -1.  Locks and scans the spill directory, and listens.
 // DAEMON_EXIT_OK, or the exit status, having logged why.
-enum daemon_exit daemon_new(struct config *config, int listen_fd, struct daemon **ret);
+enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
+                            struct daemon **ret);
 // Until SIGTERM or SIGINT.
 enum daemon_exit daemon_run(struct daemon *d);
 void daemon_free(struct daemon *d);

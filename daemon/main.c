@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/settings.h"
 #include "proto/cleanup.h"
 
 static const char usage[] =
@@ -28,7 +30,7 @@ static const char usage[] =
     "  --help            say this, and end\n";
 
 struct options {
-    const char *config, *socket, *spill_dir;
+    struct settings_source source;
     bool check_config;
 };
 
@@ -51,13 +53,13 @@ static int parse_options(int argc, char **argv, struct options *ret)
     while ((c = getopt_long(argc, argv, "", known, NULL)) >= 0)
         switch (c) {
         case 'c':
-            ret->config = optarg;
+            ret->source.config = optarg;
             break;
         case 's':
-            ret->socket = optarg;
+            ret->source.socket = optarg;
             break;
         case 'd':
-            ret->spill_dir = optarg;
+            ret->source.spill_dir = optarg;
             break;
         case 'k':
             ret->check_config = true;
@@ -79,40 +81,14 @@ static int parse_options(int argc, char **argv, struct options *ret)
     return -1;
 }
 
-static void warn(void *data, const char *sentence)
-{
-    (void)data;
-    log_warning("%s", sentence);
-}
-
-static bool override(char **key, const char *value)
-{
-    char *copy = value ? strdup(value) : NULL;
-
-    if (!value)
-        return true;
-    if (!copy)
-        return false;
-    free(*key);
-    *key = copy;
-    return true;
-}
-
-static enum daemon_exit load(const struct options *options, struct config **ret)
+static enum daemon_exit load(const struct settings_source *source, struct config **ret)
 {
     _cleanup_free_ char *error = NULL;
-    int r = config_load(options->config, warn, NULL, ret, &error);
+    int r = settings_load(source, ret, &error);
 
-    if (r < 0) {
+    if (r < 0)
         log_error("%s", error ? error : strerror(-r));
-        return DAEMON_EXIT_CONFIG;
-    }
-    if (!override(&(*ret)->socket, options->socket) || !override(&(*ret)->spill_dir, options->spill_dir)) {
-        config_free(*ret);
-        return DAEMON_EXIT_FAILED;
-    }
-    (*ret)->socket_was_set |= options->socket != NULL;
-    return DAEMON_EXIT_OK;
+    return r == 0 ? DAEMON_EXIT_OK : r == -ENOMEM ? DAEMON_EXIT_FAILED : DAEMON_EXIT_CONFIG;
 }
 
 // Each connection and each operation needs descriptors.
@@ -163,7 +139,7 @@ int main(int argc, char **argv)
         return status;
     if (!open_standard_fds())
         return DAEMON_EXIT_FAILED;
-    status = (int)load(&options, &config);
+    status = (int)load(&options.source, &config);
     if (status != DAEMON_EXIT_OK)
         return status;
     if (options.check_config) {
@@ -180,7 +156,7 @@ int main(int argc, char **argv)
         config_free(config);
         return DAEMON_EXIT_FAILED;
     }
-    status = (int)daemon_new(config, listen_fd, &d);
+    status = (int)daemon_new(&options.source, config, listen_fd, &d);
     if (status == DAEMON_EXIT_OK) {
         status = (int)daemon_run(d);
         daemon_free(d);

@@ -7,7 +7,10 @@
 #include "daemon/region.h"
 #include "daemon/user.h"
 
-enum { MAX_HOLDERS = 16 };
+enum {
+    MAX_HOLDERS = 16,
+    MAX_RANGES = 1024, // on a page
+};
 
 int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskalloc__V1__Request **ret)
 {
@@ -43,6 +46,7 @@ static const struct {
     {EEXIST, DISKALLOC__V1__ERROR_CODE__EXISTS, "it exists already"},
     {ESTALE, DISKALLOC__V1__ERROR_CODE__STALE, "the region was unlinked, or has changed meanwhile"},
     {EBUSY, DISKALLOC__V1__ERROR_CODE__BUSY, "others are attached to the region"},
+    {EUSERS, DISKALLOC__V1__ERROR_CODE__TOO_MANY_REQUESTS, "a bound of this region or connection is reached"},
     {EROFS, DISKALLOC__V1__ERROR_CODE__READ_ONLY, "attached for reading only"},
     {EIO, DISKALLOC__V1__ERROR_CODE__IO, "the disk reported an error"},
     {EMFILE, DISKALLOC__V1__ERROR_CODE__TOO_MANY_FILES, "the daemon is out of file descriptors"},
@@ -106,7 +110,30 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
     ret->created = r->record.created;
     ret->attachments = r->n_attachments;
     ret->unlinked = r->record.flags & RECORD_UNLINKED;
+    ret->discarded = r->discarded.sum;
     ret->orphaned = region_is_transient(r) && r->n_attachments == 0;
+}
+
+void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *arena, Diskalloc__V1__RangeList *ret)
+{
+    size_t at = ranges_find(ranges, from), n = ranges->n - at < MAX_RANGES ? ranges->n - at : MAX_RANGES;
+    ProtobufCAllocator *allocator = &arena->allocator;
+    Diskalloc__V1__Range **list = allocator->alloc(arena, n * sizeof *list);
+    Diskalloc__V1__Range *values = allocator->alloc(arena, n * sizeof *values);
+
+    diskalloc__v1__range_list__init(ret);
+    if (!list || !values)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        diskalloc__v1__range__init(&values[i]);
+        values[i].offset = ranges->items[at + i].offset;
+        values[i].length = ranges->items[at + i].length;
+        list[i] = &values[i];
+    }
+    ret->ranges = list;
+    ret->n_ranges = n;
+    if (at + n < ranges->n)
+        ret->next = ranges->items[at + n].offset;
 }
 
 void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1__Region *ret)

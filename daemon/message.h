@@ -6,6 +6,7 @@
 #include "daemon/quota.h"
 #include "proto/arena.h"
 #include "proto/diskalloc.pb-c.h"
+#include "proto/ranges.h"
 
 struct peer;
 struct region;
@@ -22,5 +23,7 @@ void message_breach(Diskalloc__V1__ErrorCode code, const char *sentence, Diskall
 
 // R as PEER sees it (NULL: nobody in particular).  Points into R.
 void message_region(const struct region *r, const struct peer *peer, Diskalloc__V1__Region *ret);
+// The discarded ranges from FROM on, as many as a packet takes, from ARENA.
+void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *arena, Diskalloc__V1__RangeList *ret);
 // Adds the holders, from ARENA.  Leaves them out when it is dry.
 void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1__Region *ret);

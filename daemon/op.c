@@ -16,9 +16,12 @@
 #include <unistd.h>
 
 #include "daemon/alive.h"
+#include "daemon/log.h"
+#include "daemon/peer.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"
+#include "proto/size.h"
 
 static void advance(struct op_env *env, struct region *r);
 
@@ -42,21 +45,51 @@ static void end(struct op *op, int result)
     op->done(op);
 }
 
+static void log_refusal(const struct op *op)
+{
+    const struct quota_refusal *why = &op->refusal;
+    char limit[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], asked[SIZE_TEXT_MAX];
+
+    if (!quota_refusal_is_news(why))
+        return;
+    log_notice("%s refuses: limit %s, used %s, asked %s, by uid %u pid %d; not repeated until it has recovered",
+               why->limit_name, size_format(why->limit, limit), size_format(why->used, used),
+               size_format(why->asked, asked), op->region->record.owner_uid, op->peer ? (int)op->peer->pid : 0);
+}
+
+// A failure that stands.
+static void fail(struct op *op, int result)
+{
+    if (result == -EDQUOT)
+        log_refusal(op);
+    if (op->type->refused)
+        op->type->refused(op);
+    end(op, result);
+}
+
 static void work_done(struct work *w)
 {
     struct op *op = op_of(w);
     struct op_env *env = op->env;
     struct region *r = op->region;
+    bool gives_back = op->type->gives_back || op->result < 0;
 
     op->type->conclude(op);
-    end(op, op->result);
+    if (op->result < 0 && wait_enter(env->wait, op, op->result))
+        return;
+    if (op->result < 0)
+        fail(op, op->result);
+    else
+        end(op, 0);
     advance(env, r);
-    // It may have given something back.
-    wait_poke(env->wait);
+    if (gives_back)
+        wait_poke(env->wait);
 }
 
 static void run(struct op *op)
 {
+    if (op->type->gives_back)
+        region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
         .lane = op->region->record.owner_uid,
         .brief = op->brief,
@@ -69,9 +102,25 @@ static void run(struct op *op)
 // Prepare has said RESULT, and there is nothing to run.
 static void end_unrun(struct op *op, int result)
 {
-    if (result < 0 && op->type->refused)
-        op->type->refused(op);
-    end(op, result == OP_NOTHING_TO_DO ? 0 : result);
+    if (result < 0)
+        fail(op, result);
+    else
+        end(op, 0);
+}
+
+// As prepare, but those who wait come first.
+static int prepare(struct op *op)
+{
+    int result;
+
+    op->refusal = (struct quota_refusal){0};
+    op->result = 0;
+    result = op->type->prepare(op);
+    if (result != 0 || !wait_holds_back(op->env->wait, op))
+        return result;
+    op->result = -EDQUOT;
+    op->type->conclude(op); // gives back what prepare took
+    return -EDQUOT;
 }
 
 // Starts the first operation that has something to run; ends those before it that have not.
@@ -80,13 +129,13 @@ static void advance(struct op_env *env, struct region *r)
     struct op *op;
 
     while ((op = TAILQ_FIRST(&r->ops))) {
-        int result = r->state == REGION_GONE ? -ENOENT : op->type->prepare(op);
+        int result = r->state == REGION_GONE ? -ENOENT : prepare(op);
 
         if (result == 0) {
             run(op);
             return;
         }
-        if (result == -EDQUOT && wait_enter(env->wait, op))
+        if (wait_enter(env->wait, op, result))
             return;
         end_unrun(op, result);
     }
@@ -118,7 +167,7 @@ void op_submit(struct op *op)
 void op_cancel(struct op *op)
 {
     op->cancelled = true;
-    if (op->waits_until)
+    if (op->is_waiting)
         wait_poke(op->env->wait);
 }
 
@@ -134,10 +183,15 @@ void op_give_up(struct op *op, int result)
 
 bool op_try_again(struct op *op)
 {
-    int result = op->type->prepare(op);
+    struct quota_refusal before = op->refusal;
+    int result = prepare(op);
 
-    if (result == -EDQUOT)
+    if (result == -EDQUOT) {
+        // The one that refused now is the one it waits for.
+        if (!op->refusal.account)
+            op->refusal = before;
         return false;
+    }
     if (result == 0) {
         wait_leave(op->env->wait, op);
         run(op);

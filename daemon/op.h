@@ -6,6 +6,7 @@
 
 #include "daemon/region.h"
 #include "daemon/worker.h"
+#include "proto/ranges.h"
 
 struct alive;
 struct store;
@@ -26,12 +27,14 @@ enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well
 struct op_type {
     // On the loop, when its turn has come: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
     int (*prepare)(struct op *op);
-    // On the loop, when prepare's -errno stands; may be NULL.
+    // On the loop, when a failure stands, of prepare or of run; may be NULL.
     void (*refused)(struct op *op);
     // On a worker, which touches nothing but OP, the store, and what no other operation of the region can change.
     enum work_status (*run)(struct op *op);
     // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back.
     void (*conclude)(struct op *op);
+    bool takes;      // its extra is charged in prepare
+    bool gives_back; // when it succeeds there may be room for others
 };
 
 struct op {
@@ -52,14 +55,20 @@ struct op {
     bool durable;              // of commit
     uint64_t size, known_size; // size: of commit, the bytes used
     uint32_t element_size;
-    struct record record; // of commit and unlink: as it shall be
+    struct record record;    // of commit and unlink: as it shall be
+    uint64_t offset, length; // of discard and restore
+    struct ranges discarded; // of discard and restore: as it shall be
+    uint64_t wait_deadline;  // of grow: how long it waits for what a limit refuses (ms, monotonic); 0: not
 
     // While it runs:
     struct work work;
     int file;           // -1: not open
     uint64_t at, extra; // granted up to; charged beyond what the region had
     TAILQ_ENTRY(op) entry;
-    uint64_t waits_until; // ms; 0: it is not in the wait queue
+    // While it waits for what was refused: see wait.c.  Times are ms, monotonic.
+    bool is_waiting;
+    int refused_with;
+    uint64_t wait_since, wait_until, retry_at; // wait_until: the end of grace
     TAILQ_ENTRY(op) waiting;
 };
 
@@ -81,4 +90,5 @@ int op_check_kept(struct op *op);
 void op_explain_full_disk(struct op *op, uint64_t bytes);  // after an ENOSPC of the file system
 enum work_status op_finish_run(struct op *op, int result); // closes op->file
 
-extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap;
+extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
+    op_restore;

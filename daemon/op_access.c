@@ -23,7 +23,7 @@ static void conclude_open(struct op *op)
     (void)op;
 }
 
-const struct op_type op_open = {prepare_open, NULL, run_open, conclude_open};
+const struct op_type op_open = {prepare_open, NULL, run_open, conclude_open, false, false};
 
 static int prepare_commit(struct op *op)
 {
@@ -61,4 +61,4 @@ static void conclude_commit(struct op *op)
         op->region->record = op->record;
 }
 
-const struct op_type op_commit = {prepare_commit, NULL, run_commit, conclude_commit};
+const struct op_type op_commit = {prepare_commit, NULL, run_commit, conclude_commit, false, false};

@@ -30,6 +30,7 @@ static int prepare_create(struct op *op)
         return result;
     }
     op->extra = charge;
+    op->at = 0;
     op->brief = charge <= BRIEF_BYTES;
     return 0;
 }
@@ -89,18 +90,19 @@ static enum work_status run_create(struct op *op)
 static void conclude_create(struct op *op)
 {
     if (op->result < 0) {
-        region_remove(op->env->regions, op->region);
+        quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
+        quota_charge_sub(&op->region->charge, QUOTA_REGIONS, 1);
         return;
     }
     op->region->size = op->size;
     op->region->state = REGION_LIVE;
 }
 
-const struct op_type op_create = {prepare_create, refused_create, run_create, conclude_create};
+const struct op_type op_create = {prepare_create, refused_create, run_create, conclude_create, true, false};
 
 static int prepare_unlink(struct op *op)
 {
-    if (region_is_transient(op->region))
+    if (op->region->record.flags & RECORD_UNLINKED)
         return OP_NOTHING_TO_DO;
     op->record = op->region->record;
     op->record.flags |= RECORD_UNLINKED;
@@ -131,7 +133,7 @@ static void conclude_unlink(struct op *op)
     op->region->record.flags |= RECORD_UNLINKED;
 }
 
-const struct op_type op_unlink = {prepare_unlink, NULL, run_unlink, conclude_unlink};
+const struct op_type op_unlink = {prepare_unlink, NULL, run_unlink, conclude_unlink, false, true};
 
 static int prepare_reap(struct op *op)
 {
@@ -186,4 +188,4 @@ static void conclude_reap(struct op *op)
         region_remove(op->env->regions, op->region);
 }
 
-const struct op_type op_reap = {prepare_reap, NULL, run_reap, conclude_reap};
+const struct op_type op_reap = {prepare_reap, NULL, run_reap, conclude_reap, false, true};

@@ -8,6 +8,15 @@
 
 enum { BRIEF_BYTES = 64 << 20 };
 
+// A last block that is partly behind the size and discarded is granted again by a grow: its rest is new.
+static uint64_t discarded_tail(const struct op *op)
+{
+    const struct region *r = op->region;
+    uint64_t block = op->env->regions->block_size;
+
+    return r->size % block ? ranges_overlap(&r->discarded, r->size - r->size % block, block) : 0;
+}
+
 static int prepare_grow(struct op *op)
 {
     struct region *r = op->region;
@@ -23,7 +32,7 @@ static int prepare_grow(struct op *op)
     result = quota_check_region_size(r->owner->quota, r->size, op->size, &op->refusal);
     if (result < 0)
         return result;
-    op->extra = charge - r->charge.amount[QUOTA_BYTES];
+    op->extra = charge - r->charge.amount[QUOTA_BYTES] - r->discarded.sum + discarded_tail(op);
     result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
     if (result < 0)
         return result;
@@ -51,6 +60,9 @@ static enum work_status undo_growth(struct op *op, int error)
         op_explain_full_disk(op, op->extra);
     // Best effort: blocks that stay behind the end are dropped at the next start.
     store_truncate(op->env->store, op->file, op->region->size);
+    if (discarded_tail(op) > 0)
+        store_punch(op->env->store, op->file, op->region->size - op->region->size % op->env->regions->block_size,
+                    op->env->regions->block_size);
     return op_finish_run(op, error);
 }
 
@@ -82,13 +94,18 @@ static enum work_status run_grow(struct op *op)
 
 static void conclude_grow(struct op *op)
 {
-    if (op->result < 0)
-        quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
-    else
-        op->region->size = op->size;
+    struct region *r = op->region;
+
+    if (op->result < 0) {
+        quota_charge_sub(&r->charge, QUOTA_BYTES, op->extra);
+        return;
+    }
+    if (discarded_tail(op) > 0)
+        ranges_cut(&r->discarded, r->size - r->size % op->env->regions->block_size);
+    r->size = op->size;
 }
 
-const struct op_type op_grow = {prepare_grow, NULL, run_grow, conclude_grow};
+const struct op_type op_grow = {prepare_grow, NULL, run_grow, conclude_grow, true, false};
 
 static int prepare_shrink(struct op *op)
 {
@@ -126,8 +143,9 @@ static void conclude_shrink(struct op *op)
 
     if (op->result < 0 || region_charge_of(op->env->regions, op->size, &charge) < 0)
         return;
-    quota_charge_sub(&r->charge, QUOTA_BYTES, r->charge.amount[QUOTA_BYTES] - charge);
+    ranges_cut(&r->discarded, charge);
+    quota_charge_sub(&r->charge, QUOTA_BYTES, r->charge.amount[QUOTA_BYTES] - (charge - r->discarded.sum));
     r->size = op->size;
 }
 
-const struct op_type op_shrink = {prepare_shrink, NULL, run_shrink, conclude_shrink};
+const struct op_type op_shrink = {prepare_shrink, NULL, run_shrink, conclude_shrink, false, true};

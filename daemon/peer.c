@@ -10,6 +10,7 @@ void peer_init(struct peer *peer, struct user *user, pid_t pid)
     *peer = (struct peer){.user = user, .pid = pid};
     TAILQ_INIT(&peer->attachments);
     TAILQ_INIT(&peer->requests);
+    TAILQ_INSERT_TAIL(&user->peers, peer, of_user);
 }
 
 void peer_deinit(struct peer *peer, struct alive *alive)
@@ -24,6 +25,7 @@ void peer_deinit(struct peer *peer, struct alive *alive)
         alive_consider(alive, r);
     }
     quota_charge_deinit(&peer->charge);
+    TAILQ_REMOVE(&peer->user->peers, peer, of_user);
     user_unref(peer->user);
     peer->user = NULL;
 }

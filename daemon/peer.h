@@ -28,6 +28,7 @@ struct peer {
     uint64_t n_attachments;
     TAILQ_HEAD(, request) requests; // in flight
     unsigned n_requests;
+    TAILQ_ENTRY(peer) of_user;
     // Sends it, with FD unless that is -1.  Takes FD.
     void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
     // No more requests are taken; it closes when what was said has been sent.

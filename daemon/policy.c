@@ -25,6 +25,11 @@ bool policy_may_unlink(const struct user *u, const struct region *r)
     return u->uid == r->record.owner_uid;
 }
 
+bool policy_may_remove(const struct config *config, const struct user *u, const struct region *r)
+{
+    return u->uid == r->record.owner_uid || policy_is_admin(config, u);
+}
+
 bool policy_may_see_region(const struct config *config, const struct user *u, const struct region *r)
 {
     return u->uid == r->record.owner_uid || policy_is_admin(config, u);

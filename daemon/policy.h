@@ -12,5 +12,6 @@ bool policy_is_admin(const struct config *config, const struct user *u);
 // By uid, or by the mode as chmod's bits: group means the owner's primary group.
 bool policy_may_attach(const struct user *u, const struct region *r, bool read_only);
 bool policy_may_unlink(const struct user *u, const struct region *r);
+bool policy_may_remove(const struct config *config, const struct user *u, const struct region *r);
 bool policy_may_see_region(const struct config *config, const struct user *u, const struct region *r);
 bool policy_may_see_usage(const struct config *config, const struct user *u, uid_t of);

@@ -22,323 +22,26 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "daemon/quota_internal.h"
 #include "proto/checked.h"
 #include "proto/cleanup.h"
 
-enum {
-    LABEL_SIZE = 51, // with the longest resource's name behind it, it fits a refusal's limit_name
-    BUCKETS_FIRST = 64,
-};
-
-struct quota_account {
-    struct quota_account *next; // in its bucket
-    uint32_t id;
-    uint64_t used[QUOTA_RESOURCE_N];
-    struct quota_limits limits;
-    char label[LABEL_SIZE];
-};
-
-struct quota_user {
-    struct quota *quota;
-    size_t n_refs;
-    struct quota_account **groups;
-    size_t n_groups;
-    size_t n_accounts;        // its own, the groups', the total
-    struct quota_account own; // last: what a charge touches lies together, the label behind it
-};
-
-struct table {
-    struct quota_account **buckets;
-    size_t n_buckets; // a power of two
-    size_t n;
-};
-
-struct quota {
-    struct quota_account total;
-    struct table users, groups;
-};
-
 static const char *const resource_names[QUOTA_RESOURCE_N] = {"bytes", "regions", "connections"};
 
-static const struct quota_limits no_limits = {
-    .max = {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
-    .region_bytes = QUOTA_UNLIMITED,
-    .warn_bytes = QUOTA_UNLIMITED,
-};
-
-static struct quota_account **table_bucket(const struct table *t, uint32_t id)
+static int refuse(const struct quota_account *a, enum quota_resource resource, bool of_one_region, uint64_t limit,
+                  uint64_t used, uint64_t asked, struct quota_refusal *ret)
 {
-    return &t->buckets[((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (t->n_buckets - 1)];
-}
-
-static struct quota_account *table_find(const struct table *t, uint32_t id)
-{
-    struct quota_account *a = *table_bucket(t, id);
-
-    while (a && a->id != id)
-        a = a->next;
-    return a;
-}
-
-static void table_link(struct table *t, struct quota_account *a)
-{
-    struct quota_account **bucket = table_bucket(t, a->id);
-
-    a->next = *bucket;
-    *bucket = a;
-}
-
-// Without memory for it the table stays as it is, and is only slower.
-static void table_grow(struct table *t)
-{
-    struct table bigger = {.n_buckets = 2 * t->n_buckets, .n = t->n};
-
-    bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
-    if (!bigger.buckets)
-        return;
-    for (size_t i = 0; i < t->n_buckets; i++)
-        for (struct quota_account *a = t->buckets[i], *next; a; a = next) {
-            next = a->next;
-            table_link(&bigger, a);
-        }
-    free(t->buckets);
-    *t = bigger;
-}
-
-static void table_insert(struct table *t, struct quota_account *a)
-{
-    if (t->n >= t->n_buckets)
-        table_grow(t);
-    table_link(t, a);
-    t->n++;
-}
-
-static void table_remove(struct table *t, struct quota_account *a)
-{
-    struct quota_account **at = table_bucket(t, a->id);
-
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
-    t->n--;
-}
-
-static void account_init(struct quota_account *a, const char *kind, uint32_t id)
-{
-    a->id = id;
-    a->limits = no_limits;
-    snprintf(a->label, sizeof(a->label), "%s:+%u", kind, id);
-}
-
-static void account_assert_zero(const struct quota_account *a)
-{
-    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++)
-        assert(a->used[r] == 0);
-    (void)a;
-}
-
-struct quota *quota_new(void)
-{
-    struct quota *q = calloc(1, sizeof(*q));
-
-    if (!q)
-        return NULL;
-    q->users.n_buckets = q->groups.n_buckets = BUCKETS_FIRST;
-    q->users.buckets = calloc(BUCKETS_FIRST, sizeof(struct quota_account *));
-    q->groups.buckets = calloc(BUCKETS_FIRST, sizeof(struct quota_account *));
-    if (!q->users.buckets || !q->groups.buckets) {
-        free(q->groups.buckets);
-        free(q->users.buckets);
-        free(q);
-        return NULL;
-    }
-    quota_account_set(&q->total, "total", &no_limits);
-    return q;
-}
-
-void quota_free(struct quota *q)
-{
-    if (!q)
-        return;
-    assert(q->users.n == 0);
-    account_assert_zero(&q->total);
-    for (size_t i = 0; i < q->groups.n_buckets; i++)
-        for (struct quota_account *a = q->groups.buckets[i], *next; a; a = next) {
-            next = a->next;
-            account_assert_zero(a);
-            free(a);
-        }
-    free(q->groups.buckets);
-    free(q->users.buckets);
-    free(q);
-}
-
-struct quota_account *quota_total(struct quota *q)
-{
-    return &q->total;
-}
-
-struct quota_account *quota_find_group(struct quota *q, gid_t gid)
-{
-    return table_find(&q->groups, gid);
-}
-
-struct quota_account *quota_group(struct quota *q, gid_t gid)
-{
-    struct quota_account *a = quota_find_group(q, gid);
-
-    if (!a && (a = calloc(1, sizeof(*a)))) {
-        account_init(a, "group", gid);
-        table_insert(&q->groups, a);
-    }
-    return a;
-}
-
-void quota_account_set(struct quota_account *a, const char *label, const struct quota_limits *limits)
-{
-    size_t n = strlen(label);
-
-    if (n >= sizeof(a->label)) {
-        n = sizeof(a->label) - 1;
-        while (n > 0 && ((unsigned char)label[n] & 0xc0) == 0x80) // a UTF-8 character is kept or dropped as a whole
-            n--;
-    }
-    memmove(a->label, label, n);
-    a->label[n] = '\0';
-    a->limits = *limits;
-}
-
-const struct quota_limits *quota_account_limits(const struct quota_account *a)
-{
-    return &a->limits;
-}
-
-const char *quota_account_label(const struct quota_account *a)
-{
-    return a->label;
-}
-
-uint64_t quota_account_used(const struct quota_account *a, enum quota_resource resource)
-{
-    return a->used[resource];
-}
-
-uint64_t quota_account_left(const struct quota_account *a, enum quota_resource resource)
-{
-    uint64_t max = a->limits.max[resource], used = a->used[resource];
-
-    return used < max ? max - used : 0;
-}
-
-struct quota_user *quota_find_user(struct quota *q, uid_t uid)
-{
-    struct quota_account *own = table_find(&q->users, uid);
-
-    return own ? (struct quota_user *)((char *)own - offsetof(struct quota_user, own)) : NULL;
-}
-
-struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
-{
-    struct quota_user *u = quota_find_user(q, uid);
-
-    if (!u) {
-        u = calloc(1, sizeof(*u));
-        if (!u)
-            return NULL;
-        account_init(&u->own, "user", uid);
-        u->quota = q;
-        u->n_accounts = 2;
-        table_insert(&q->users, &u->own);
-    }
-    u->n_refs++;
-    return u;
-}
-
-void quota_user_unref(struct quota_user *u)
-{
-    if (!u)
-        return;
-    assert(u->n_refs > 0);
-    if (--u->n_refs > 0)
-        return;
-    account_assert_zero(&u->own);
-    table_remove(&u->quota->users, &u->own);
-    free(u->groups);
-    free(u);
-}
-
-uid_t quota_user_uid(const struct quota_user *u)
-{
-    return u->own.id;
-}
-
-struct quota_account *quota_user_account(struct quota_user *u)
-{
-    return &u->own;
-}
-
-// All accounts that a user's charges fall on, in the order in which they are asked.
-static struct quota_account *user_account_at(const struct quota_user *u, size_t i)
-{
-    if (i == 0)
-        return (struct quota_account *)&u->own;
-    return i <= u->n_groups ? u->groups[i - 1] : &u->quota->total;
-}
-
-static bool contains(struct quota_account *const *accounts, size_t n, const struct quota_account *a)
-{
-    for (size_t i = 0; i < n; i++)
-        if (accounts[i] == a)
-            return true;
-    return false;
-}
-
-int quota_user_set_groups(struct quota_user *u, struct quota_account *const *groups, size_t n)
-{
-    struct quota_account **copy = calloc(n + 1, sizeof(struct quota_account *));
-    size_t n_copy = 0;
-
-    if (!copy)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        if (!contains(copy, n_copy, groups[i]))
-            copy[n_copy++] = groups[i];
-    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++) {
-        for (size_t i = 0; i < u->n_groups; i++)
-            u->groups[i]->used[r] -= u->own.used[r];
-        for (size_t i = 0; i < n_copy; i++)
-            copy[i]->used[r] += u->own.used[r];
-    }
-    free(u->groups);
-    u->groups = copy;
-    u->n_groups = n_copy;
-    u->n_accounts = n_copy + 2;
-    return 0;
-}
-
-uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resource)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (size_t i = 0; i < u->n_accounts; i++) {
-        uint64_t left = quota_account_left(user_account_at(u, i), resource);
-
-        if (left < least)
-            least = left;
-    }
-    return least;
-}
-
-static int refuse(const struct quota_account *a, const char *what, uint64_t limit, uint64_t used, uint64_t asked,
-                  struct quota_refusal *ret)
-{
-    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", a->label, what);
-    ret->limit = limit;
-    ret->used = used;
-    ret->asked = asked;
+    *ret = (struct quota_refusal){
+        .limit = limit,
+        .used = used,
+        .asked = asked,
+        .resource = resource,
+        .of_one_region = of_one_region,
+        .account = a,
+    };
+    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", a->label,
+             of_one_region ? "region_bytes" : resource_names[resource]);
     return -EDQUOT;
 }
 
@@ -355,6 +58,34 @@ void quota_charge_deinit(struct quota_charge *c)
     quota_user_unref(steal(&c->user));
 }
 
+static void warn(struct quota *q, struct quota_account *a)
+{
+    a->warned = true;
+    if (q->warning)
+        q->warning(q->warning_data, a, a->used[QUOTA_BYTES], a->limits.max[QUOTA_BYTES]);
+}
+
+bool quota_refusal_is_news(const struct quota_refusal *refusal)
+{
+    struct quota_account *a = (struct quota_account *)refusal->account;
+
+    if (!a || a->refused)
+        return false;
+    a->refused = true;
+    return true;
+}
+
+// Whether what was told is over.
+static void recover(struct quota_account *a, enum quota_resource resource)
+{
+    uint64_t max = a->limits.max[resource];
+
+    if (a->refused && a->used[resource] <= max - max / 8)
+        a->refused = false;
+    if (a->warned && a->used[QUOTA_BYTES] < a->limits.warn_bytes)
+        a->warned = false;
+}
+
 int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
     uint64_t sum;
@@ -362,8 +93,13 @@ int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uin
     // The total is the greatest of all sums.
     if (!checked_add(c->user->quota->total.used[resource], amount, &sum))
         return -EOVERFLOW;
-    for (size_t i = 0; i < c->user->n_accounts; i++)
-        user_account_at(c->user, i)->used[resource] += amount;
+    for (size_t i = 0; i < c->user->n_accounts; i++) {
+        struct quota_account *a = user_account_at(c->user, i);
+
+        a->used[resource] += amount;
+        if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned && amount > 0)
+            warn(c->user->quota, a);
+    }
     c->amount[resource] += amount;
     return 0;
 }
@@ -375,7 +111,7 @@ int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint6
         uint64_t limit = a->limits.max[resource];
 
         if (limit != QUOTA_UNLIMITED && amount > quota_account_left(a, resource))
-            return refuse(a, resource_names[resource], limit, a->used[resource], amount, ret);
+            return refuse(a, resource, false, limit, a->used[resource], amount, ret);
     }
     return quota_charge_force(c, resource, amount);
 }
@@ -383,8 +119,13 @@ int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint6
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
     assert(amount <= c->amount[resource]);
-    for (size_t i = 0; i < c->user->n_accounts; i++)
-        user_account_at(c->user, i)->used[resource] -= amount;
+    for (size_t i = 0; i < c->user->n_accounts; i++) {
+        struct quota_account *a = user_account_at(c->user, i);
+
+        a->used[resource] -= amount;
+        if (a->refused || a->warned)
+            recover(a, resource);
+    }
     c->amount[resource] -= amount;
 }
 
@@ -394,7 +135,7 @@ int quota_check_region_size(const struct quota_user *u, uint64_t old_size, uint6
         const struct quota_account *a = user_account_at(u, i);
 
         if (new_size > a->limits.region_bytes)
-            return refuse(a, "region_bytes", a->limits.region_bytes, old_size, new_size - old_size, ret);
+            return refuse(a, QUOTA_BYTES, true, a->limits.region_bytes, old_size, new_size - old_size, ret);
     }
     return 0;
 }

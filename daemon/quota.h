@@ -24,6 +24,9 @@ struct quota_limits {
 struct quota_refusal {
     char limit_name[64]; // "user:alice bytes"
     uint64_t limit, used, asked;
+    enum quota_resource resource;
+    bool of_one_region;                  // region_bytes: nobody else uses it up
+    const struct quota_account *account; // that refused; NULL: none did
 };
 
 struct quota;         // all accounts
@@ -48,12 +51,22 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
 
 struct quota_user *quota_user_ref(struct quota *q, uid_t uid); // found or made; NULL: no memory
 void quota_user_unref(struct quota_user *u);
+struct quota *quota_of_user(const struct quota_user *u);
 uid_t quota_user_uid(const struct quota_user *u);
 // Which group accounts this user's charges fall on; what is charged already moves from the old to the new ones,
 // whatever their limits.  0 or -ENOMEM and nothing changed.
 int quota_user_set_groups(struct quota_user *u, struct quota_account *const *groups, size_t n);
 // The most that one more charge could be: the least of what is left in each of the accounts.
 uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resource);
+
+bool quota_user_counts_in(const struct quota_user *u, const struct quota_account *a);
+
+// An account has reached its warn_bytes: told once, until it has been below again.  USED and LIMIT are of its bytes.
+typedef void (*quota_warning_fn)(void *data, const struct quota_account *a, uint64_t used, uint64_t limit);
+void quota_on_warning(struct quota *q, quota_warning_fn fn, void *data);
+// Whether nobody was told yet that this account refuses; then they are now.  It is news again when an eighth of the limit has
+// been free in between.
+bool quota_refusal_is_news(const struct quota_refusal *refusal);
 
 // What somebody consumes, held by whoever consumes it (a region, a connection).
 struct quota_charge {

@@ -96,6 +96,7 @@ void region_free(struct region *r)
 {
     assert(r->state == REGION_GONE && TAILQ_EMPTY(&r->ops) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
     user_unref(r->owner);
+    ranges_deinit(&r->discarded);
     free(r);
 }
 

@@ -6,6 +6,7 @@
 
 #include "daemon/quota.h"
 #include "daemon/tree.h"
+#include "proto/ranges.h"
 #include "proto/record.h"
 
 struct op;
@@ -29,6 +30,7 @@ enum region_state {
 struct region {
     struct record record;
     uint64_t size;
+    struct ranges discarded;    // whole blocks below size that are not granted
     struct quota_charge charge; // all that is granted of it: bytes and one region
     struct user *owner;         // a reference
     enum region_state state;
@@ -66,7 +68,7 @@ void region_remove(struct region_table *t, struct region *r);
 void region_free(struct region *r); // asserts that nobody is attached and nothing queued
 void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n); // n = 0: takes it away
 
-// What SIZE bytes are charged as: 0, or -EOVERFLOW.
+// SIZE bytes rounded up to blocks: what they are charged as when nothing is discarded.  0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
 // Whether it is about to give its charge back, as far as one can see.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);

@@ -124,6 +124,26 @@ static void cancel(struct request_env *env, struct peer *peer, uint64_t id, uint
     op_cancel(&target->op);
 }
 
+void request_send_warning(struct user *user, const struct quota_account *a)
+{
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
+    char name[80];
+    struct peer *peer;
+
+    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING;
+    event.limit_name = name;
+    event.limit = quota_account_limits(a)->max[QUOTA_BYTES];
+    event.used = quota_account_used(a, QUOTA_BYTES);
+    event.warn = quota_account_limits(a)->warn_bytes;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
+    reply.event = &event;
+    TAILQ_FOREACH (peer, &user->peers, of_user)
+        if (peer->said_hello)
+            peer->reply(peer, &reply, -1);
+}
+
 static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_t id)
 {
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
@@ -223,6 +243,30 @@ static void serve_body(struct request_env *env, struct peer *peer, const Diskall
         break;
     case DISKALLOC__V1__REQUEST__BODY_GET_STATUS:
         request_get_status(env, peer, m->id);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_DISCARD_REGION:
+        request_discard_region(env, peer, m->id, m->discard_region);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_RESTORE_REGION:
+        request_restore_region(env, peer, m->id, m->restore_region);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_LIST_DISCARDED:
+        request_list_discarded(env, peer, m->id, m->list_discarded);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_REMOVE_REGION:
+        request_remove_region(env, peer, m->id, m->remove_region);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_LIST_QUOTA:
+        request_list_quota(env, peer, m->id, m->list_quota);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_SET_QUOTA:
+        request_set_quota(env, peer, m->id, m->set_quota);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_UNSET_QUOTA:
+        request_unset_quota(env, peer, m->id, m->unset_quota);
+        break;
+    case DISKALLOC__V1__REQUEST__BODY_DISCONNECT_USER:
+        request_disconnect_user(env, peer, m->id, m->disconnect_user);
         break;
     case DISKALLOC__V1__REQUEST__BODY_CANCEL:
         cancel(env, peer, m->id, m->cancel->target);

@@ -7,6 +7,7 @@
 #include "daemon/policy.h"
 #include "daemon/request.h"
 #include "daemon/user.h"
+#include "daemon/wait.h"
 #include "proto/packet.h"
 
 enum {
@@ -41,6 +42,7 @@ static void fill_usage(const struct request_env *env, const struct quota_account
     ret->connections = quota_account_used(a, QUOTA_CONNECTIONS);
     ret->connections_limit = limits->max[QUOTA_CONNECTIONS];
     ret->warn_bytes = limits->warn_bytes;
+    ret->waiters = wait_count(env->op.wait, a);
     ret->grantable_bytes = left < disk ? left : disk;
 }
 

@@ -1,4 +1,4 @@
-// Requests about one region: find it, ask policy, queue the operation, reply with what it came to.
+// Requests that change or look at a region that is attached.
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -9,289 +9,34 @@
 #include "daemon/policy.h"
 #include "daemon/request.h"
 #include "daemon/user.h"
+#include "proto/checked.h"
 #include "proto/cleanup.h"
 
-static void reply_region(struct request *request, const struct region *r, int fd)
+static uint64_t wait_deadline(uint64_t wait_ms)
 {
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Region region;
+    uint64_t deadline;
 
-    message_region(r, request->peer, &region);
-    reply.id = request->id;
-    reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
-    reply.region = &region;
-    request->peer->reply(request->peer, &reply, fd);
-}
-
-// The refusal of a Shrink names the present size.
-static void reply_failure(struct request *request)
-{
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Error e;
-
-    message_error(request->op.result, &request->op.refusal, &e);
-    if (request->op.type == &op_shrink && request->op.region->state == REGION_LIVE)
-        e.size = request->op.region->size;
-    reply.id = request->id;
-    reply.error = &e;
-    request->peer->reply(request->peer, &reply, -1);
-}
-
-static void op_done(struct op *op)
-{
-    struct request *request = op->owner;
-
-    if (request->peer && op->result < 0)
-        reply_failure(request);
-    else if (request->peer)
-        reply_region(request, op->region, steal_fd(&op->fd));
-    cleanup_close(&op->fd);
-    request_end(request);
-}
-
-// Of those that attach: create, open. A peer that has gone meanwhile leaves the region to alive.c.
-static void attach_op_done(struct op *op)
-{
-    struct request *request = op->owner;
-
-    if (op->result == 0 && request->peer)
-        op->result = peer_attach(request->peer, op->region, op->read_only);
-    op_done(op);
-}
-
-static struct request *new_request(struct request_env *env, struct peer *peer, uint64_t id, const struct op_type *type,
-                                   struct region *r)
-{
-    struct request *request = request_new(env, peer, id);
-
-    if (!request)
-        return NULL;
-    op_init(&request->op, &env->op, type, r);
-    request->op.done = op_done;
-    request->op.owner = request;
-    request->op.peer = peer;
-    return request;
-}
-
-static int take_handle(const ProtobufCBinaryData *field, struct handle *ret)
-{
-    if (field->len != sizeof ret->bytes)
-        return -EINVAL;
-    memcpy(ret->bytes, field->data, sizeof ret->bytes);
-    return 0;
-}
-
-static void attach(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only)
-{
-    struct request *request;
-
-    if (!policy_may_attach(peer->user, r, read_only)) {
-        request_reply_error(peer, id, -EACCES, NULL);
-        return;
-    }
-    request = new_request(env, peer, id, &op_open, r);
-    if (!request)
-        return;
-    request->op.read_only = read_only;
-    request->op.done = attach_op_done;
-    op_submit(&request->op);
-}
-
-// RECORD without what is the same for all.
-static void create(struct request_env *env, struct peer *peer, uint64_t id, struct record *record, uint64_t size)
-{
-    struct request *request;
-    struct region *r;
-
-    if (size > INT64_MAX) {
-        request_reply_error(peer, id, -EOVERFLOW, NULL);
-        return;
-    }
-    record->owner_uid = peer->user->uid;
-    record->owner_gid = peer->user->entry.gid;
-    record->boot = env->boot;
-    record->created = (uint64_t)time(NULL);
-    r = region_add(env->op.regions, record, peer->user);
-    if (!r) {
-        request_reply_error(peer, id, -ENOMEM, NULL);
-        return;
-    }
-    request = new_request(env, peer, id, &op_create, r);
-    if (!request) {
-        region_remove(env->op.regions, r);
-        region_free(r);
-        return;
-    }
-    request->op.size = size;
-    request->op.done = attach_op_done;
-    op_submit(&request->op);
-}
-
-void request_create_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__CreateRegion *m)
-{
-    struct record record = {.mode = 0600};
-    struct region *r;
-    int result = take_handle(&m->handle, &record.handle);
-
-    if (result == 0 && m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
-        result = -EOPNOTSUPP;
-    if (result < 0) {
-        request_reply_error(peer, id, result, NULL);
-        return;
-    }
-    if (m->flags)
-        record.flags = RECORD_SPARSE;
-    // Repeated after a reconnect, it finds what it made.
-    r = region_find(env->op.regions, &record.handle);
-    if (r && r->record.owner_uid == peer->user->uid && region_is_transient(r))
-        attach(env, peer, id, r, false);
-    else if (r)
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else
-        create(env, peer, id, &record, m->size);
-}
-
-// Whose names are meant: the peer's own, or those of a user who has something here.
-static struct user *name_space(struct request_env *env, struct peer *peer, const ProtobufCBinaryData *field)
-{
-    char name[USER_NAME_MAX];
-
-    if (field->len == 0)
-        return peer->user;
-    if (field->len >= sizeof name || memchr(field->data, '\0', field->len))
-        return NULL;
-    memcpy(name, field->data, field->len);
-    name[field->len] = '\0';
-    return user_find_by_name(env->users, name);
-}
-
-static int check_open(const Diskalloc__V1__OpenRegion *m)
-{
-    const uint32_t known = DISKALLOC__V1__REGION_FLAG__REGION_SPARSE | DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY |
-                           DISKALLOC__V1__REGION_FLAG__REGION_CREATE | DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE;
-    bool creates = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
-
-    if (m->flags & ~known)
-        return -EOPNOTSUPP;
-    if (m->mode & ~0777u || (!creates && m->flags & DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE))
-        return -EINVAL;
-    return name_check((const char *)m->name.data, m->name.len);
-}
-
-void request_open_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenRegion *m)
-{
-    struct user *owner = name_space(env, peer, &m->user);
-    bool creates = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
-    bool exclusive = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE;
-    struct record record = {.mode = m->mode};
-    struct region *r;
-    int result = check_open(m);
-
-    if (result == 0 && creates)
-        result = take_handle(&m->handle, &record.handle);
-    if (result < 0) {
-        request_reply_error(peer, id, result, NULL);
-        return;
-    }
-    r = owner ? region_find_name(env->op.regions, owner->uid, (const char *)m->name.data, m->name.len) : NULL;
-    if (r && exclusive && !handle_equal(&r->record.handle, &record.handle))
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else if (r)
-        attach(env, peer, id, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY);
-    else if (!creates || !owner)
-        request_reply_error(peer, id, -ENOENT, NULL);
-    else if (owner != peer->user)
-        request_reply_error(peer, id, -EACCES, NULL);
-    else if (region_find(env->op.regions, &record.handle))
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else {
-        memcpy(record.name, m->name.data, m->name.len);
-        record.name_length = (uint8_t)m->name.len;
-        if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
-            record.flags = RECORD_SPARSE;
-        create(env, peer, id, &record, m->size);
-    }
-}
-
-void request_attach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__AttachRegion *m)
-{
-    struct handle handle;
-    struct region *r;
-    int result = take_handle(&m->handle, &handle);
-
-    if (result == 0 && m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY)
-        result = -EOPNOTSUPP;
-    r = result == 0 ? region_find(env->op.regions, &handle) : NULL;
-    if (result == 0 && !r)
-        result = -ENOENT;
-    if (result < 0)
-        request_reply_error(peer, id, result, NULL);
-    else
-        attach(env, peer, id, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY);
-}
-
-void request_detach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__DetachRegion *m)
-{
-    struct handle handle;
-    struct region *r = take_handle(&m->handle, &handle) == 0 ? region_find(env->op.regions, &handle) : NULL;
-    struct attachment *a = r ? region_attachment(r, peer) : NULL;
-
-    if (a) {
-        peer_detach(peer, a);
-        alive_consider(env->op.alive, r);
-    }
-    if (m->handle.len == sizeof handle.bytes)
-        request_reply_done(peer, id);
-    else
-        request_reply_error(peer, id, -EINVAL, NULL);
-}
-
-// The region of HANDLE as PEER has it attached; NULL: told why not.
-static struct attachment *attached(struct request_env *env, struct peer *peer, uint64_t id,
-                                   const ProtobufCBinaryData *field)
-{
-    struct handle handle;
-    int result = take_handle(field, &handle);
-    struct region *r = result == 0 ? region_find(env->op.regions, &handle) : NULL;
-    struct attachment *a = r ? region_attachment(r, peer) : NULL;
-
-    if (!a)
-        request_reply_error(peer, id, result < 0 ? result : -ENOTCONN, NULL);
-    return a;
-}
-
-// As attached, for what changes the region.
-static struct attachment *attached_for_writing(struct request_env *env, struct peer *peer, uint64_t id,
-                                               const ProtobufCBinaryData *field)
-{
-    struct attachment *a = attached(env, peer, id, field);
-
-    if (a && a->read_only) {
-        request_reply_error(peer, id, -EROFS, NULL);
-        return NULL;
-    }
-    return a;
+    return checked_add(alive_now(), wait_ms, &deadline) ? deadline : UINT64_MAX;
 }
 
 void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m)
 {
-    struct attachment *a = attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? new_request(env, peer, id, &op_grow, a->region) : NULL;
+    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    struct request *request = a ? request_new_op(env, peer, id, &op_grow, a->region) : NULL;
 
     if (!request)
         return;
     request->op.size = m->size;
+    if (m->wait_ms > 0)
+        request->op.wait_deadline = wait_deadline(m->wait_ms);
     op_submit(&request->op);
 }
 
 void request_shrink_region(struct request_env *env, struct peer *peer, uint64_t id,
                            const Diskalloc__V1__ShrinkRegion *m)
 {
-    struct attachment *a = attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? new_request(env, peer, id, &op_shrink, a->region) : NULL;
+    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    struct request *request = a ? request_new_op(env, peer, id, &op_shrink, a->region) : NULL;
 
     if (!request)
         return;
@@ -302,7 +47,7 @@ void request_shrink_region(struct request_env *env, struct peer *peer, uint64_t 
 
 void request_stat_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__StatRegion *m)
 {
-    struct attachment *a = attached(env, peer, id, &m->handle);
+    struct attachment *a = request_attached(env, peer, id, &m->handle);
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Region region;
 
@@ -322,7 +67,7 @@ void request_stat_region(struct request_env *env, struct peer *peer, uint64_t id
 void request_commit_region(struct request_env *env, struct peer *peer, uint64_t id,
                            const Diskalloc__V1__CommitRegion *m)
 {
-    struct attachment *a = attached_for_writing(env, peer, id, &m->handle);
+    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
     struct request *request;
 
     if (!a)
@@ -331,7 +76,7 @@ void request_commit_region(struct request_env *env, struct peer *peer, uint64_t 
         request_reply_error(peer, id, -EOPNOTSUPP, NULL);
         return;
     }
-    request = new_request(env, peer, id, &op_commit, a->region);
+    request = request_new_op(env, peer, id, &op_commit, a->region);
     if (!request)
         return;
     request->op.size = m->used;
@@ -341,15 +86,47 @@ void request_commit_region(struct request_env *env, struct peer *peer, uint64_t 
     op_submit(&request->op);
 }
 
-void request_open_file(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenFile *m)
+void request_discard_region(struct request_env *env, struct peer *peer, uint64_t id,
+                            const Diskalloc__V1__DiscardRegion *m)
 {
-    struct attachment *a = attached(env, peer, id, &m->handle);
-    struct request *request = a ? new_request(env, peer, id, &op_open, a->region) : NULL;
+    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    struct request *request = a ? request_new_op(env, peer, id, &op_discard, a->region) : NULL;
 
     if (!request)
         return;
-    request->op.read_only = a->read_only;
+    request->op.offset = m->offset;
+    request->op.length = m->length;
     op_submit(&request->op);
+}
+
+void request_restore_region(struct request_env *env, struct peer *peer, uint64_t id,
+                            const Diskalloc__V1__RestoreRegion *m)
+{
+    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    struct request *request = a ? request_new_op(env, peer, id, &op_restore, a->region) : NULL;
+
+    if (!request)
+        return;
+    request->op.offset = m->offset;
+    request->op.length = m->length;
+    op_submit(&request->op);
+}
+
+void request_list_discarded(struct request_env *env, struct peer *peer, uint64_t id,
+                            const Diskalloc__V1__ListDiscarded *m)
+{
+    struct attachment *a = request_attached(env, peer, id, &m->handle);
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__RangeList list;
+
+    if (!a)
+        return;
+    arena_reset(env->reply_arena);
+    message_ranges(&a->region->discarded, m->from, env->reply_arena, &list);
+    reply.id = id;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_RANGE_LIST;
+    reply.range_list = &list;
+    peer->reply(peer, &reply, -1);
 }
 
 static void unlink_done(struct op *op)
@@ -357,7 +134,7 @@ static void unlink_done(struct op *op)
     struct request *request = op->owner;
 
     if (request->peer && op->result < 0)
-        reply_failure(request);
+        request_reply_failure(request);
     else if (request->peer)
         request_reply_done(request->peer, request->id);
     request_end(request);
@@ -366,7 +143,7 @@ static void unlink_done(struct op *op)
 void request_unlink_region(struct request_env *env, struct peer *peer, uint64_t id,
                            const Diskalloc__V1__UnlinkRegion *m)
 {
-    struct user *owner = name_space(env, peer, &m->user);
+    struct user *owner = request_name_space(env, peer, &m->user);
     struct request *request;
     struct region *r = NULL;
     int result = name_check((const char *)m->name.data, m->name.len);
@@ -381,7 +158,7 @@ void request_unlink_region(struct request_env *env, struct peer *peer, uint64_t 
         request_reply_error(peer, id, result, NULL);
         return;
     }
-    request = new_request(env, peer, id, &op_unlink, r);
+    request = request_new_op(env, peer, id, &op_unlink, r);
     if (!request)
         return;
     request->op.done = unlink_done;

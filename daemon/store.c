@@ -22,7 +22,10 @@
 #include "daemon/store_internal.h"
 #include "proto/cleanup.h"
 
-enum { PATH_LENGTH = 48 }; // "4294967295/" and a handle
+enum {
+    PATH_LENGTH = 48, // "4294967295/" and a handle
+    RESERVE_BYTES = 1 << 20,
+};
 
 static void region_path(char path[static PATH_LENGTH], uid_t uid, const struct handle *handle)
 {
@@ -99,6 +102,21 @@ static int check_file_system(struct store *s, char **ret_error)
     return 0;
 }
 
+// Some space of the daemon's own: on a full disk that copies on write, removing needs blocks too. Best effort.
+static void make_reserve(struct store *s)
+{
+    if (s->reserve_fd < 0)
+        s->reserve_fd = openat(s->dir_fd, STORE_RESERVE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->reserve_fd >= 0)
+        fallocate(s->reserve_fd, 0, 0, RESERVE_BYTES);
+}
+
+static void free_reserve(struct store *s)
+{
+    if (s->reserve_fd >= 0 && ftruncate(s->reserve_fd, 0) == 0)
+        store_settle(s);
+}
+
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error)
 {
     struct store *s = calloc(1, sizeof *s);
@@ -107,7 +125,7 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
     *ret_error = NULL;
     if (!s)
         return r;
-    *s = (struct store){.ops = ops, .dir = strdup(dir), .dir_fd = -1, .lock_fd = -1};
+    *s = (struct store){.ops = ops, .dir = strdup(dir), .dir_fd = -1, .lock_fd = -1, .reserve_fd = -1};
     if (s->dir) {
         s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = s->dir_fd < 0 ? refuse(ret_error, -errno, "spill directory %s: %s", dir, strerror(errno)) : 0;
@@ -118,6 +136,8 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
         r = lock_dir(s, ret_error);
     if (r == 0)
         r = check_file_system(s, ret_error);
+    if (r == 0)
+        make_reserve(s);
     if (r < 0) {
         store_close(s);
         return r;
@@ -132,6 +152,8 @@ void store_close(struct store *s)
         return;
     if (s->block_size) // the lock is ours
         store_remove_empty_dirs(s);
+    if (s->reserve_fd >= 0)
+        close(s->reserve_fd);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     if (s->dir_fd >= 0)
@@ -148,6 +170,11 @@ const struct spillfile_guarantee *store_guarantee(const struct store *s)
 uint32_t store_block_size(const struct store *s)
 {
     return s->block_size;
+}
+
+int store_dir_fd(const struct store *s)
+{
+    return s->dir_fd;
 }
 
 const char *store_dir(const struct store *s)
@@ -214,9 +241,16 @@ int store_open_file(struct store *s, uid_t uid, const struct handle *handle, int
 int store_unlink(struct store *s, uid_t uid, const struct handle *handle)
 {
     char path[PATH_LENGTH];
+    int r;
 
     region_path(path, uid, handle);
-    return s->ops->unlink_at(s->dir_fd, path, 0);
+    r = s->ops->unlink_at(s->dir_fd, path, 0);
+    if (r == -ENOSPC) {
+        free_reserve(s);
+        r = s->ops->unlink_at(s->dir_fd, path, 0);
+        make_reserve(s);
+    }
+    return r;
 }
 
 int store_write_record(struct store *s, int fd, const struct record *record)
@@ -255,6 +289,11 @@ int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to)
 int store_truncate(struct store *s, int fd, uint64_t size)
 {
     return s->ops->truncate(fd, size);
+}
+
+int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
+{
+    return spillfile_punch(s->ops, fd, offset, length);
 }
 
 int store_is_unused(int fd)

@@ -20,6 +20,7 @@ void store_close(struct store *s);
 const struct spillfile_guarantee *store_guarantee(const struct store *s);
 uint32_t store_block_size(const struct store *s);
 const char *store_dir(const struct store *s);
+int store_dir_fd(const struct store *s); // borrowed
 
 struct store_space {
     uint64_t total, available; // available to this daemon
@@ -28,9 +29,14 @@ int store_space(struct store *s, struct store_space *ret);
 // Makes blocks that were freed a moment ago count as free; true: it may have changed something.
 bool store_settle(struct store *s);
 
-// Calls FOUND for each region that is there, SIZE being its file's; half-made growth is undone before.
+struct store_found {
+    struct record record;
+    uint64_t size;           // its file's
+    struct ranges discarded; // FOUND may take it
+};
+// Calls FOUND for each region that is there; half-made growth is undone before.
 // *RET_FOREIGN: entries that are none of ours; they are left alone and reported in the log.  0, -errno, or what FOUND returned.
-int store_scan(struct store *s, int (*found)(void *data, const struct record *record, uint64_t size), void *data,
+int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
                uint64_t *ret_foreign);
 
 // A file without a name yet, with its record.  *RET_FD is the caller's.
@@ -47,6 +53,7 @@ int store_sync(struct store *s, int fd, uid_t uid);
 // One piece of the way from *AT to TO; *AT moves.  0 or -errno.
 int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
+int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 
 // Whether the kernel says that nobody else has this file open or mapped: 1, 0, or -errno.  FD: open O_RDONLY, by the file's owner.
 int store_is_unused(int fd);

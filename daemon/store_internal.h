@@ -5,11 +5,13 @@
 #include "daemon/store.h"
 
 #define STORE_LOCK_NAME ".lock"
+#define STORE_QUOTA_NAME ".quota" // run-time quotas, see config_runtime.h
+#define STORE_RESERVE_NAME ".reserve"
 
 struct store {
     const struct file_ops *ops;
     char *dir;
-    int dir_fd, lock_fd;
+    int dir_fd, lock_fd, reserve_fd;
     uint32_t block_size;
     struct spillfile_guarantee guarantee;
 };

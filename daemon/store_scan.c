@@ -18,7 +18,7 @@ enum { BLOCK_SLACK = 64 * 1024 };
 
 struct scan {
     struct store *store;
-    int (*found)(void *data, const struct record *record, uint64_t size);
+    int (*found)(void *data, struct store_found *region);
     void *data;
     uint64_t n_foreign;
 };
@@ -63,7 +63,7 @@ static int undo_half_growth(struct store *s, uid_t uid, const struct record *rec
 // Nothing is in it and nobody knows whose it was. One that has content may come from a backup without attributes, and stays.
 static int remove_half_made(struct scan *scan, const char *dir, const char *name)
 {
-    char path[64];
+    char path[512];
     int r;
 
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -71,10 +71,25 @@ static int remove_half_made(struct scan *scan, const char *dir, const char *name
     return r < 0 ? foreign(scan, dir, name, strerror(-r)) : 0;
 }
 
+static const char *why_no_record(int error)
+{
+    switch (error) {
+    case -ENODATA:
+        return "a file without a record";
+    case -EPROTONOSUPPORT:
+        return "its record is of a newer version";
+    case -EBADMSG:
+        return "its record is damaged";
+    default:
+        return strerror(-error);
+    }
+}
+
 static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *name)
 {
     struct store *s = scan->store;
-    struct record record;
+    struct store_found region = {0};
+    const struct record *record = &region.record;
     struct handle handle;
     struct stat st;
     _cleanup_close_ int fd = -1;
@@ -90,21 +105,24 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *
     r = s->ops->stat(fd, &st);
     if (r < 0 || !S_ISREG(st.st_mode))
         return foreign(scan, dir, name, r < 0 ? strerror(-r) : "not a regular file");
-    r = record_load(s->ops, fd, &record);
+    r = record_load(s->ops, fd, &region.record);
     if (r == -ENODATA && st.st_size == 0)
         return remove_half_made(scan, dir, name);
-    if (r == -ENODATA)
-        return foreign(scan, dir, name, "a file without a record");
-    if (r == -EPROTONOSUPPORT)
-        return foreign(scan, dir, name, "its record is of a newer version");
     if (r < 0)
-        return foreign(scan, dir, name, "its record is damaged");
-    if (!handle_equal(&record.handle, &handle) || record.owner_uid != uid)
+        return foreign(scan, dir, name, why_no_record(r));
+    if (!handle_equal(&record->handle, &handle) || record->owner_uid != uid)
         return foreign(scan, dir, name, "its record is another region's");
-    r = undo_half_growth(s, uid, &record, &st);
+    region.size = (uint64_t)st.st_size;
+    r = undo_half_growth(s, uid, record, &st);
     if (r < 0)
         log_warning("%s/%s/%s: cannot give back the blocks of an unfinished grow: %s", s->dir, dir, name, strerror(-r));
-    return scan->found(scan->data, &record, (uint64_t)st.st_size);
+    if (record->flags & RECORD_HAS_HOLES)
+        r = spillfile_read_holes(fd, region.size, s->block_size, &region.discarded);
+    if (r < 0)
+        log_warning("%s/%s/%s: cannot tell what of it is discarded: %s", s->dir, dir, name, strerror(-r));
+    r = scan->found(scan->data, &region);
+    ranges_deinit(&region.discarded);
+    return r;
 }
 
 static int scan_user(struct scan *scan, const char *name, uid_t uid)
@@ -128,12 +146,12 @@ static int scan_user(struct scan *scan, const char *name, uid_t uid)
 
 static bool is_known_neighbour(const char *name)
 {
-    static const char *const known[] = {".", "..", STORE_LOCK_NAME, "lost+found"};
+    static const char *const known[] = {".", "..", STORE_LOCK_NAME, STORE_RESERVE_NAME, "lost+found"};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return false;
+    return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and its half-written successor
 }
 
 // A second stream over the directory: dir_fd itself keeps its position.
@@ -147,8 +165,7 @@ static DIR *open_top(struct store *s)
     return dir;
 }
 
-int store_scan(struct store *s, int (*found)(void *data, const struct record *record, uint64_t size), void *data,
-               uint64_t *ret_foreign)
+int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)
 {
     struct scan scan = {.store = s, .found = found, .data = data};
     _cleanup_closedir_ DIR *dir = open_top(s);

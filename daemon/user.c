@@ -180,6 +180,16 @@ static void read_done(struct work *w)
     user_unref(u);
 }
 
+static void read_later(struct user *u)
+{
+    if (u->being_read)
+        return;
+    u->being_read = true;
+    u->n_refs++; // the work's
+    u->work = (struct work){.lane = u->uid, .brief = true, .run = run_read, .done = read_done};
+    worker_submit(u->table->pool, &u->work);
+}
+
 void user_await(struct user *u, struct user_waiter *waiter)
 {
     if (u->known && now_ms() - u->read_at < ENTRY_LIFETIME_MS) {
@@ -188,12 +198,25 @@ void user_await(struct user *u, struct user_waiter *waiter)
     }
     waiter->waiting = true;
     TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
-    if (u->being_read)
-        return;
-    u->being_read = true;
-    u->n_refs++; // the work's
-    u->work = (struct work){.lane = u->uid, .brief = true, .run = run_read, .done = read_done};
-    worker_submit(u->table->pool, &u->work);
+    read_later(u);
+}
+
+void user_table_refresh(struct user_table *t)
+{
+    struct user *u;
+
+    RB_FOREACH (u, user_tree, &t->users)
+        read_later(u);
+}
+
+struct user *user_find_by_account(struct user_table *t, const struct quota_account *a)
+{
+    struct user *u;
+
+    RB_FOREACH (u, user_tree, &t->users)
+        if (quota_user_account(u->quota) == a)
+            return u;
+    return NULL;
 }
 
 void user_forget_waiter(struct user *u, struct user_waiter *waiter)
@@ -276,6 +299,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     u->n_refs = 1;
     snprintf(u->entry.name, sizeof u->entry.name, "+%u", uid);
     TAILQ_INIT(&u->waiters);
+    TAILQ_INIT(&u->peers);
     RB_INSERT(user_tree, &t->users, u);
     set_limits(u);
     return u;

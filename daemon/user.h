@@ -30,6 +30,7 @@ struct user_waiter {
     bool waiting;
 };
 
+struct peer;
 struct user_table;
 
 struct user {
@@ -43,6 +44,7 @@ struct user {
     struct quota_user *quota;
     struct work work;
     TAILQ_HEAD(, user_waiter) waiters;
+    TAILQ_HEAD(, peer) peers; // its connections
     RB_ENTRY(user) node;
 };
 
@@ -62,4 +64,8 @@ void user_forget_waiter(struct user *u, struct user_waiter *waiter);
 void user_read_now(struct user *u);
 // Among the users that are known and referred to: borrowed, or NULL.
 struct user *user_find_by_name(struct user_table *t, const char *name);
+// Asks the user database anew about everybody: their groups and limits follow.
+void user_table_refresh(struct user_table *t);
+// Whose own account A is, or NULL.
+struct user *user_find_by_account(struct user_table *t, const struct quota_account *a);
 bool user_in_group(const struct user *u, gid_t gid);

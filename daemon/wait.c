@@ -1,13 +1,18 @@
-// Close, then create, must not fail by chance: the space of what was closed comes back a moment later, when the kernel has let
-// go of the file. So a charge that a limit refuses while releases are under way in the refusing account is not
-// refused but tried again after each thing given back, for a second at most.
+// Two kinds of growth wait. What a client asked to wait for (a deadline of its own); and what is refused while
+// releases are under way in the refusing account or on the disk: close, then create, must not fail by chance, for the space of
+// what was closed comes back a moment later, when the kernel has let go of the file. The latter for a second at most.
 //
-// Guarantees: first come first served within a user, users take turns; every operation that enters leaves once, granted,
-// refused with the limit as it is then, or cancelled.
+// Guarantees: first come first served within a user, users take turns; what enters leaves once, granted, refused with the
+// limit as it is then, timed out or cancelled. What is above the limit itself is refused at once.
 //
-// It relies on: op.c, which keeps the operation at the head of its region's queue meanwhile.
+// Growth that does not wait may pass those that do, but not take what the first of a user's queue needs once that has waited for a
+// second. This claim ends after ten: else one who waits for what never comes would keep all others of a shared account
+// from growing for ever.
 //
-// It does not: reserve anything for who waits, or wait for the disk, which others fill and empty too.
+// It relies on: op.c, which keeps the operation at the head of its region's queue meanwhile; wait_poke after each release.
+// Space that others free on the disk is found by trying again.
+//
+// It does not: reserve anything in the accounts.
 #include "daemon/wait.h"
 
 #include <errno.h>
@@ -17,13 +22,20 @@
 #include "daemon/alive.h"
 #include "daemon/user.h"
 
-enum { GRACE_MS = 1000 };
+enum {
+    GRACE_MS = 1000,
+    CLAIM_BEGINS_MS = 1000,
+    CLAIM_ENDS_MS = 11 * 1000,
+    DISK_RETRY_MS = 100,
+};
+
+TAILQ_HEAD(op_queue, op);
 
 struct wait_queue {
     struct op_env *env;
     void (*wake)(void *data, uint64_t at);
     void *data;
-    TAILQ_HEAD(, op) ops; // in the order in which they came
+    struct op_queue ops; // in the order in which they came
     uid_t last_served;
 };
 
@@ -46,28 +58,65 @@ void wait_free(struct wait_queue *w)
     free(w);
 }
 
-// Whether the account that refused is about to get something back.
+// Whether what refused is about to get something back: a user's own account from their regions, others from anybody's.
 static bool is_releasing(const struct wait_queue *w, const struct op *op)
 {
-    if (strncmp(op->refusal.limit_name, "user:", 5) == 0)
-        return op->region->owner->n_releasing > 0;
+    const struct user *owner = op->region->owner;
+
+    if (op->refusal.account && op->refusal.account == quota_user_account(owner->quota))
+        return owner->n_releasing > 0;
     return w->env->regions->n_releasing > 0;
 }
 
-bool wait_enter(struct wait_queue *w, struct op *op)
+// Not even if everybody else gave everything back.
+static bool is_hopeless(const struct op *op)
 {
-    if (op->cancelled || !is_releasing(w, op))
+    const struct quota_refusal *why = &op->refusal;
+    uint64_t own = op->region->charge.amount[QUOTA_BYTES];
+
+    if (why->resource != QUOTA_BYTES)
         return false;
-    op->waits_until = alive_now() + GRACE_MS;
-    TAILQ_INSERT_TAIL(&w->ops, op, waiting);
-    w->wake(w->data, op->waits_until);
+    return why->of_one_region || why->asked > why->limit || own > why->limit - why->asked;
+}
+
+static void insert(struct wait_queue *w, struct op *op)
+{
+    struct op *o;
+
+    op->is_waiting = true;
+    // One that was tried and refused again has kept its place.
+    TAILQ_FOREACH_REVERSE(o, &w->ops, op_queue, waiting)
+    if (o->wait_since <= op->wait_since) {
+        TAILQ_INSERT_AFTER(&w->ops, o, op, waiting);
+        return;
+    }
+    TAILQ_INSERT_HEAD(&w->ops, op, waiting);
+}
+
+bool wait_enter(struct wait_queue *w, struct op *op, int result)
+{
+    uint64_t now = alive_now(), grace;
+
+    if ((result != -EDQUOT && result != -ENOSPC) || op->cancelled || is_hopeless(op))
+        return false;
+    if (!op->wait_since) {
+        op->wait_since = now;
+        op->wait_until = now + GRACE_MS;
+    }
+    grace = is_releasing(w, op) ? op->wait_until : 0;
+    if (now >= op->wait_deadline && now >= grace)
+        return false;
+    op->refused_with = result;
+    op->retry_at = result == -ENOSPC ? now + DISK_RETRY_MS : UINT64_MAX;
+    insert(w, op);
+    w->wake(w->data, op->retry_at < op->wait_until ? op->retry_at : op->wait_until);
     return true;
 }
 
 void wait_leave(struct wait_queue *w, struct op *op)
 {
     TAILQ_REMOVE(&w->ops, op, waiting);
-    op->waits_until = 0;
+    op->is_waiting = false;
 }
 
 void wait_poke(struct wait_queue *w)
@@ -90,35 +139,82 @@ static bool is_behind_another(const struct wait_queue *w, const struct op *op)
     return false;
 }
 
-static void end_what_has_waited_enough(struct wait_queue *w, uint64_t now)
+static bool has_claim(const struct op *waiter, uint64_t now)
 {
-    struct op *op = TAILQ_FIRST(&w->ops);
+    uint64_t age = now - waiter->wait_since;
 
-    while (op) {
-        struct op *next = TAILQ_NEXT(op, waiting);
-
-        if (op->cancelled) {
-            op_give_up(op, -ECANCELED);
-            next = TAILQ_FIRST(&w->ops); // other things may have happened
-        } else if (now >= op->waits_until || !is_releasing(w, op)) {
-            if (!op_try_again(op))
-                op_give_up(op, -EDQUOT);
-            next = TAILQ_FIRST(&w->ops);
-        }
-        op = next;
-    }
+    return waiter->wait_deadline > 0 && age >= CLAIM_BEGINS_MS && age < CLAIM_ENDS_MS;
 }
 
-// The first in the queue of the user whose turn it is, if that can be granted; users behind the one served last come first.
-static bool serve_one(struct wait_queue *w)
+bool wait_holds_back(const struct wait_queue *w, struct op *op)
+{
+    const struct op *o;
+    uint64_t now = alive_now();
+
+    // It had its turn, or it makes nobody's share smaller.
+    if (op->wait_since || !op->type->takes)
+        return false;
+    TAILQ_FOREACH (o, &w->ops, waiting) {
+        bool same_user = o->region->owner == op->region->owner;
+        bool same_account =
+            o->refusal.account ? quota_user_counts_in(op->region->owner->quota, o->refusal.account) : true;
+
+        if ((op->wait_deadline && same_user) || (same_account && has_claim(o, now) && !is_behind_another(w, o))) {
+            uint64_t asked = op->extra;
+
+            op->refusal = o->refusal;
+            op->refusal.asked = asked;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_waited_enough(const struct wait_queue *w, const struct op *op, uint64_t now)
+{
+    if (op->cancelled)
+        return true;
+    return now >= op->wait_deadline && (now >= op->wait_until || !is_releasing(w, op));
+}
+
+static int verdict(const struct op *op)
+{
+    if (op->cancelled)
+        return -ECANCELED;
+    return op->wait_deadline > 0 ? -ETIMEDOUT : op->refused_with;
+}
+
+// One at a time: what ends may start or end others.
+static bool end_one(struct wait_queue *w, uint64_t now)
+{
+    struct op *op;
+
+    TAILQ_FOREACH (op, &w->ops, waiting)
+        if (has_waited_enough(w, op, now)) {
+            op_give_up(op, verdict(op));
+            return true;
+        }
+    return false;
+}
+
+static bool may_be_tried(const struct wait_queue *w, const struct op *op, uint64_t now)
+{
+    if (op->cancelled || is_behind_another(w, op))
+        return false;
+    return op->refused_with != -ENOSPC || now >= op->retry_at;
+}
+
+// The first in the queue of the user whose turn it is, if that can be granted; users after the one served last come first.
+static bool serve_one(struct wait_queue *w, uint64_t now)
 {
     for (int round = 0; round < 2; round++) {
-        struct op *op;
+        struct op *op, *next;
 
-        TAILQ_FOREACH (op, &w->ops, waiting) {
+        for (op = TAILQ_FIRST(&w->ops); op; op = next) {
             uid_t uid = op->region->owner->uid;
 
-            if ((uid > w->last_served) != (round == 0) || is_behind_another(w, op))
+            next = TAILQ_NEXT(op, waiting);
+            if ((uid > w->last_served) != (round == 0) || !may_be_tried(w, op, now))
                 continue;
             if (op_try_again(op)) {
                 w->last_served = uid;
@@ -129,17 +225,41 @@ static bool serve_one(struct wait_queue *w)
     return false;
 }
 
+// When something will have to be done about OP.
+static uint64_t due(const struct op *op, uint64_t now)
+{
+    uint64_t at = op->wait_deadline > op->wait_until ? op->wait_deadline : op->wait_until;
+
+    // Releases end without a word, in the worst case.
+    if (op->wait_deadline == 0 && now < op->wait_until && at > now + DISK_RETRY_MS)
+        at = now + DISK_RETRY_MS;
+    return op->retry_at < at ? op->retry_at : at;
+}
+
 void wait_run(struct wait_queue *w, uint64_t now)
 {
     const struct op *op;
     uint64_t next = UINT64_MAX;
 
-    while (serve_one(w))
+    while (serve_one(w, now))
         continue;
-    end_what_has_waited_enough(w, now);
-    TAILQ_FOREACH (op, &w->ops, waiting)
-        if (op->waits_until < next)
-            next = op->waits_until;
+    while (end_one(w, now))
+        continue;
+    TAILQ_FOREACH (op, &w->ops, waiting) {
+        uint64_t at = due(op, now);
+
+        next = at < next ? at : next;
+    }
     if (next != UINT64_MAX)
         w->wake(w->data, next);
+}
+
+uint64_t wait_count(const struct wait_queue *w, const struct quota_account *account)
+{
+    const struct op *op;
+    uint64_t n = 0;
+
+    TAILQ_FOREACH (op, &w->ops, waiting)
+        n += !account || op->refusal.account == account;
+    return n;
 }

@@ -1,4 +1,4 @@
-// Operations that a limit refuses now and that may be granted soon: queued until something is given back.  See wait.c.
+// Growth that a limit or the disk refuses now and that may be granted later: queued until something is given back.  See wait.c.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,10 +11,14 @@ struct wait_queue;
 int wait_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *data, struct wait_queue **ret);
 void wait_free(struct wait_queue *w);
 
-// OP, refused just now: true: it is queued and will be tried again; false: its refusal stands.
-bool wait_enter(struct wait_queue *w, struct op *op);
+// OP was refused just now with RESULT: true: it is queued and will be tried again; false: that stands.
+bool wait_enter(struct wait_queue *w, struct op *op, int result);
 void wait_leave(struct wait_queue *w, struct op *op);
-// Something was given back, or a queued operation was cancelled.
+// Whether OP, which could be granted, must let others go first: then op->refusal says what they wait for.
+bool wait_holds_back(const struct wait_queue *w, struct op *op);
+// Something was given back, a limit was raised, or a queued operation was cancelled.
 void wait_poke(struct wait_queue *w);
 // Tries what may be granted now, and ends what has waited for long enough.
 void wait_run(struct wait_queue *w, uint64_t now);
+// How many wait for ACCOUNT, which refused them; NULL: for anything.
+uint64_t wait_count(const struct wait_queue *w, const struct quota_account *account);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
@@ -59,6 +60,46 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
     return r;
 }
 
+int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_t length)
+{
+    return ops->allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+// What lies between two extents, in whole blocks: the last one may be partly behind the size.
+static int add_hole(struct ranges *holes, uint64_t from, uint64_t to, uint32_t block_size, uint64_t size)
+{
+    from = (from + block_size - 1) & ~(uint64_t)(block_size - 1);
+    to = (to == size ? to + block_size - 1 : to) & ~(uint64_t)(block_size - 1);
+    return from < to ? ranges_add(holes, from, to - from) : 0;
+}
+
+int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct ranges *ret)
+{
+    enum { EXTENTS_AT_ONCE = 256 };
+    _cleanup_free_ struct fiemap *map = calloc(1, sizeof *map + EXTENTS_AT_ONCE * sizeof map->fm_extents[0]);
+    uint64_t at = 0;
+    int r = map ? 0 : -ENOMEM;
+
+    while (r == 0 && at < size) {
+        map->fm_start = at;
+        map->fm_length = size - at;
+        map->fm_extent_count = EXTENTS_AT_ONCE;
+        map->fm_mapped_extents = 0;
+        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
+            return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
+        if (map->fm_mapped_extents == 0)
+            return add_hole(ret, at, size, block_size, size);
+        for (unsigned i = 0; i < map->fm_mapped_extents && r == 0; i++) {
+            const struct fiemap_extent *extent = &map->fm_extents[i];
+
+            if (extent->fe_logical > at)
+                r = add_hole(ret, at, extent->fe_logical < size ? extent->fe_logical : size, block_size, size);
+            at = extent->fe_logical + extent->fe_length;
+        }
+    }
+    return r;
+}
+
 static void classify(const struct statfs *fs, struct spillfile_guarantee *g)
 {
     static const struct {
@@ -97,12 +138,15 @@ static void make_nocow(int dirfd, bool set, struct spillfile_guarantee *g)
         g->reason = "btrfs without No_COW: overwriting needs new blocks";
 }
 
-static int try_allocate(int dirfd)
+static int try_allocate(int dirfd, bool *ret_can_discard)
 {
+    struct ranges holes = {0};
     _cleanup_close_ int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
+    *ret_can_discard = spillfile_read_holes(fd, 1 << 16, 4096, &holes) == 0;
+    ranges_deinit(&holes);
     return file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 16);
 }
 
@@ -117,7 +161,7 @@ int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
     classify(&fs, &g);
     if ((unsigned)fs.f_type == BTRFS_SUPER_MAGIC)
         make_nocow(dirfd, set_nocow, &g);
-    r = try_allocate(dirfd);
+    r = try_allocate(dirfd, &g.can_discard);
     if (r == -EOPNOTSUPP)
         g.reason = "no fallocate";
     else if (r < 0 && r != -ENOSPC && r != -EDQUOT)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "proto/fileops.h"
+#include "proto/ranges.h"
 
 #define SPILLFILE_PIECE ((uint64_t)1 << 30) // fallocate and free go in pieces of this size
 
@@ -25,9 +26,18 @@ int spillfile_undo(const struct file_ops *ops, int fd, uint64_t size);
 // All of it for callers that need not stop in between: 0, or -errno and the file is as before.
 int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse);
 
+// Discarding: the blocks from OFFSET on go, the size stays.
+int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_t length);
+
+// The holes of a file of SIZE bytes that was made by spillfile_resize, in whole blocks: what is discarded of it.  RET must be empty.
+// By FIEMAP, which unlike SEEK_HOLE tells a hole from blocks that were not written to yet.
+// 0; -EOPNOTSUPP: the file system can't say; -errno.
+int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct ranges *ret);
+
 struct spillfile_guarantee {
     bool hard;         // fallocate reserves, for good
     bool can_allocate; // fallocate works at all
+    bool can_discard;  // its holes can be found again
     const char *file_system;
     const char *reason; // why it is not hard, "" otherwise; static storage
 };

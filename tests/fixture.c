@@ -37,7 +37,7 @@
 #define UNDER_SANITIZER false
 #endif
 
-enum { DEADLINE_SECONDS = 120 };
+enum { DEADLINE_SECONDS = 120, DESCRIPTORS_SHOWN = 20 };
 
 static pid_t main_pid;
 static size_t n_open_before;
@@ -302,9 +302,11 @@ static size_t count_open(bool print)
         if (e->d_name[0] == '.')
             continue;
         n++;
-        if (print && readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1) > 0)
+        if (print && n <= DESCRIPTORS_SHOWN && readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1) > 0)
             print_error("fd %s: %s\n", e->d_name, target);
     }
+    if (print && n > DESCRIPTORS_SHOWN)
+        print_error("and %zu more\n", n - DESCRIPTORS_SHOWN);
     return n;
 }
 

@@ -92,6 +92,7 @@ static void no_more_than_112_tib_is_held(void **state)
 static void a_mapping_is_aligned_and_only_what_is_granted_is_accessible(void **state)
 {
     struct mapping m = {0};
+    const struct ranges none = {0};
     FILE *f = tmpfile();
 
     (void)state;
@@ -101,11 +102,11 @@ static void a_mapping_is_aligned_and_only_what_is_granted_is_accessible(void **s
     assert_int_equal((uintptr_t)m.base % (2 * MIB), 0);
     assert_int_equal(mapping_place(&m, fileno(f), false), 0);
     assert_return_code(ftruncate(fileno(f), 10000), errno);
-    assert_int_equal(mapping_set_access(&m, 10000), 0);
+    assert_int_equal(mapping_set_access(&m, 10000, &none), 0);
     assert_int_equal(m.granted, 12288);
     m.base[9999] = 1;
     assert_int_equal(mapping_sync(&m), 0);
-    assert_int_equal(mapping_set_access(&m, 0), 0);
+    assert_int_equal(mapping_set_access(&m, 0, &none), 0);
     assert_int_equal(m.granted, 0);
     mapping_deinit(&m);
     mapping_deinit(&m);

@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-enum { CLIENTS = 5, GENERATIONS = SANITIZED ? 2 : 4, STEPS = 400, HELD = 6, LIMIT_MIB = 24, MAX_REGIONS = 20 };
+enum { CLIENTS = 5, GENERATIONS = SANITIZED ? 2 : 3, STEPS = 200, HELD = 6, LIMIT_MIB = 24, MAX_REGIONS = 20 };
 
 struct shared {
     const char *address;

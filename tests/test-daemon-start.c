@@ -193,7 +193,7 @@ static bool is_gone(void *path)
 }
 
 struct spill_paths {
-    char lost[220], inside[240], notes[220], user[220], half_made[260], newer[260], foreign[260];
+    char lost[220], inside[240], notes[220], user[220], half_made[260], restored[260], newer[260], foreign[260];
 };
 
 static void name_paths(struct spill_paths *p, const char *spill)
@@ -203,6 +203,8 @@ static void name_paths(struct spill_paths *p, const char *spill)
     snprintf(p->notes, sizeof(p->notes), "%s/notes.txt", spill);
     snprintf(p->user, sizeof(p->user), "%s/%u", spill, (unsigned)geteuid());
     snprintf(p->half_made, sizeof(p->half_made), "%s/00112233445566778899aabbccddeeff", p->user);
+    // As from a backup without extended attributes: content, and no record.
+    snprintf(p->restored, sizeof(p->restored), "%s/0f1e2d3c4b5a69788796a5b4c3d2e1f0", p->user);
     snprintf(p->newer, sizeof(p->newer), "%s/ffeeddccbbaa99887766554433221100", p->user);
     snprintf(p->foreign, sizeof(p->foreign), "%s/somebody's file", p->user);
 }
@@ -233,6 +235,8 @@ static void what_does_not_belong_is_left_alone_and_what_is_half_made_removed(voi
     if (mkdir(p.user, 0700) < 0)
         assert_int_equal(errno, EEXIST);
     make_file_with(p.half_made, NULL, 0);
+    assert_return_code(truncate(p.half_made, 0), errno);
+    make_file_with(p.restored, NULL, 0);
     make_newer_region(p.newer);
     make_file_with(p.foreign, NULL, 0);
     test_daemon_restart(&d);
@@ -244,6 +248,7 @@ static void what_does_not_belong_is_left_alone_and_what_is_half_made_removed(voi
     diskalloc_close(da);
     assert_return_code(access(p.inside, F_OK), errno);
     assert_return_code(access(p.notes, F_OK), errno);
+    assert_return_code(access(p.restored, F_OK), errno);
     assert_return_code(access(p.newer, F_OK), errno);
     assert_return_code(access(p.foreign, F_OK), errno);
     test_daemon_stop_and_remove(&d);

@@ -65,13 +65,12 @@ static void shell(const char *format, ...)
     assert_int_equal(system(command), 0);
 }
 
-static int count(void *data, const struct record *record, uint64_t size)
+static int count(void *data, struct store_found *region)
 {
     uint64_t *sum = data;
 
-    (void)record;
     sum[0]++;
-    sum[1] += size;
+    sum[1] += region->size - region->discarded.sum;
     return 0;
 }
 

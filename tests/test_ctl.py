@@ -3,18 +3,18 @@
 
 import json
 import os
-import pty
 import re
 import socket
 import subprocess
 import tempfile
 import unittest
 
+import ctl_case
 import wire_case
+from ctl_case import CtlTest
+from wire_case import MIB
 from wire_client import Client, pb
 
-DISKALLOCCTL = os.environ.get("TEST_DISKALLOCCTL", "diskallocctl")
-MIB = 1 << 20
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 EVIL = b"evil\x1b[31m\xff\xe2\x80\xae"
 
@@ -24,45 +24,6 @@ def setUpModule():
 
 def tearDownModule():
     wire_case.stop_daemon()
-
-
-class CtlTest(unittest.TestCase):
-    def run_ctl(self, *arguments, status=0, address=None, environment=None):
-        """Standard output; with another status than 0, the one sentence on standard error."""
-        done = subprocess.run(
-            [DISKALLOCCTL, *arguments],
-            env=os.environ | {"DISKALLOC_ADDRESS": address or f"unix:{wire_case.daemon.socket}"} | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        self.assertEqual(done.returncode, status, done.stderr)
-        if status == 0:
-            self.assertEqual(done.stderr, "")
-            return done.stdout
-        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
-        return done.stderr
-
-    def run_json(self, *arguments):
-        answer = json.loads(self.run_ctl("--json", *arguments))
-        self.assertEqual(answer["version"], 1)
-        return answer
-
-    def run_on_terminal(self, *arguments):
-        primary, secondary = pty.openpty()
-        done = subprocess.Popen(
-            [DISKALLOCCTL, "--address", f"unix:{wire_case.daemon.socket}", *arguments], stdout=secondary
-        )
-        os.close(secondary)
-        text = b""
-        try:
-            while data := os.read(primary, 4096):
-                text += data
-        except OSError:
-            pass  # Linux says EIO at the end
-        os.close(primary)
-        self.assertEqual(done.wait(60), 0)
-        return text.decode()
 
 
 class AnswerTest(CtlTest):
@@ -125,8 +86,15 @@ class AnswerTest(CtlTest):
 
     def test_sizes_are_for_people_on_a_terminal_and_with_human(self):
         self.create(5 * MIB)
-        for text in (self.run_on_terminal("usage"), self.run_ctl("--human", "usage")):
+        for text in (
+            self.run_on_terminal("usage", NO_COLOR="1"),
+            self.run_on_terminal("usage", TERM="dumb"),
+            self.run_ctl("--human", "usage"),
+        ):
             self.assertRegex(text, r"(?m)^bytes +[\d.]+M +64M  \[#*-*\] +\d+%")
+
+    def test_bars_have_a_colour_on_a_terminal(self):
+        self.assertRegex(self.run_on_terminal("usage", NO_COLOR=""), r"(?m)^bytes .*\x1b\[32m\[-*\]\x1b\[0m +0%")
 
     def test_what_others_chose_cannot_steer_the_terminal(self):
         self.create(4096)
@@ -144,7 +112,7 @@ class AnswerTest(CtlTest):
     def test_output_that_cannot_be_written_is_a_failure(self):
         with open("/dev/full", "w", encoding="ascii") as full:
             done = subprocess.run(
-                [DISKALLOCCTL, "--address", f"unix:{wire_case.daemon.socket}", "status"], stdout=full, stderr=subprocess.PIPE
+                [ctl_case.program, "--address", f"unix:{wire_case.daemon.socket}", "status"], stdout=full, stderr=subprocess.PIPE
             )
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"No space left", done.stderr)
@@ -166,6 +134,12 @@ class WrongUseTest(CtlTest):
             ("--address", "/no/scheme", "status"),
             ("--address", "unix:relative", "status"),
             ("--address", "unix:/" + "long" * 30, "status"),
+            ("--timeout", "0", "status"),
+            ("--timeout", "1s", "status"),
+            ("--timeout", "99999999999999999999", "status"),
+            ("--frobnicate", "--help"),
+            ("status", "--force"),
+            ("usage", "--warn", "80%"),
         ):
             with self.subTest(arguments=arguments):
                 self.run_ctl(*arguments, status=2)
@@ -193,5 +167,5 @@ class WrongUseTest(CtlTest):
 
 if __name__ == "__main__":
     wire_case.program = wire_case.take_argument() or wire_case.program
-    DISKALLOCCTL = wire_case.take_argument() or DISKALLOCCTL
+    ctl_case.program = wire_case.take_argument() or ctl_case.program
     unittest.main()

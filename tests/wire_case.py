@@ -46,20 +46,26 @@ def die_with_parent():
 class Daemon:
     """diskallocd in a private directory; it is ready when this is made."""
 
-    def __init__(self):
+    def __init__(self, config=CONFIG):
         self.dir = tempfile.mkdtemp(prefix="diskalloc-wire-", dir=BASE_DIR)
         self.socket = os.path.join(self.dir, "socket")
-        spill = os.path.join(self.dir, "spill")
-        os.mkdir(spill, 0o700)
-        config = os.path.join(self.dir, "diskallocd.conf")
-        with open(config, "w", encoding="ascii") as file:
-            file.write(CONFIG)
+        self.spill = os.path.join(self.dir, "spill")
+        os.mkdir(self.spill, 0o700)
+        self.config = os.path.join(self.dir, "diskallocd.conf")
+        self.configure(config)
+        self.start()
+
+    def configure(self, config):
+        with open(self.config, "w", encoding="ascii") as file:
+            file.write(config)
+
+    def start(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.settimeout(60)
             notify.bind(os.path.join(self.dir, "notify"))
-            with open(os.path.join(self.dir, "log"), "wb") as log:
+            with open(os.path.join(self.dir, "log"), "ab") as log:
                 self.process = subprocess.Popen(
-                    [program, "--config", config, "--socket", self.socket, "--spill-dir", spill],
+                    [program, "--config", self.config, "--socket", self.socket, "--spill-dir", self.spill],
                     env=os.environ | {"NOTIFY_SOCKET": notify.getsockname()},
                     stdin=subprocess.DEVNULL,
                     stderr=log,
@@ -71,6 +77,14 @@ class Daemon:
             except TimeoutError:
                 self.process.kill()
                 raise RuntimeError("diskallocd did not get ready:\n" + self.log()) from None
+        os.unlink(os.path.join(self.dir, "notify"))
+
+    def restart(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        if status != 0:
+            raise RuntimeError(f"diskallocd ended with {status}:\n{self.log()}")
+        self.start()
 
     def log(self):
         with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as log:
@@ -88,9 +102,9 @@ program = os.environ.get("TEST_DISKALLOCD", "diskallocd")
 daemon = None
 
 
-def start_daemon():
+def start_daemon(config=CONFIG):
     global daemon
-    daemon = Daemon()
+    daemon = Daemon(config)
 
 
 def stop_daemon():

@@ -1,7 +1,7 @@
-// diskallocctl: asks a daemon.  One file a family of commands; this one has what they share.
+// diskallocctl: asks a daemon.  One file a family of commands; this one reads the command line.
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,118 +13,66 @@
 #include "proto/cleanup.h"
 
 static const struct command commands[] = {
-    {"status", status_run, 0, 0, "status", "the daemon, its disk, and what is used in all"},
-    {"usage", usage_run, 1, 0, "usage [SUBJECT]", "what total, user:NAME or group:NAME uses; without it, you"},
-    {"regions", regions_run, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
+    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and what is used in all"},
+    {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]", "what total, user:NAME or group:NAME uses; without it, you"},
+    {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
+    {"quota", "list", quota_list_run, 0, 0, 0, "quota list", "the limits, and where each comes from"},
+    {"quota", "set", quota_set_run, 2, INT_MAX, 0, "quota set SUBJECT KEY=VALUE...", "set limits, from now on"},
+    {"quota", "unset", quota_unset_run, 1, INT_MAX, 0, "quota unset SUBJECT [KEY...]", "take such limits back"},
+    {"rm", NULL, rm_run, 1, 1, OPTION_FORCE, "rm [--force] NAME|HANDLE", "remove a region, USER/NAME another user's"},
+    {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
+    {"check", NULL, check_run, 0, 0, OPTION_WARN | OPTION_CRIT, "check [--warn 80%] [--crit 95%]",
+     "usage, as plugins of Nagios say it"},
 };
 
-enum { OPT_ADDRESS = 256, OPT_INSTANCE, OPT_JSON, OPT_HUMAN, OPT_USER, OPT_HELP, OPT_VERSION };
+enum {
+    OPT_ARGUMENT = 1, // what getopt_long makes of arguments
+    OPT_ADDRESS = 256,
+    OPT_INSTANCE,
+    OPT_JSON,
+    OPT_HUMAN,
+    OPT_TIMEOUT,
+    OPT_USER,
+    OPT_FORCE,
+    OPT_WARN,
+    OPT_CRIT,
+    OPT_HELP,
+    OPT_VERSION,
+};
 
 static const struct option options[] = {
     {"address", required_argument, NULL, OPT_ADDRESS},
     {"instance", required_argument, NULL, OPT_INSTANCE},
     {"json", no_argument, NULL, OPT_JSON},
     {"human", no_argument, NULL, OPT_HUMAN},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"user", required_argument, NULL, OPT_USER},
+    {"force", no_argument, NULL, OPT_FORCE},
+    {"warn", required_argument, NULL, OPT_WARN},
+    {"crit", required_argument, NULL, OPT_CRIT},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-void ctl_complain(const char *format, ...)
-{
-    va_list args;
-
-    fputs("diskallocctl: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-}
-
-int ctl_print_json(json_t *object)
-{
-    int r = -1;
-
-    if (object && json_object_set_new(object, "version", json_integer(1)) == 0)
-        r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
-    json_decref(object);
-    putchar('\n');
-    if (r == 0)
-        return EXIT_DONE;
-    ctl_complain("the answer can't be written as JSON");
-    return EXIT_REFUSED;
-}
-
-static bool connect_once(struct ctl *ctl, int *ret_status)
-{
-    const char *what;
-    char address[TEXT_MAX];
-    int r;
-
-    if (ctl->session.fd >= 0)
-        return true;
-    r = session_open(&ctl->session, address_path(ctl->address), &what);
-    if (r == 0)
-        return true;
-    text_escape(ctl->address, strlen(ctl->address), address);
-    if (r == -ENOENT || r == -ECONNREFUSED || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOTDIR) {
-        ctl_complain("no daemon answers at %s: %s: %s", address, what, strerror(-r));
-        *ret_status = EXIT_NO_DAEMON;
-    } else {
-        ctl_complain("%s at %s failed: %s", what, address, strerror(-r));
-        *ret_status = EXIT_REFUSED;
-    }
-    return false;
-}
-
-static void complain_of_error(const Diskalloc__V1__Error *e)
-{
-    char message[TEXT_MAX], name[TEXT_MAX], limit[TEXT_MAX];
-
-    text_escape(e->message, strlen(e->message), message);
-    text_escape(e->limit_name, strlen(e->limit_name), name);
-    if (*name)
-        ctl_complain("%s: %s: limit %s, used %llu, asked %llu", message, name, text_count(e->limit, limit),
-                     (unsigned long long)e->used, (unsigned long long)e->asked);
-    else
-        ctl_complain("%s", *message ? message : "the daemon refused without saying why");
-}
-
-Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, int *ret_status)
-{
-    Diskalloc__V1__Reply *reply = NULL;
-    int r;
-
-    if (!connect_once(ctl, ret_status))
-        return NULL;
-    *ret_status = EXIT_REFUSED;
-    r = session_call(&ctl->session, request, &reply);
-    if (r < 0) {
-        ctl_complain("the daemon did not answer: %s", strerror(-r));
-        return NULL;
-    }
-    if (reply->error) {
-        complain_of_error(reply->error);
-        session_free_reply(reply);
-        return NULL;
-    }
-    return reply;
-}
-
 static int print_help(void)
 {
     puts("Usage: diskallocctl [--address ADDR | --instance NAME] [--json] COMMAND\n\nCommands:");
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        printf("  %-24s %s\n", commands[i].synopsis, commands[i].what);
+        printf("  %-32s %s\n", commands[i].synopsis, commands[i].what);
     puts("\nOptions:\n"
-         "  --address ADDR           the daemon's socket, as unix:/PATH\n"
-         "  --instance NAME          the daemon diskallocd@NAME\n"
-         "  --json                   one JSON object, bytes as integers\n"
-         "  --human                  sizes for people even when this is no terminal\n"
+         "  --address ADDR                   the daemon's socket, as unix:/PATH\n"
+         "  --instance NAME                  the daemon diskallocd@NAME\n"
+         "  --json                           one JSON object, bytes as integers\n"
+         "  --human                          sizes for people even when this is no terminal\n"
+         "  --timeout SECONDS                how long to wait for an answer: 30, for check 10\n"
          "  --help, --version\n\n"
+         "SUBJECT of a quota: total, default, user:NAME, members:GROUP (each member's default), group:GROUP (their "
+         "sum).\n"
+         "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
          "Without --address and --instance: $DISKALLOC_ADDRESS, else unix:/run/diskalloc/diskallocd.sock.\n"
-         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon there.");
+         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon there;\n"
+         "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
     return EXIT_DONE;
 }
 
@@ -138,73 +86,144 @@ struct parsed {
     const char *address, *instance;
     unsigned options; // enum command_option bits that were given
     int (*instead)(void);
+    char **words; // all that are no options: the command and its arguments
+    int n_words;
+    bool wrong; // and it was said why
 };
 
-static bool parse_options(struct ctl *ctl, struct parsed *p, int argc, char **argv)
+static void parse_timeout(struct ctl *ctl, struct parsed *p, const char *text)
 {
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case OPT_ADDRESS:
-            p->address = optarg;
-            break;
-        case OPT_INSTANCE:
-            p->instance = optarg;
-            break;
-        case OPT_JSON:
-            ctl->json = true;
-            break;
-        case OPT_HUMAN:
-            ctl->human = true;
-            break;
-        case OPT_USER:
-            ctl->user = optarg;
-            p->options |= OPTION_USER;
-            break;
-        case OPT_HELP:
-            p->instead = print_help;
-            return true;
-        case OPT_VERSION:
-            p->instead = print_version;
-            return true;
-        default:
-            return false; // getopt_long has said why
-        }
+    char *end;
+    long seconds;
+
+    errno = 0;
+    seconds = strtol(text, &end, 10);
+    if (errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && seconds >= 1 && seconds <= 3600) {
+        ctl->timeout_seconds = (int)seconds;
+        return;
+    }
+    ctl_complain("--timeout takes seconds, from 1 to 3600");
+    p->wrong = true;
+}
+
+static void take_option(struct ctl *ctl, struct parsed *p, int option)
+{
+    switch (option) {
+    case OPT_ARGUMENT:
+        p->words[p->n_words++] = optarg;
+        break;
+    case OPT_ADDRESS:
+        p->address = optarg;
+        break;
+    case OPT_INSTANCE:
+        p->instance = optarg;
+        break;
+    case OPT_JSON:
+        ctl->json = true;
+        break;
+    case OPT_HUMAN:
+        ctl->human = true;
+        break;
+    case OPT_TIMEOUT:
+        parse_timeout(ctl, p, optarg);
+        break;
+    case OPT_USER:
+        ctl->user = optarg;
+        p->options |= OPTION_USER;
+        break;
+    case OPT_FORCE:
+        ctl->force = true;
+        p->options |= OPTION_FORCE;
+        break;
+    case OPT_WARN:
+        ctl->warn = optarg;
+        p->options |= OPTION_WARN;
+        break;
+    case OPT_CRIT:
+        ctl->crit = optarg;
+        p->options |= OPTION_CRIT;
+        break;
+    case OPT_HELP:
+        p->instead = p->wrong ? NULL : print_help;
+        break;
+    case OPT_VERSION:
+        p->instead = p->wrong ? NULL : print_version;
+        break;
+    default: // getopt_long has said why
+        p->wrong = true;
+        opterr = 0;
+    }
+}
+
+// Options may stand anywhere; all are read even when one is wrong, since `check` has exit statuses of its own.
+static void parse(struct ctl *ctl, struct parsed *p, int argc, char **argv)
+{
+    for (int option; !p->instead && (option = getopt_long(argc, argv, "-", options, NULL)) != -1;)
+        take_option(ctl, p, option);
+    while (!p->instead && optind < argc)
+        p->words[p->n_words++] = argv[optind++];
+}
+
+static const struct command *find_command(const struct parsed *p)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        const struct command *c = &commands[i];
+
+        if (strcmp(c->name, p->words[0]) == 0 && (!c->verb || (p->n_words > 1 && strcmp(c->verb, p->words[1]) == 0)))
+            return c;
+    }
+    return NULL;
+}
+
+static void complain_of_command(const struct parsed *p)
+{
+    char name[TEXT_MAX];
+
+    if (p->n_words == 0)
+        ctl_complain("it needs a command; see --help");
+    else if (strcmp(p->words[0], "quota") == 0)
+        ctl_complain("it is used as: diskallocctl quota list, quota set or quota unset; see --help");
+    else
+        ctl_complain("%s is no command; see --help", text_escape(p->words[0], strlen(p->words[0]), name));
+}
+
+static bool is_used_rightly(struct ctl *ctl, const struct parsed *p, const struct command *c)
+{
+    int n = c->verb ? 2 : 1;
+
+    if (p->wrong)
+        return false;
+    ctl->args = p->words + n;
+    ctl->n_args = p->n_words - n;
+    if (ctl->n_args < c->min_args || ctl->n_args > c->max_args || p->options & ~c->options) {
+        ctl_complain("it is used as: diskallocctl %s", c->synopsis);
+        return false;
+    }
+    if (p->address && p->instance) {
+        ctl_complain("--address and --instance both say which daemon; give one");
+        return false;
     }
     return true;
 }
 
-static const struct command *find_command(const char *name)
+static int run(struct ctl *ctl, const struct parsed *p)
 {
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    return NULL;
-}
-
-// The command, or NULL and everything was said.
-static const struct command *choose_command(struct ctl *ctl, const struct parsed *p, int argc, char **argv)
-{
-    const struct command *c = optind < argc ? find_command(argv[optind]) : NULL;
-    char name[TEXT_MAX];
+    const struct command *c = p->n_words > 0 ? find_command(p) : NULL;
+    _cleanup_free_ char *address = NULL;
+    int status = EXIT_USAGE;
 
     if (!c) {
-        if (optind < argc)
-            ctl_complain("%s is no command; see --help", text_escape(argv[optind], strlen(argv[optind]), name));
-        else
-            ctl_complain("it needs a command; see --help");
-        return NULL;
+        if (!p->wrong)
+            complain_of_command(p);
+        return status;
     }
-    ctl->args = argv + optind + 1;
-    ctl->n_args = argc - optind - 1;
-    if (ctl->n_args > c->max_args || p->options & ~c->options) {
-        ctl_complain("it is used as: diskallocctl %s", c->synopsis);
-        return NULL;
-    }
-    if (p->address && p->instance) {
-        ctl_complain("--address and --instance both say which daemon; give one");
-        return NULL;
-    }
-    return c;
+    if (is_used_rightly(ctl, p, c))
+        ctl->address = address = address_resolve(p->address, p->instance);
+    if (!address)
+        return c->run == check_run ? check_unknown(ctl) : status;
+    status = c->run(ctl);
+    session_close(&ctl->session);
+    return status;
 }
 
 static int flushed(int status)
@@ -215,25 +234,24 @@ static int flushed(int status)
     return status == EXIT_DONE ? EXIT_REFUSED : status;
 }
 
+static bool wants_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct ctl ctl = {.human = isatty(STDOUT_FILENO), .session.fd = -1};
+    struct ctl ctl = {.human = isatty(STDOUT_FILENO), .colour = wants_colour(), .session.fd = -1};
     struct parsed p = {0};
-    const struct command *c;
-    _cleanup_free_ char *address = NULL;
-    int status;
+    _cleanup_free_ char **words = calloc((size_t)argc + 1, sizeof(char *));
 
-    if (!parse_options(&ctl, &p, argc, argv))
-        return EXIT_USAGE;
-    if (p.instead)
-        return flushed(p.instead());
-    c = choose_command(&ctl, &p, argc, argv);
-    if (!c)
-        return EXIT_USAGE;
-    ctl.address = address = address_resolve(p.address, p.instance);
-    if (!address)
-        return EXIT_USAGE;
-    status = c->run(&ctl);
-    session_close(&ctl.session);
-    return flushed(status);
+    if (!words) {
+        ctl_complain("there is no memory");
+        return EXIT_REFUSED;
+    }
+    p.words = words;
+    parse(&ctl, &p, argc, argv);
+    return flushed(p.instead ? p.instead() : run(&ctl, &p));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ctl/regions.h"
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
 
@@ -29,15 +30,7 @@ static const char *state_of(const Diskalloc__V1__Region *r)
     return r->attachments > 0 ? "attached" : "idle";
 }
 
-static const char *handle_text(const Diskalloc__V1__Region *r, char ret[static TEXT_MAX])
-{
-    ret[0] = '\0';
-    for (size_t i = 0; i < r->handle.len && i < 16; i++)
-        sprintf(ret + 2 * i, "%02x", r->handle.data[i]);
-    return ret;
-}
-
-static json_t *holders_json(const Diskalloc__V1__Region *r)
+json_t *regions_holders_json(const Diskalloc__V1__Region *r)
 {
     json_t *array = json_array();
 
@@ -57,13 +50,14 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
 
     snprintf(mode, sizeof(mode), "%04o", r->mode);
     // clang-format off
-    return json_pack("{ss, so, so, so, so, so, so, so, si, ss, ss, so, sb, so}",
-                     "handle", handle_text(r, handle),
+    return json_pack("{ss, so, so, so, so, so, so, so, so, si, ss, ss, so, sb, so}",
+                     "handle", text_handle(r->handle.data, r->handle.len, handle),
                      "name", r->name.len ? text_json_bytes(r->name.data, r->name.len) : json_null(),
                      "owner", text_json_bytes(r->owner.data, r->owner.len),
                      "owner_uid", text_json_number(r->owner_uid),
                      "size", text_json_number(r->size),
                      "granted", text_json_number(r->granted),
+                     "discarded", text_json_number(r->discarded),
                      "used", r->committed ? text_json_number(r->used) : json_null(),
                      "element_size", r->committed ? text_json_number(r->element_size) : json_null(),
                      "attached", (int)r->attachments,
@@ -71,7 +65,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
                      "mode", mode,
                      "created", text_json_time(r->created),
                      "sparse", (r->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE) != 0,
-                     "holders", holders_json(r));
+                     "holders", regions_holders_json(r));
     // clang-format on
 }
 
@@ -79,7 +73,7 @@ static void add_row(struct table *t, bool human, const Diskalloc__V1__Region *r)
 {
     char text[TEXT_MAX];
 
-    table_add(t, handle_text(r, text));
+    table_add(t, text_handle(r->handle.data, r->handle.len, text));
     table_add(t, r->name.len ? text_escape(r->name.data, r->name.len, text) : "-");
     table_add(t, text_escape(r->owner.data, r->owner.len, text));
     table_add(t, text_size(r->size, human, text));
@@ -108,24 +102,18 @@ static int fetch_page(struct ctl *ctl, struct list *l, ProtobufCBinaryData *curs
     int status;
 
     if (ctl->user)
-        get.user = (ProtobufCBinaryData){strlen(ctl->user), (uint8_t *)ctl->user};
+        get.user = ctl_bytes(ctl->user);
     get.cursor = *cursor;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_REGIONS;
     request.list_regions = &get;
-    reply = ctl_call(ctl, &request, &status);
+    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION_LIST, &status);
     free(cursor->data);
     *cursor = (ProtobufCBinaryData){0};
     if (!reply)
         return status;
-    if (reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION_LIST) {
-        status = EXIT_DONE;
-        add_page(l, reply->region_list);
-        *cursor = reply->region_list->next_cursor;
-        reply->region_list->next_cursor = (ProtobufCBinaryData){0};
-    } else {
-        status = EXIT_REFUSED;
-        ctl_complain("the daemon answered with something else than regions");
-    }
+    add_page(l, reply->region_list);
+    *cursor = reply->region_list->next_cursor;
+    reply->region_list->next_cursor = (ProtobufCBinaryData){0};
     session_free_reply(reply);
     return status;
 }

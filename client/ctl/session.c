@@ -9,12 +9,10 @@
 #include "proto/cleanup.h"
 #include "proto/packet.h"
 
-enum { ANSWER_SECONDS = 30 };
-
-static int connect_to(const char *path)
+static int connect_to(const char *path, int timeout_seconds)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+    struct timeval patience = {.tv_sec = timeout_seconds};
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
@@ -54,12 +52,12 @@ static int say_hello(struct session *s)
     return r;
 }
 
-int session_open(struct session *s, const char *path, const char **ret_what)
+int session_open(struct session *s, const char *path, int timeout_seconds, const char **ret_what)
 {
     int r;
 
     s->last_id = 0;
-    s->fd = connect_to(path);
+    s->fd = connect_to(path, timeout_seconds);
     if (s->fd < 0) {
         r = s->fd;
         s->fd = -1;

@@ -9,8 +9,8 @@ struct session {
     uint64_t last_id;
 };
 
-// Connects to the socket PATH and says Hello.  0; -errno, and *RET_WHAT says what failed.
-int session_open(struct session *s, const char *path, const char **ret_what);
+// Connects to the socket PATH and says Hello; each answer is waited for that long.  0; -errno, and *RET_WHAT says what failed.
+int session_open(struct session *s, const char *path, int timeout_seconds, const char **ret_what);
 void session_close(struct session *s);
 
 // Gives REQUEST an id, sends it and waits for its reply, which may be an error of the daemon's.

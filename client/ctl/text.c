@@ -81,16 +81,25 @@ const char *text_time(uint64_t seconds, char ret[static TEXT_MAX])
     return ret;
 }
 
-const char *text_bar(uint64_t used, uint64_t limit, char ret[static TEXT_MAX])
+const char *text_handle(const uint8_t *bytes, size_t n, char ret[static TEXT_MAX])
+{
+    ret[0] = '\0';
+    for (size_t i = 0; i < n && i < 16; i++)
+        sprintf(ret + 2 * i, "%02x", bytes[i]);
+    return ret;
+}
+
+const char *text_bar(uint64_t used, uint64_t limit, bool colour, char ret[static TEXT_MAX])
 {
     enum { WIDTH = 20 };
     double part = limit > 0 ? (double)used / (double)limit : 1;
     int n = part >= 1 ? WIDTH : (int)(part * WIDTH);
+    const char *begin = !colour ? "" : part >= 0.95 ? "\033[31m" : part >= 0.8 ? "\033[33m" : "\033[32m";
 
     ret[0] = '\0';
     if (limit != UINT64_MAX)
-        snprintf(ret, TEXT_MAX, "[%.*s%.*s] %3.0f%%", n, "####################", WIDTH - n, "--------------------",
-                 limit > 0 ? part * 100 : 100.0);
+        snprintf(ret, TEXT_MAX, "%s[%.*s%.*s]%s %3.0f%%", begin, n, "####################", WIDTH - n,
+                 "--------------------", colour ? "\033[0m" : "", part * 100);
     return ret;
 }
 

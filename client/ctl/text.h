@@ -16,8 +16,10 @@ const char *text_size(uint64_t bytes, bool human, char ret[static TEXT_MAX]);
 const char *text_count(uint64_t count, char ret[static TEXT_MAX]);
 // Seconds since the epoch as RFC 3339 in UTC.
 const char *text_time(uint64_t seconds, char ret[static TEXT_MAX]);
+// 32 hexadecimal digits.
+const char *text_handle(const uint8_t *bytes, size_t n, char ret[static TEXT_MAX]);
 // "[####------]  40%"; empty without a limit.
-const char *text_bar(uint64_t used, uint64_t limit, char ret[static TEXT_MAX]);
+const char *text_bar(uint64_t used, uint64_t limit, bool colour, char ret[static TEXT_MAX]);
 
 json_t *text_json_bytes(const void *bytes, size_t n); // bytes that are no UTF-8 become U+FFFD
 json_t *text_json_limit(uint64_t limit);              // null: none

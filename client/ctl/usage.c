@@ -1,15 +1,28 @@
 // `diskallocctl usage`
 #include "client/ctl/ctl.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
 
+static json_t *over_limit(const Diskalloc__V1__Usage *u)
+{
+    json_t *names = json_array();
+
+    if (u->bytes > u->bytes_limit)
+        json_array_append_new(names, json_string("bytes"));
+    if (u->regions > u->regions_limit)
+        json_array_append_new(names, json_string("regions"));
+    if (u->connections > u->connections_limit)
+        json_array_append_new(names, json_string("connections"));
+    return names;
+}
+
 static int print_json(const Diskalloc__V1__Usage *u)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so}",
+    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so, so}",
         "subject", text_json_bytes(u->subject.data, u->subject.len),
         "bytes", text_json_number(u->bytes),
         "bytes_limit", text_json_limit(u->bytes_limit),
@@ -19,37 +32,56 @@ static int print_json(const Diskalloc__V1__Usage *u)
         "connections_limit", text_json_limit(u->connections_limit),
         "warn_bytes", text_json_limit(u->warn_bytes),
         "waiters", text_json_number(u->waiters),
-        "grantable_bytes", text_json_limit(u->grantable_bytes)));
+        "grantable_bytes", text_json_limit(u->grantable_bytes),
+        "over_limit", over_limit(u)));
     // clang-format on
 }
 
-static void add(struct table *t, const char *what, const char *used, const char *limit, const char *bar)
+static void add(struct table *t, const char *what, const char *used, const char *limit, const char *note)
 {
     table_add(t, what);
     table_add(t, used);
     table_add(t, limit);
-    table_add(t, bar);
+    table_add(t, note);
+}
+
+// A bar for people, and a word where a limit was lowered below what is used.
+static const char *note_of(const struct ctl *ctl, uint64_t used, uint64_t limit, char ret[static 2 * TEXT_MAX])
+{
+    char bar[TEXT_MAX] = "";
+
+    if (ctl->human)
+        text_bar(used, limit, ctl->colour, bar);
+    snprintf(ret, 2 * TEXT_MAX, "%s%s%s", bar, *bar && used > limit ? "  " : "", used > limit ? "over the limit" : "");
+    return ret;
+}
+
+static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Usage *u)
+{
+    char used[TEXT_MAX], limit[TEXT_MAX], note[2 * TEXT_MAX];
+    bool human = ctl->human;
+
+    add(t, "bytes", text_size(u->bytes, human, used), text_size(u->bytes_limit, human, limit),
+        note_of(ctl, u->bytes, u->bytes_limit, note));
+    add(t, "regions", text_count(u->regions, used), text_count(u->regions_limit, limit),
+        note_of(ctl, u->regions, u->regions_limit, note));
+    add(t, "connections", text_count(u->connections, used), text_count(u->connections_limit, limit),
+        note_of(ctl, u->connections, u->connections_limit, note));
+    add(t, "warning at", "", u->warn_bytes == UINT64_MAX ? "never" : text_size(u->warn_bytes, human, limit), "");
+    add(t, "grantable now", text_size(u->grantable_bytes, human, used), "", "");
+    add(t, "waiting", text_count(u->waiters, used), "", "");
 }
 
 static int print_text(const struct ctl *ctl, const Diskalloc__V1__Usage *u)
 {
-    char subject[TEXT_MAX], used[TEXT_MAX], limit[TEXT_MAX], bar[TEXT_MAX] = "";
+    char subject[TEXT_MAX];
     const struct table_column columns[] = {
         {text_escape(u->subject.data, u->subject.len, subject), false}, {"USED", true}, {"LIMIT", true}, {"", false}};
-    bool human = ctl->human;
     struct table t;
     int r;
 
     table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-    add(&t, "bytes", text_size(u->bytes, human, used), text_size(u->bytes_limit, human, limit),
-        human ? text_bar(u->bytes, u->bytes_limit, bar) : "");
-    add(&t, "regions", text_count(u->regions, used), text_count(u->regions_limit, limit),
-        human ? text_bar(u->regions, u->regions_limit, bar) : "");
-    add(&t, "connections", text_count(u->connections, used), text_count(u->connections_limit, limit),
-        human ? text_bar(u->connections, u->connections_limit, bar) : "");
-    add(&t, "warning at", "", u->warn_bytes == UINT64_MAX ? "never" : text_size(u->warn_bytes, human, limit), "");
-    add(&t, "grantable now", text_size(u->grantable_bytes, human, used), "", "");
-    add(&t, "waiting", text_count(u->waiters, used), "", "");
+    add_numbers(&t, ctl, u);
     r = table_print(&t);
     table_deinit(&t);
     return r < 0 ? EXIT_REFUSED : EXIT_DONE;
@@ -63,17 +95,13 @@ int usage_run(struct ctl *ctl)
     int status;
 
     if (ctl->n_args > 0)
-        get.subject = (ProtobufCBinaryData){strlen(ctl->args[0]), (uint8_t *)ctl->args[0]};
+        get.subject = ctl_bytes(ctl->args[0]);
     request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
     request.get_usage = &get;
-    reply = ctl_call(ctl, &request, &status);
+    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_USAGE, &status);
     if (!reply)
         return status;
-    status = EXIT_REFUSED;
-    if (reply->body_case != DISKALLOC__V1__REPLY__BODY_USAGE)
-        ctl_complain("the daemon answered with something else than a usage");
-    else
-        status = ctl->json ? print_json(reply->usage) : print_text(ctl, reply->usage);
+    status = ctl->json ? print_json(reply->usage) : print_text(ctl, reply->usage);
     session_free_reply(reply);
     return status;
 }

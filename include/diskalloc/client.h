@@ -39,6 +39,10 @@ extern "C" {
 #define DISKALLOC_HAVE_USAGE 1      /* diskalloc_get_usage */
 #define DISKALLOC_HAVE_ERROR_INFO 1 /* diskalloc_last_error_info */
 #define DISKALLOC_HAVE_MALLOC 1     /* diskalloc_malloc and its family */
+#define DISKALLOC_HAVE_WAIT 1       /* diskalloc_region_resize_wait */
+#define DISKALLOC_HAVE_DISCARD 1    /* diskalloc_region_discard, diskalloc_region_restore */
+#define DISKALLOC_HAVE_ADVISE 1     /* diskalloc_region_advise */
+#define DISKALLOC_HAVE_EVENTS 1     /* diskalloc_event_fd, diskalloc_next_event */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -125,6 +129,14 @@ enum {
 
 enum {
     DISKALLOC_DURABLE = 1 /* diskalloc_region_commit: on stable storage before it returns */
+};
+
+enum {
+    DISKALLOC_ADVICE_NORMAL = 0,
+    DISKALLOC_ADVICE_SEQUENTIAL = 1,
+    DISKALLOC_ADVICE_RANDOM = 2,
+    DISKALLOC_ADVICE_WILLNEED = 3, /* soon: read it ahead */
+    DISKALLOC_ADVICE_COLD = 4      /* not soon: its memory may go first */
 };
 
 struct diskalloc_region_options {
@@ -230,7 +242,36 @@ const char *diskalloc_region_handle(const struct diskalloc_region *r);
  * others have it attached, or inherited through fork; -ESTALE: it was unlinked; -EIO; -EMFILE; -ECONNRESET. */
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size);
 
-/* Takes over another process's resize.
+/* As diskalloc_region_resize, and where a limit or the disk refuses what others use up, waits until there is space.  What can
+ * never be granted is refused at once.  Shrinking does not wait.
+ * TIMEOUT_MS in milliseconds; -1: for ever, 0: as diskalloc_region_resize.  While there is no daemon to wait for, the wait
+ * goes on with what is left of it; without one in the end it is -ECONNRESET.
+ * Any thread; other calls, also for this region, do not wait for this one.
+ * 0; -ETIMEDOUT: with the limit that refused to the end; -EINVAL: TIMEOUT_MS; else as diskalloc_region_resize. */
+int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
+
+/* Gives the blocks and the charge of a part of the region back, and the content with them.  The size stays; those bytes are
+ * not accessible any more (SIGSEGV).
+ * OFFSET and LENGTH in bytes, within the size; only whole blocks of 4 KiB between them are discarded, none is fine.
+ * Any thread; nobody may be using that part.
+ * 0; -EINVAL: beyond the size; -EBUSY: others have it attached, this process twice counts too, or inherited through fork;
+ * -EROFS; -EOPNOTSUPP: a SPARSE region, or a file system that can't do it; -EMFILE: it would be in more than 4,096 pieces
+ * ("discarded ranges"); -ENOMEM: the process has too many mappings; -ESTALE; -EIO; -ECONNRESET. */
+int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+
+/* Grants discarded bytes again, as zeros.  What of it was not discarded keeps its content.
+ * OFFSET and LENGTH in bytes, within the size; rounded outward to blocks of 4 KiB.
+ * Any thread.
+ * 0; as diskalloc_region_resize when it grows; -EINVAL: beyond the size; -EOPNOTSUPP: a SPARSE region. */
+int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+
+/* Tells the kernel how this process will use a part of the region, as madvise(2).
+ * OFFSET and LENGTH in bytes, within the size; ADVICE: DISKALLOC_ADVICE_...
+ * Any thread.
+ * 0; -EINVAL: beyond the size, unknown advice; -EOPNOTSUPP: a kernel without it; -ENOMEM: too many mappings; -EIO. */
+int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice);
+
+/* Takes over another process's resize, or what it restored.
  * Any thread.
  * 0: the same size; 1: it has changed; -ENOMEM: it is larger than this region's reserve; -EBUSY: inherited through fork;
  * -ESTALE; -ECONNRESET. */
@@ -269,6 +310,34 @@ struct diskalloc_usage {
  * Any thread.
  * 0; -EINVAL; -ENOENT: no such subject; -EACCES: not for you; -EOPNOTSUPP: a subject, with a directory; -ECONNRESET. */
 int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size);
+
+/* ---- Events ---- */
+
+enum {
+    DISKALLOC_EVENT_NONE = 0,
+    DISKALLOC_EVENT_QUOTA_WARNING = 1 /* an account of this user has reached its warn_at */
+};
+
+struct diskalloc_event {
+    int kind;                   /* DISKALLOC_EVENT_...; programs ignore what they do not know */
+    char limit_name[64];        /* "user:alice bytes" */
+    uint64_t limit, used, warn; /* warn: the mark that was reached */
+    char handle[33];            /* of the region; "": of none in particular */
+};
+
+/* A descriptor to poll(2) for reading: when it is readable, call diskalloc_next_event until there is none.  It stays the
+ * same when the connection is lost and made again; while there is none, it asks for a call now and then.
+ * It belongs to DA and is closed with it.  A forked child asks for one of its own.
+ * Any thread.
+ * The descriptor, >= 0; with a directory one that is never readable; -EMFILE; -ENOMEM. */
+int diskalloc_event_fd(struct diskalloc *da);
+
+/* The oldest event that nobody took yet.  When the connection is lost it tries to connect, once.
+ * RET gets at most SIZE = sizeof *ret bytes, and only when there is an event.  The library keeps 32; then the oldest goes.
+ * Any thread.  Does not wait.
+ * 1: an event; 0: none; -EINVAL; -ECONNRESET: the daemon has been gone for reconnect_timeout_ms; calling again tries
+ * again; -EPROTO. */
+int diskalloc_next_event(struct diskalloc *da, struct diskalloc_event *ret, size_t size);
 
 /* ---- For containers that take a realloc ---- */
 

@@ -31,6 +31,8 @@
  * int name_push(struct name *v, type value)
  * int name_pop(struct name *v, type *ret)                          RET may be NULL; -ENODATA when empty
  * int name_reserve(struct name *v, size_t additional)              room for ADDITIONAL elements behind len
+ * int name_reserve_wait(struct name *v, size_t additional, int timeout_ms)
+ *   The same; where a limit or the disk refuses, waits for space as diskalloc_region_resize_wait.  -ETIMEDOUT.
  * int name_resize(struct name *v, size_t len)                      new elements are zero bytes
  * int name_append_uninit(struct name *v, size_t n, type **ret)     n more, *RET points to them, content unspecified
  * int name_extend(struct name *v, const type *src, size_t n)       SRC may be elements of V
@@ -49,6 +51,7 @@
 #include <string.h>
 
 #define DISKALLOC_HAVE_VEC 1
+#define DISKALLOC_HAVE_VEC_RESERVE_WAIT 1 /* name_reserve_wait */
 
 #ifdef __cplusplus
 extern "C" {
@@ -88,6 +91,15 @@ __attribute__((__cold__, __noinline__))
 struct diskalloc_vec_cap
 diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional, size_t element_size,
                    const char *call);
+/* The same, and the bytes behind cap that ADDITIONAL elements have are zero. */
+#if defined(__GNUC__)
+__attribute__((__cold__, __noinline__))
+#endif
+struct diskalloc_vec_cap
+diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap, size_t additional, size_t element_size,
+                          const char *call);
+struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
+                                                 size_t element_size, int timeout_ms, const char *call);
 /* Remembers why a vector's function failed; returns RESULT. */
 #if defined(__GNUC__)
 __attribute__((__cold__, __noinline__))
@@ -217,6 +229,14 @@ int diskalloc_vec_fail(const char *call, int result);
         return name##_make_room(v, additional, #name "_reserve");                                                  \
     }                                                                                                              \
                                                                                                                    \
+    DISKALLOC_VEC_FN int name##_reserve_wait(struct name *v, size_t additional, int timeout_ms)                    \
+    {                                                                                                              \
+        if (additional <= v->cap - v->len)                                                                         \
+            return 0;                                                                                              \
+        return name##_take_cap(v, diskalloc_vec_grow_wait(v->region, v->len, v->cap, additional, sizeof(type),     \
+                                                          timeout_ms, #name "_reserve_wait"));                     \
+    }                                                                                                              \
+                                                                                                                   \
     DISKALLOC_VEC_FN int name##_append_uninit(struct name *v, size_t n, type **ret)                                \
     {                                                                                                              \
         int result = name##_make_room(v, n, #name "_append_uninit");                                               \
@@ -224,7 +244,7 @@ int diskalloc_vec_fail(const char *call, int result);
         if (result < 0)                                                                                            \
             return result;                                                                                         \
         if (ret)                                                                                                   \
-            *ret = n > 0 ? v->data + v->len : v->data;                                                             \
+            *ret = v->data ? v->data + v->len : v->data;                                                           \
         v->len += n;                                                                                               \
         return 0;                                                                                                  \
     }                                                                                                              \
@@ -253,14 +273,16 @@ int diskalloc_vec_fail(const char *call, int result);
     DISKALLOC_VEC_FN int name##_resize(struct name *v, size_t len)                                                 \
     {                                                                                                              \
         size_t old_len = v->len, old_cap = v->cap;                                                                 \
-        int result;                                                                                                \
                                                                                                                    \
         if (len <= old_len)                                                                                        \
             return name##_truncate(v, len);                                                                        \
-        result = name##_make_room(v, len - old_len, #name "_resize");                                              \
-        if (result < 0)                                                                                            \
-            return result;                                                                                         \
-        /* Behind the old capacity the file is new, and zero. */                                                   \
+        if (len > old_cap) {                                                                                       \
+            int result = name##_take_cap(v, diskalloc_vec_grow_zeroed(v->region, old_len, old_cap, len - old_len,  \
+                                                                      sizeof(type), #name "_resize"));             \
+                                                                                                                   \
+            if (result < 0)                                                                                        \
+                return result;                                                                                     \
+        }                                                                                                          \
         if (old_cap > old_len)                                                                                     \
             memset((void *)(v->data + old_len), 0, ((len < old_cap ? len : old_cap) - old_len) * sizeof(type));    \
         v->len = len;                                                                                              \

@@ -1,0 +1,113 @@
+// What the commands share: complaints, the connection, JSON.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/ctl/address.h"
+#include "client/ctl/ctl.h"
+#include "client/ctl/text.h"
+
+enum { ANSWER_SECONDS = 30 };
+
+static char last_complaint[4 * TEXT_MAX];
+
+void ctl_complain(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(last_complaint, sizeof(last_complaint), format, args);
+    va_end(args);
+    fprintf(stderr, "diskallocctl: %s\n", last_complaint);
+}
+
+const char *ctl_last_complaint(void)
+{
+    return last_complaint;
+}
+
+int ctl_print_json(json_t *object)
+{
+    int r = -1;
+
+    if (object && json_object_set_new(object, "version", json_integer(1)) == 0)
+        r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
+    json_decref(object);
+    putchar('\n');
+    if (r == 0)
+        return EXIT_DONE;
+    ctl_complain("the answer can't be written as JSON");
+    return EXIT_REFUSED;
+}
+
+ProtobufCBinaryData ctl_bytes(const char *text)
+{
+    return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+}
+
+static int connect_once(struct ctl *ctl)
+{
+    const char *what;
+    char address[TEXT_MAX];
+    int r;
+
+    if (ctl->session.fd >= 0)
+        return EXIT_DONE;
+    r = session_open(&ctl->session, address_path(ctl->address),
+                     ctl->timeout_seconds > 0 ? ctl->timeout_seconds : ANSWER_SECONDS, &what);
+    if (r == 0)
+        return EXIT_DONE;
+    text_escape(ctl->address, strlen(ctl->address), address);
+    if (r == -ENOENT || r == -ECONNREFUSED || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOTDIR) {
+        ctl_complain("no daemon answers at %s: %s: %s", address, what, strerror(-r));
+        return EXIT_NO_DAEMON;
+    }
+    ctl_complain("%s at %s failed: %s", what, address, strerror(-r));
+    return EXIT_REFUSED;
+}
+
+int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret)
+{
+    int r, status = connect_once(ctl);
+
+    if (status != EXIT_DONE)
+        return status;
+    r = session_call(&ctl->session, request, ret);
+    if (r == 0)
+        return EXIT_DONE;
+    ctl_complain("the daemon did not answer: %s", strerror(-r));
+    return EXIT_REFUSED;
+}
+
+void ctl_complain_of_error(const Diskalloc__V1__Error *e)
+{
+    char message[TEXT_MAX], name[TEXT_MAX], limit[TEXT_MAX];
+
+    text_escape(e->message, strlen(e->message), message);
+    text_escape(e->limit_name, strlen(e->limit_name), name);
+    if (*name)
+        ctl_complain("%s: %s: limit %s, used %llu, asked %llu", message, name, text_count(e->limit, limit),
+                     (unsigned long long)e->used, (unsigned long long)e->asked);
+    else
+        ctl_complain("%s", *message ? message : "the daemon refused without saying why");
+}
+
+Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply__BodyCase body,
+                               int *ret_status)
+{
+    Diskalloc__V1__Reply *reply = NULL;
+
+    *ret_status = ctl_ask(ctl, request, &reply);
+    if (*ret_status != EXIT_DONE)
+        return NULL;
+    if (!reply->error && (body == DISKALLOC__V1__REPLY__BODY__NOT_SET || reply->body_case == body))
+        return reply;
+    *ret_status = EXIT_REFUSED;
+    if (reply->error)
+        ctl_complain_of_error(reply->error);
+    else
+        ctl_complain("the daemon answered with something else than what was asked");
+    session_free_reply(reply);
+    return NULL;
+}

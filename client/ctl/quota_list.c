@@ -1,0 +1,104 @@
+// `diskallocctl quota list`
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl/ctl.h"
+#include "client/ctl/table.h"
+#include "client/ctl/text.h"
+
+// What a page of the list goes to: one of the two, by --json.
+struct list {
+    const struct ctl *ctl;
+    json_t *array;
+    struct table table;
+};
+
+static const struct table_column columns[] = {
+    {"SUBJECT", false}, {"KEY", false}, {"VALUE", true}, {"NOW", true}, {"ORIGIN", false},
+};
+
+static bool is_count(const ProtobufCBinaryData *key)
+{
+    static const char *const counts[] = {"regions", "connections"};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        if (key->len == strlen(counts[i]) && memcmp(key->data, counts[i], key->len) == 0)
+            return true;
+    return false;
+}
+
+static json_t *value_json(const Diskalloc__V1__QuotaEntry *e, const Diskalloc__V1__QuotaValue *v)
+{
+    // clang-format off
+    return json_pack("{so, so, so, so, so}",
+                     "subject", text_json_bytes(e->subject.data, e->subject.len),
+                     "key", text_json_bytes(v->key.data, v->key.len),
+                     "value", text_json_bytes(v->text.data, v->text.len),
+                     "now", text_json_limit(v->value),
+                     "origin", text_json_bytes(v->origin.data, v->origin.len));
+    // clang-format on
+}
+
+static void add_row(struct table *t, bool human, const Diskalloc__V1__QuotaEntry *e, const Diskalloc__V1__QuotaValue *v)
+{
+    char text[TEXT_MAX];
+
+    table_add(t, text_escape(e->subject.data, e->subject.len, text));
+    table_add(t, text_escape(v->key.data, v->key.len, text));
+    table_add(t, text_escape(v->text.data, v->text.len, text));
+    table_add(t, is_count(&v->key) ? text_count(v->value, text) : text_size(v->value, human, text));
+    table_add(t, text_escape(v->origin.data, v->origin.len, text));
+}
+
+static void add_entry(struct list *l, const Diskalloc__V1__QuotaEntry *e)
+{
+    for (size_t i = 0; i < e->n_values; i++)
+        if (l->ctl->json)
+            json_array_append_new(l->array, value_json(e, e->values[i]));
+        else
+            add_row(&l->table, l->ctl->human, e, e->values[i]);
+}
+
+// One page behind CURSOR, which becomes the next one's.  EXIT_DONE, or what to exit with.
+static int fetch_page(struct ctl *ctl, struct list *l, ProtobufCBinaryData *cursor)
+{
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__ListQuota get = DISKALLOC__V1__LIST_QUOTA__INIT;
+    Diskalloc__V1__Reply *reply;
+    int status;
+
+    get.cursor = *cursor;
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_QUOTA;
+    request.list_quota = &get;
+    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, &status);
+    free(cursor->data);
+    *cursor = (ProtobufCBinaryData){0};
+    if (!reply)
+        return status;
+    for (size_t i = 0; i < reply->quota_list->n_entries; i++)
+        add_entry(l, reply->quota_list->entries[i]);
+    *cursor = reply->quota_list->next_cursor;
+    reply->quota_list->next_cursor = (ProtobufCBinaryData){0};
+    session_free_reply(reply);
+    return status;
+}
+
+int quota_list_run(struct ctl *ctl)
+{
+    struct list l = {.ctl = ctl, .array = json_array()};
+    ProtobufCBinaryData cursor = {0};
+    int status;
+
+    table_init(&l.table, columns, sizeof(columns) / sizeof(columns[0]));
+    do
+        status = fetch_page(ctl, &l, &cursor);
+    while (status == EXIT_DONE && cursor.len > 0);
+    if (status == EXIT_DONE && ctl->json)
+        status = ctl_print_json(json_pack("{sO}", "quotas", l.array));
+    else if (status == EXIT_DONE && table_print(&l.table) < 0)
+        status = EXIT_REFUSED;
+    free(cursor.data);
+    table_deinit(&l.table);
+    json_decref(l.array);
+    return status;
+}

@@ -1,0 +1,138 @@
+// `diskallocctl rm`
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/ctl/ctl.h"
+#include "client/ctl/regions.h"
+#include "client/ctl/text.h"
+#include "proto/cleanup.h"
+#include "proto/name.h"
+
+// What is to be removed: by one or the other.
+struct target {
+    char *copy; // of the argument: the user, and behind it the name
+    const char *user, *name;
+    struct handle handle;
+    bool by_handle;
+};
+
+static bool parse(const char *argument, struct target *ret)
+{
+    char *slash, text[TEXT_MAX];
+
+    *ret = (struct target){0};
+    if (handle_parse(argument, &ret->handle) == 0) {
+        ret->by_handle = true;
+        return true;
+    }
+    ret->copy = strdup(argument);
+    if (!ret->copy) {
+        ctl_complain("there is no memory");
+        return false;
+    }
+    slash = strrchr(ret->copy, '/');
+    ret->user = slash ? ret->copy : "";
+    ret->name = slash ? slash + 1 : ret->copy;
+    if (slash)
+        *slash = '\0';
+    if (name_check(ret->name, strlen(ret->name)) == 0 && (!slash || *ret->user))
+        return true;
+    ctl_complain("%s is neither a handle nor a region's name, nor USER/NAME",
+                 text_escape(argument, strlen(argument), text));
+    return false;
+}
+
+static const char *user_name(uint32_t uid, char ret[static TEXT_MAX])
+{
+    const struct passwd *pw = getpwuid(uid);
+
+    if (pw)
+        return text_escape(pw->pw_name, strlen(pw->pw_name), ret);
+    snprintf(ret, TEXT_MAX, "+%u", uid);
+    return ret;
+}
+
+// "alice (pid 5, sorter), bob (pid 7, reader)"
+static char *holders_text(const Diskalloc__V1__Region *r)
+{
+    char *text = NULL, user[TEXT_MAX], program[TEXT_MAX];
+    size_t n;
+    FILE *stream = open_memstream(&text, &n);
+
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < r->n_holders; i++) {
+        const Diskalloc__V1__Holder *h = r->holders[i];
+
+        fprintf(stream, "%s%s (pid %u, %s)", i ? ", " : "", user_name(h->uid, user), h->pid,
+                text_escape(h->client_name.data, h->client_name.len, program));
+    }
+    if (r->attachments > r->n_holders)
+        fprintf(stream, "%s%zu more", r->n_holders ? ", " : "", r->attachments - r->n_holders);
+    fclose(stream);
+    return text;
+}
+
+static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
+{
+    const Diskalloc__V1__Region *r = reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION ? reply->region : NULL;
+    char argument[TEXT_MAX], handle[TEXT_MAX];
+    _cleanup_free_ char *holders = r ? holders_text(r) : NULL;
+
+    if (!r || reply->error->code != DISKALLOC__V1__ERROR_CODE__BUSY) {
+        ctl_complain_of_error(reply->error);
+        return EXIT_REFUSED;
+    }
+    text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
+    ctl_complain("%s is attached by %s; --force removes it all the same, and they keep their memory", argument,
+                 holders && *holders ? holders : "somebody");
+    if (ctl->json)
+        ctl_print_json(json_pack("{so, ss, so}", "removed", json_null(), "handle",
+                                 text_handle(r->handle.data, r->handle.len, handle), "holders",
+                                 regions_holders_json(r)));
+    return EXIT_REFUSED;
+}
+
+static int print(const struct ctl *ctl)
+{
+    if (!ctl->json)
+        return EXIT_DONE;
+    return ctl_print_json(
+        json_pack("{so, sb}", "removed", text_json_bytes(ctl->args[0], strlen(ctl->args[0])), "force", ctl->force));
+}
+
+static int remove_target(struct ctl *ctl, const struct target *t)
+{
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__RemoveRegion remove = DISKALLOC__V1__REMOVE_REGION__INIT;
+    Diskalloc__V1__Reply *reply;
+    int status;
+
+    if (t->by_handle)
+        remove.handle = (ProtobufCBinaryData){sizeof(t->handle.bytes), (uint8_t *)t->handle.bytes};
+    else {
+        remove.name = ctl_bytes(t->name);
+        remove.user = ctl_bytes(t->user);
+    }
+    remove.force = ctl->force;
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_REMOVE_REGION;
+    request.remove_region = &remove;
+    status = ctl_ask(ctl, &request, &reply);
+    if (status != EXIT_DONE)
+        return status;
+    status = reply->error ? refused(ctl, reply) : print(ctl);
+    session_free_reply(reply);
+    return status;
+}
+
+int rm_run(struct ctl *ctl)
+{
+    struct target t;
+    int status = EXIT_USAGE;
+
+    if (parse(ctl->args[0], &t))
+        status = remove_target(ctl, &t);
+    free(t.copy);
+    return status;
+}

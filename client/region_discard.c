@@ -1,0 +1,145 @@
+// Parts of a region: given back, granted again, advised about.  Discarding is access, then blocks; restoring is blocks, then access.
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "client/error.h"
+#include "client/region.h"
+#include "proto/checked.h"
+#include "proto/size.h"
+
+#define BLOCK_MASK ((uint64_t)(DISCARD_BLOCK - 1))
+
+static int check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    char from[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
+
+    if (offset <= r->size && length <= r->size - offset)
+        return 0;
+    return error_why(-EINVAL, "bytes from %s on are not all in a region of %s", size_format(offset, from),
+                     size_format(r->size, size));
+}
+
+static int check(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    int e = region_check(r, true);
+
+    if (e < 0)
+        return e;
+    if (r->backing->sparse)
+        return error_why(-EOPNOTSUPP, "a sparse region has no blocks that one could give back");
+    return check_range(r, offset, length);
+}
+
+int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    struct backing *b = r->backing;
+    int e;
+
+    if (ranges_overlap(&b->discarded, offset, length) == length)
+        return 0;
+    e = mapping_forbid(&r->mapping, offset, offset + length);
+    if (e == 0)
+        e = b->ops->discard(b, offset, length);
+    if (e < 0)
+        mapping_allow(&r->mapping, offset, offset + length, &b->discarded);
+    return e;
+}
+
+static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    uint64_t from = (offset + BLOCK_MASK) & ~BLOCK_MASK, to = (offset + length) & ~BLOCK_MASK;
+    int e = check(r, offset, length);
+
+    return e < 0 || from >= to ? e : region_discard_locked(r, from, to - from);
+}
+
+int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    int e;
+
+    error_begin("diskalloc_region_discard");
+    if (!r)
+        return error_end(error_why(-EINVAL, "no region"));
+    pthread_mutex_lock(&r->lock);
+    e = discard_locked(r, offset, length);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(e);
+}
+
+int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    struct backing *b = r->backing;
+    uint64_t end = offset + length;
+    int e;
+
+    if (ranges_overlap(&b->discarded, offset, length) == 0)
+        return 0;
+    e = b->ops->restore(b, offset, length);
+    if (e < 0)
+        return e;
+    e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);
+    // Without access the blocks are of no use.
+    if (e < 0 && mapping_forbid(&r->mapping, offset, end) == 0)
+        b->ops->discard(b, offset, length);
+    return e;
+}
+
+// The last block is never discarded when the region ends within it.
+static int restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    uint64_t from = offset & ~BLOCK_MASK, to = (offset + length + BLOCK_MASK) & ~BLOCK_MASK;
+    int e = check(r, offset, length);
+
+    if (e < 0 || length == 0)
+        return e;
+    if (to > (r->size & ~BLOCK_MASK))
+        to = r->size & ~BLOCK_MASK;
+    return from < to ? region_restore_locked(r, from, to - from) : 0;
+}
+
+int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    int e;
+
+    error_begin("diskalloc_region_restore");
+    if (!r)
+        return error_end(error_why(-EINVAL, "no region"));
+    pthread_mutex_lock(&r->lock);
+    e = restore_locked(r, offset, length);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(e);
+}
+
+static const int kernel_advice[] = {
+    [DISKALLOC_ADVICE_NORMAL] = MADV_NORMAL, [DISKALLOC_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
+    [DISKALLOC_ADVICE_RANDOM] = MADV_RANDOM, [DISKALLOC_ADVICE_WILLNEED] = MADV_WILLNEED,
+    [DISKALLOC_ADVICE_COLD] = MADV_COLD,
+};
+
+static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)
+{
+    uint64_t from = offset & ~BLOCK_MASK, to = (offset + length + BLOCK_MASK) & ~BLOCK_MASK;
+    int e;
+
+    error_handle(r->handle);
+    if (advice < 0 || (size_t)advice >= sizeof kernel_advice / sizeof *kernel_advice)
+        return error_why(-EINVAL, "%d is no advice", advice);
+    e = check_range(r, offset, length);
+    if (e < 0 || length == 0)
+        return e;
+    e = mapping_advise(&r->mapping, from, to, kernel_advice[advice]);
+    return e == -EINVAL ? error_why(-EOPNOTSUPP, "the kernel does not know that advice") : e;
+}
+
+int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)
+{
+    int e;
+
+    error_begin("diskalloc_region_advise");
+    if (!r)
+        return error_end(error_why(-EINVAL, "no region"));
+    pthread_mutex_lock(&r->lock);
+    e = advise_locked(r, offset, length, advice);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(e);
+}

@@ -1,0 +1,97 @@
+// Discarded parts of a region that a daemon made.
+#include <errno.h>
+
+#include "client/discarded.h"
+#include "client/error.h"
+#include "client/remote.h"
+
+// One page, behind what RET has.
+static int list_page(struct backing *b, uint64_t *from, struct ranges *ret)
+{
+    Diskalloc__V1__ListDiscarded list = DISKALLOC__V1__LIST_DISCARDED__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    struct answer a = {.fd = -1};
+    int r;
+
+    list.handle = wire_handle(&b->handle);
+    list.from = *from;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_DISCARDED;
+    q.list_discarded = &list;
+    r = remote_call((struct remote_backing *)b, &q, 0, 0, &a);
+    if (r < 0)
+        return r;
+    r = wire_refusal(a.reply);
+    if (r == 0 && a.reply->body_case != DISKALLOC__V1__REPLY__BODY_RANGE_LIST)
+        r = error_why(-EPROTO, "the daemon's reply has no ranges");
+    for (size_t i = 0; r == 0 && i < a.reply->range_list->n_ranges; i++) {
+        const Diskalloc__V1__Range *range = a.reply->range_list->ranges[i];
+
+        r = discarded_add(ret, range->offset, range->length);
+    }
+    if (r == 0 && a.reply->range_list->next != 0 && a.reply->range_list->next <= *from)
+        r = error_why(-EPROTO, "the daemon's list of ranges does not end");
+    if (r == 0)
+        *from = a.reply->range_list->next;
+    answer_deinit(&a);
+    return r == -ENOENT ? -ESTALE : r;
+}
+
+int remote_list_discarded(struct backing *b)
+{
+    struct ranges listed = {0};
+    uint64_t from = 0;
+    int r;
+
+    do
+        r = list_page(b, &from, &listed);
+    while (r == 0 && from > 0);
+    if (r < 0) {
+        ranges_deinit(&listed);
+        return r;
+    }
+    ranges_deinit(&b->discarded);
+    b->discarded = listed;
+    return 0;
+}
+
+// To the daemon the connection is one attachment, for all the regions of this client.
+int remote_discard(struct backing *b, uint64_t offset, uint64_t length)
+{
+    Diskalloc__V1__DiscardRegion discard = DISKALLOC__V1__DISCARD_REGION__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    struct ranges with = {0};
+    int r;
+
+    if (link_is_shared(((struct remote_backing *)b)->link, &b->handle))
+        return error_why(-EBUSY, "this process has the region attached more than once");
+    r = discarded_with(&b->discarded, offset, length, &with);
+    if (r < 0)
+        return r;
+    discard.handle = wire_handle(&b->handle);
+    discard.offset = offset;
+    discard.length = length;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_DISCARD_REGION;
+    q.discard_region = &discard;
+    r = remote_ask(b, &q, 0, NULL);
+    discarded_replace(&b->discarded, &with, r);
+    return r;
+}
+
+int remote_restore(struct backing *b, uint64_t offset, uint64_t length)
+{
+    Diskalloc__V1__RestoreRegion restore = DISKALLOC__V1__RESTORE_REGION__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    struct ranges without = {0};
+    int r = discarded_without(&b->discarded, offset, length, &without);
+
+    if (r < 0)
+        return r;
+    restore.handle = wire_handle(&b->handle);
+    restore.offset = offset;
+    restore.length = length;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_RESTORE_REGION;
+    q.restore_region = &restore;
+    r = remote_ask(b, &q, 0, NULL);
+    discarded_replace(&b->discarded, &without, r);
+    return r;
+}

@@ -1,0 +1,68 @@
+// Who asked for elements of a region that was grown just now wants zeros, and gets them from the file system.  But another process may
+// have grown the region before, and have written there.  A backend with a descriptor knows what the last grow found.  With a
+// daemon the file itself is asked, through a descriptor of its own: blocks that nobody wrote to are holes to SEEK_DATA.
+#include "client/zero.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/error.h"
+#include "proto/cleanup.h"
+
+enum { NOT_WORTH_A_LOOK = 256 << 10 };
+
+// One that the caller owns: its offset is nobody else's.
+static int open_own(struct diskalloc_region *r)
+{
+    struct backing *b = r->backing;
+    int fd = -EBUSY, kept;
+
+    pthread_mutex_lock(&r->lock);
+    kept = b->fd;
+    if (!region_is_inherited(r)) {
+        b->fd = -1;
+        fd = b->ops->open_file(b);
+        if (fd == 0)
+            fd = b->fd;
+        b->fd = kept;
+    }
+    pthread_mutex_unlock(&r->lock);
+    error_forget();
+    return fd;
+}
+
+static void zero_data(char *base, int fd, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        off_t data = lseek(fd, (off_t)from, SEEK_DATA), end;
+
+        if (data < 0 && errno == ENXIO)
+            return;
+        if (data < 0)
+            data = (off_t)from;
+        if ((uint64_t)data >= to)
+            return;
+        end = lseek(fd, data, SEEK_HOLE);
+        if (end <= data || (uint64_t)end > to)
+            end = (off_t)to;
+        memset(base + data, 0, (size_t)(end - data));
+        from = (uint64_t)end;
+    }
+}
+
+void zero_bytes(struct diskalloc_region *r, uint64_t from, uint64_t to, uint64_t size_before)
+{
+    _cleanup_close_ int fd = -1;
+
+    if (r->backing->keeps_fd && r->size > size_before && to > r->backing->fresh_from)
+        to = r->backing->fresh_from;
+    if (from >= to)
+        return;
+    if (!r->backing->keeps_fd && to - from > NOT_WORTH_A_LOOK)
+        fd = open_own(r);
+    if (fd >= 0)
+        zero_data(r->mapping.base, fd, from, to);
+    else
+        memset(r->mapping.base + from, 0, to - from);
+}

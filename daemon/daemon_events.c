@@ -1,0 +1,231 @@
+// What happens while the daemon runs, other than requests: signals, timers, another configuration.
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/alive.h"
+#include "daemon/config.h"
+#include "daemon/conn.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/op.h"
+#include "daemon/quota.h"
+#include "daemon/request.h"
+#include "daemon/settings.h"
+#include "daemon/store.h"
+#include "daemon/user.h"
+#include "daemon/wait.h"
+#include "daemon/worker.h"
+#include "proto/cleanup.h"
+#include "proto/size.h"
+
+#include "daemon/daemon_internal.h"
+
+enum { SPACE_SECONDS = 2 }; // how old what is known of the disk may be
+
+static enum work_status read_space(struct work *w)
+{
+    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
+
+    d->space_result = store_space(d->store, &d->fresh_space);
+    return WORK_DONE;
+}
+
+static void space_is_read(struct work *w)
+{
+    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
+
+    d->space_asked = false;
+    if (d->space_result < 0)
+        return;
+    // Space that others freed is for those who wait.
+    if (d->fresh_space.available > d->request.space.available)
+        wait_poke(d->wait);
+    d->request.space = d->fresh_space;
+}
+
+static void on_space_timer(evutil_socket_t fd, short what, void *data)
+{
+    struct daemon *d = data;
+
+    (void)fd;
+    (void)what;
+    if (d->space_asked) // the file system hangs
+        return;
+    d->space_asked = true;
+    d->space_work = (struct work){.lane = geteuid(), .brief = true, .run = read_space, .done = space_is_read};
+    worker_submit(d->pool, &d->space_work);
+}
+
+static void on_end_signal(evutil_socket_t signal, short what, void *data)
+{
+    struct daemon *d = data;
+
+    (void)what;
+    log_notice("%s: ending", strsignal((int)signal));
+    sd_notify(0, "STOPPING=1");
+    event_base_loopbreak(d->base);
+}
+
+static void on_orphans(evutil_socket_t fd, short what, void *data)
+{
+    struct daemon *d = data;
+
+    (void)fd;
+    (void)what;
+    alive_run(d->alive, alive_now());
+}
+
+static void on_waiting(evutil_socket_t fd, short what, void *data)
+{
+    struct daemon *d = data;
+
+    (void)fd;
+    (void)what;
+    wait_run(d->wait, alive_now());
+}
+
+// TIMER fires at AT, unless it is due earlier.
+static void wake_at(struct event *timer, uint64_t at)
+{
+    struct timeval pending, now, delay = {0};
+    uint64_t wait_ms, now_ms = alive_now();
+
+    wait_ms = at > now_ms ? at - now_ms : 0;
+    delay.tv_sec = (time_t)(wait_ms / 1000);
+    delay.tv_usec = (suseconds_t)(wait_ms % 1000 * 1000);
+    if (event_pending(timer, EV_TIMEOUT, &pending)) {
+        struct timeval due;
+
+        evutil_gettimeofday(&now, NULL);
+        evutil_timeradd(&now, &delay, &due);
+        if (evutil_timercmp(&pending, &due, <=))
+            return;
+    }
+    event_add(timer, &delay);
+}
+
+void daemon_wake_for_orphans(void *data, uint64_t at)
+{
+    wake_at(((struct daemon *)data)->orphans, at);
+}
+
+void daemon_wake_for_waiting(void *data, uint64_t at)
+{
+    wake_at(((struct daemon *)data)->waiting, at);
+}
+
+// Each connection needs a descriptor, each worker two, and there are some of our own.
+static void warn_of_few_descriptors(const struct config *config, uint64_t disk_total)
+{
+    enum { OWN = 32 };
+    struct quota_limits limits;
+    struct rlimit files;
+
+    config_total_limits(config, disk_total, &limits);
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+        return;
+    if (limits.max[QUOTA_CONNECTIONS] >
+        files.rlim_cur - (files.rlim_cur < OWN + 2 * DAEMON_WORKERS ? files.rlim_cur : OWN + 2 * DAEMON_WORKERS))
+        log_warning(
+            "only %llu files may be open: the %s connections that are allowed cannot all be had; raise LimitNOFILE",
+            (unsigned long long)files.rlim_cur,
+            limits.max[QUOTA_CONNECTIONS] == QUOTA_UNLIMITED ? "unlimited" : "many");
+}
+
+// What follows from the configuration, at start and whenever it is another.
+void daemon_settings_changed(void *data)
+{
+    struct daemon *d = data;
+    struct request_env *env = &d->request;
+
+    env->config = settings_config(d->settings);
+    env->op.keep_free = config_value_bytes(&env->config->keep_free, env->space.total);
+    if (user_table_configure(d->users, env->config, env->space.total) < 0)
+        log_error("out of memory: some users keep the limits they had");
+    warn_of_few_descriptors(env->config, env->space.total);
+    wait_poke(d->wait);
+}
+
+static void reload_done(struct settings_change *change)
+{
+    struct daemon *d = change->owner;
+
+    if (change->result < 0)
+        log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
+    else {
+        log_notice("the configuration was read again");
+        // Who is in which group may have changed too.
+        user_table_refresh(d->users);
+    }
+    settings_change_free(change);
+}
+
+static void on_reload_signal(evutil_socket_t signal, short what, void *data)
+{
+    struct daemon *d = data;
+    struct settings_change *change = calloc(1, sizeof *change);
+
+    (void)signal;
+    (void)what;
+    if (!change)
+        return;
+    change->done = reload_done;
+    change->owner = d;
+    settings_submit(d->settings, change);
+}
+
+// To the administrator, and to the user whose account it is.
+void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit)
+{
+    struct daemon *d = data;
+    struct user *user = user_find_by_account(d->users, a);
+    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX];
+
+    log_warning("%s bytes: %s of %s are used", quota_account_label(a), size_format(used, used_text),
+                size_format(limit, limit_text));
+    if (user)
+        request_send_warning(user, a);
+}
+
+int daemon_make_events(struct daemon *d)
+{
+    static const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
+
+    d->base = event_base_new();
+    if (!d->base)
+        return -ENOMEM;
+    d->on_term = evsignal_new(d->base, SIGTERM, on_end_signal, d);
+    d->on_int = evsignal_new(d->base, SIGINT, on_end_signal, d);
+    d->on_hup = evsignal_new(d->base, SIGHUP, on_reload_signal, d);
+    d->orphans = evtimer_new(d->base, on_orphans, d);
+    d->waiting = evtimer_new(d->base, on_waiting, d);
+    d->space_timer = event_new(d->base, -1, EV_PERSIST, on_space_timer, d);
+    if (!d->on_term || !d->on_int || !d->on_hup || !d->orphans || !d->waiting || !d->space_timer)
+        return -ENOMEM;
+    if (event_add(d->on_term, NULL) < 0 || event_add(d->on_int, NULL) < 0 || event_add(d->on_hup, NULL) < 0 ||
+        event_add(d->space_timer, &space_period) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void daemon_free_events(struct daemon *d)
+{
+    struct event *const events[] = {d->on_term, d->on_int, d->on_hup, d->orphans, d->waiting, d->space_timer};
+
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i])
+            event_free(events[i]);
+    if (d->base)
+        event_base_free(d->base);
+}

@@ -1,0 +1,49 @@
+// The daemon's parts, for daemon.c (making and unmaking it) and daemon_events.c (what happens meanwhile).
+#pragma once
+#include <stdbool.h>
+
+#include "daemon/conn.h"
+#include "daemon/daemon.h"
+#include "daemon/op.h"
+#include "daemon/quota.h"
+#include "daemon/request.h"
+#include "daemon/store.h"
+#include "daemon/worker.h"
+#include "proto/arena.h"
+
+struct event;
+struct event_base;
+
+enum { DAEMON_WORKERS = 8 };
+
+struct daemon {
+    struct event_base *base;
+    struct event *on_term, *on_int, *on_hup, *orphans, *waiting, *space_timer;
+    struct settings *settings;
+    struct store *store;
+    struct quota *quota;
+    struct user_table *users;
+    struct region_table regions;
+    struct worker_pool *pool;
+    struct alive *alive;
+    struct wait_queue *wait;
+    struct arena reply_arena;
+    struct request_env request;
+    struct conn_env conns;
+    struct listener *listener;
+    bool has_conns, has_regions;
+    // The disk's space is asked on a worker.
+    struct work space_work;
+    bool space_asked;
+    struct store_space fresh_space;
+    int space_result;
+};
+
+// Signals and timers: 0 or -ENOMEM.
+int daemon_make_events(struct daemon *d);
+void daemon_free_events(struct daemon *d);
+// What follows from the configuration, at start and whenever it is another.
+void daemon_settings_changed(void *data);
+void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit);
+void daemon_wake_for_orphans(void *data, uint64_t at);
+void daemon_wake_for_waiting(void *data, uint64_t at);

@@ -1,0 +1,218 @@
+#include "daemon/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/config_runtime.h"
+#include "daemon/log.h"
+#include "daemon/store.h"
+#include "proto/cleanup.h"
+
+struct settings {
+    struct worker_pool *pool;
+    struct store *store;
+    struct settings_source source;
+    struct config *config;
+    void (*changed)(void *data);
+    void *data;
+    TAILQ_HEAD(, settings_change) changes; // the first one is at work
+};
+
+static void warn(void *data, const char *sentence)
+{
+    (void)data;
+    log_warning("%s", sentence);
+}
+
+static bool override(char **key, const char *value)
+{
+    char *copy = value ? strdup(value) : NULL;
+
+    if (!value)
+        return true;
+    if (!copy)
+        return false;
+    free(*key);
+    *key = copy;
+    return true;
+}
+
+int settings_load(const struct settings_source *source, struct config **ret, char **ret_error)
+{
+    struct config *c = NULL;
+    int r = config_load(source->config, warn, NULL, &c, ret_error);
+
+    if (r < 0)
+        return r;
+    if (!override(&c->socket, source->socket) || !override(&c->spill_dir, source->spill_dir)) {
+        config_free(c);
+        return -ENOMEM;
+    }
+    c->socket_was_set |= source->socket != NULL;
+    *ret = c;
+    return 0;
+}
+
+int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
+                 struct config *config, void (*changed)(void *data), void *data, struct settings **ret)
+{
+    struct settings *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return -ENOMEM;
+    *s = (struct settings){
+        .pool = pool, .store = store, .source = *source, .config = config, .changed = changed, .data = data};
+    TAILQ_INIT(&s->changes);
+    *ret = s;
+    return 0;
+}
+
+void settings_free(struct settings *s)
+{
+    struct settings_change *change;
+
+    if (!s)
+        return;
+    while ((change = TAILQ_FIRST(&s->changes))) {
+        TAILQ_REMOVE(&s->changes, change, entry);
+        change->result = -ESHUTDOWN;
+        change->done(change);
+    }
+    config_free(s->config);
+    free(s);
+}
+
+const struct config *settings_config(const struct settings *s)
+{
+    return s->config;
+}
+
+int settings_load_runtime(struct settings *s)
+{
+    _cleanup_free_ char *error = NULL;
+    int r = config_load_runtime(s->config, store_dir_fd(s->store), warn, NULL, &error);
+
+    if (r < 0)
+        log_error("%s", error ? error : strerror(-r));
+    return r;
+}
+
+// A limit set for what was only said in the files before needs no other care: the layer lies over them.
+static int apply(struct settings_change *change)
+{
+    struct config_setting *settings;
+    int r;
+
+    if (change->n == 0 || !change->texts)
+        return config_unset_runtime(change->copy, change->subject, (const char *const *)change->keys, change->n,
+                                    &change->error);
+    settings = calloc(change->n, sizeof *settings);
+    if (!settings)
+        return -ENOMEM;
+    for (size_t i = 0; i < change->n; i++)
+        settings[i] = (struct config_setting){change->keys[i], change->texts[i]};
+    r = config_set_runtime(change->copy, change->subject, settings, change->n, warn, NULL, &change->error);
+    free(settings);
+    return r;
+}
+
+static enum work_status run_quota(struct work *w)
+{
+    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    _cleanup_free_ char *text = NULL;
+    int r = apply(change);
+
+    if (r == 0) {
+        text = config_render_runtime(change->copy);
+        r = text ? config_write_runtime(store_dir_fd(change->settings->store), text) : -ENOMEM;
+    }
+    change->result = r;
+    return WORK_DONE;
+}
+
+static enum work_status run_reload(struct work *w)
+{
+    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    struct settings *s = change->settings;
+    int r = settings_load(&s->source, &change->copy, &change->error);
+
+    if (r == 0)
+        r = config_load_runtime(change->copy, store_dir_fd(s->store), warn, NULL, &change->error);
+    change->result = r;
+    return WORK_DONE;
+}
+
+static void warn_of_what_needs_a_restart(const struct config *old, const struct config *new)
+{
+    if (strcmp(old->spill_dir, new->spill_dir) != 0 || strcmp(old->socket, new->socket) != 0)
+        log_warning("another spill_dir or socket needs a restart: the present one is kept");
+}
+
+static void start_first(struct settings *s);
+
+static void change_done(struct work *w)
+{
+    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    struct settings *s = change->settings;
+
+    if (change->result == 0 && change->subject)
+        config_swap_quotas(s->config, change->copy);
+    else if (change->result == 0) {
+        struct config *old = s->config;
+
+        warn_of_what_needs_a_restart(old, change->copy);
+        s->config = change->copy;
+        change->copy = old;
+    }
+    if (change->result == 0)
+        s->changed(s->data);
+    config_free(change->copy);
+    change->copy = NULL;
+    TAILQ_REMOVE(&s->changes, change, entry);
+    change->done(change);
+    start_first(s);
+}
+
+static void start_first(struct settings *s)
+{
+    struct settings_change *change = TAILQ_FIRST(&s->changes);
+
+    if (!change)
+        return;
+    change->work = (struct work){
+        .lane = geteuid(), .brief = true, .run = change->subject ? run_quota : run_reload, .done = change_done};
+    if (change->subject)
+        change->copy = config_copy_quotas(s->config);
+    if (change->subject && !change->copy) {
+        change->result = -ENOMEM;
+        change_done(&change->work);
+        return;
+    }
+    worker_submit(s->pool, &change->work);
+}
+
+void settings_submit(struct settings *s, struct settings_change *change)
+{
+    bool first = TAILQ_EMPTY(&s->changes);
+
+    change->settings = s;
+    TAILQ_INSERT_TAIL(&s->changes, change, entry);
+    if (first)
+        start_first(s);
+}
+
+void settings_change_free(struct settings_change *change)
+{
+    for (size_t i = 0; i < change->n; i++) {
+        free(change->keys ? change->keys[i] : NULL);
+        free(change->texts ? change->texts[i] : NULL);
+    }
+    free(change->keys);
+    free(change->texts);
+    free(change->subject);
+    free(change->error);
+    config_free(change->copy);
+    free(change);
+}

@@ -1,0 +1,600 @@
+#!/usr/bin/python3
+"""diskallocctl's quota, rm, disconnect and check, as root, as an administrator by group and as anybody."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import ctl_case
+import wire_case
+from ctl_case import CtlTest
+from wire_case import CONFIG, MIB
+from wire_client import Client, Closed, Refused, pb
+
+ANYBODY, ADMIN = f"dact-u{os.getpid()}", f"dact-a{os.getpid()}"
+ADMINS = f"dact-g{os.getpid()}"
+WITH_USERS = os.getuid() == 0 and all(shutil.which(tool) for tool in ("useradd", "userdel", "groupadd", "groupdel"))
+needs_users = unittest.skipUnless(WITH_USERS, "users and groups can be made by root with useradd only")
+
+tool_dir = None
+
+
+def run(*command):
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def make_users():
+    run("groupadd", ADMINS)
+    for user, more in ((ANYBODY, ()), (ADMIN, ("--groups", ADMINS))):
+        run("useradd", "--no-create-home", "--home-dir", "/", "--user-group", *more, user)
+
+
+def remove_users():
+    for tool, name in (("userdel", ANYBODY), ("userdel", ADMIN), ("groupdel", ADMINS)):
+        subprocess.run([tool, name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+def setUpModule():
+    global tool_dir
+    tool_dir = tempfile.mkdtemp(prefix="diskalloc-ctl-", dir=wire_case.BASE_DIR)
+    unittest.addModuleCleanup(shutil.rmtree, tool_dir)
+    config = CONFIG
+    if WITH_USERS:
+        unittest.addModuleCleanup(remove_users)
+        make_users()
+        config = config.replace("[daemon]", f"[daemon]\nadmin_group = {ADMINS}")
+        # Where it was built, other users may not be able to go.
+        os.chmod(tool_dir, 0o755)
+        ctl_case.program = shutil.copy(ctl_case.program, tool_dir)
+    wire_case.start_daemon(config)
+    unittest.addModuleCleanup(wire_case.stop_daemon)
+    os.chmod(wire_case.daemon.dir, 0o711)
+
+
+def identity(name):
+    user = pwd.getpwnam(name)
+    return user.pw_uid, user.pw_gid, os.getgrouplist(name, user.pw_gid)
+
+
+class AdminTest(CtlTest):
+    def setUp(self):
+        self.me = self.run_json("usage")["subject"]
+        self.handle = os.urandom(16)
+        self.name = "ctl-" + self.handle.hex()
+        self.wait_for_regions(0)
+
+    def wait_for_regions(self, n):
+        """What a closed connection held goes after it, not before."""
+        deadline = time.monotonic() + 60
+        while self.run_json("usage")["regions"] != n:
+            self.assertLess(time.monotonic(), deadline)
+
+    def connect(self, name=b"holder", user=None):
+        if user:
+            os.setegid(user[1])
+            os.seteuid(user[0])
+        try:
+            client = Client(wire_case.daemon.socket, name=name)
+        finally:
+            if user:
+                os.seteuid(0)
+                os.setegid(0)
+        self.addCleanup(client.close)
+        return client
+
+    def make_named(self, client, size=4096, mode=0o600):
+        client.call(
+            open_region=pb.OpenRegion(
+                name=self.name.encode(), handle=self.handle, size=size, flags=pb.REGION_CREATE, mode=mode
+            )
+        )
+
+    def set_quota(self, *arguments):
+        self.assertEqual(self.run_ctl("quota", "set", *arguments), "")
+        self.addCleanup(self.run_ctl, "quota", "unset", arguments[0])
+
+    def listed(self, subject, key, user=None):
+        """What `quota list` says of it, or None."""
+        found = [
+            q for q in self.run_json("quota", "list", user=user)["quotas"] if (q["subject"], q["key"]) == (subject, key)
+        ]
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+
+class QuotaTest(AdminTest):
+    def test_the_list_tells_each_value_and_where_it_comes_from(self):
+        lines = self.run_ctl("quota", "list").splitlines()
+        self.assertEqual(lines[0].split(), ["SUBJECT", "KEY", "VALUE", "NOW", "ORIGIN"])
+        (line,) = [l for l in lines if l.split()[:2] == ["default", "bytes"]]
+        self.assertRegex(line, rf"^default +bytes +64M +{64 * MIB}  {re.escape(wire_case.daemon.config)}:\d+$")
+        (line,) = [l for l in lines if l.split()[:2] == ["default", "connections"]]
+        self.assertRegex(line, r"^default +connections +1024 +1024  built in$")
+        self.assertEqual(
+            self.listed("total", "region_bytes"),
+            {"subject": "total", "key": "region_bytes", "value": "unlimited", "now": None, "origin": "built in"},
+        )
+        self.assertRegex(self.run_ctl("--human", "quota", "list"), r"(?m)^total +bytes +256M +256M  ")
+
+    def test_what_is_set_holds_at_once_until_it_is_unset(self):
+        self.set_quota(self.me, "bytes=8M", "regions=2")
+        usage = self.run_json("usage")
+        self.assertEqual((usage["bytes_limit"], usage["regions_limit"]), (8 * MIB, 2))
+        listed = self.listed(self.me, "bytes")
+        self.assertEqual((listed["value"], listed["now"], listed["origin"]), ("8M", 8 * MIB, "set at run time"))
+        with self.assertRaises(Refused) as caught:
+            self.connect().call(create_region=pb.CreateRegion(handle=self.handle, size=9 * MIB))
+        error = caught.exception.error
+        self.assertEqual((error.code, error.limit, error.used, error.asked), (pb.LIMIT, 8 * MIB, 0, 9 * MIB))
+        self.assertEqual(error.limit_name, f"{self.me} bytes")
+        self.run_ctl("quota", "unset", self.me, "bytes")
+        usage = self.run_json("usage")
+        self.assertEqual((usage["bytes_limit"], usage["regions_limit"]), (64 * MIB, 2))
+        self.run_ctl("quota", "unset", self.me)
+        self.assertEqual(self.run_json("usage")["regions_limit"], 50)
+        self.assertIsNone(self.listed(self.me, "bytes"))
+
+    def test_what_is_set_survives_a_restart(self):
+        self.set_quota("default", "bytes=7M", "warn_at=50%")
+        self.set_quota("total", "regions=unlimited")
+        wire_case.daemon.restart()
+        usage = self.run_json("usage")
+        self.assertEqual((usage["bytes_limit"], usage["warn_bytes"]), (7 * MIB, 7 * MIB // 2))
+        self.assertIsNone(self.run_json("usage", "total")["regions_limit"])
+        self.assertEqual(self.listed("default", "bytes")["origin"], "set at run time")
+        self.run_ctl("quota", "unset", "default")
+        wire_case.daemon.restart()
+        self.assertEqual(self.run_json("usage")["bytes_limit"], 64 * MIB)
+        self.assertIsNone(self.run_json("usage", "total")["regions_limit"])
+
+    def test_lowering_below_usage_takes_nothing_away_and_is_shown(self):
+        client = self.connect()
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=6 * MIB))
+        self.assertEqual(self.run_json("usage")["over_limit"], [])
+        self.set_quota(self.me, "bytes=4M")
+        usage = self.run_json("usage")
+        self.assertEqual((usage["bytes"], usage["bytes_limit"], usage["over_limit"]), (6 * MIB, 4 * MIB, ["bytes"]))
+        self.assertEqual(usage["grantable_bytes"], 0)
+        self.assertRegex(self.run_ctl("usage"), rf"(?m)^bytes +{6 * MIB} +{4 * MIB}  over the limit$")
+        self.assertRegex(self.run_ctl("--human", "usage"), r"(?m)^bytes .*\[####################\] 150%  over the limit$")
+        with self.assertRaises(Refused):
+            client.call(grow_region=pb.GrowRegion(handle=self.handle, size=7 * MIB))
+        self.assertEqual(client.call(stat_region=pb.StatRegion(handle=self.handle)).region.size, 6 * MIB)
+
+    def test_nothing_may_be_allowed(self):
+        self.set_quota(self.me, "regions=0")
+        with self.assertRaises(Refused) as caught:
+            self.connect().call(create_region=pb.CreateRegion(handle=self.handle))
+        self.assertEqual((caught.exception.code, caught.exception.error.limit), (pb.LIMIT, 0))
+        self.assertIn("nothing is allowed", wire_case.daemon.log())
+
+    def test_unknown_users_are_accepted_with_a_warning(self):
+        subject = "user:no-such-user-here"
+        done = self.start_ctl("quota", "set", subject, "bytes=1G")
+        self.addCleanup(self.run_ctl, "quota", "unset", subject)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertRegex(done.stderr, r"^diskallocctl: user:no-such-user-here was set, but there is no such user\n$")
+        self.assertEqual(self.listed(subject, "bytes")["value"], "1G")
+        self.assertIn(f"{subject} names an unknown user", wire_case.daemon.log())
+
+    def test_odd_names_are_kept_over_a_restart(self):
+        for subject in ("user:DOMAIN\\some one", "user:+4000000000", "members:a=b", "group:ä;ö"):
+            self.start_ctl("quota", "set", subject, "bytes=1G")
+            self.addCleanup(self.run_ctl, "quota", "unset", subject)
+        wire_case.daemon.restart()
+        for subject in ("user:DOMAIN\\some one", "user:+4000000000", "members:a=b", "group:ä;ö"):
+            self.assertEqual(self.listed(subject, "bytes")["value"], "1G")
+
+    def test_changes_as_json(self):
+        self.addCleanup(self.run_ctl, "quota", "unset", "total")
+        self.assertEqual(
+            self.run_json("quota", "set", "total", "bytes=100M", "regions=7"),
+            {"version": 1, "subject": "total", "set": {"bytes": "100M", "regions": "7"}},
+        )
+        self.assertEqual(
+            self.run_json("quota", "unset", "total", "regions"),
+            {"version": 1, "subject": "total", "unset": ["regions"]},
+        )
+        self.assertEqual(self.run_json("quota", "unset", "total"), {"version": 1, "subject": "total", "unset": None})
+
+    def test_unsetting_what_is_not_set_is_done(self):
+        self.run_ctl("quota", "unset", "total", "bytes")
+        self.run_ctl("quota", "unset", "user:no-such-user-here")
+
+    def test_what_the_daemon_refuses_exits_with_1(self):
+        self.assertIn("43 bytes", self.run_ctl("quota", "set", "user:" + "u" * 60, "bytes=1G", status=1))
+        self.assertIn("subject", self.run_ctl("quota", "set", "user:a]b", "bytes=1G", status=1))
+
+    def test_wrong_usage_exits_with_2(self):
+        values = ("", "5X", "5 G", "-1", "+1", "1.5G", "0x10", "101%", "-1%", "%", "Unlimited", "9" * 30, "16777216T", "1e9")
+        before = self.run_ctl("quota", "list")
+        for arguments in (
+            ("quota",),
+            ("quota", "show"),
+            ("quota", "list", "more"),
+            ("quota", "set"),
+            ("quota", "set", "total"),
+            ("quota", "set", "total", "bytes"),
+            ("quota", "set", "total", "=5G"),
+            ("quota", "set", "total", "files=5"),
+            ("quota", "set", "total", "bytes=5G", "bytes=6G"),
+            ("quota", "set", "total", "bytes=5G", "regions=many"),
+            ("quota", "set", "total", "regions=5%"),
+            ("quota", "set", "total", "regions=5K"),
+            ("quota", "set", "everybody", "bytes=5G"),
+            ("quota", "set", "user:", "bytes=5G"),
+            ("quota", "set", "", "bytes=5G"),
+            ("quota", "set", "--force", "total", "bytes=5G"),
+            ("quota", "unset"),
+            ("quota", "unset", "everybody"),
+            ("quota", "unset", "total", "files"),
+            ("quota", "unset", "total", "bytes=5G"),
+            *(("quota", "set", "total", f"bytes={value}") for value in values),
+        ):
+            with self.subTest(arguments=arguments):
+                self.run_ctl(*arguments, status=2)
+        self.assertEqual(self.run_ctl("quota", "list"), before)
+
+
+class ReloadTest(AdminTest):
+    def setUp(self):
+        super().setUp()
+        with open(wire_case.daemon.config, encoding="ascii") as file:
+            self.text = file.read()
+        self.addCleanup(self.reload_until, self.text, lambda: self.limits() == (64 * MIB, 50))
+        self.addCleanup(self.run_ctl, "quota", "unset", "default")
+
+    def reload_until(self, text, is_done):
+        wire_case.daemon.configure(text)
+        wire_case.daemon.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while not is_done():
+            self.assertLess(time.monotonic(), deadline, wire_case.daemon.log())
+
+    def limits(self):
+        usage = self.run_json("usage")
+        return usage["bytes_limit"], usage["regions_limit"]
+
+    def test_a_changed_file_holds_and_what_was_set_wins_over_it(self):
+        self.run_ctl("quota", "set", "default", "bytes=9M")
+        changed = self.text.replace("bytes = 64M", "bytes = 32M").replace("regions = 50", "regions = 40")
+        self.reload_until(changed, lambda: self.limits()[1] == 40)
+        self.assertEqual(self.limits(), (9 * MIB, 40))
+        self.assertEqual(self.listed("default", "bytes")["origin"], "set at run time")
+        self.run_ctl("quota", "unset", "default")
+        self.assertEqual(self.limits(), (32 * MIB, 40))
+        self.assertRegex(self.listed("default", "bytes")["origin"], rf"^{re.escape(wire_case.daemon.config)}:\d+$")
+
+    def test_a_bad_file_changes_nothing_and_the_log_says_why(self):
+        before = self.run_ctl("quota", "list")
+        bad = self.text.replace("regions = 50", "regions = 40").replace("bytes = 256M", "bytes = 5X")
+        line = bad[: bad.index("bytes = 5X")].count("\n") + 1
+        sentence = f"{wire_case.daemon.config}:{line}: bytes = 5X: "
+        self.reload_until(bad, lambda: sentence in wire_case.daemon.log())
+        self.assertEqual(self.run_ctl("quota", "list"), before)
+
+
+class RemoveTest(AdminTest):
+    def test_an_idle_region_goes_by_its_name(self):
+        with self.connect() as client:
+            self.make_named(client)
+            client.call(detach_region=pb.DetachRegion(handle=self.handle))
+        self.assertEqual(self.run_ctl("rm", self.name), "")
+        self.wait_for_regions(0)
+        self.assertIn("no such region", self.run_ctl("rm", self.name, status=1))
+
+    def test_an_idle_region_goes_by_its_handle_and_as_json(self):
+        with self.connect() as client:
+            self.make_named(client)
+            client.call(detach_region=pb.DetachRegion(handle=self.handle))
+        handle = self.handle.hex()
+        self.assertEqual(self.run_json("rm", handle), {"version": 1, "removed": handle, "force": False})
+        self.wait_for_regions(0)
+
+    def test_an_attached_region_is_refused_with_its_holders(self):
+        client = self.connect(name=b"sorter\x1b[31m")
+        self.make_named(client)
+        for argument in (self.name, self.handle.hex(), f"+{os.getuid()}/{self.name}"):
+            sentence = self.run_ctl("rm", argument, status=1)
+            self.assertIn(f"{self.me.removeprefix('user:')} (pid {os.getpid()}, sorter\\x1b[31m)", sentence)
+            self.assertIn("--force", sentence)
+        done = self.start_ctl("--json", "rm", self.name)
+        answer = json.loads(done.stdout)
+        self.assertEqual((done.returncode, answer["removed"], answer["handle"]), (1, None, self.handle.hex()))
+        self.assertEqual([(h["uid"], h["pid"]) for h in answer["holders"]], [(os.getuid(), os.getpid())])
+        self.assertEqual(client.call(stat_region=pb.StatRegion(handle=self.handle)).region.size, 4096)
+        self.run_ctl("rm", "--force", self.name)
+
+    def test_with_force_its_holders_keep_it_and_are_told(self):
+        client = self.connect()
+        self.make_named(client, size=2 * MIB)
+        self.run_ctl("rm", "--force", self.name)
+        self.assertEqual(self.run_json("usage")["bytes"], 2 * MIB)
+        with self.assertRaises(Refused) as caught:
+            client.call(grow_region=pb.GrowRegion(handle=self.handle, size=3 * MIB))
+        self.assertEqual(caught.exception.code, pb.STALE)
+        client.close()
+        self.wait_for_regions(0)
+
+    def test_an_anonymous_region_goes_by_its_handle(self):
+        client = self.connect()
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=4096))
+        self.run_ctl("rm", self.handle.hex(), status=1)
+        self.run_ctl("rm", self.handle.hex(), "--force")
+        with self.assertRaises(Refused) as caught:
+            client.call(grow_region=pb.GrowRegion(handle=self.handle, size=8192))
+        self.assertEqual(caught.exception.code, pb.STALE)
+
+    def test_what_is_not_there_exits_with_1(self):
+        for argument in ("no-such-name", "0" * 32, "no-such-user-here/name", "+4000000000/name"):
+            with self.subTest(argument=argument):
+                self.run_ctl("rm", argument, status=1)
+
+    def test_wrong_usage_exits_with_2(self):
+        for arguments in ((), ("a", "b"), ("",), (".hidden",), ("/name",), ("user/",), ("a b",), ("n" * 129,), ("ä",)):
+            with self.subTest(arguments=arguments):
+                self.run_ctl("rm", *arguments, status=2)
+        self.run_ctl("rm", "--user", "root", "name", status=2)
+
+
+class DisconnectTest(AdminTest):
+    def test_wrong_usage_exits_with_2_and_an_unknown_user_with_1(self):
+        for arguments in ((), ("",), ("root", "more"), ("--force", "root")):
+            with self.subTest(arguments=arguments):
+                self.run_ctl("disconnect", *arguments, status=2)
+        self.run_ctl("disconnect", "no-such-user-here", status=1)
+
+    def test_all_of_a_users_connections_are_closed_but_the_one_that_asks(self):
+        clients = [self.connect(), self.connect()]
+        self.assertEqual(self.run_json("disconnect", f"+{os.getuid()}")["connections"], 2)
+        for client in clients:
+            self.assertRaises((Closed, OSError), client.receive)
+        self.assertEqual(self.run_ctl("disconnect", f"+{os.getuid()}"), "0 connections closed\n")
+
+
+class CheckTest(AdminTest):
+    def check(self, *arguments, status=0):
+        """The one line that plugins print: its text, and its performance data by label."""
+        done = self.start_ctl("check", *arguments)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count("\n"), 1)
+        word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[status]
+        self.assertRegex(done.stdout, rf"^DISKALLOC {word} - ")
+        text, _, performance = done.stdout.partition(" | ")
+        return text, dict(re.findall(r"'([a-z ]+)'=(\S+)", performance))
+
+    # The disk is the machine's own: as full as it is.
+    LENIENT = ("--warn", "100%", "--crit", "100%")
+
+    def test_usage_below_at_and_beyond_the_thresholds(self):
+        text, performance = self.check(*self.LENIENT)
+        self.assertEqual(performance["own bytes"], f"0B;{64 * MIB};{64 * MIB};0;{64 * MIB}")
+        self.assertEqual(
+            set(performance),
+            {f"{whose} {what}" for whose in ("own", "total") for what in ("bytes", "regions", "connections")} | {"disk"},
+        )
+        self.set_quota(self.me, "bytes=10M")
+        client = self.connect()
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=9 * MIB))
+        text, performance = self.check("--warn", "90%", "--crit", "100%", status=1)
+        self.assertRegex(text, r"^DISKALLOC WARNING - (disk .*, )?own bytes 90% \(9.0M of 10M\), ")
+        self.assertEqual(performance["own bytes"], f"{9 * MIB}B;{9 * MIB};{10 * MIB};0;{10 * MIB}")
+        self.check("--warn", "10%", "--crit", "90%", status=2)
+        client.call(grow_region=pb.GrowRegion(handle=self.handle, size=10 * MIB))
+        self.check(*self.LENIENT, status=2)
+
+    def test_a_limit_lowered_below_usage_is_critical(self):
+        self.connect().call(create_region=pb.CreateRegion(handle=self.handle, size=MIB))
+        self.set_quota(self.me, "bytes=0")
+        self.check(*self.LENIENT, status=2)
+
+    def test_unlimited_is_never_too_much(self):
+        self.set_quota(self.me, "bytes=unlimited", "regions=unlimited", "connections=unlimited")
+        _, performance = self.check(*self.LENIENT)
+        self.assertEqual(performance["own bytes"], "0B")
+
+    def test_as_json(self):
+        answer = self.run_json("check", *self.LENIENT)
+        self.assertEqual((answer["state"], answer["status"]), ("OK", 0))
+        self.assertEqual((answer["warn_percent"], answer["crit_percent"]), (100, 100))
+        (own,) = [c for c in answer["checks"] if c["name"] == "own bytes"]
+        self.assertEqual(own, {"name": "own bytes", "used": 0, "limit": 64 * MIB, "percent": 0, "state": "OK"})
+        done = self.start_ctl("check", "--json", "--address", "unix:/nonexistent")
+        answer = json.loads(done.stdout)
+        self.assertEqual((done.returncode, answer["state"], answer["status"]), (3, "UNKNOWN", 3))
+        self.assertIn("no daemon", answer["message"])
+
+    def test_what_cannot_be_told_is_unknown(self):
+        for arguments in (
+            ("--address", "unix:/nonexistent"),
+            ("--address", "nonsense"),
+            ("--warn", "80"),
+            ("--warn", "101%"),
+            ("--crit", "-1%"),
+            ("--crit", "%"),
+            ("--crit", "9%%"),
+            ("--crit", "99999999999%"),
+            ("--warn", "95%", "--crit", "80%"),
+            ("--warn",),
+            ("--frobnicate",),
+            ("--force",),
+            ("more",),
+        ):
+            with self.subTest(arguments=arguments):
+                self.check(*arguments, status=3)
+
+
+class HungDaemonTest(AdminTest):
+    def test_a_daemon_that_does_not_answer_ends_the_command_all_the_same(self):
+        os.kill(wire_case.daemon.process.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, wire_case.daemon.process.pid, signal.SIGCONT)
+        for arguments in (("status",), ("usage",), ("regions",), ("quota", "list"), ("rm", "x"), ("check",)):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.start_ctl("--timeout", "1", *arguments).returncode, 3)
+
+
+class NoDaemonTest(CtlTest):
+    def test_every_command_exits_with_3(self):
+        for arguments in (
+            ("status",),
+            ("usage",),
+            ("regions",),
+            ("quota", "list"),
+            ("quota", "set", "total", "bytes=1G"),
+            ("quota", "unset", "total"),
+            ("rm", "name"),
+            ("disconnect", "root"),
+        ):
+            with self.subTest(arguments=arguments):
+                self.assertIn("no daemon", self.run_ctl(*arguments, address="unix:/nonexistent/socket", status=3))
+
+    def test_one_that_hangs_up_exits_with_3(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(path)
+                listener.listen()
+                tool = subprocess.Popen(
+                    [ctl_case.program, "--address", f"unix:{path}", "status"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+                listener.accept()[0].close()
+                _, sentence = tool.communicate(timeout=60)
+        self.assertEqual(tool.returncode, 3)
+        self.assertIn(b"no daemon", sentence)
+
+
+@needs_users
+class AnybodyTest(AdminTest):
+    """An ordinary user: sees what is theirs, changes nothing."""
+
+    def setUp(self):
+        super().setUp()
+        self.anybody = identity(ANYBODY)
+
+    def test_their_own_usage_and_regions_are_shown_and_nobody_elses(self):
+        mine = self.connect()
+        mine.call(create_region=pb.CreateRegion(handle=self.handle, size=4096))
+        theirs = self.connect(user=self.anybody)
+        handle = os.urandom(16)
+        theirs.call(create_region=pb.CreateRegion(handle=handle, size=8192))
+        usage = self.run_json("usage", user=self.anybody)
+        self.assertEqual((usage["subject"], usage["bytes"]), (f"user:{ANYBODY}", 8192))
+        regions = self.run_json("regions", user=self.anybody)["regions"]
+        self.assertEqual([r["handle"] for r in regions], [handle.hex()])
+        self.assertLessEqual({handle.hex(), self.handle.hex()}, {r["handle"] for r in self.run_json("regions")["regions"]})
+        self.run_ctl("usage", "total", status=1, user=self.anybody)
+        self.run_ctl("usage", "user:root", status=1, user=self.anybody)
+        self.run_json("status", user=self.anybody)
+
+    def test_the_list_of_quotas_has_what_concerns_them(self):
+        self.set_quota(f"user:{ANYBODY}", "bytes=32M")
+        self.set_quota(f"user:{ADMIN}", "bytes=33M")
+        self.set_quota(f"members:{ADMINS}", "regions=9")
+        self.assertEqual(self.listed(f"user:{ANYBODY}", "bytes", user=self.anybody)["value"], "32M")
+        self.assertEqual(self.listed("default", "bytes", user=self.anybody)["value"], "64M")
+        self.assertIsNone(self.listed(f"user:{ADMIN}", "bytes", user=self.anybody))
+        self.assertIsNone(self.listed(f"members:{ADMINS}", "regions", user=self.anybody))
+        self.assertEqual(self.listed(f"user:{ADMIN}", "bytes")["value"], "33M")
+
+    def test_they_may_not_set_or_disconnect(self):
+        before = self.run_ctl("quota", "list")
+        for arguments in (
+            ("quota", "set", f"user:{ANYBODY}", "bytes=1T"),
+            ("quota", "set", "total", "bytes=1T"),
+            ("quota", "unset", "total"),
+            ("disconnect", "root"),
+            ("disconnect", ANYBODY),
+        ):
+            with self.subTest(arguments=arguments):
+                self.run_ctl(*arguments, status=1, user=self.anybody)
+        self.assertEqual(self.run_ctl("quota", "list"), before)
+
+    def test_they_remove_their_own_regions_and_nobody_elses(self):
+        client = self.connect()
+        self.make_named(client, mode=0o666)
+        for argument in (f"root/{self.name}", self.handle.hex()):
+            self.run_ctl("rm", "--force", argument, status=1, user=self.anybody)
+        self.assertEqual(client.call(stat_region=pb.StatRegion(handle=self.handle)).region.name.decode(), self.name)
+        self.run_ctl("rm", "--force", self.name)
+        theirs = self.connect(user=self.anybody)
+        handle = os.urandom(16)
+        theirs.call(create_region=pb.CreateRegion(handle=handle))
+        self.assertIn(ANYBODY, self.run_ctl("rm", handle.hex(), status=1, user=self.anybody))
+        self.run_ctl("rm", "--force", handle.hex(), user=self.anybody)
+
+    def test_check_looks_at_what_they_may_see(self):
+        answer = self.run_json("check", "--warn", "100%", "--crit", "100%", user=self.anybody)
+        names = {c["name"] for c in answer["checks"]}
+        self.assertIn("own bytes", names)
+        self.assertNotIn("total bytes", names)
+
+
+@needs_users
+class GroupAdminTest(AdminTest):
+    """A member of admin_group: may do what root may."""
+
+    def setUp(self):
+        super().setUp()
+        self.admin = identity(ADMIN)
+        self.anybody = identity(ANYBODY)
+
+    def test_they_see_everything(self):
+        self.connect().call(create_region=pb.CreateRegion(handle=self.handle, size=4096))
+        self.assertIn(self.handle.hex(), {r["handle"] for r in self.run_json("regions", user=self.admin)["regions"]})
+        self.assertGreaterEqual(self.run_json("usage", "total", user=self.admin)["bytes"], 4096)
+        self.assertEqual(self.run_json("usage", self.me, user=self.admin)["bytes"], 4096)
+
+    def test_they_set_quotas(self):
+        self.addCleanup(self.run_ctl, "quota", "unset", f"user:{ANYBODY}")
+        self.run_ctl("quota", "set", f"user:{ANYBODY}", "bytes=5M", user=self.admin)
+        self.assertEqual(self.run_json("usage", user=self.anybody)["bytes_limit"], 5 * MIB)
+        self.run_ctl("quota", "unset", f"user:{ANYBODY}", user=self.admin)
+        self.assertEqual(self.run_json("usage", user=self.anybody)["bytes_limit"], 64 * MIB)
+
+    def test_they_remove_anybodys_region_by_user_and_name(self):
+        client = self.connect(user=self.anybody)
+        self.make_named(client)
+        self.assertIn(f"{ANYBODY} (pid ", self.run_ctl("rm", f"{ANYBODY}/{self.name}", status=1, user=self.admin))
+        self.run_ctl("rm", "--force", f"{ANYBODY}/{self.name}", user=self.admin)
+        with self.assertRaises(Refused) as caught:
+            client.call(grow_region=pb.GrowRegion(handle=self.handle, size=8192))
+        self.assertEqual(caught.exception.code, pb.STALE)
+
+    def test_they_disconnect_a_user_who_may_come_again(self):
+        client = self.connect(user=self.anybody)
+        bystander = self.connect()
+        self.assertEqual(self.run_ctl("disconnect", ANYBODY, user=self.admin), "1 connection closed\n")
+        self.assertRaises((Closed, OSError), client.receive)
+        self.assertTrue(bystander.call(get_status=pb.GetStatus()).status.version)
+        self.assertTrue(self.connect(user=self.anybody).call(get_status=pb.GetStatus()).status.version)
+
+    def test_a_members_quota_is_each_members_own(self):
+        self.set_quota(f"members:{ADMINS}", "bytes=6M")
+        self.assertEqual(self.run_json("usage", user=self.admin)["bytes_limit"], 6 * MIB)
+        self.assertEqual(self.run_json("usage", user=self.anybody)["bytes_limit"], 64 * MIB)
+
+    def test_a_groups_sum_counts_its_members(self):
+        self.set_quota(f"group:{ADMINS}", "bytes=6M")
+        client = self.connect(user=self.admin)
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=4 * MIB))
+        usage = self.run_json("usage", f"group:{ADMINS}", user=self.admin)
+        self.assertEqual((usage["bytes"], usage["bytes_limit"]), (4 * MIB, 6 * MIB))
+        with self.assertRaises(Refused) as caught:
+            client.call(grow_region=pb.GrowRegion(handle=self.handle, size=7 * MIB))
+        self.assertEqual(caught.exception.error.limit_name, f"group:{ADMINS} bytes")
+
+
+if __name__ == "__main__":
+    wire_case.program = wire_case.take_argument() or wire_case.program
+    ctl_case.program = wire_case.take_argument() or ctl_case.program
+    unittest.main()
