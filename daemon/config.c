@@ -75,6 +75,7 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->n_subjects; i++)
         config_subject_deinit(&c->subjects[i]);
     free(c->subjects);
+    config_index_deinit(&c->index);
     free(c->keep_free.file);
     free(c->keep_free.text);
     free(c->metrics_listen);

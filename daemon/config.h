@@ -51,6 +51,12 @@ struct config_subject {
     struct config_value runtime[CONFIG_QUOTA_KEY_N]; // set at run time: wins, key by key
 };
 
+// Where subjects are among others: slots of an index + 1, by hash.
+struct config_index {
+    uint32_t *by_name, *by_id;
+    size_t n_slots; // a power of two
+};
+
 struct config {
     char *socket;
     unsigned socket_mode;
@@ -63,7 +69,8 @@ struct config {
     char *metrics_listen; // NULL: off
     struct config_subject *subjects;
     size_t n_subjects;
-    bool socket_was_set; // by a file or an option
+    struct config_index index; // of subjects
+    bool socket_was_set;       // by a file or an option
 };
 
 typedef void (*config_warn_fn)(void *data, const char *sentence);

@@ -18,11 +18,6 @@ enum {
     NOWHERE = -2,
 };
 
-struct seen_section {
-    int subject; // index, or DAEMON
-    unsigned line;
-};
-
 struct reader {
     struct config *config;
     const char *path;
@@ -31,8 +26,9 @@ struct reader {
     void *warn_data;
     bool runtime; // quotas only, for the run-time layer
     unsigned line;
-    struct seen_section *seen; // in this file
-    size_t n_seen;
+    unsigned daemon_line; // of [daemon] in this file, 0: not there so far
+    unsigned *lines;      // the same of each subject
+    size_t n_lines;
     int section;           // index of the subject, DAEMON or NOWHERE
     char section_name[64]; // as written
     const struct config_key *keys_seen[16];
@@ -109,22 +105,40 @@ bool config_is_text(const char *line)
     return true;
 }
 
+// Where the line of SUBJECT's section in this file is kept; NULL: no memory.
+static unsigned *line_of(struct reader *r, int subject)
+{
+    size_t wanted = (size_t)subject + 1, n = r->n_lines ? r->n_lines : 16;
+    unsigned *lines;
+
+    if (subject == DAEMON)
+        return &r->daemon_line;
+    while (n < wanted)
+        n *= 2;
+    if (n > r->n_lines) {
+        lines = reallocarray(r->lines, n, sizeof(*lines));
+        if (!lines)
+            return NULL;
+        memset(lines + r->n_lines, 0, (n - r->n_lines) * sizeof(*lines));
+        r->lines = lines;
+        r->n_lines = n;
+    }
+    return &r->lines[subject];
+}
+
 static bool remember_section(struct reader *r, int subject, const char *name)
 {
-    struct seen_section *seen;
+    unsigned *line = line_of(r, subject);
 
-    // Names that were unknown when they were set may since have become one user's.
-    for (size_t i = 0; !r->runtime && i < r->n_seen; i++)
-        if (r->seen[i].subject == subject)
-            return fail(r, -EINVAL, "[%s] was there already, on line %u", name, r->seen[i].line);
-    seen = reallocarray(r->seen, r->n_seen + 1, sizeof(*seen));
-    if (!seen)
+    if (!line)
         return fail(r, -ENOMEM, "there is no memory for [%s]", name);
-    r->seen = seen;
-    r->seen[r->n_seen++] = (struct seen_section){subject, r->line};
+    // Names that were unknown when they were set may since have become one user's.
+    if (*line && !r->runtime)
+        return fail(r, -EINVAL, "[%s] was there already, on line %u", name, *line);
+    *line = r->line;
     r->section = subject;
     r->n_keys_seen = 0;
-    snprintf(r->section_name, sizeof(r->section_name), "%s", name);
+    snprintf(r->section_name, sizeof(r->section_name), "%.*s", (int)sizeof(r->section_name) - 1, name);
     return true;
 }
 
@@ -309,7 +323,7 @@ static int read_stream(struct reader *r, char **ret_error)
     if (at != 0 && !r->error)
         fail(r, at < 0 ? -ENOMEM : -EINVAL, "it can't be understood");
     fclose(r->stream);
-    free(r->seen);
+    free(r->lines);
     *ret_error = r->sentence;
     return r->error;
 }

@@ -49,6 +49,16 @@ bool config_allows_nothing(enum config_quota_key key, const struct config_value 
 // The subject called TEXT, made when it is not there: its index, -EINVAL or -ENOMEM.
 int config_add_subject(struct config *c, const char *text, bool *ret_is_new);
 
+// NULL: there is none.
+struct config_subject *config_find_name(const struct config *c, enum config_subject_kind kind, const char *name);
+struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id);
+
+// Room for N subjects: 0 or -ENOMEM.
+int config_index_reserve(struct config *c, size_t n);
+void config_index_add(struct config *c, size_t index);
+void config_index_rebuild(struct config *c); // after subjects were moved
+void config_index_deinit(struct config_index *x);
+
 // Numbers of names in the user database; "+N" is a number itself.  0, or -ENOENT when it has no such name.
 int config_lookup_user(const char *name, uint32_t *ret);
 int config_lookup_group(const char *name, uint32_t *ret);

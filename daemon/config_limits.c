@@ -24,22 +24,6 @@ uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total)
     return QUOTA_UNLIMITED;
 }
 
-static const struct config_subject *find(const struct config *c, enum config_subject_kind kind, uint32_t id)
-{
-    for (size_t i = 0; i < c->n_subjects; i++)
-        if (c->subjects[i].kind == kind && c->subjects[i].known && c->subjects[i].id == id)
-            return &c->subjects[i];
-    return NULL;
-}
-
-static const struct config_subject *find_nameless(const struct config *c, enum config_subject_kind kind)
-{
-    for (size_t i = 0; i < c->n_subjects; i++)
-        if (c->subjects[i].kind == kind)
-            return &c->subjects[i];
-    return NULL;
-}
-
 const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key)
 {
     if (subject && subject->runtime[key].kind != CONFIG_UNSET)
@@ -80,7 +64,7 @@ static const struct config_value *members_value(const struct config *c, const gi
     const struct config_value *best = NULL;
 
     for (size_t i = 0; i < n_groups; i++) {
-        const struct config_value *v = value_or(find(c, CONFIG_MEMBERS, groups[i]), key, NULL);
+        const struct config_value *v = value_or(config_find_id(c, CONFIG_MEMBERS, groups[i]), key, NULL);
 
         if (v && (!best || config_value_bytes(v, fs_total) > config_value_bytes(best, fs_total)))
             best = v;
@@ -91,8 +75,8 @@ static const struct config_value *members_value(const struct config *c, const gi
 void config_user_limits(const struct config *c, uid_t uid, const gid_t *groups, size_t n_groups, uint64_t fs_total,
                         struct quota_limits *ret)
 {
-    const struct config_subject *user = find(c, CONFIG_USER, uid);
-    const struct config_subject *everyone = find_nameless(c, CONFIG_DEFAULT);
+    const struct config_subject *user = config_find_id(c, CONFIG_USER, uid);
+    const struct config_subject *everyone = config_find_name(c, CONFIG_DEFAULT, NULL);
     const struct config_value *values[CONFIG_QUOTA_KEY_N];
 
     for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
@@ -118,12 +102,12 @@ static void subject_limits(const struct config_subject *subject, uint64_t fs_tot
 
 void config_total_limits(const struct config *c, uint64_t fs_total, struct quota_limits *ret)
 {
-    subject_limits(find_nameless(c, CONFIG_TOTAL), fs_total, ret);
+    subject_limits(config_find_name(c, CONFIG_TOTAL, NULL), fs_total, ret);
 }
 
 bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, struct quota_limits *ret)
 {
-    const struct config_subject *group = find(c, CONFIG_GROUP, gid);
+    const struct config_subject *group = config_find_id(c, CONFIG_GROUP, gid);
 
     if (!group)
         return false;
@@ -140,7 +124,7 @@ static uint64_t whole_of(const struct config *c, const struct config_subject *s,
     if (key != CONFIG_QUOTA_WARN_AT)
         return fs_total;
     if (!v && (s->kind == CONFIG_USER || s->kind == CONFIG_MEMBERS))
-        v = config_said(find_nameless(c, CONFIG_DEFAULT), CONFIG_QUOTA_BYTES);
+        v = config_said(config_find_name(c, CONFIG_DEFAULT, NULL), CONFIG_QUOTA_BYTES);
     return v ? config_value_bytes(v, fs_total) : QUOTA_UNLIMITED;
 }
 

@@ -56,22 +56,29 @@ static bool copy_subject(struct config_subject *to, const struct config_subject 
     return whole;
 }
 
+static bool copy_subjects(struct config *to, const struct config *from)
+{
+    size_t n_allocated = 1; // as config_add_subject has it
+
+    while (n_allocated < from->n_subjects)
+        n_allocated *= 2;
+    to->subjects = calloc(n_allocated, sizeof(*to->subjects));
+    if (!to->subjects || config_index_reserve(to, from->n_subjects) < 0)
+        return false;
+    for (size_t i = 0; i < from->n_subjects; i++) {
+        to->n_subjects++;
+        if (!copy_subject(&to->subjects[i], &from->subjects[i]))
+            return false;
+        config_index_add(to, i);
+    }
+    return true;
+}
+
 struct config *config_copy_quotas(const struct config *c)
 {
     struct config *copy = calloc(1, sizeof(*copy));
 
-    if (!copy)
-        return NULL;
-    copy->subjects = calloc(c->n_subjects + 1, sizeof(*copy->subjects));
-    while (copy->subjects && copy->n_subjects < c->n_subjects) {
-        size_t i = copy->n_subjects++;
-
-        if (copy_subject(&copy->subjects[i], &c->subjects[i]))
-            continue;
-        config_free(copy);
-        return NULL;
-    }
-    if (copy->subjects)
+    if (!copy || copy_subjects(copy, c))
         return copy;
     config_free(copy);
     return NULL;
@@ -80,12 +87,15 @@ struct config *config_copy_quotas(const struct config *c)
 void config_swap_quotas(struct config *a, struct config *b)
 {
     struct config_subject *subjects = a->subjects;
+    struct config_index index = a->index;
     size_t n = a->n_subjects;
 
     a->subjects = b->subjects;
     a->n_subjects = b->n_subjects;
+    a->index = b->index;
     b->subjects = subjects;
     b->n_subjects = n;
+    b->index = index;
 }
 
 static int check_subject(const char *subject, char **ret_error)
@@ -210,6 +220,7 @@ static void remove_subject(struct config *c, size_t i)
 {
     config_subject_deinit(&c->subjects[i]);
     memmove(&c->subjects[i], &c->subjects[i + 1], (--c->n_subjects - i) * sizeof(*c->subjects));
+    config_index_rebuild(c);
 }
 
 static void unset(struct config_value *v)

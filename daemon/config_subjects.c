@@ -120,20 +120,33 @@ int config_lookup_group(const char *name, uint32_t *ret)
 // By name, or by the number that both names have.
 static int find_subject(const struct config *c, const struct config_subject *s)
 {
-    for (size_t i = 0; i < c->n_subjects; i++) {
-        const struct config_subject *other = &c->subjects[i];
+    const struct config_subject *found = config_find_name(c, s->kind, s->name);
 
-        if (other->kind != s->kind)
-            continue;
-        if (!s->name || strcmp(s->name, other->name) == 0 || (s->known && other->known && s->id == other->id))
-            return (int)i;
-    }
-    return -ENOENT;
+    if (!found && s->known)
+        found = config_find_id(c, s->kind, s->id);
+    return found ? (int)(found - c->subjects) : -ENOENT;
+}
+
+// Room is made whenever the number of subjects reaches a power of two.
+static int make_room(struct config *c)
+{
+    struct config_subject *subjects;
+    size_t n = c->n_subjects;
+
+    if (n >= INT_MAX / 2 || config_index_reserve(c, n + 1) < 0)
+        return -ENOMEM;
+    if ((n & (n - 1)) != 0)
+        return 0;
+    subjects = reallocarray(c->subjects, n ? 2 * n : 1, sizeof(*subjects));
+    if (!subjects)
+        return -ENOMEM;
+    c->subjects = subjects;
+    return 0;
 }
 
 int config_add_subject(struct config *c, const char *text, bool *ret_is_new)
 {
-    struct config_subject s = {0}, *subjects;
+    struct config_subject s = {0};
     const char *name;
     int r = config_parse_subject(text, &s.kind, &name);
 
@@ -151,13 +164,13 @@ int config_add_subject(struct config *c, const char *text, bool *ret_is_new)
         free(s.name);
         return r;
     }
-    subjects = reallocarray(c->subjects, c->n_subjects + 1, sizeof(*subjects));
-    if (!subjects || c->n_subjects >= INT_MAX) {
+    r = make_room(c);
+    if (r < 0) {
         free(s.name);
-        return -ENOMEM;
+        return r;
     }
-    c->subjects = subjects;
     c->subjects[c->n_subjects] = s;
+    config_index_add(c, c->n_subjects);
     *ret_is_new = true;
     return (int)c->n_subjects++;
 }

@@ -414,6 +414,34 @@ static void names_that_have_become_one_users_are_merged_when_the_file_is_read(vo
     layer_deinit(&f);
 }
 
+static void a_hundred_thousand_subjects_are_all_found(void **state)
+{
+    enum { N = 100000 };
+    struct layer_fixture f;
+    struct config *copy;
+    char name[32], bytes[32];
+
+    (void)state;
+    layer_init(&f, "");
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(name, sizeof(name), "user:+%u", 1000 + 7 * i);
+        snprintf(bytes, sizeof(bytes), "%u", i);
+        must_set(&f, name, "bytes", bytes);
+        f.files.warnings[0] = '\0';
+    }
+    save_and_load_again(&f);
+    copy = config_copy_quotas(f.files.config);
+    assert_non_null(copy);
+    config_swap_quotas(f.files.config, copy);
+    config_free(copy);
+    must_unset(&f, "user:+1000", NULL);
+    for (unsigned i = 0; i < N; i++)
+        if (limits_of(&f, 1000 + 7 * i, 77).max[QUOTA_BYTES] != (i ? i : 50 * GIB))
+            fail_msg("user:+%u has another limit", 1000 + 7 * i);
+    assert_int_equal(limits_of(&f, 1001, 77).max[QUOTA_BYTES], 50 * GIB);
+    layer_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +459,7 @@ int main(void)
         TEST(the_file_has_the_syntax_of_the_configuration_and_nothing_else_is_left),
         TEST(a_damaged_file_is_refused_with_file_and_line),
         TEST(names_that_have_become_one_users_are_merged_when_the_file_is_read),
+        TEST(a_hundred_thousand_subjects_are_all_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """diskallocctl's quota, rm, disconnect and check, as root, as an administrator by group and as anybody."""
 
+import grp
 import json
 import os
 import pwd
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -31,24 +33,36 @@ def run(*command):
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
+def remove(names):
+    """Users first: a group that is somebody's primary one stays."""
+    for name in names:
+        subprocess.run(["userdel", name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    for name in names:
+        subprocess.run(["groupdel", name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+def remove_leftovers():
+    """What a run that was killed could not remove."""
+    names = {entry[0] for entry in pwd.getpwall() + grp.getgrall()}
+    ours = ((name, re.fullmatch(r"dact-[uag](\d+)", name)) for name in names)
+    remove([name for name, match in ours if match and not os.path.exists(f"/proc/{match[1]}")])
+
+
 def make_users():
+    remove_leftovers()
     run("groupadd", ADMINS)
     for user, more in ((ANYBODY, ()), (ADMIN, ("--groups", ADMINS))):
         run("useradd", "--no-create-home", "--home-dir", "/", "--user-group", *more, user)
 
 
-def remove_users():
-    for tool, name in (("userdel", ANYBODY), ("userdel", ADMIN), ("groupdel", ADMINS)):
-        subprocess.run([tool, name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-
-
 def setUpModule():
     global tool_dir
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by the cleanups
     tool_dir = tempfile.mkdtemp(prefix="diskalloc-ctl-", dir=wire_case.BASE_DIR)
     unittest.addModuleCleanup(shutil.rmtree, tool_dir)
     config = CONFIG
     if WITH_USERS:
-        unittest.addModuleCleanup(remove_users)
+        unittest.addModuleCleanup(remove, (ANYBODY, ADMIN, ADMINS))
         make_users()
         config = config.replace("[daemon]", f"[daemon]\nadmin_group = {ADMINS}")
         # Where it was built, other users may not be able to go.
