@@ -189,12 +189,24 @@ static int local_restore(struct backing *b, uint64_t offset, uint64_t length)
     return r;
 }
 
-// Others may have restored what was discarded.
+static void take_committed(struct backing *b, const struct record *record)
+{
+    b->committed = record->flags & RECORD_COMMITTED;
+    if (b->committed) {
+        b->used = record->used;
+        b->element_size = record->element_size;
+    }
+}
+
+// Others may have committed, or restored what was discarded.
 static int local_refresh(struct backing *b)
 {
     struct ranges holes = {0};
+    struct record record;
     int r = look_at_size(b);
 
+    if (r == 0 && record_load(&file_ops_system, b->fd, &record) == 0)
+        take_committed(b, &record);
     if (r < 0 || b->discarded.n == 0)
         return r;
     r = spillfile_read_holes(b->fd, b->size, DISCARD_BLOCK, &holes);
@@ -267,11 +279,7 @@ static void take_record(struct backing *b, const struct record *record)
     b->handle = record->handle;
     b->named = record->name_length > 0;
     b->sparse = record->flags & RECORD_SPARSE;
-    b->committed = record->flags & RECORD_COMMITTED;
-    if (b->committed) {
-        b->used = record->used;
-        b->element_size = record->element_size;
-    }
+    take_committed(b, record);
 }
 
 int local_backing_new(const struct local *from, int fd, const struct record *record, uint32_t flags,

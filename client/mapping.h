@@ -25,6 +25,11 @@ int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *wi
 // Of the part that is granted, whole pages: takes the access away, or gives it but for WITHOUT.  0 or -ENOMEM.
 int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to);
 int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *without);
+// Around a discarded part, whole pages: see the essay.  Before there is a hole: 0 or -ENOMEM.
+int mapping_part(struct mapping *m, uint64_t from, uint64_t to);
+// Around the parts that are discarded, between FROM and TO; and the same with large pages again for the rest.
+void mapping_guard(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
+void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
 // madvise(2) over what is granted between FROM and TO.  0 or -errno.
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
 // Writes the accessible bytes to the file's disk.  0 or -errno.

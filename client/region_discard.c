@@ -39,9 +39,13 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
         return 0;
     e = mapping_forbid(&r->mapping, offset, offset + length);
     if (e == 0)
+        e = mapping_part(&r->mapping, offset, offset + length);
+    if (e == 0)
         e = b->ops->discard(b, offset, length);
-    if (e < 0)
+    if (e < 0) {
         mapping_allow(&r->mapping, offset, offset + length, &b->discarded);
+        mapping_tend(&r->mapping, offset, offset + length, &b->discarded);
+    }
     return e;
 }
 
@@ -78,6 +82,7 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     if (e < 0)
         return e;
     e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);
+    mapping_tend(&r->mapping, offset, end, &b->discarded);
     // Without access the blocks are of no use.
     if (e < 0 && mapping_forbid(&r->mapping, offset, end) == 0)
         b->ops->discard(b, offset, length);
@@ -128,6 +133,7 @@ static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t l
     if (e < 0 || length == 0)
         return e;
     e = mapping_advise(&r->mapping, from, to, kernel_advice[advice]);
+    mapping_guard(&r->mapping, from, to, &r->backing->discarded);
     return e == -EINVAL ? error_why(-EOPNOTSUPP, "the kernel does not know that advice") : e;
 }
 

@@ -57,6 +57,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
         e = mapping_set_access(&r->mapping, b->size, &b->discarded);
     if (e < 0)
         return e;
+    mapping_guard(&r->mapping, 0, r->mapping.reserve, &b->discarded);
     if (!b->keeps_fd) {
         close(b->fd);
         b->fd = -1;

@@ -203,13 +203,13 @@ struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, s
 struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                                  size_t element_size, int timeout_ms, const char *call)
 {
-    struct diskalloc_vec_cap grown = diskalloc_vec_grow(r, len, cap, additional, element_size, call);
+    struct diskalloc_vec_cap grown;
     uint64_t needed = 0;
 
-    if (timeout_ms < -1) {
-        error_begin(call);
+    error_begin(call);
+    if (timeout_ms < -1)
         return failed(cap, error_why(-EINVAL, "a timeout of %d ms", timeout_ms));
-    }
+    grown = diskalloc_vec_grow(r, len, cap, additional, element_size, call);
     if (timeout_ms == 0 || (grown.result != -EDQUOT && grown.result != -ENOSPC))
         return grown;
     error_begin(call);

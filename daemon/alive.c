@@ -116,7 +116,7 @@ static void probe_done(struct op *op)
     struct region *r = op->region;
 
     a->n_running--;
-    if (op->result < 0 && op->result != -EBUSY && r->n_probes == 0)
+    if (op->result < 0 && op->result != -EBUSY && op->result != -ESHUTDOWN && r->n_probes == 0)
         log_warning("region of uid %u cannot be removed: %s; trying again later", r->record.owner_uid,
                     strerror(-op->result));
     r->n_probes++;

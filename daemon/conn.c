@@ -23,6 +23,7 @@ enum {
     PACKETS_A_TURN = 16,      // then others have theirs
     PACKETS_DRAINED = 256,    // of a connection that is hung up on
     MAX_QUEUED_REPLIES = 256, // while the peer does not read
+    MAX_QUEUED_EVENTS = 64,   // then they are dropped
     RETRY_MS = 100,           // when too many descriptors are in flight
 };
 
@@ -183,8 +184,8 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     Diskalloc__V1__Reply reply = *message;
     size_t n;
 
-    // After the last word there is no other.
-    if (c->ending) {
+    // After the last word there is no other; and nobody shall lose the connection by events that are not read.
+    if (c->ending || (reply.body_case == DISKALLOC__V1__REPLY__BODY_EVENT && c->n_replies > MAX_QUEUED_EVENTS)) {
         cleanup_close(&fd);
         return;
     }
@@ -336,7 +337,7 @@ void conn_accept(struct conn_env *env, int fd)
         close(fd);
         return;
     }
-    c = calloc(1, sizeof *c);
+    c = user->n_silent < USER_MAX_SILENT ? calloc(1, sizeof *c) : NULL;
     if (c) {
         c->event = event_new(env->base, fd, 0, on_event, c);
         c->retry = evtimer_new(env->base, on_retry, c);

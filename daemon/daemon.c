@@ -2,14 +2,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +16,7 @@
 #include "daemon/conn.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/request.h"
@@ -61,6 +59,11 @@ static int found_region(void *data, struct store_found *found)
         region_find_name(&d->regions, record->owner_uid, record->name, record->name_length)) {
         log_warning("uid %u has two regions with the name %s; one of them is left alone", record->owner_uid,
                     record->name);
+        user_unref(owner);
+        return 0;
+    }
+    if (region_find(&d->regions, &record->handle)) {
+        log_warning("uid %u has a region with another's handle; it is left alone", record->owner_uid);
         user_unref(owner);
         return 0;
     }
@@ -220,7 +223,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
 
 enum daemon_exit daemon_run(struct daemon *d)
 {
-    sd_notify(0, "READY=1");
+    notify_ready();
     if (event_base_dispatch(d->base) < 0) {
         log_error("the event loop failed");
         return DAEMON_EXIT_FAILED;

@@ -1,23 +1,17 @@
 // What happens while the daemon runs, other than requests: signals, timers, another configuration.
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/alive.h"
 #include "daemon/config.h"
 #include "daemon/conn.h"
-#include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/request.h"
@@ -26,7 +20,6 @@
 #include "daemon/user.h"
 #include "daemon/wait.h"
 #include "daemon/worker.h"
-#include "proto/cleanup.h"
 #include "proto/size.h"
 
 #include "daemon/daemon_internal.h"
@@ -54,12 +47,38 @@ static void space_is_read(struct work *w)
     d->request.space = d->fresh_space;
 }
 
+// Every two seconds at most, and only what is new.
+static void tell_status(struct daemon *d)
+{
+    const struct quota_account *total = quota_total(d->quota);
+    const uint64_t now[] = {
+        quota_account_used(total, QUOTA_REGIONS),
+        quota_account_used(total, QUOTA_BYTES),
+        quota_account_used(total, QUOTA_CONNECTIONS),
+    };
+
+    if (memcmp(now, d->told, sizeof now) == 0)
+        return;
+    memcpy(d->told, now, sizeof now);
+    notify_status(now[0], now[1], now[2]);
+}
+
+// From the loop: a loop that does not turn says nothing.
+static void on_watchdog(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    (void)data;
+    notify_watchdog();
+}
+
 static void on_space_timer(evutil_socket_t fd, short what, void *data)
 {
     struct daemon *d = data;
 
     (void)fd;
     (void)what;
+    tell_status(d);
     if (d->space_asked) // the file system hangs
         return;
     d->space_asked = true;
@@ -73,7 +92,7 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
 
     (void)what;
     log_notice("%s: ending", strsignal((int)signal));
-    sd_notify(0, "STOPPING=1");
+    notify_stopping();
     event_base_loopbreak(d->base);
 }
 
@@ -169,6 +188,7 @@ static void reload_done(struct settings_change *change)
         user_table_refresh(d->users);
     }
     settings_change_free(change);
+    notify_ready();
 }
 
 static void on_reload_signal(evutil_socket_t signal, short what, void *data)
@@ -180,6 +200,7 @@ static void on_reload_signal(evutil_socket_t signal, short what, void *data)
     (void)what;
     if (!change)
         return;
+    notify_reloading();
     change->done = reload_done;
     change->owner = d;
     settings_submit(d->settings, change);
@@ -198,30 +219,44 @@ void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t
         request_send_warning(user, a);
 }
 
+// EV_SIGNAL or a timer of its own (PERIOD), added at once; or one that somebody wakes (NULL).
+static struct event *make_event(struct daemon *d, evutil_socket_t signal, short what, event_callback_fn fn,
+                                const struct timeval *period)
+{
+    struct event *event = event_new(d->base, signal, what, fn, d);
+
+    if (event && (what & EV_SIGNAL || period) && event_add(event, period) < 0) {
+        event_free(event);
+        return NULL;
+    }
+    return event;
+}
+
 int daemon_make_events(struct daemon *d)
 {
-    static const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
+    const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
+    const uint64_t usec = notify_watchdog_period();
+    const struct timeval watchdog_period = {(time_t)(usec / 1000000), (suseconds_t)(usec % 1000000)};
 
     d->base = event_base_new();
     if (!d->base)
         return -ENOMEM;
-    d->on_term = evsignal_new(d->base, SIGTERM, on_end_signal, d);
-    d->on_int = evsignal_new(d->base, SIGINT, on_end_signal, d);
-    d->on_hup = evsignal_new(d->base, SIGHUP, on_reload_signal, d);
-    d->orphans = evtimer_new(d->base, on_orphans, d);
-    d->waiting = evtimer_new(d->base, on_waiting, d);
-    d->space_timer = event_new(d->base, -1, EV_PERSIST, on_space_timer, d);
-    if (!d->on_term || !d->on_int || !d->on_hup || !d->orphans || !d->waiting || !d->space_timer)
-        return -ENOMEM;
-    if (event_add(d->on_term, NULL) < 0 || event_add(d->on_int, NULL) < 0 || event_add(d->on_hup, NULL) < 0 ||
-        event_add(d->space_timer, &space_period) < 0)
+    d->on_term = make_event(d, SIGTERM, EV_SIGNAL | EV_PERSIST, on_end_signal, NULL);
+    d->on_int = make_event(d, SIGINT, EV_SIGNAL | EV_PERSIST, on_end_signal, NULL);
+    d->on_hup = make_event(d, SIGHUP, EV_SIGNAL | EV_PERSIST, on_reload_signal, NULL);
+    d->orphans = make_event(d, -1, 0, on_orphans, NULL);
+    d->waiting = make_event(d, -1, 0, on_waiting, NULL);
+    d->space_timer = make_event(d, -1, EV_PERSIST, on_space_timer, &space_period);
+    d->watchdog = make_event(d, -1, EV_PERSIST, on_watchdog, usec > 0 ? &watchdog_period : NULL);
+    if (!d->on_term || !d->on_int || !d->on_hup || !d->orphans || !d->waiting || !d->space_timer || !d->watchdog)
         return -ENOMEM;
     return 0;
 }
 
 void daemon_free_events(struct daemon *d)
 {
-    struct event *const events[] = {d->on_term, d->on_int, d->on_hup, d->orphans, d->waiting, d->space_timer};
+    struct event *const events[] = {d->on_term, d->on_int,      d->on_hup,  d->orphans,
+                                    d->waiting, d->space_timer, d->watchdog};
 
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])

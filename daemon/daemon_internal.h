@@ -18,7 +18,8 @@ enum { DAEMON_WORKERS = 8 };
 
 struct daemon {
     struct event_base *base;
-    struct event *on_term, *on_int, *on_hup, *orphans, *waiting, *space_timer;
+    struct event *on_term, *on_int, *on_hup, *orphans, *waiting, *space_timer, *watchdog;
+    uint64_t told[3]; // regions, bytes, clients, as the service manager knows them
     struct settings *settings;
     struct store *store;
     struct quota *quota;

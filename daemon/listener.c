@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,11 +19,12 @@
 enum {
     ACCEPTS_A_TURN = 64,
     PAUSE_SECONDS = 1, // when descriptors have run out
+    KEPT_FDS = 64,     // which connections do not get: for the workers' files and what is sent
 };
 
 struct listener {
     struct conn_env *conns;
-    int fd;
+    int fd, most_fd;
     char *path; // ours to remove; NULL: systemd's
     ino_t inode;
     struct event *event, *pause;
@@ -34,24 +37,46 @@ static int refuse(char **ret_error, int error, const char *path, const char *why
     return error;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *data)
+// It would stay readable and turn the loop: a pause, or until a descriptor is free again.
+static void pause_accepting(struct listener *l, int error)
 {
     static const struct timeval pause = {.tv_sec = PAUSE_SECONDS};
+
+    log_warning("no more connections for now: %s", strerror(error));
+    event_del(l->event);
+    event_add(l->pause, &pause);
+}
+
+// Descriptors are given out from below: the number of a new one tells when they run short.
+static int most_fd(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return files.rlim_cur > 2 * KEPT_FDS ? (int)files.rlim_cur - KEPT_FDS : (int)files.rlim_cur;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *data)
+{
     struct listener *l = data;
 
     (void)what;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+        if (conn >= l->most_fd) {
+            close(conn);
+            pause_accepting(l, EMFILE);
+            return;
+        }
         if (conn >= 0) {
             conn_accept(l->conns, conn);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            // It would stay readable and turn the loop: a pause, or until a descriptor is free again.
-            log_warning("no more connections for now: %m");
-            event_del(l->event);
-            event_add(l->pause, &pause);
+            pause_accepting(l, errno);
+            return;
         }
         if (errno != EINTR && errno != ECONNABORTED)
             return;
@@ -86,6 +111,7 @@ static int listener_new(struct event_base *base, struct conn_env *conns, int fd,
     }
     l->conns = conns;
     l->fd = fd;
+    l->most_fd = most_fd();
     l->event = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, l);
     l->pause = evtimer_new(base, on_pause_over, l);
     if (!l->event || !l->pause || event_add(l->event, NULL) < 0) {

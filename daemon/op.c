@@ -75,6 +75,9 @@ static void work_done(struct work *w)
     bool gives_back = op->type->gives_back || op->result < 0;
 
     op->type->conclude(op);
+    // It has given back what it does, or nothing; alive_consider says what else there is to hope for.
+    if (op->type->gives_back && r->state != REGION_GONE)
+        region_set_releasing(env->regions, r, false);
     if (op->result < 0 && wait_enter(env->wait, op, op->result))
         return;
     if (op->result < 0)
@@ -118,9 +121,10 @@ static int prepare(struct op *op)
     result = op->type->prepare(op);
     if (result != 0 || !wait_holds_back(op->env->wait, op))
         return result;
-    op->result = -EDQUOT;
+    result = op->refusal.account ? -EDQUOT : -ENOSPC; // as those were refused
+    op->result = result;
     op->type->conclude(op); // gives back what prepare took
-    return -EDQUOT;
+    return result;
 }
 
 // Starts the first operation that has something to run; ends those before it that have not.
@@ -190,6 +194,8 @@ bool op_try_again(struct op *op)
         // The one that refused now is the one it waits for.
         if (!op->refusal.account)
             op->refusal = before;
+        op->refused_with = result;
+        op->retry_at = UINT64_MAX; // it was the disk before, perhaps
         return false;
     }
     if (result == 0) {

@@ -19,7 +19,7 @@ struct op_env {
     struct worker_pool *pool;
     struct alive *alive;
     struct wait_queue *wait;
-    uint64_t keep_free; // bytes of the disk that are never granted
+    _Atomic uint64_t keep_free; // bytes of the disk that are never granted; workers read it
 };
 
 enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well

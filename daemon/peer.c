@@ -11,6 +11,13 @@ void peer_init(struct peer *peer, struct user *user, pid_t pid)
     TAILQ_INIT(&peer->attachments);
     TAILQ_INIT(&peer->requests);
     TAILQ_INSERT_TAIL(&user->peers, peer, of_user);
+    user->n_silent++;
+}
+
+void peer_let_in(struct peer *peer)
+{
+    peer->said_hello = true;
+    peer->user->n_silent--;
 }
 
 void peer_deinit(struct peer *peer, struct alive *alive)
@@ -25,6 +32,7 @@ void peer_deinit(struct peer *peer, struct alive *alive)
         alive_consider(alive, r);
     }
     quota_charge_deinit(&peer->charge);
+    peer->user->n_silent -= !peer->said_hello;
     TAILQ_REMOVE(&peer->user->peers, peer, of_user);
     user_unref(peer->user);
     peer->user = NULL;
@@ -35,11 +43,13 @@ int peer_attach(struct peer *peer, struct region *r, bool read_only)
     bool is_new = !region_attachment(r, peer);
     int result;
 
-    if (is_new && peer->n_attachments >= PEER_MAX_ATTACHMENTS)
+    if (is_new && (peer->n_attachments >= PEER_MAX_ATTACHMENTS || peer->user->n_attachments >= USER_MAX_ATTACHMENTS))
         return -EMFILE;
     result = region_attach(r, peer, &peer->attachments, read_only);
-    if (result == 0 && is_new)
+    if (result == 0 && is_new) {
         peer->n_attachments++;
+        peer->user->n_attachments++;
+    }
     return result;
 }
 
@@ -47,4 +57,5 @@ void peer_detach(struct peer *peer, struct attachment *a)
 {
     region_detach(a, &peer->attachments);
     peer->n_attachments--;
+    peer->user->n_attachments--;
 }

@@ -12,6 +12,8 @@
 enum {
     PEER_MAX_REQUESTS = 64,        // in flight; more wait in the socket
     PEER_MAX_ATTACHMENTS = 100000, // of one connection
+    USER_MAX_ATTACHMENTS = 1000000,
+    USER_MAX_SILENT = 1024, // connections that have not been let in: no limit counts them yet
     PEER_NAME_MAX = 64,
 };
 
@@ -36,6 +38,7 @@ struct peer {
 };
 
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
+void peer_let_in(struct peer *peer); // Hello was said and granted
 // Detaches everything; its requests go on without it.
 void peer_deinit(struct peer *peer, struct alive *alive);
 int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, -EMFILE

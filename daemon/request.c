@@ -171,10 +171,10 @@ static void user_is_known(struct user_waiter *waiter)
     struct quota_refusal refusal;
     int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
 
-    peer->said_hello = r == 0;
-    if (r == 0)
+    if (r == 0) {
+        peer_let_in(peer);
         send_hello_reply(request->env, peer, request->id);
-    else {
+    } else {
         request_reply_error(peer, request->id, r, &refusal);
         peer->hang_up(peer);
     }
@@ -194,10 +194,10 @@ static void hello(struct request_env *env, struct peer *peer, uint64_t id, const
              m->client_name.len ? (const char *)m->client_name.data : "");
     if (peer->pid == 0)
         peer->pid = (pid_t)m->pid;
-    quota_charge_init(&peer->charge, peer->user->quota);
     request = request_new(env, peer, id);
     if (!request)
         return;
+    quota_charge_init(&peer->charge, peer->user->quota);
     request->user_waiter.ready = user_is_known;
     user_await(peer->user, &request->user_waiter);
 }

@@ -2,15 +2,11 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "daemon/alive.h"
-#include "daemon/message.h"
 #include "daemon/policy.h"
 #include "daemon/request.h"
 #include "daemon/user.h"
-#include "proto/checked.h"
-#include "proto/cleanup.h"
 
 // Of those that attach: create, open. A peer that has gone meanwhile leaves the region to alive.c.
 static void attach_op_done(struct op *op)

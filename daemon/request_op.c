@@ -1,15 +1,9 @@
 // What requests that become operations on a region have in common.
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "daemon/alive.h"
 #include "daemon/message.h"
-#include "daemon/policy.h"
 #include "daemon/request.h"
-#include "daemon/user.h"
-#include "proto/checked.h"
 #include "proto/cleanup.h"
 
 static void reply_region(struct request *request, const struct region *r, int fd)

@@ -12,8 +12,8 @@
 
 enum {
     REGIONS_ON_A_PAGE = 64,
-    LOOKED_AT_FOR_A_PAGE = 10000, // regions, before the page is sent even if there is little on it
-    REPLY_SLACK = 1024,           // of a packet, for what is not the list
+    LOOKED_AT_FOR_A_PAGE = 1000, // regions, before the page is sent even if there is little on it
+    REPLY_SLACK = 1024,          // of a packet, for what is not the list
 };
 
 static ProtobufCBinaryData text(const char *s)

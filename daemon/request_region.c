@@ -1,8 +1,5 @@
 // Requests that change or look at a region that is attached.
 #include <errno.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "daemon/alive.h"
 #include "daemon/message.h"
@@ -10,7 +7,6 @@
 #include "daemon/request.h"
 #include "daemon/user.h"
 #include "proto/checked.h"
-#include "proto/cleanup.h"
 
 static uint64_t wait_deadline(uint64_t wait_ms)
 {

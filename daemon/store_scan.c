@@ -116,6 +116,7 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *
     r = undo_half_growth(s, uid, record, &st);
     if (r < 0)
         log_warning("%s/%s/%s: cannot give back the blocks of an unfinished grow: %s", s->dir, dir, name, strerror(-r));
+    r = 0;
     if (record->flags & RECORD_HAS_HOLES)
         r = spillfile_read_holes(fd, region.size, s->block_size, &region.discarded);
     if (r < 0)

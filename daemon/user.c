@@ -317,14 +317,14 @@ void user_unref(struct user *u)
 
 struct user *user_find_by_name(struct user_table *t, const char *name)
 {
-    char plus[16];
-    struct user *u;
+    struct user wanted = {0}, *u;
 
-    RB_FOREACH (u, user_tree, &t->users) {
-        snprintf(plus, sizeof plus, "+%u", u->uid);
-        if (strcmp(u->entry.name, name) == 0 || strcmp(plus, name) == 0)
+    // Numbers are no names: for them the user database is not asked.
+    if (name[0] == '+')
+        return user_entry_find(name, &wanted.uid) == 0 ? RB_FIND(user_tree, &t->users, &wanted) : NULL;
+    RB_FOREACH (u, user_tree, &t->users)
+        if (strcmp(u->entry.name, name) == 0)
             return u;
-    }
     return NULL;
 }
 

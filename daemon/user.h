@@ -38,6 +38,9 @@ struct user {
     uid_t uid;
     unsigned n_refs;
     uint64_t n_releasing; // regions about to give their charge back
+    unsigned n_waiting;   // growth of theirs in the wait queue
+    unsigned n_silent;    // connections that have not been let in yet
+    uint64_t n_attachments;
     bool known, being_read;
     uint64_t read_at; // ms, monotonic
     struct user_entry entry, fresh;

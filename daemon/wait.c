@@ -27,6 +27,7 @@ enum {
     CLAIM_BEGINS_MS = 1000,
     CLAIM_ENDS_MS = 11 * 1000,
     DISK_RETRY_MS = 100,
+    MAX_OF_USER = 1024, // the queue is walked whenever something is given back
 };
 
 TAILQ_HEAD(op_queue, op);
@@ -93,38 +94,6 @@ static void insert(struct wait_queue *w, struct op *op)
     TAILQ_INSERT_HEAD(&w->ops, op, waiting);
 }
 
-bool wait_enter(struct wait_queue *w, struct op *op, int result)
-{
-    uint64_t now = alive_now(), grace;
-
-    if ((result != -EDQUOT && result != -ENOSPC) || op->cancelled || is_hopeless(op))
-        return false;
-    if (!op->wait_since) {
-        op->wait_since = now;
-        op->wait_until = now + GRACE_MS;
-    }
-    grace = is_releasing(w, op) ? op->wait_until : 0;
-    if (now >= op->wait_deadline && now >= grace)
-        return false;
-    op->refused_with = result;
-    op->retry_at = result == -ENOSPC ? now + DISK_RETRY_MS : UINT64_MAX;
-    insert(w, op);
-    w->wake(w->data, op->retry_at < op->wait_until ? op->retry_at : op->wait_until);
-    return true;
-}
-
-void wait_leave(struct wait_queue *w, struct op *op)
-{
-    TAILQ_REMOVE(&w->ops, op, waiting);
-    op->is_waiting = false;
-}
-
-void wait_poke(struct wait_queue *w)
-{
-    if (!TAILQ_EMPTY(&w->ops))
-        w->wake(w->data, alive_now());
-}
-
 // Whether an earlier one of the same user is still queued.
 static bool is_behind_another(const struct wait_queue *w, const struct op *op)
 {
@@ -137,6 +106,63 @@ static bool is_behind_another(const struct wait_queue *w, const struct op *op)
             return true;
     }
     return false;
+}
+
+// When something will have to be done about OP: always later than NOW, or it would turn the loop.
+static uint64_t due(const struct wait_queue *w, const struct op *op, uint64_t now)
+{
+    uint64_t at = op->wait_deadline > now ? op->wait_deadline : op->wait_until;
+
+    // Releases end without a word, in the worst case.
+    if (op->wait_deadline <= now && at > now + DISK_RETRY_MS)
+        at = now + DISK_RETRY_MS;
+    // Behind another it is not tried, and follows when that one leaves.
+    return op->retry_at < at && !is_behind_another(w, op) ? op->retry_at : at;
+}
+
+// Refused for the sake of others and not by its limit: nothing that is given back need ever say that it may be tried.
+static bool was_held_back(const struct op *op)
+{
+    return op->refusal.resource == QUOTA_BYTES && op->extra <= quota_user_left(op->region->owner->quota, QUOTA_BYTES);
+}
+
+bool wait_enter(struct wait_queue *w, struct op *op, int result)
+{
+    uint64_t now = alive_now(), grace, at;
+
+    if ((result != -EDQUOT && result != -ENOSPC) || op->cancelled || is_hopeless(op))
+        return false;
+    if (op->region->owner->n_waiting >= MAX_OF_USER)
+        return false;
+    if (!op->wait_since) {
+        op->wait_since = now;
+        op->wait_until = now + GRACE_MS;
+    }
+    grace = is_releasing(w, op) ? op->wait_until : 0;
+    // What was asked to wait and found its deadline passed on the way here is timed out as any other.
+    if (op->wait_deadline == 0 && now >= grace)
+        return false;
+    op->refused_with = result;
+    op->retry_at = result == -ENOSPC || was_held_back(op) ? now + DISK_RETRY_MS : UINT64_MAX;
+    insert(w, op);
+    op->region->owner->n_waiting++;
+    at = due(w, op, now);
+    if (at != UINT64_MAX)
+        w->wake(w->data, at);
+    return true;
+}
+
+void wait_leave(struct wait_queue *w, struct op *op)
+{
+    TAILQ_REMOVE(&w->ops, op, waiting);
+    op->region->owner->n_waiting--;
+    op->is_waiting = false;
+}
+
+void wait_poke(struct wait_queue *w)
+{
+    if (!TAILQ_EMPTY(&w->ops))
+        w->wake(w->data, alive_now());
 }
 
 static bool has_claim(const struct op *waiter, uint64_t now)
@@ -172,7 +198,8 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
 
 static bool has_waited_enough(const struct wait_queue *w, const struct op *op, uint64_t now)
 {
-    if (op->cancelled)
+    // A limit may have been lowered meanwhile.
+    if (op->cancelled || is_hopeless(op))
         return true;
     return now >= op->wait_deadline && (now >= op->wait_until || !is_releasing(w, op));
 }
@@ -181,7 +208,7 @@ static int verdict(const struct op *op)
 {
     if (op->cancelled)
         return -ECANCELED;
-    return op->wait_deadline > 0 ? -ETIMEDOUT : op->refused_with;
+    return op->wait_deadline > 0 && !is_hopeless(op) ? -ETIMEDOUT : op->refused_with;
 }
 
 // One at a time: what ends may start or end others.
@@ -197,56 +224,61 @@ static bool end_one(struct wait_queue *w, uint64_t now)
     return false;
 }
 
-static bool may_be_tried(const struct wait_queue *w, const struct op *op, uint64_t now)
+static bool may_be_tried(const struct op *op, uint64_t now)
 {
-    if (op->cancelled || is_behind_another(w, op))
+    if (op->cancelled)
         return false;
     return op->refused_with != -ENOSPC || now >= op->retry_at;
 }
 
-// The first in the queue of the user whose turn it is, if that can be granted; users after the one served last come first.
+// The first in the queue of the user who comes next after those of DISTANCE below AT_LEAST: users' turns go by uid, round and round.
+static struct op *next_in_turn(const struct wait_queue *w, uint64_t at_least, uint64_t *ret_distance)
+{
+    struct op *op, *best = NULL;
+
+    TAILQ_FOREACH (op, &w->ops, waiting) {
+        uint64_t distance = (uint32_t)(op->region->owner->uid - w->last_served - 1);
+
+        if (distance < at_least || (best && distance >= *ret_distance))
+            continue;
+        best = op;
+        *ret_distance = distance;
+    }
+    return best;
+}
+
+// The first of the user whose turn it is and who can be granted something.
 static bool serve_one(struct wait_queue *w, uint64_t now)
 {
-    for (int round = 0; round < 2; round++) {
-        struct op *op, *next;
+    uint64_t distance = 0;
+    struct op *op;
 
-        for (op = TAILQ_FIRST(&w->ops); op; op = next) {
-            uid_t uid = op->region->owner->uid;
+    for (uint64_t at_least = 0; (op = next_in_turn(w, at_least, &distance)); at_least = distance + 1) {
+        uid_t uid = op->region->owner->uid;
 
-            next = TAILQ_NEXT(op, waiting);
-            if ((uid > w->last_served) != (round == 0) || !may_be_tried(w, op, now))
-                continue;
-            if (op_try_again(op)) {
-                w->last_served = uid;
-                return true;
-            }
+        if (may_be_tried(op, now) && op_try_again(op)) {
+            w->last_served = uid;
+            return true;
         }
     }
     return false;
-}
-
-// When something will have to be done about OP.
-static uint64_t due(const struct op *op, uint64_t now)
-{
-    uint64_t at = op->wait_deadline > op->wait_until ? op->wait_deadline : op->wait_until;
-
-    // Releases end without a word, in the worst case.
-    if (op->wait_deadline == 0 && now < op->wait_until && at > now + DISK_RETRY_MS)
-        at = now + DISK_RETRY_MS;
-    return op->retry_at < at ? op->retry_at : at;
 }
 
 void wait_run(struct wait_queue *w, uint64_t now)
 {
     const struct op *op;
     uint64_t next = UINT64_MAX;
+    bool ended;
 
-    while (serve_one(w, now))
-        continue;
-    while (end_one(w, now))
-        continue;
+    do {
+        while (serve_one(w, now))
+            continue;
+        // What was behind one that ends may be small enough.
+        for (ended = false; end_one(w, now); ended = true)
+            continue;
+    } while (ended);
     TAILQ_FOREACH (op, &w->ops, waiting) {
-        uint64_t at = due(op, now);
+        uint64_t at = due(w, op, now);
 
         next = at < next ? at : next;
     }
@@ -260,6 +292,6 @@ uint64_t wait_count(const struct wait_queue *w, const struct quota_account *acco
     uint64_t n = 0;
 
     TAILQ_FOREACH (op, &w->ops, waiting)
-        n += !account || op->refusal.account == account;
+        n += op->wait_deadline > 0 && quota_user_counts_in(op->region->owner->quota, account);
     return n;
 }

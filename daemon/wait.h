@@ -20,5 +20,5 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op);
 void wait_poke(struct wait_queue *w);
 // Tries what may be granted now, and ends what has waited for long enough.
 void wait_run(struct wait_queue *w, uint64_t now);
-// How many wait for ACCOUNT, which refused them; NULL: for anything.
+// How many requests of those who count in ACCOUNT wait, for whatever.
 uint64_t wait_count(const struct wait_queue *w, const struct quota_account *account);

@@ -109,17 +109,22 @@ static void enqueue(struct worker_pool *pool, struct work *w)
     lane_settle(pool, lane);
 }
 
+// Workers that one lane may occupy, but for brief work.
+static unsigned lane_most(const struct worker_pool *pool)
+{
+    return pool->n_workers > 1 ? pool->n_workers / 2 : 1;
+}
+
 // The next work that this worker may do, taken off its queue; NULL: none.
 static struct work *take(struct worker_pool *pool, bool brief_only)
 {
     struct lane *lane;
-    unsigned most = pool->n_workers > 1 ? pool->n_workers / 2 : 1;
 
     TAILQ_FOREACH (lane, &pool->ring, ring) {
         struct work_queue *queue = !TAILQ_EMPTY(&lane->brief) ? &lane->brief : &lane->other;
         struct work *w;
 
-        if (brief_only ? TAILQ_EMPTY(&lane->brief) : lane->n_running >= most)
+        if (brief_only ? TAILQ_EMPTY(&lane->brief) : lane->n_running >= lane_most(pool))
             continue;
         w = TAILQ_FIRST(queue);
         TAILQ_REMOVE(queue, w, entry);
@@ -268,7 +273,8 @@ void worker_submit(struct worker_pool *pool, struct work *w)
     pthread_mutex_lock(&pool->lock);
     if (!pool->stopping) {
         enqueue(pool, w);
-        if (w->brief && pool->n_idle == 0)
+        // Those that are idle may not take it when its lane has enough of them at work.
+        if (w->brief && (pool->n_idle == 0 || w->queue->n_running >= lane_most(pool)))
             pthread_cond_signal(&pool->more_brief);
         else
             pthread_cond_signal(&pool->more);

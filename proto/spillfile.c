@@ -60,8 +60,22 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
     return r;
 }
 
+// The kernel can split a large page of its cache only while it is clean.  One that reached into the hole would ask for blocks for
+// all of itself, the hole too, when somebody stores next to it.
+static void write_out_around(int fd, uint64_t edge)
+{
+    const uint64_t largest_page = 2 << 20;
+    uint64_t from = edge & ~(largest_page - 1);
+
+    if (from != edge)
+        sync_file_range(fd, (off_t)from, (off_t)largest_page,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_t length)
 {
+    write_out_around(fd, offset);
+    write_out_around(fd, offset + length);
     return ops->allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 

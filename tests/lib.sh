@@ -75,8 +75,9 @@ build() {
     fi
     echo "building in $BUILD"
     if ! (cd "$ROOT" && cmake "${fresh[@]}" --preset "$preset" -B "$BUILD" && cmake --build "$BUILD" --target "${@:-all}") >"$log" 2>&1 </dev/null; then
-        cat "$log" >&2
-        die "the build failed"
+        # from what went wrong first, if that can be told
+        { grep -m1 -A60 -E '^FAILED:|CMake Error' "$log" || tail -n 60 "$log"; } >&2
+        die "the build failed; all it said is in $log"
     fi
     grep -E 'warning:' "$log" || true
 }

@@ -22,20 +22,37 @@
 struct play {
     const char *connections[4];
     int listener, file;
-    char seen
-        [256]; // a letter per request: Hello Create Attach Detach Grow Shrink sTat Unlink openFile Query Punch Restore List
+    // A letter per request: Hello Create Open Attach Detach Grow Shrink sTat coMmit Unlink openFile Query, Punch (discard),
+    // Restore, List.
+    char seen[256];
     size_t n_seen;
     struct handle handle;
     uint64_t size;
     struct ranges discarded;
     uint64_t wait_ms[8]; // of each Grow
-    size_t n_grows;
-    uint64_t held; // id of the reply held back
+    _Atomic size_t n_grows;
+    Diskalloc__V1__Request held; // id and kind of the one whose answer is held back
     pthread_t thread;
+    bool joined;
     struct {
         char dir[150], address[176];
     } at;
 };
+
+// Two on a page.
+static inline void play_list(const struct play *p, uint64_t from, Diskalloc__V1__Range *ranges,
+                             Diskalloc__V1__RangeList *ret)
+{
+    for (size_t i = ranges_find(&p->discarded, from); i < p->discarded.n; i++) {
+        if (ret->n_ranges == 2) {
+            ret->next = p->discarded.items[i].offset;
+            break;
+        }
+        diskalloc__v1__range__init(&ranges[ret->n_ranges]);
+        ranges[ret->n_ranges].offset = p->discarded.items[i].offset;
+        ranges[ret->n_ranges++].length = p->discarded.items[i].length;
+    }
+}
 
 static inline void play_answer(const struct play *p, int sock, const Diskalloc__V1__Request *q,
                                Diskalloc__V1__ErrorCode code)
@@ -71,16 +88,7 @@ static inline void play_answer(const struct play *p, int sock, const Diskalloc__
         reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
         reply.usage = &usage;
     } else if (q->body_case == DISKALLOC__V1__REQUEST__BODY_LIST_DISCARDED) {
-        // two on a page
-        for (size_t i = ranges_find(&p->discarded, q->list_discarded->from); i < p->discarded.n; i++) {
-            if (list.n_ranges == 2) {
-                list.next = p->discarded.items[i].offset;
-                break;
-            }
-            diskalloc__v1__range__init(&ranges[list.n_ranges]);
-            ranges[list.n_ranges].offset = p->discarded.items[i].offset;
-            ranges[list.n_ranges++].length = p->discarded.items[i].length;
-        }
+        play_list(p, q->list_discarded->from, ranges, &list);
         list.ranges = listed;
         reply.body_case = DISKALLOC__V1__REPLY__BODY_RANGE_LIST;
         reply.range_list = &list;
@@ -159,15 +167,15 @@ static inline bool play_serve_one(struct play *p, int sock, const Diskalloc__V1_
         }
     play_carry_out(p, q);
     if (action == '<')
-        p->held = q->id;
+        p->held = *q;
     for (uint64_t i = 0; action == 'e' && i < 2; i++)
         play_send_event(sock, 900 + i);
     if (action != '.' && action != 'e')
         return action != 'd';
     play_answer(p, sock, q, DISKALLOC__V1__ERROR_CODE__OK);
-    if (p->held) {
-        held.id = p->held;
-        p->held = 0;
+    if (p->held.id) {
+        held = p->held;
+        p->held.id = 0;
         play_answer(p, sock, &held, DISKALLOC__V1__ERROR_CODE__OK);
     }
     return true;
@@ -205,7 +213,7 @@ static inline void *play_run(void *data)
     return NULL;
 }
 
-static inline void play_start(struct play *p)
+static inline void play_listen(struct play *p)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -217,6 +225,11 @@ static inline void play_start(struct play *p)
     assert_true(p->listener >= 0 && p->file >= 0);
     assert_return_code(bind(p->listener, (struct sockaddr *)&address, sizeof address), errno);
     assert_return_code(listen(p->listener, 8), errno);
+}
+
+static inline void play_start(struct play *p)
+{
+    play_listen(p);
     assert_int_equal(pthread_create(&p->thread, NULL, play_run, p), 0);
 }
 
@@ -224,7 +237,8 @@ static inline void play_start(struct play *p)
 static inline void play_end(struct play *p)
 {
     shutdown(p->listener, SHUT_RDWR);
-    pthread_join(p->thread, NULL);
+    if (!p->joined)
+        pthread_join(p->thread, NULL);
     close(p->listener);
     close(p->file);
     ranges_deinit(&p->discarded);

@@ -123,6 +123,21 @@ static void a_resize_gives_zeros_even_where_there_was_something(void **state)
     u64vec_deinit(&v);
 }
 
+static void appending_nothing_gives_the_end(void **state)
+{
+    struct u64vec v, zeroed = {0};
+    uint64_t *at = NULL;
+
+    (void)state;
+    fill(&v, 10);
+    assert_int_equal(u64vec_append_uninit(&v, 0, &at), 0);
+    assert_ptr_equal(at, v.data + 10);
+    assert_int_equal(v.len, 10);
+    assert_int_equal(u64vec_append_uninit(&zeroed, 0, &at), 0);
+    assert_null(at);
+    u64vec_deinit(&v);
+}
+
 static void truncate_never_lengthens_and_keeps_capacity(void **state)
 {
     struct u64vec v;
@@ -347,6 +362,7 @@ int main(void)
         TEST(push_and_pop_are_a_stack),
         TEST(reserve_is_for_that_many_more),
         TEST(a_resize_gives_zeros_even_where_there_was_something),
+        TEST(appending_nothing_gives_the_end),
         TEST(truncate_never_lengthens_and_keeps_capacity),
         TEST(a_vector_may_be_extended_by_itself),
         TEST(insert_and_remove_keep_order_and_swap_remove_does_not),

@@ -260,7 +260,7 @@ int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int 
 int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 /* Grants discarded bytes again, as zeros.  What of it was not discarded keeps its content.
- * OFFSET and LENGTH in bytes, within the size; rounded outward to blocks of 4 KiB.
+ * OFFSET and LENGTH in bytes, within the size; rounded outward to blocks of 4 KiB.  Advice given about them is forgotten.
  * Any thread.
  * 0; as diskalloc_region_resize when it grows; -EINVAL: beyond the size; -EOPNOTSUPP: a SPARSE region. */
 int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);

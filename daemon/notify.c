@@ -1,0 +1,47 @@
+#include "daemon/notify.h"
+
+#include <inttypes.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "proto/size.h"
+
+void notify_ready(void)
+{
+    sd_notify(0, "READY=1");
+}
+
+void notify_reloading(void)
+{
+    struct timespec t;
+
+    // The time tells the manager which reload it is (Type=notify-reload).
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000);
+}
+
+void notify_stopping(void)
+{
+    sd_notify(0, "STOPPING=1\nSTATUS=Waiting for the disk");
+}
+
+void notify_status(uint64_t regions, uint64_t bytes, uint64_t clients)
+{
+    char text[SIZE_TEXT_MAX];
+
+    sd_notifyf(0, "STATUS=%" PRIu64 " regions with %s, %" PRIu64 " clients", regions, size_format(bytes, text),
+               clients);
+}
+
+uint64_t notify_watchdog_period(void)
+{
+    uint64_t usec = 0;
+
+    // Twice as often as must be.
+    return sd_watchdog_enabled(0, &usec) > 0 ? usec / 2 : 0;
+}
+
+void notify_watchdog(void)
+{
+    sd_notify(0, "WATCHDOG=1");
+}
