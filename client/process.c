@@ -1,5 +1,5 @@
-// fork: the lock is taken around it, so that the lists are whole in the child; there every lock is made new (the threads that
-// may have held them do not exist) and every client forgets the connection that it shares with the parent.
+// fork: the lock is taken around it, so that the lists are whole in the child; there every other lock is made new (the
+// threads that may have held them do not exist) and every client forgets the connection that it shares with the parent.
 #include "client/process.h"
 
 #include <errno.h>
@@ -22,13 +22,13 @@ static void forked(void)
     struct diskalloc *da;
     struct diskalloc_region *r;
 
-    pthread_mutex_init(&lock, NULL);
     generation++;
     connections_forked();
     LIST_FOREACH (da, &clients, link)
         da->backend->ops->forked(da->backend);
     LIST_FOREACH (r, &regions, link)
         region_forked(r);
+    pthread_mutex_unlock(&lock);
 }
 
 static void prepare(void)

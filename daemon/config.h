@@ -84,6 +84,10 @@ void config_free(struct config *c);
 // "total", "default", "user:alice", ...: the subject as the configuration writes it.  0 or -EINVAL.
 int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, const char **ret_name);
 
+// By the name in the configuration, or "+ID"; NULL: nothing is said of it.
+const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
+                                                 const char *name);
+
 // What a value means on a file system of TOTAL bytes.
 uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total);
 

@@ -111,3 +111,16 @@ struct config_subject *config_find_id(const struct config *c, enum config_subjec
     }
     return NULL;
 }
+
+const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
+                                                 const char *name)
+{
+    const struct config_subject *s = config_find_name(c, kind, name);
+    char *end;
+    unsigned long id;
+
+    if (s || name[0] != '+' || name[1] < '0' || name[1] > '9')
+        return s;
+    id = strtoul(name + 1, &end, 10);
+    return *end || id >= UINT32_MAX ? NULL : config_find_id(c, kind, (uint32_t)id);
+}

@@ -75,6 +75,7 @@ static int found_region(void *data, struct store_found *found)
     r->discarded = found->discarded;
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
+    r->maybe_shared = record->flags & RECORD_SHARED;
     r->boot_is_over = memcmp(&record->boot, &d->request.boot, sizeof record->boot) != 0;
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
@@ -107,8 +108,10 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
         r = settings_new(d->pool, d->store, source, config, daemon_settings_changed, d, &d->settings);
     if (r < 0)
         config_free(config);
-    if (r == 0)
+    if (r == 0) {
         r = settings_load_runtime(d->settings);
+        d->bad_settings = r == -EINVAL;
+    }
     if (r == 0)
         r = user_table_new(d->pool, d->quota, &d->users);
     if (r == 0)
@@ -213,8 +216,9 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
     else
         r = start_listening(d, listen_fd);
     if (r < 0) {
+        status = d->bad_settings ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_FAILED;
         daemon_free(d);
-        return DAEMON_EXIT_FAILED;
+        return status;
     }
     log_facts(d);
     *ret = d;
@@ -264,10 +268,10 @@ void daemon_free(struct daemon *d)
     }
     if (d->has_conns)
         conn_env_deinit(&d->conns);
+    wait_free(d->wait);
     settings_free(d->settings);
     forget_regions(d);
     alive_free(d->alive);
-    wait_free(d->wait);
     if (d->pool)
         worker_pool_free(d->pool);
     user_table_free(d->users);

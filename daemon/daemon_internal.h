@@ -21,6 +21,7 @@ struct daemon {
     struct event *on_term, *on_int, *on_hup, *orphans, *waiting, *space_timer, *watchdog;
     uint64_t told[3]; // regions, bytes, clients, as the service manager knows them
     struct settings *settings;
+    bool bad_settings; // the run-time quotas make no sense
     struct store *store;
     struct quota *quota;
     struct user_table *users;

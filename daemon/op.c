@@ -17,7 +17,6 @@
 
 #include "daemon/alive.h"
 #include "daemon/log.h"
-#include "daemon/peer.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"
@@ -41,8 +40,31 @@ static enum work_status run_work(struct work *w)
 static void end(struct op *op, int result)
 {
     op->result = result;
-    TAILQ_REMOVE(&op->region->ops, op, entry);
+    if (op->parked)
+        op->region->n_parked--;
+    else
+        TAILQ_REMOVE(&op->region->ops, op, entry);
+    op->parked = false;
     op->done(op);
+}
+
+// It waits for what was refused. Others of the region do not wait with it, unless there is no region yet.
+static void park(struct op *op)
+{
+    if (op->region->state != REGION_LIVE)
+        return;
+    TAILQ_REMOVE(&op->region->ops, op, entry);
+    op->region->n_parked++;
+    op->parked = true;
+}
+
+static void unpark(struct op *op)
+{
+    if (!op->parked)
+        return;
+    TAILQ_INSERT_HEAD(&op->region->ops, op, entry);
+    op->region->n_parked--;
+    op->parked = false;
 }
 
 static void log_refusal(const struct op *op)
@@ -54,7 +76,7 @@ static void log_refusal(const struct op *op)
         return;
     log_notice("%s refuses: limit %s, used %s, asked %s, by uid %u pid %d; not repeated until it has recovered",
                why->limit_name, size_format(why->limit, limit), size_format(why->used, used),
-               size_format(why->asked, asked), op->region->record.owner_uid, op->peer ? (int)op->peer->pid : 0);
+               size_format(why->asked, asked), op->region->record.owner_uid, (int)op->pid);
 }
 
 // A failure that stands.
@@ -72,20 +94,21 @@ static void work_done(struct work *w)
     struct op *op = op_of(w);
     struct op_env *env = op->env;
     struct region *r = op->region;
-    bool gives_back = op->type->gives_back || op->result < 0;
+    bool poke = op->type->gives_back || op->result < 0 || r->n_parked > 0;
 
     op->type->conclude(op);
     // It has given back what it does, or nothing; alive_consider says what else there is to hope for.
     if (op->type->gives_back && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
-    if (op->result < 0 && wait_enter(env->wait, op, op->result))
-        return;
-    if (op->result < 0)
+    if (op->result < 0 && wait_enter(env->wait, op, op->result)) {
+        park(op);
+        poke = false; // it would be tried at once
+    } else if (op->result < 0)
         fail(op, op->result);
     else
         end(op, 0);
     advance(env, r);
-    if (gives_back)
+    if (poke)
         wait_poke(env->wait);
 }
 
@@ -132,7 +155,7 @@ static void advance(struct op_env *env, struct region *r)
 {
     struct op *op;
 
-    while ((op = TAILQ_FIRST(&r->ops))) {
+    while ((op = TAILQ_FIRST(&r->ops)) && !op->is_waiting) {
         int result = r->state == REGION_GONE ? -ENOENT : prepare(op);
 
         if (result == 0) {
@@ -140,11 +163,12 @@ static void advance(struct op_env *env, struct region *r)
             return;
         }
         if (wait_enter(env->wait, op, result))
-            return;
-        end_unrun(op, result);
+            park(op);
+        else
+            end_unrun(op, result);
     }
     alive_consider(env->alive, r);
-    if (r->state == REGION_GONE)
+    if (r->state == REGION_GONE && !op_is_busy(r))
         region_free(r);
 }
 
@@ -179,17 +203,23 @@ void op_give_up(struct op *op, int result)
 {
     struct op_env *env = op->env;
     struct region *r = op->region;
+    bool others_are_at_work = op->parked && !TAILQ_EMPTY(&r->ops);
 
     wait_leave(env->wait, op);
     end_unrun(op, result);
-    advance(env, r);
+    if (!others_are_at_work)
+        advance(env, r);
 }
 
 bool op_try_again(struct op *op)
 {
     struct quota_refusal before = op->refusal;
-    int result = prepare(op);
+    int result;
 
+    // Its turn comes when what is at work on the region has ended: that pokes.
+    if (op->parked && !TAILQ_EMPTY(&op->region->ops))
+        return false;
+    result = op->region->state == REGION_GONE ? -ENOENT : prepare(op);
     if (result == -EDQUOT) {
         // The one that refused now is the one it waits for.
         if (!op->refusal.account)
@@ -200,6 +230,7 @@ bool op_try_again(struct op *op)
     }
     if (result == 0) {
         wait_leave(op->env->wait, op);
+        unpark(op);
         run(op);
     } else
         op_give_up(op, result);
@@ -208,7 +239,7 @@ bool op_try_again(struct op *op)
 
 bool op_is_busy(const struct region *r)
 {
-    return !TAILQ_EMPTY(&r->ops);
+    return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0;
 }
 
 enum work_status op_finish_run(struct op *op, int result)

@@ -50,8 +50,10 @@ struct op {
     struct quota_refusal refusal; // with -EDQUOT and -ENOSPC
     int fd;                       // of open and create: to be handed out, the caller's to close
 
-    struct peer *peer;         // whose request it is; NULL once gone
-    bool read_only;            // of open
+    pid_t pid;      // of who asked, for the log
+    bool read_only; // of open
+    bool attaches;  // of open: somebody who was not attached
+    bool proven_unshared;
     bool durable;              // of commit
     uint64_t size, known_size; // size: of commit, the bytes used
     uint32_t element_size;
@@ -66,7 +68,7 @@ struct op {
     uint64_t at, extra; // granted up to; charged beyond what the region had
     TAILQ_ENTRY(op) entry;
     // While it waits for what was refused: see wait.c.  Times are ms, monotonic.
-    bool is_waiting;
+    bool is_waiting, parked; // parked: not in its region's queue
     int refused_with;
     uint64_t wait_since, wait_until, retry_at; // wait_until: the end of grace
     TAILQ_ENTRY(op) waiting;

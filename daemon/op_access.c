@@ -4,23 +4,72 @@
 
 #include "daemon/op.h"
 #include "daemon/store.h"
+#include "proto/cleanup.h"
 
 static int prepare_open(struct op *op)
 {
-    return op->region->record.flags & RECORD_UNLINKED ? -ESTALE : 0;
+    const struct region *r = op->region;
+
+    if (r->record.flags & RECORD_UNLINKED)
+        return -ESTALE;
+    op->record = r->record;
+    if (op->attaches && r->n_attachments > 0)
+        op->record.flags |= RECORD_SHARED;
+    return 0;
+}
+
+// A daemon that starts anew does not know who maps a region: for that it is written down, before the first to share it can.
+static int note_sharing(struct op *op)
+{
+    const struct record *record = &op->record;
+    int r;
+
+    if (record->flags == op->region->record.flags)
+        return 0;
+    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
+    r = op->file < 0 ? op->file : store_write_record(op->env->store, op->file, record);
+    cleanup_close(&op->file);
+    op->file = -1;
+    return r;
+}
+
+// Nobody is attached: does anybody map it all the same, from before the daemon started?
+static bool is_proven_unshared(const struct op *op)
+{
+    const struct record *record = &op->record;
+    bool unused;
+    int fd;
+
+    if (!op->region->maybe_shared || op->region->n_attachments > 0)
+        return false;
+    fd = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDONLY);
+    unused = fd >= 0 && store_is_unused(fd) == 1;
+    cleanup_close(&fd);
+    return unused;
 }
 
 static enum work_status run_open(struct op *op)
 {
-    const struct record *record = &op->region->record;
+    const struct record *record = &op->record;
+    int r = note_sharing(op);
 
+    if (r < 0)
+        return op_finish_run(op, r);
+    op->proven_unshared = is_proven_unshared(op);
     op->fd = store_open_file(op->env->store, record->owner_uid, &record->handle, op->read_only ? O_RDONLY : O_RDWR);
     return op_finish_run(op, op->fd < 0 ? op->fd : 0);
 }
 
 static void conclude_open(struct op *op)
 {
-    (void)op;
+    struct region *r = op->region;
+
+    if (op->result < 0)
+        return;
+    r->record = op->record;
+    r->boot_is_over = false;
+    if (op->proven_unshared)
+        r->maybe_shared = false;
 }
 
 const struct op_type op_open = {prepare_open, NULL, run_open, conclude_open, false, false};

@@ -38,14 +38,15 @@ static int explain_pieces(struct op *op, int result)
     return result == -EMFILE ? -EUSERS : result;
 }
 
-static int check_range(const struct op *op)
+// MOST: where the range must end at the latest.
+static int check_range(const struct op *op, uint64_t most)
 {
     const struct region *r = op->region;
     uint64_t end, mask = op->env->regions->block_size - 1;
 
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
-    if (!checked_add(op->offset, op->length, &end) || end > r->size || (op->offset | op->length) & mask)
+    if (!checked_add(op->offset, op->length, &end) || end > most || (op->offset | op->length) & mask)
         return -EINVAL;
     if (r->record.flags & RECORD_SPARSE || !store_guarantee(op->env->store)->can_discard)
         return -EOPNOTSUPP;
@@ -55,12 +56,12 @@ static int check_range(const struct op *op)
 static int prepare_discard(struct op *op)
 {
     struct region *r = op->region;
-    int result = check_range(op);
+    int result = check_range(op, r->size);
 
     if (result < 0)
         return result;
     // Nothing that a live process maps goes without its consent.
-    if (r->n_attachments > 1)
+    if (region_is_shared(r))
         return -EBUSY;
     op->extra = op->length - ranges_overlap(&r->discarded, op->offset, op->length);
     if (op->extra == 0)
@@ -121,8 +122,12 @@ const struct op_type op_discard = {prepare_discard, NULL, run_discard, conclude_
 static int prepare_restore(struct op *op)
 {
     struct region *r = op->region;
-    int result = check_range(op);
+    uint64_t most;
+    // A shrink may have left a last block that is discarded and only partly below the size.
+    int result = region_charge_of(op->env->regions, r->size, &most);
 
+    if (result == 0)
+        result = check_range(op, most);
     if (result < 0)
         return result;
     op->extra = ranges_overlap(&r->discarded, op->offset, op->length);

@@ -120,7 +120,7 @@ static int prepare_shrink(struct op *op)
     if (op->size == r->size)
         return OP_NOTHING_TO_DO;
     // Nothing that a live process maps is cut without its consent.
-    if (r->n_attachments > 1)
+    if (region_is_shared(r))
         return -EBUSY;
     op->brief = r->size - op->size <= BRIEF_BYTES;
     return 0;

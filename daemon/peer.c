@@ -44,7 +44,7 @@ int peer_attach(struct peer *peer, struct region *r, bool read_only)
     int result;
 
     if (is_new && (peer->n_attachments >= PEER_MAX_ATTACHMENTS || peer->user->n_attachments >= USER_MAX_ATTACHMENTS))
-        return -EMFILE;
+        return -EUSERS;
     result = region_attach(r, peer, &peer->attachments, read_only);
     if (result == 0 && is_new) {
         peer->n_attachments++;

@@ -69,9 +69,9 @@ bool quota_refusal_is_news(const struct quota_refusal *refusal)
 {
     struct quota_account *a = (struct quota_account *)refusal->account;
 
-    if (!a || a->refused)
+    if (!a || a->refused[refusal->resource])
         return false;
-    a->refused = true;
+    a->refused[refusal->resource] = true;
     return true;
 }
 
@@ -80,8 +80,8 @@ static void recover(struct quota_account *a, enum quota_resource resource)
 {
     uint64_t max = a->limits.max[resource];
 
-    if (a->refused && a->used[resource] <= max - max / 8)
-        a->refused = false;
+    if (a->refused[resource] && a->used[resource] <= max - max / 8)
+        a->refused[resource] = false;
     if (a->warned && a->used[QUOTA_BYTES] < a->limits.warn_bytes)
         a->warned = false;
 }
@@ -123,7 +123,7 @@ void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint
         struct quota_account *a = user_account_at(c->user, i);
 
         a->used[resource] -= amount;
-        if (a->refused || a->warned)
+        if (a->refused[resource] || a->warned)
             recover(a, resource);
     }
     c->amount[resource] -= amount;

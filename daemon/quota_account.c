@@ -156,7 +156,8 @@ void quota_account_set(struct quota_account *a, const char *label, const struct 
     memmove(a->label, label, n);
     a->label[n] = '\0';
     // What was told of other limits has to be told again.
-    a->refused = a->refused && memcmp(&a->limits, limits, sizeof(*limits)) == 0;
+    if (memcmp(&a->limits, limits, sizeof(*limits)) != 0)
+        memset(a->refused, 0, sizeof(a->refused));
     a->warned = a->warned && a->used[QUOTA_BYTES] >= limits->warn_bytes;
     a->limits = *limits;
 }

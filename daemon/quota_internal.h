@@ -9,7 +9,7 @@ struct quota_account {
     uint32_t id;
     uint64_t used[QUOTA_RESOURCE_N];
     struct quota_limits limits;
-    bool refused, warned; // the administrator was told
+    bool refused[QUOTA_RESOURCE_N], warned; // the administrator was told
     char label[LABEL_SIZE];
 };
 

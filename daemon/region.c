@@ -94,7 +94,8 @@ void region_remove(struct region_table *t, struct region *r)
 
 void region_free(struct region *r)
 {
-    assert(r->state == REGION_GONE && TAILQ_EMPTY(&r->ops) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
+    assert(r->state == REGION_GONE && TAILQ_EMPTY(&r->ops) && r->n_parked == 0 && TAILQ_EMPTY(&r->attachments) &&
+           !r->orphaned);
     user_unref(r->owner);
     ranges_deinit(&r->discarded);
     free(r);
@@ -114,6 +115,11 @@ void region_set_name(struct region_table *t, struct region *r, const char *name,
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
 {
     return size <= INT64_MAX && checked_align_up(size, t->block_size, ret) ? 0 : -EOVERFLOW;
+}
+
+bool region_is_shared(const struct region *r)
+{
+    return r->n_attachments > 1 || r->maybe_shared;
 }
 
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing)

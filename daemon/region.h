@@ -37,6 +37,8 @@ struct region {
     struct attachment_list attachments;
     unsigned n_attachments;
     TAILQ_HEAD(, op) ops; // the first one is at work, the others wait for it
+    unsigned n_parked;    // operations that wait for what a limit refused
+    bool maybe_shared;    // found at start: others than those attached may map it
     // While nobody is attached and nothing keeps it: see alive.c.
     bool orphaned, boot_is_over;
     bool releasing; // counted as about to give its charge back
@@ -70,6 +72,8 @@ void region_set_name(struct region_table *t, struct region *r, const char *name,
 
 // SIZE bytes rounded up to blocks: what they are charged as when nothing is discarded.  0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
+// Whether anybody but one who is attached may map it: then nothing of it is taken away.
+bool region_is_shared(const struct region *r);
 // Whether it is about to give its charge back, as far as one can see.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
 // Whether it goes when nobody holds it any more.

@@ -89,7 +89,6 @@ void request_forget_peer(struct peer *peer)
         TAILQ_REMOVE(&peer->requests, request, entry);
         peer->n_requests--;
         request->peer = NULL;
-        request->op.peer = NULL;
         if (request->user_waiter.waiting) {
             user_forget_waiter(peer->user, &request->user_waiter);
             request_end(request);

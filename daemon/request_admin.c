@@ -11,8 +11,8 @@
 #include "daemon/user.h"
 
 enum {
-    ENTRIES_ON_A_PAGE = 32,
-    MAX_SETTINGS = 16, // of one request
+    ENTRIES_ON_A_PAGE = 16, // with the longest origins they fit a packet
+    MAX_SETTINGS = 16,      // of one request
     SUBJECT_MAX = 160,
 };
 
@@ -110,7 +110,7 @@ void request_remove_region(struct request_env *env, struct peer *peer, uint64_t 
     op_init(&request->op, &env->op, &op_unlink, r);
     request->op.done = removed;
     request->op.owner = request;
-    request->op.peer = peer;
+    request->op.pid = peer->pid;
     op_submit(&request->op);
 }
 

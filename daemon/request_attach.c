@@ -26,10 +26,14 @@ static void attach(struct request_env *env, struct peer *peer, uint64_t id, stru
         request_reply_error(peer, id, -EACCES, NULL);
         return;
     }
+    // Repeated while its first try is at work, whose connection has gone: that shall not be given up then.
+    if (r->state == REGION_BEING_MADE && !TAILQ_EMPTY(&r->ops))
+        TAILQ_FIRST(&r->ops)->cancelled = false;
     request = request_new_op(env, peer, id, &op_open, r);
     if (!request)
         return;
     request->op.read_only = read_only;
+    request->op.attaches = !region_attachment(r, peer);
     request->op.done = attach_op_done;
     op_submit(&request->op);
 }

@@ -54,7 +54,7 @@ struct request *request_new_op(struct request_env *env, struct peer *peer, uint6
     op_init(&request->op, &env->op, type, r);
     request->op.done = request_op_done;
     request->op.owner = request;
-    request->op.peer = peer;
+    request->op.pid = peer->pid;
     return request;
 }
 

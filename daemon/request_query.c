@@ -46,9 +46,34 @@ static void fill_usage(const struct request_env *env, const struct quota_account
     ret->grantable_bytes = left < disk ? left : disk;
 }
 
+static int find_group(struct request_env *env, const struct user *asker, const char *name,
+                      const struct quota_account **ret_account, uint64_t *ret_left)
+{
+    const struct config_subject *s = config_find_subject(env->config, CONFIG_GROUP, name);
+    bool is_admin = policy_is_admin(env->config, asker);
+
+    if (!s || !s->known)
+        return is_admin ? -ESRCH : -EACCES;
+    if (!is_admin && !user_in_group(asker, s->id))
+        return -EACCES;
+    *ret_account = quota_find_group(env->quota, s->id);
+    if (!*ret_account)
+        return -ESRCH;
+    *ret_left = quota_account_left(*ret_account, QUOTA_BYTES);
+    return 0;
+}
+
+// Somebody who has nothing here yet, but limits of their own: with a reference.
+static struct user *configured_user(struct request_env *env, const char *name)
+{
+    const struct config_subject *s = config_find_subject(env->config, CONFIG_USER, name);
+
+    return s && s->known ? user_ref(env->users, s->id) : NULL;
+}
+
 // The account that SUBJECT names, if PEER may see it: 0, -ENOENT, -EACCES, -EINVAL.
 static int find_account(struct request_env *env, struct peer *peer, const char *subject,
-                        const struct quota_account **ret_account, uint64_t *ret_left)
+                        const struct quota_account **ret_account, uint64_t *ret_left, struct user **ret_held)
 {
     enum config_subject_kind kind;
     const char *name;
@@ -71,6 +96,8 @@ static int find_account(struct request_env *env, struct peer *peer, const char *
     case CONFIG_USER:
         if (name)
             user = user_find_by_name(env->users, name);
+        if (!user && is_admin)
+            user = *ret_held = configured_user(env, name);
         if (!user)
             return is_admin ? -ESRCH : -EACCES;
         if (!policy_may_see_usage(env->config, peer->user, user->uid))
@@ -79,20 +106,7 @@ static int find_account(struct request_env *env, struct peer *peer, const char *
         *ret_left = quota_user_left(user->quota, QUOTA_BYTES);
         return 0;
     case CONFIG_GROUP:
-        for (size_t i = 0; i < env->config->n_subjects; i++) {
-            const struct config_subject *s = &env->config->subjects[i];
-
-            if (s->kind != CONFIG_GROUP || !s->known || strcmp(s->name, name) != 0)
-                continue;
-            if (!is_admin && !user_in_group(user, s->id))
-                return -EACCES;
-            *ret_account = quota_find_group(env->quota, s->id);
-            if (!*ret_account)
-                return -ESRCH;
-            *ret_left = quota_account_left(*ret_account, QUOTA_BYTES);
-            return 0;
-        }
-        return -ESRCH;
+        return find_group(env, user, name, ret_account, ret_left);
     default: // default and members: are limits, nobody's account
         return -EINVAL;
     }
@@ -104,6 +118,7 @@ void request_get_usage(struct request_env *env, struct peer *peer, uint64_t id, 
     Diskalloc__V1__Usage usage;
     const struct quota_account *account = NULL;
     char subject[128] = "";
+    struct user *held = NULL;
     uint64_t left = 0;
     int r = m->subject.len < sizeof subject ? 0 : -EINVAL;
 
@@ -112,7 +127,7 @@ void request_get_usage(struct request_env *env, struct peer *peer, uint64_t id, 
     if (r == 0 && strlen(subject) != m->subject.len)
         r = -EINVAL;
     if (r == 0)
-        r = find_account(env, peer, subject, &account, &left);
+        r = find_account(env, peer, subject, &account, &left, &held);
     if (r < 0) {
         request_reply_error(peer, id, r, NULL);
         return;
@@ -122,6 +137,7 @@ void request_get_usage(struct request_env *env, struct peer *peer, uint64_t id, 
     reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
     reply.usage = &usage;
     peer->reply(peer, &reply, -1);
+    user_unref(held);
 }
 
 struct page {

@@ -71,20 +71,33 @@ static void read_groups(struct user_entry *e)
     }
 }
 
-void user_entry_read(uid_t uid, struct user_entry *ret)
+// Some databases report a uid that they do not know as an error; these are trouble.
+static bool is_trouble(int error)
+{
+    static const int trouble[] = {EIO, EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, ERANGE, ETIMEDOUT, ECONNREFUSED};
+
+    for (size_t i = 0; i < sizeof trouble / sizeof *trouble; i++)
+        if (error == trouble[i])
+            return true;
+    return false;
+}
+
+bool user_entry_read(uid_t uid, struct user_entry *ret)
 {
     _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
     struct passwd pw, *found = NULL;
+    int error = buffer ? getpwuid_r(uid, &pw, buffer, NSS_BUFFER_SIZE, &found) : ENOMEM;
 
     *ret = (struct user_entry){.gid = (gid_t)-1};
     snprintf(ret->name, sizeof ret->name, "+%u", uid);
-    if (!buffer || getpwuid_r(uid, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
-        return;
+    if (error != 0 || !found)
+        return !is_trouble(error);
     ret->gid = found->pw_gid;
     if (is_printable(found->pw_name) && strlen(found->pw_name) < sizeof ret->name) {
         snprintf(ret->name, sizeof ret->name, "%s", found->pw_name);
         read_groups(ret);
     }
+    return true;
 }
 
 int user_entry_find(const char *name, uid_t *ret)
@@ -150,6 +163,12 @@ static int apply_config(struct user *u)
 
 static void take_entry(struct user *u)
 {
+    // While the database does not answer, who is known stays who they were: else an outage would lift the groups' limits.
+    if (!u->was_answered && u->known) {
+        u->fresh = (struct user_entry){0};
+        u->read_at = now_ms();
+        return;
+    }
     free(u->entry.groups);
     u->entry = u->fresh;
     u->fresh = (struct user_entry){0};
@@ -162,7 +181,7 @@ static enum work_status run_read(struct work *w)
 {
     struct user *u = (struct user *)((char *)w - offsetof(struct user, work));
 
-    user_entry_read(u->uid, &u->fresh);
+    u->was_answered = user_entry_read(u->uid, &u->fresh);
     return WORK_DONE;
 }
 
@@ -228,7 +247,7 @@ void user_forget_waiter(struct user *u, struct user_waiter *waiter)
 
 void user_read_now(struct user *u)
 {
-    user_entry_read(u->uid, &u->fresh);
+    u->was_answered = user_entry_read(u->uid, &u->fresh);
     take_entry(u);
 }
 

@@ -19,8 +19,8 @@ struct user_entry {
     gid_t *groups; // all of them, the primary too
     size_t n_groups;
 };
-// Blocks. Never fails: without an entry or memory it is a user without groups.
-void user_entry_read(uid_t uid, struct user_entry *ret);
+// Blocks. False: the database did not answer; RET is then a user of no name and no groups, as one that it does not know.
+bool user_entry_read(uid_t uid, struct user_entry *ret);
 // The uid of "alice" or "+1000"; blocks.  0 or -ENOENT.
 int user_entry_find(const char *name, uid_t *ret);
 
@@ -44,6 +44,7 @@ struct user {
     bool known, being_read;
     uint64_t read_at; // ms, monotonic
     struct user_entry entry, fresh;
+    bool was_answered; // fresh is what the database says
     struct quota_user *quota;
     struct work work;
     TAILQ_HEAD(, user_waiter) waiters;

@@ -56,6 +56,10 @@ int wait_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *da
 
 void wait_free(struct wait_queue *w)
 {
+    struct op *op;
+
+    while (w && (op = TAILQ_FIRST(&w->ops)))
+        op_give_up(op, -ESHUTDOWN);
     free(w);
 }
 
@@ -102,7 +106,7 @@ static bool is_behind_another(const struct wait_queue *w, const struct op *op)
     TAILQ_FOREACH (o, &w->ops, waiting) {
         if (o == op)
             return false;
-        if (o->region->owner == op->region->owner)
+        if (o->region->owner == op->region->owner && o->refused_with != -EBUSY)
             return true;
     }
     return false;
@@ -113,6 +117,8 @@ static uint64_t due(const struct wait_queue *w, const struct op *op, uint64_t no
 {
     uint64_t at = op->wait_deadline > now ? op->wait_deadline : op->wait_until;
 
+    if (op->refused_with == -EBUSY)
+        return UINT64_MAX;
     // Releases end without a word, in the worst case.
     if (op->wait_deadline <= now && at > now + DISK_RETRY_MS)
         at = now + DISK_RETRY_MS;
@@ -126,10 +132,28 @@ static bool was_held_back(const struct op *op)
     return op->refusal.resource == QUOTA_BYTES && op->extra <= quota_user_left(op->region->owner->quota, QUOTA_BYTES);
 }
 
+// A detach that was sent before this request may lie unread in another socket: a second try when the loop has turned once.
+static bool enter_for_consent(struct wait_queue *w, struct op *op)
+{
+    bool asks_consent = op->type == &op_shrink || op->type == &op_discard;
+
+    if (!asks_consent || op->wait_since || op->cancelled || op->region->maybe_shared)
+        return false;
+    op->wait_since = op->wait_until = alive_now();
+    op->refused_with = -EBUSY;
+    op->retry_at = op->wait_since;
+    insert(w, op);
+    op->region->owner->n_waiting++;
+    w->wake(w->data, op->wait_since);
+    return true;
+}
+
 bool wait_enter(struct wait_queue *w, struct op *op, int result)
 {
     uint64_t now = alive_now(), grace, at;
 
+    if (result == -EBUSY)
+        return enter_for_consent(w, op);
     if ((result != -EDQUOT && result != -ENOSPC) || op->cancelled || is_hopeless(op))
         return false;
     if (op->region->owner->n_waiting >= MAX_OF_USER)
@@ -196,10 +220,24 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
     return false;
 }
 
+static bool ask_consent_again(struct wait_queue *w)
+{
+    struct op *op;
+
+    TAILQ_FOREACH (op, &w->ops, waiting)
+        if (op->refused_with == -EBUSY && op_try_again(op))
+            return true;
+    return false;
+}
+
 static bool has_waited_enough(const struct wait_queue *w, const struct op *op, uint64_t now)
 {
     // A limit may have been lowered meanwhile.
-    if (op->cancelled || is_hopeless(op))
+    if (op->cancelled)
+        return true;
+    if (op->refused_with == -EBUSY)
+        return false; // what is at work on its region pokes when it ends
+    if (is_hopeless(op))
         return true;
     return now >= op->wait_deadline && (now >= op->wait_until || !is_releasing(w, op));
 }
@@ -239,7 +277,7 @@ static struct op *next_in_turn(const struct wait_queue *w, uint64_t at_least, ui
     TAILQ_FOREACH (op, &w->ops, waiting) {
         uint64_t distance = (uint32_t)(op->region->owner->uid - w->last_served - 1);
 
-        if (distance < at_least || (best && distance >= *ret_distance))
+        if (op->refused_with == -EBUSY || distance < at_least || (best && distance >= *ret_distance))
             continue;
         best = op;
         *ret_distance = distance;
@@ -270,6 +308,8 @@ void wait_run(struct wait_queue *w, uint64_t now)
     uint64_t next = UINT64_MAX;
     bool ended;
 
+    while (ask_consent_again(w))
+        continue;
     do {
         while (serve_one(w, now))
             continue;

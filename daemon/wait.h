@@ -9,7 +9,7 @@ struct wait_queue;
 
 // WAKE is called whenever wait_run should be called not later than at AT (ms, monotonic).
 int wait_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *data, struct wait_queue **ret);
-void wait_free(struct wait_queue *w);
+void wait_free(struct wait_queue *w); // gives up what still waits
 
 // OP was refused just now with RESULT: true: it is queued and will be tried again; false: that stands.
 bool wait_enter(struct wait_queue *w, struct op *op, int result);

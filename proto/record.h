@@ -19,6 +19,7 @@ enum record_flag {
     RECORD_SPARSE = 1 << 0,    // nothing is preallocated
     RECORD_COMMITTED = 1 << 1, // used and element_size mean something
     RECORD_UNLINKED = 1 << 2,  // was named, has lost its name, has holders
+    RECORD_SHARED = 1 << 4,    // more than one attachment at a time has been seen
     RECORD_HAS_HOLES = 1 << 3, // something was discarded: which parts, the file's own holes say
 };
 

@@ -171,6 +171,7 @@ static __attribute__((unused)) void fixture_deinit(struct fixture *f)
     struct region *r;
 
     peer_deinit(&f->peer, f->env.alive);
+    wait_free(f->env.wait);
     assert_true(worker_pool_stop(f->env.pool, 10000));
     while ((r = region_next(&f->regions, NULL))) {
         assert_true(TAILQ_EMPTY(&r->ops));
@@ -180,7 +181,6 @@ static __attribute__((unused)) void fixture_deinit(struct fixture *f)
     }
     user_unref(f->owner);
     alive_free(f->env.alive);
-    wait_free(f->env.wait);
     worker_pool_free(f->env.pool);
     user_table_free(f->users);
     quota_free(f->quota); // asserts that every account is zero

@@ -205,13 +205,16 @@ static void a_forked_child_has_a_descriptor_of_its_own(void **state)
         struct diskalloc_usage u;
         int mine = diskalloc_event_fd(b.da);
 
-        if (mine < 0 || diskalloc_get_usage(b.da, NULL, &u, sizeof u) < 0 || write(go[1], "x", 1) != 1)
+        if (mine < 0 || diskalloc_get_usage(b.da, NULL, &u, sizeof u) < 0 || write(go[1], "x", 1) != 1) {
+            print_error("the child: %s\n", diskalloc_last_error());
             _exit(1);
+        }
         while (diskalloc_next_event(b.da, &e, sizeof e) == 0)
             if (!is_readable(mine, 30000))
                 _exit(2);
         _exit(e.kind != DISKALLOC_EVENT_QUOTA_WARNING);
     }
+    close(go[1]);
     assert_int_equal(read(go[0], &status, 1), 1);
     r = make_region(b.da, 600 * KIB);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -220,7 +223,6 @@ static void a_forked_child_has_a_descriptor_of_its_own(void **state)
     assert_int_equal(diskalloc_next_event(b.da, &e, sizeof e), 1);
     diskalloc_region_close(r);
     close(go[0]);
-    close(go[1]);
     backend_stop(&b);
 }
 
