@@ -85,6 +85,7 @@ static void conn_free(struct conn *c)
     if (c->changed)
         TAILQ_REMOVE(&env->changed, c, changed_entry);
     env->n_conns--;
+    request_forget_peer(&c->peer);
     peer_deinit(&c->peer, env->request->op.alive);
     free(c);
     if (env->ended)

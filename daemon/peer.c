@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "daemon/alive.h"
-#include "daemon/request.h"
 
 void peer_init(struct peer *peer, struct user *user, pid_t pid)
 {
@@ -24,7 +23,6 @@ void peer_deinit(struct peer *peer, struct alive *alive)
 {
     struct attachment *a;
 
-    request_forget_peer(peer);
     while ((a = TAILQ_FIRST(&peer->attachments))) {
         struct region *r = a->region;
 

@@ -39,7 +39,7 @@ struct peer {
 
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
 void peer_let_in(struct peer *peer); // Hello was said and granted
-// Detaches everything; its requests go on without it.
+// Detaches everything.  Its requests must have been told to go on without it (request_forget_peer).
 void peer_deinit(struct peer *peer, struct alive *alive);
 int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, -EUSERS: too many
 void peer_detach(struct peer *peer, struct attachment *a);
