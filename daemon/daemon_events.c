@@ -211,10 +211,19 @@ void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t
 {
     struct daemon *d = data;
     struct user *user = user_find_by_account(d->users, a);
-    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX];
+    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[80];
+    const struct log_fields fields = {
+        .message_id = LOG_ID_WARNING,
+        .has_user = user != NULL,
+        .uid = user ? user->uid : 0,
+        .limit_name = name,
+        .limit = limit,
+        .used = used,
+    };
 
-    log_warning("%s bytes: %s of %s are used", quota_account_label(a), size_format(used, used_text),
-                size_format(limit, limit_text));
+    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
+             size_format(limit, limit_text));
     if (user)
         request_send_warning(user, a);
 }

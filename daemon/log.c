@@ -1,34 +1,120 @@
 #include "daemon/log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { LINE_MAX_LENGTH = 2048 };
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+
+enum {
+    LINE_MAX_LENGTH = 2048,
+    FIELD_MAX_LENGTH = 128,
+    MAX_FIELDS = 10,
+};
+
+// systemd says in $JOURNAL_STREAM which stream it made; stderr may have been sent elsewhere since.
+static bool stderr_is_the_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+           st.st_dev == device && st.st_ino == inode;
+}
+
+struct entry {
+    struct iovec fields[MAX_FIELDS];
+    int n;
+    char text[MAX_FIELDS][FIELD_MAX_LENGTH];
+};
+
+static void add_text(struct entry *e, const char *name, const char *value)
+{
+    char *text = e->text[e->n];
+    int n = snprintf(text, FIELD_MAX_LENGTH, "%s=%s", name, value);
+
+    e->fields[e->n++] = (struct iovec){text, n < FIELD_MAX_LENGTH ? (size_t)n : FIELD_MAX_LENGTH - 1};
+}
+
+static void add_number(struct entry *e, const char *name, uint64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    add_text(e, name, text);
+}
+
+static bool send_to_journal(enum log_level level, const struct log_fields *fields, char *message, size_t n)
+{
+    struct entry e = {.n = 1};
+
+    e.fields[0] = (struct iovec){message, n};
+    add_number(&e, "PRIORITY", level);
+    if (fields->message_id)
+        add_text(&e, "MESSAGE_ID", fields->message_id);
+    if (fields->has_user)
+        add_number(&e, "DISKALLOC_UID", fields->uid);
+    if (fields->pid > 0)
+        add_number(&e, "DISKALLOC_PID", (uint64_t)fields->pid);
+    if (fields->handle)
+        add_text(&e, "DISKALLOC_HANDLE", fields->handle);
+    if (fields->limit_name) {
+        add_text(&e, "DISKALLOC_LIMIT_NAME", fields->limit_name);
+        add_number(&e, "DISKALLOC_LIMIT", fields->limit);
+        add_number(&e, "DISKALLOC_USED", fields->used);
+        add_number(&e, "DISKALLOC_ASKED", fields->asked);
+    }
+    return sd_journal_sendv(e.fields, e.n) == 0;
+}
+
+static void log_args(enum log_level level, const struct log_fields *fields, const char *format, va_list args)
+{
+    static const char prefix[] = "MESSAGE=";
+    char line[LINE_MAX_LENGTH];
+    size_t begin = sizeof prefix - 1, end;
+    int n;
+
+    memcpy(line, prefix, begin);
+    n = vsnprintf(line + begin, sizeof line - begin - 1, format, args);
+    if (n < 0)
+        return;
+    end = begin + (size_t)n;
+    if (end > sizeof line - 2)
+        end = sizeof line - 2;
+    // What peers or files say may be in it: one line stays one line.
+    for (size_t i = begin; i < end; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
+    if (stderr_is_the_journal() && send_to_journal(level, fields, line, end))
+        return;
+    line[end] = '\n';
+    // One write, so that lines of several threads do not mix. There is nobody to tell when it fails.
+    if (write(STDERR_FILENO, line + begin, end - begin + 1) < 0)
+        return;
+}
 
 void log_line(enum log_level level, const char *format, ...)
 {
-    char line[LINE_MAX_LENGTH];
-    int at = 0, n;
+    static const struct log_fields none;
     va_list args;
 
-    if (getenv("JOURNAL_STREAM"))
-        at = snprintf(line, sizeof line, "<%d>", (int)level);
     va_start(args, format);
-    n = vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
+    log_args(level, &none, format, args);
     va_end(args);
-    if (n < 0)
-        return;
-    at += n;
-    if (at > (int)sizeof line - 2)
-        at = (int)sizeof line - 2;
-    // What peers or files say may be in it: one line stays one line.
-    for (int i = 0; i < at; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-            line[i] = '?';
-    line[at] = '\n';
-    // One write, so that lines of several threads do not mix. There is nobody to tell when it fails.
-    if (write(STDERR_FILENO, line, (size_t)at + 1) < 0)
-        return;
+}
+
+void log_with(enum log_level level, const struct log_fields *fields, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    log_args(level, fields, format, args);
+    va_end(args);
 }

@@ -70,13 +70,39 @@ static void unpark(struct op *op)
 static void log_refusal(const struct op *op)
 {
     const struct quota_refusal *why = &op->refusal;
+    const struct log_fields fields = {
+        .message_id = LOG_ID_REFUSAL,
+        .has_user = true,
+        .uid = op->region->record.owner_uid,
+        .pid = op->pid,
+        .limit_name = why->limit_name,
+        .limit = why->limit,
+        .used = why->used,
+        .asked = why->asked,
+    };
     char limit[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], asked[SIZE_TEXT_MAX];
 
     if (!quota_refusal_is_news(why))
         return;
-    log_notice("%s refuses: limit %s, used %s, asked %s, by uid %u pid %d; not repeated until it has recovered",
-               why->limit_name, size_format(why->limit, limit), size_format(why->used, used),
-               size_format(why->asked, asked), op->region->record.owner_uid, (int)op->pid);
+    log_with(LOG_LEVEL_NOTICE, &fields,
+             "%s refuses: limit %s, used %s, asked %s, by uid %u pid %d; not repeated until it has recovered",
+             why->limit_name, size_format(why->limit, limit), size_format(why->used, used),
+             size_format(why->asked, asked), fields.uid, (int)fields.pid);
+}
+
+// Once a region: who tries again and again shall not fill the log.
+static void log_io_error(const struct op *op)
+{
+    struct region *r = op->region;
+    char handle[HANDLE_TEXT_LENGTH + 1];
+    const struct log_fields fields = {
+        .message_id = LOG_ID_IO_ERROR, .has_user = true, .uid = r->record.owner_uid, .pid = op->pid, .handle = handle};
+
+    if (r->io_error_told)
+        return;
+    r->io_error_told = true;
+    handle_format(&r->record.handle, handle);
+    log_with(LOG_LEVEL_ERROR, &fields, "region %s of uid %u: the disk reported an error", handle, fields.uid);
 }
 
 // A failure that stands.
@@ -84,6 +110,8 @@ static void fail(struct op *op, int result)
 {
     if (result == -EDQUOT)
         log_refusal(op);
+    if (result == -EIO)
+        log_io_error(op);
     if (op->type->refused)
         op->type->refused(op);
     end(op, result);

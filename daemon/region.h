@@ -38,6 +38,7 @@ struct region {
     unsigned n_attachments;
     TAILQ_HEAD(, op) ops; // the first one is at work, the others wait for it
     unsigned n_parked;    // operations that wait for what a limit refused
+    bool io_error_told;   // to the administrator
     bool maybe_shared;    // found at start: others than those attached may map it
     // While nobody is attached and nothing keeps it: see alive.c.
     bool orphaned, boot_is_over;
