@@ -52,7 +52,7 @@ if(NOT out STREQUAL "42")
 endif()
 unset(ENV{LD_LIBRARY_PATH})
 
-run(${CMAKE_COMMAND} -S ${work}/program -B ${work}/by-cmake -DCMAKE_PREFIX_PATH=${work}/prefix -DCMAKE_C_COMPILER=${CC}
+run(${CMAKE_COMMAND} -G Ninja -S ${work}/program -B ${work}/by-cmake -DCMAKE_PREFIX_PATH=${work}/prefix -DCMAKE_C_COMPILER=${CC}
   "-DCMAKE_C_FLAGS=${CFLAGS}")
 run(${CMAKE_COMMAND} --build ${work}/by-cmake)
 run(${work}/by-cmake/program dir:${work})
