@@ -191,7 +191,7 @@ static char *list_regions_as(uid_t uid)
     pid = fork();
     assert_return_code(pid, errno);
     if (pid == 0) {
-        char *const arguments[] = {"diskallocctl", "--address", meeting->address, "--json", "regions", NULL};
+        char *const arguments[] = {"diskallocctl", "--address", (char *)meeting->address, "--json", "regions", NULL};
         // Opened before: the checkout may lie where that user cannot go.
         int program = open(TEST_DISKALLOCCTL, O_PATH);
 
