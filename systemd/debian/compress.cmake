@@ -1,0 +1,7 @@
+# What Debian wants compressed, in the tree that is about to be packed.
+file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/man/man*/*)
+file(GLOB_RECURSE changelogs ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/doc/*/changelog.Debian)
+list(FILTER pages EXCLUDE REGEX "\\.gz$")
+if(pages OR changelogs)
+  execute_process(COMMAND gzip -9nf ${pages} ${changelogs} COMMAND_ERROR_IS_FATAL ANY)
+endif()

@@ -1,0 +1,70 @@
+# Debian packages: cmake --workflow --preset package
+option(DISKALLOC_PACKAGES "Install what packages have and cmake --install should not: /etc, Debian's documentation" OFF)
+if(NOT DISKALLOC_PACKAGES)
+  return()
+endif()
+
+set(CPACK_GENERATOR DEB)
+# Each package has its own; CMake would put the project's before it.
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
+set(CPACK_PACKAGE_NAME diskalloc)
+set(CPACK_PACKAGE_CONTACT "The diskalloc authors <diskalloc@example.org>" CACHE STRING
+  "Who answers for the packages")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_GROUPING IGNORE)
+set(CPACK_COMPONENTS_ALL daemon library development ctl)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_RELEASE 1 CACHE STRING "Revision of the Debian packages")
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
+set(release ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
+
+# package COMPONENT NAME SECTION SUMMARY TEXT
+function(package component name section summary text)
+  string(TOUPPER ${component} upper)
+  set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
+  set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION ${section} PARENT_SCOPE)
+  set(CPACK_DEBIAN_${upper}_DESCRIPTION "${summary}\n${text}" PARENT_SCOPE)
+  install(FILES ${PROJECT_SOURCE_DIR}/systemd/debian/copyright DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/${name}
+    COMPONENT ${component})
+  install(FILES ${PROJECT_BINARY_DIR}/systemd/changelog.Debian DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/${name}
+    COMPONENT ${component})
+endfunction()
+
+package(daemon diskallocd admin "memory for really big vectors, on disk: the daemon"
+"diskallocd hands out memory whose bytes are blocks of files on disk, to many
+users within limits, so that a full disk is an error code and not a program
+that is killed. Programs use it through libdiskalloc-client.
+.
+It is started on demand, and can be restarted or upgraded while programs go
+on with their memory.")
+package(library libdiskalloc-client0 libs "memory for really big vectors, on disk: the library"
+"A program gets vectors far larger than its memory: plain arrays whose address
+never changes, which grow in place, and whose elements lie in files that a
+daemon or the library itself makes.")
+package(development libdiskalloc-client-dev libdevel "memory for really big vectors, on disk: headers"
+"The headers <diskalloc/client.h> and <diskalloc/vec.h>, and what pkg-config and
+CMake need to link programs with libdiskalloc-client.")
+package(ctl diskallocctl admin "memory for really big vectors, on disk: administration"
+"diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
+it runs.")
+
+configure_file(systemd/debian/changelog.in systemd/changelog.Debian @ONLY)
+
+set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
+set(CPACK_DEBIAN_DAEMON_PACKAGE_RECOMMENDS diskallocctl)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libdiskalloc-client0 (= ${release})")
+set(CPACK_DEBIAN_CTL_PACKAGE_SUGGESTS diskallocd)
+
+set(debian ${PROJECT_SOURCE_DIR}/systemd/debian)
+set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA ${debian}/postinst ${debian}/prerm ${debian}/postrm ${debian}/conffiles)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shlibs)
+# dpkg knows not to overwrite what was edited.
+install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)
+install(DIRECTORY DESTINATION /etc/diskalloc/diskallocd.conf.d COMPONENT daemon)
+set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/systemd/debian/compress.cmake)
+include(CPack)
