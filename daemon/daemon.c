@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,25 +145,28 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     return conn_env_init(&d->conns, d->base, env);
 }
 
-static uid_t read_overflow_uid(void)
+// A number in a file of /proc; 0: it cannot be read.
+static unsigned long long read_number(const char *path)
 {
-    unsigned uid = 65534;
-    FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
+    unsigned long long n = 0;
+    FILE *f = fopen(path, "re");
 
     if (f) {
-        if (fscanf(f, "%u", &uid) != 1)
-            uid = 65534;
+        if (fscanf(f, "%llu", &n) != 1)
+            n = 0;
         fclose(f);
     }
-    return (uid_t)uid;
+    return n;
 }
 
 static int start_listening(struct daemon *d, int listen_fd)
 {
     _cleanup_free_ char *error = NULL;
+    unsigned long long overflow_uid;
     int r;
 
-    d->conns.overflow_uid = read_overflow_uid();
+    overflow_uid = read_number("/proc/sys/kernel/overflowuid");
+    d->conns.overflow_uid = overflow_uid ? (uid_t)overflow_uid : 65534;
     d->conns.ended = on_conn_ended;
     d->conns.ended_data = d;
     if (listen_fd >= 0)
@@ -179,12 +183,16 @@ static void log_facts(const struct daemon *d)
 {
     const struct spillfile_guarantee *g = store_guarantee(d->store);
     char bytes[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], keep[SIZE_TEXT_MAX];
+    struct rlimit files = {0};
 
-    log_notice(
-        "diskallocd %s: %s on %s, guarantee %s%s%s, %s available, %s kept free; %" PRIu64 " regions with %s are there",
-        DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
-        g->reason, size_format(d->request.space.available, available), size_format(d->request.op.keep_free, keep),
-        d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes));
+    getrlimit(RLIMIT_NOFILE, &files);
+    log_notice("diskallocd %s: %s on %s, guarantee %s%s%s, discard %s; %s available, %s kept free; %" PRIu64
+               " regions with %s are there; %llu files may be open, %llu inotify watches be had",
+               DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
+               g->reason, g->can_discard ? "works" : "does not work",
+               size_format(d->request.space.available, available), size_format(d->request.op.keep_free, keep),
+               d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes),
+               (unsigned long long)files.rlim_cur, read_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,

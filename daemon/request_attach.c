@@ -18,7 +18,8 @@ static void attach_op_done(struct op *op)
     request_op_done(op);
 }
 
-static void attach(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only)
+static void attach_with(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only,
+                        uint64_t size, void (*done)(struct op *op))
 {
     struct request *request;
 
@@ -34,8 +35,14 @@ static void attach(struct request_env *env, struct peer *peer, uint64_t id, stru
         return;
     request->op.read_only = read_only;
     request->op.attaches = !region_attachment(r, peer);
-    request->op.done = attach_op_done;
+    request->op.size = size;
+    request->op.done = done;
     op_submit(&request->op);
+}
+
+static void attach(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only)
+{
+    attach_with(env, peer, id, r, read_only, 0, attach_op_done);
 }
 
 // RECORD without what is the same for all.
@@ -68,11 +75,45 @@ static void create(struct request_env *env, struct peer *peer, uint64_t id, stru
     op_submit(&request->op);
 }
 
+static void create_or_find(struct request_env *env, struct peer *peer, uint64_t id, struct record *record,
+                           uint64_t size);
+
+// What an earlier try made was nobody's in between, and may have been removed as such while this one waited for its turn.
+static void find_op_done(struct op *op)
+{
+    struct request *request = op->owner;
+    struct request_env *env = request->env;
+    struct peer *peer = request->peer;
+    struct record record = {
+        .handle = op->region->record.handle, .mode = 0600, .flags = op->region->record.flags & RECORD_SPARSE};
+    uint64_t id = request->id, size = op->size;
+
+    if (op->result != -ENOENT || op->region->state != REGION_GONE || !peer) {
+        attach_op_done(op);
+        return;
+    }
+    request_end(request);
+    create_or_find(env, peer, id, &record, size);
+}
+
+// Repeated after a reconnect, it finds what it made.
+static void create_or_find(struct request_env *env, struct peer *peer, uint64_t id, struct record *record,
+                           uint64_t size)
+{
+    struct region *r = region_find(env->op.regions, &record->handle);
+
+    if (r && r->record.owner_uid == peer->user->uid && region_is_transient(r))
+        attach_with(env, peer, id, r, false, size, find_op_done);
+    else if (r)
+        request_reply_error(peer, id, -EEXIST, NULL);
+    else
+        create(env, peer, id, record, size);
+}
+
 void request_create_region(struct request_env *env, struct peer *peer, uint64_t id,
                            const Diskalloc__V1__CreateRegion *m)
 {
     struct record record = {.mode = 0600};
-    struct region *r;
     int result = request_take_handle(&m->handle, &record.handle);
 
     if (result == 0 && m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
@@ -83,14 +124,7 @@ void request_create_region(struct request_env *env, struct peer *peer, uint64_t 
     }
     if (m->flags)
         record.flags = RECORD_SPARSE;
-    // Repeated after a reconnect, it finds what it made.
-    r = region_find(env->op.regions, &record.handle);
-    if (r && r->record.owner_uid == peer->user->uid && region_is_transient(r))
-        attach(env, peer, id, r, false);
-    else if (r)
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else
-        create(env, peer, id, &record, m->size);
+    create_or_find(env, peer, id, &record, m->size);
 }
 
 struct user *request_name_space(struct request_env *env, struct peer *peer, const ProtobufCBinaryData *field)

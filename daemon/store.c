@@ -91,6 +91,7 @@ static int check_file_system(struct store *s, char **ret_error)
     if (r < 0)
         return refuse(ret_error, r, "spill directory %s: unnamed files (O_TMPFILE) do not work there: %s", s->dir,
                       strerror(-r));
+    spillfile_probe_surroundings(s->dir_fd, &s->guarantee);
     fd = s->ops->open_at(s->dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
     r = fd < 0 ? fd : record_store(s->ops, fd, &record);
     if (r == -EOPNOTSUPP)

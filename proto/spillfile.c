@@ -6,7 +6,10 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -122,7 +125,7 @@ static void classify(const struct statfs *fs, struct spillfile_guarantee *g)
     } known[] = {
         {EXT4_SUPER_MAGIC, "ext4", ""},
         {XFS_MAGIC, "xfs", ""},
-        {TMPFS_MAGIC, "tmpfs", ""},
+        {TMPFS_MAGIC, "tmpfs", "it is memory and no disk"},
         {BTRFS_SUPER_MAGIC, "btrfs", ""},
         {F2FS_SUPER_MAGIC, "f2fs", "log-structured: overwriting needs new blocks"},
         {NFS_SUPER_MAGIC, "nfs", "a network file system reserves nothing here"},
@@ -184,4 +187,55 @@ int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
     g.hard = g.reason[0] == '\0';
     *ret = g;
     return 0;
+}
+
+static bool can_share_blocks(int dirfd)
+{
+    static const char block[4096];
+    _cleanup_close_ int a = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    _cleanup_close_ int b = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    return a >= 0 && b >= 0 && write(a, block, sizeof block) == (ssize_t)sizeof block && ioctl(b, FICLONE, a) == 0;
+}
+
+static bool is_mount_point(int dirfd)
+{
+    struct stat here, parent;
+
+    return fstat(dirfd, &here) == 0 && fstatat(dirfd, "..", &parent, 0) == 0 &&
+           (here.st_dev != parent.st_dev || here.st_ino == parent.st_ino);
+}
+
+// A loop device over a file with holes.
+static bool is_on_sparse_image(int dirfd)
+{
+    char path[128], image[4096];
+    struct stat st;
+    ssize_t n;
+    _cleanup_close_ int fd = -1;
+
+    if (fstat(dirfd, &st) < 0)
+        return false;
+    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/loop/backing_file", major(st.st_dev), minor(st.st_dev));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, image, sizeof image - 1);
+    if (n <= 0)
+        return false;
+    image[n] = '\0';
+    image[strcspn(image, "\n")] = '\0';
+    return stat(image, &st) == 0 && st.st_blocks * 512 < st.st_size;
+}
+
+void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
+{
+    if (!g->hard)
+        return;
+    // On xfs the holder of even a read-only descriptor can share its blocks with a file of their own (FICLONE), wherever on
+    // that file system they may write: overwriting what is shared needs new blocks.
+    if (!is_mount_point(dirfd) && can_share_blocks(dirfd))
+        g->reason = "reflink: others who write to this file system can share its blocks; give the spill directory one "
+                    "of its own";
+    else if (is_on_sparse_image(dirfd))
+        g->reason = "it lies on a sparse image, which can run out of space below it";
+    g->hard = g->reason[0] == '\0';
 }

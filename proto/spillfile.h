@@ -45,3 +45,7 @@ struct spillfile_guarantee {
 // Asks the file system of directory DIRFD, by its type and by trying on an O_TMPFILE there.  Sets No_COW on the
 // directory where that is what makes it hard (btrfs) and SET_NOCOW.  0 or -errno: the directory can't be used at all.
 int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret);
+
+// Looks for what makes a guarantee soft although the file system keeps it: blocks that others could share, a device that can
+// run out below.  Best effort: what cannot be seen from here is not found.
+void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g);
