@@ -24,6 +24,7 @@ enum {
     PACKETS_DRAINED = 256,    // of a connection that is hung up on
     MAX_QUEUED_REPLIES = 256, // while the peer does not read
     MAX_QUEUED_EVENTS = 64,   // then they are dropped
+    LINGER_SECONDS = 5,       // for the last replies to be taken
     RETRY_MS = 100,           // when too many descriptors are in flight
 };
 
@@ -113,7 +114,7 @@ static void settle(struct conn *c)
     }
     if (may_read(c))
         wanted |= EV_READ;
-    if (c->n_replies > 0 && !event_pending(c->retry, EV_TIMEOUT, NULL))
+    if (c->n_replies > 0 && (c->ending || !event_pending(c->retry, EV_TIMEOUT, NULL)))
         wanted |= EV_WRITE;
     if (wanted == c->polled)
         return;
@@ -204,12 +205,19 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     conn_changed(c);
 }
 
-static void peer_hang_up(struct peer *peer)
+// No more is read. What was said is sent, if the peer takes it soon.
+static void end_soon(struct conn *c)
 {
-    struct conn *c = conn_of(peer);
+    static const struct timeval linger = {.tv_sec = LINGER_SECONDS};
 
     c->ending = true;
+    event_add(c->retry, &linger);
     conn_changed(c);
+}
+
+static void peer_hang_up(struct peer *peer)
+{
+    end_soon(conn_of(peer));
 }
 
 static void flush_replies(struct conn *c)
@@ -232,7 +240,7 @@ static void say_breach(struct conn *c, const char *sentence)
     message_breach(DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence, &e);
     reply.error = &e;
     peer_reply(&c->peer, &reply, -1);
-    c->ending = true;
+    end_soon(c);
 }
 
 // One packet; false: no more for now.
@@ -283,6 +291,7 @@ static void on_retry(evutil_socket_t fd, short what, void *data)
     (void)fd;
     (void)what;
     flush_replies(c);
+    c->bad |= c->ending;
     conn_changed(c);
 }
 

@@ -73,6 +73,8 @@ static int found_region(void *data, struct store_found *found)
     if (!r)
         return -ENOMEM;
     r->size = found->size;
+    if (r->record.used > r->size) // it was cut after the commit
+        r->record.used = r->size;
     r->discarded = found->discarded;
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;

@@ -41,10 +41,9 @@ static void space_is_read(struct work *w)
     d->space_asked = false;
     if (d->space_result < 0)
         return;
-    // Space that others freed is for those who wait.
-    if (d->fresh_space.available > d->request.space.available)
-        wait_poke(d->wait);
     d->request.space = d->fresh_space;
+    // Space that others freed is for those who wait, and so is what changed without a word (a user has left a group).
+    wait_poke(d->wait);
 }
 
 // Every two seconds at most, and only what is new.

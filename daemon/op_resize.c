@@ -144,6 +144,8 @@ static void conclude_shrink(struct op *op)
     if (op->result < 0 || region_charge_of(op->env->regions, op->size, &charge) < 0)
         return;
     ranges_cut(&r->discarded, charge);
+    if (r->record.used > op->size)
+        r->record.used = op->size;
     quota_charge_sub(&r->charge, QUOTA_BYTES, r->charge.amount[QUOTA_BYTES] - (charge - r->discarded.sum));
     r->size = op->size;
 }

@@ -51,8 +51,8 @@ struct worker_pool {
     struct lane_ring ring; // lanes with queued work, the next to be served first
     struct work_queue completed;
     bool stopping;
-    unsigned n_workers, n_alive, n_idle; // idle: of those that take all
-    struct lane everybody;               // where memory for a lane is missing
+    unsigned n_workers, n_alive, n_idle, n_called; // idle, and called but not yet running: of those that take all
+    struct lane everybody;                         // where memory for a lane is missing
     struct worker *workers;
     int wake_fd; // eventfd: completed is not empty
     struct event *event;
@@ -147,6 +147,13 @@ static void complete(struct worker_pool *pool, struct work *w)
     TAILQ_INSERT_TAIL(&pool->completed, w, entry);
 }
 
+// One that is idle. Until it runs it is counted, so that what comes meanwhile does not count on it too.
+static void call(struct worker_pool *pool)
+{
+    pool->n_called += pool->n_called < pool->n_idle;
+    pthread_cond_signal(&pool->more);
+}
+
 static void run_one(struct worker_pool *pool, struct work *w)
 {
     struct lane *lane = w->queue; // it stays while it counts us as running
@@ -163,8 +170,8 @@ static void run_one(struct worker_pool *pool, struct work *w)
         complete(pool, w);
     lane_settle(pool, lane);
     // The lane may have been at its limit of workers: what others passed over can be taken now.
-    if (!TAILQ_EMPTY(&pool->ring) && pool->n_idle > 0)
-        pthread_cond_signal(&pool->more);
+    if (!TAILQ_EMPTY(&pool->ring) && pool->n_idle > pool->n_called)
+        call(pool);
 }
 
 static void *worker_main(void *data)
@@ -183,6 +190,8 @@ static void *worker_main(void *data)
         pool->n_idle += !self->brief_only;
         pthread_cond_wait(self->brief_only ? &pool->more_brief : &pool->more, &pool->lock);
         pool->n_idle -= !self->brief_only;
+        if (!self->brief_only && pool->n_called > 0)
+            pool->n_called--;
     }
     pool->n_alive--;
     pthread_cond_broadcast(&pool->fewer);
@@ -274,10 +283,10 @@ void worker_submit(struct worker_pool *pool, struct work *w)
     if (!pool->stopping) {
         enqueue(pool, w);
         // Those that are idle may not take it when its lane has enough of them at work.
-        if (w->brief && (pool->n_idle == 0 || w->queue->n_running >= lane_most(pool)))
+        if (w->brief && (pool->n_idle <= pool->n_called || w->queue->n_running >= lane_most(pool)))
             pthread_cond_signal(&pool->more_brief);
         else
-            pthread_cond_signal(&pool->more);
+            call(pool);
     }
     pthread_mutex_unlock(&pool->lock);
 }
