@@ -98,7 +98,10 @@ static enum work_status run_commit(struct op *op)
     op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
     if (op->file < 0)
         return op_finish_run(op, op->file);
-    r = store_write_record(store, op->file, record);
+    // First what the record counts, or it might be on disk alone when the power goes.
+    r = op->durable ? store_sync(store, op->file, record->owner_uid) : 0;
+    if (r == 0)
+        r = store_write_record(store, op->file, record);
     if (r == 0 && op->durable)
         r = store_sync(store, op->file, record->owner_uid);
     return op_finish_run(op, r);

@@ -212,6 +212,10 @@ int store_create(struct store *s, const struct record *record, int *ret_fd)
     if (fd == -ENOENT) {
         if (mkdirat(s->dir_fd, dir, 0700) < 0 && errno != EEXIST)
             return -errno;
+        // What is made durable in it must not be lost with it.
+        r = s->ops->sync(s->dir_fd);
+        if (r < 0)
+            return r;
         fd = s->ops->open_at(s->dir_fd, dir, O_TMPFILE | O_RDWR, 0600);
     }
     if (fd < 0)
