@@ -45,6 +45,7 @@ static void end(struct op *op, int result)
     else
         TAILQ_REMOVE(&op->region->ops, op, entry);
     op->parked = false;
+    wait_unwatch(op->env->wait, op);
     op->done(op);
 }
 
@@ -216,6 +217,8 @@ void op_submit(struct op *op)
     bool first = TAILQ_EMPTY(&r->ops);
 
     TAILQ_INSERT_TAIL(&r->ops, op, entry);
+    if (op->wait_deadline > 0 && op->wait_deadline != UINT64_MAX)
+        wait_watch(op->env->wait, op);
     if (first)
         advance(op->env, r);
 }

@@ -60,7 +60,9 @@ struct op {
     struct record record;    // of commit and unlink: as it shall be
     uint64_t offset, length; // of discard and restore
     struct ranges discarded; // of discard and restore: as it shall be
-    uint64_t wait_deadline;  // of grow: how long it waits for what a limit refuses (ms, monotonic); 0: not
+    void (*late)(
+        struct op *op); // with wait_deadline: it has passed, and the disk or the queue holds the operation; may be NULL
+    uint64_t wait_deadline; // of grow: how long it waits for what a limit refuses (ms, monotonic); 0: not
 
     // While it runs:
     struct work work;
@@ -72,6 +74,8 @@ struct op {
     int refused_with;
     uint64_t wait_since, wait_until, retry_at; // wait_until: the end of grace
     TAILQ_ENTRY(op) waiting;
+    bool is_watched; // for its deadline
+    TAILQ_ENTRY(op) watched;
 };
 
 void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region);

@@ -88,7 +88,7 @@ static enum work_status run_grow(struct op *op)
         if (op->at < op->size)
             return WORK_AGAIN;
     }
-    r = commit_growth(op);
+    r = op->cancelled ? -ECANCELED : commit_growth(op);
     return r < 0 ? undo_growth(op, r) : op_finish_run(op, 0);
 }
 

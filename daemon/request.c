@@ -61,14 +61,19 @@ struct request *request_new(struct request_env *env, struct peer *peer, uint64_t
     return request;
 }
 
+void request_leave_peer(struct request *request)
+{
+    TAILQ_REMOVE(&request->peer->requests, request, entry);
+    request->peer->n_requests--;
+    request->peer = NULL;
+}
+
 void request_end(struct request *request)
 {
     struct request *cancel = request->cancelled_by;
 
-    if (request->peer) {
-        TAILQ_REMOVE(&request->peer->requests, request, entry);
-        request->peer->n_requests--;
-    }
+    if (request->peer)
+        request_leave_peer(request);
     while (cancel) {
         struct request *next = cancel->cancelled_by;
 
@@ -86,9 +91,7 @@ void request_forget_peer(struct peer *peer)
     struct request *request;
 
     while ((request = TAILQ_FIRST(&peer->requests))) {
-        TAILQ_REMOVE(&peer->requests, request, entry);
-        peer->n_requests--;
-        request->peer = NULL;
+        request_leave_peer(request);
         if (request->user_waiter.waiting) {
             user_forget_waiter(peer->user, &request->user_waiter);
             request_end(request);

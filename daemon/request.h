@@ -46,6 +46,8 @@ void request_reply_error(struct peer *peer, uint64_t id, int error, const struct
 void request_reply_done(struct peer *peer, uint64_t id); // nothing but: it was done
 // One in flight: NULL: no memory, and the peer was told.
 struct request *request_new(struct request_env *env, struct peer *peer, uint64_t id);
+// It goes on, and nobody waits for it any more.
+void request_leave_peer(struct request *request);
 // Replies to Cancels that waited, and frees it.
 void request_end(struct request *request);
 

@@ -8,11 +8,24 @@
 #include "daemon/user.h"
 #include "proto/checked.h"
 
+// The disk hangs. Whoever asked is told; what was begun is undone when it comes back.
+static void grow_is_late(struct op *op)
+{
+    struct request *request = op->owner;
+
+    if (!request->peer)
+        return;
+    // Without numbers: a worker may be about to write them.
+    request_reply_error(request->peer, request->id, -ETIMEDOUT, NULL);
+    request_leave_peer(request);
+}
+
 static uint64_t wait_deadline(uint64_t wait_ms)
 {
     uint64_t deadline;
 
-    return checked_add(alive_now(), wait_ms, &deadline) ? deadline : UINT64_MAX;
+    // What nobody lives to see is for ever.
+    return checked_add(alive_now(), wait_ms, &deadline) && deadline < INT64_MAX ? deadline : UINT64_MAX;
 }
 
 void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m)
@@ -23,8 +36,10 @@ void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id
     if (!request)
         return;
     request->op.size = m->size;
-    if (m->wait_ms > 0)
+    if (m->wait_ms > 0) {
         request->op.wait_deadline = wait_deadline(m->wait_ms);
+        request->op.late = grow_is_late;
+    }
     op_submit(&request->op);
 }
 

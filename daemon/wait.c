@@ -27,6 +27,7 @@ enum {
     CLAIM_BEGINS_MS = 1000,
     CLAIM_ENDS_MS = 11 * 1000,
     DISK_RETRY_MS = 100,
+    LATE_MS = 1000,     // what is at work when its deadline passes has this to end well, so that its outcome is certain
     MAX_OF_USER = 1024, // the queue is walked whenever something is given back
 };
 
@@ -37,6 +38,7 @@ struct wait_queue {
     void (*wake)(void *data, uint64_t at);
     void *data;
     struct op_queue ops; // in the order in which they came
+    struct op_queue watched;
     uid_t last_served;
 };
 
@@ -50,6 +52,7 @@ int wait_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *da
     w->wake = wake;
     w->data = data;
     TAILQ_INIT(&w->ops);
+    TAILQ_INIT(&w->watched);
     *ret = w;
     return 0;
 }
@@ -181,6 +184,36 @@ void wait_leave(struct wait_queue *w, struct op *op)
     TAILQ_REMOVE(&w->ops, op, waiting);
     op->region->owner->n_waiting--;
     op->is_waiting = false;
+}
+
+void wait_watch(struct wait_queue *w, struct op *op)
+{
+    op->is_watched = true;
+    TAILQ_INSERT_TAIL(&w->watched, op, watched);
+    w->wake(w->data, op->wait_deadline + LATE_MS);
+}
+
+void wait_unwatch(struct wait_queue *w, struct op *op)
+{
+    if (op->is_watched)
+        TAILQ_REMOVE(&w->watched, op, watched);
+    op->is_watched = false;
+}
+
+// Those that a hung disk, or what is before them in their region's queue, holds up: whoever asked is not kept waiting with them.
+static void tell_late(struct wait_queue *w, uint64_t now)
+{
+    struct op *op, *next;
+
+    for (op = TAILQ_FIRST(&w->watched); op; op = next) {
+        next = TAILQ_NEXT(op, watched);
+        if (now < op->wait_deadline + LATE_MS || op->is_waiting)
+            continue;
+        wait_unwatch(w, op);
+        op_cancel(op);
+        if (op->late)
+            op->late(op);
+    }
 }
 
 void wait_poke(struct wait_queue *w)
@@ -317,11 +350,15 @@ void wait_run(struct wait_queue *w, uint64_t now)
         for (ended = false; end_one(w, now); ended = true)
             continue;
     } while (ended);
+    tell_late(w, now);
     TAILQ_FOREACH (op, &w->ops, waiting) {
         uint64_t at = due(w, op, now);
 
         next = at < next ? at : next;
     }
+    TAILQ_FOREACH (op, &w->watched, watched)
+        if (op->wait_deadline + LATE_MS > now && op->wait_deadline + LATE_MS < next)
+            next = op->wait_deadline + LATE_MS;
     if (next != UINT64_MAX)
         w->wake(w->data, next);
 }

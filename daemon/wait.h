@@ -16,6 +16,9 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result);
 void wait_leave(struct wait_queue *w, struct op *op);
 // Whether OP, which could be granted, must let others go first: then op->refusal says what they wait for.
 bool wait_holds_back(const struct wait_queue *w, struct op *op);
+// OP has a deadline: op->late is called when it passes and OP is not queued here but held up elsewhere.
+void wait_watch(struct wait_queue *w, struct op *op);
+void wait_unwatch(struct wait_queue *w, struct op *op); // idempotent
 // Something was given back, a limit was raised, or a queued operation was cancelled.
 void wait_poke(struct wait_queue *w);
 // Tries what may be granted now, and ends what has waited for long enough.
