@@ -28,6 +28,7 @@ struct backing {
     bool keeps_fd; // else it is closed once it is mapped
     bool read_only, sparse, named;
     bool is_callers_file; // of diskalloc_region_from_fd
+    bool unsure;          // an answer was lost: what is below may be wrong until a refresh
     uint64_t size;        // the five as last heard of
     uint64_t used;
     uint32_t element_size;

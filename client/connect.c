@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client/clock.h"
 #include "client/error.h"
 #include "client/process.h"
 #include "proto/cleanup.h"
@@ -108,6 +109,7 @@ static int connect_to(const char *path, int sock)
 {
     const struct timeval deadline = {.tv_sec = DEADLINE_MS / 1000};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    uint64_t until = clock_after(DEADLINE_MS);
     int r;
 
     if (strlen(path) >= sizeof address.sun_path)
@@ -116,10 +118,11 @@ static int connect_to(const char *path, int sock)
     setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
     do
         r = connect(sock, (struct sockaddr *)&address, sizeof address);
-    while (r < 0 && errno == EINTR);
+    while (r < 0 && errno == EINTR && clock_left(until) > 0);
     if (r == 0)
         return 0;
     switch (errno) {
+    case EINTR:
     case ENOENT:
     case ENOTDIR:
         return error_why(-ENOENT, "there is no daemon at %s", path);
@@ -137,10 +140,12 @@ static int connect_to(const char *path, int sock)
 static int wait_readable(int sock, int timeout_ms)
 {
     struct pollfd p = {.fd = sock, .events = POLLIN};
+    uint64_t until = clock_after(timeout_ms);
     int n;
 
+    // A program's timer may interrupt more often than the timeout is long.
     do
-        n = poll(&p, 1, timeout_ms);
+        n = poll(&p, 1, (int)clock_left(until));
     while (n < 0 && errno == EINTR);
     return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
 }

@@ -12,13 +12,15 @@ static _Thread_local struct {
     const char *call;
     char why[256];
     char sentence[512];
+    struct diskalloc_error_info
+        noted; // of the call that goes on; what ends without error_end leaves the last error alone
     struct diskalloc_error_info info;
 } last;
 
 void error_forget(void)
 {
     last.why[0] = '\0';
-    last.info = (struct diskalloc_error_info){0};
+    last.noted = (struct diskalloc_error_info){0};
 }
 
 void error_begin(const char *call)
@@ -40,21 +42,21 @@ int error_why(int r, const char *format, ...)
 
 int error_limit(int r, const char *limit_name, uint64_t limit, uint64_t used, uint64_t asked)
 {
-    snprintf(last.info.limit_name, sizeof last.info.limit_name, "%s", limit_name);
-    last.info.limit = limit;
-    last.info.used = used;
-    last.info.asked = asked;
+    snprintf(last.noted.limit_name, sizeof last.noted.limit_name, "%s", limit_name);
+    last.noted.limit = limit;
+    last.noted.used = used;
+    last.noted.asked = asked;
     return r;
 }
 
 void error_handle(const char *handle)
 {
-    snprintf(last.info.handle, sizeof last.info.handle, "%s", handle);
+    snprintf(last.noted.handle, sizeof last.noted.handle, "%s", handle);
 }
 
 const struct diskalloc_error_info *error_noted(void)
 {
-    return &last.info;
+    return &last.noted;
 }
 
 // Limits on regions, connections and the like are counts; all others are bytes.
@@ -88,11 +90,12 @@ int error_end(int r)
     const struct diskalloc_error_info *info = &last.info;
 
     last.sentence[0] = '\0';
-    last.info.code = r < 0 ? r : 0;
-    if (r >= 0) {
+    if (r >= 0)
         error_forget();
+    last.info = last.noted;
+    last.info.code = r < 0 ? r : 0;
+    if (r >= 0)
         return r;
-    }
     append("%s: ", last.call);
     if (last.why[0])
         append("%s: ", last.why);

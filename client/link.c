@@ -215,8 +215,14 @@ static int send_call(struct link *link, const struct call *c, const uint8_t *byt
 // itself whether anybody reads.
 static void hand_over_reading(struct link *link)
 {
-    if (!link->reading && !TAILQ_EMPTY(&link->calls))
-        pthread_cond_signal(&TAILQ_FIRST(&link->calls)->changed);
+    struct call *c;
+
+    // One that is lost may sit in a socket that it can't be woken from.
+    TAILQ_FOREACH (c, &link->calls, entry)
+        if (!c->lost)
+            break;
+    if (c && !link->reading)
+        pthread_cond_signal(&c->changed);
 }
 
 // 0 and C has its answer, or -EPIPE: the connection is lost.
@@ -267,6 +273,7 @@ static int call(struct link *link, WireRequest *q, unsigned flags, uint64_t unti
 {
     struct deadline deadline = {.latest = until};
     bool repeated = false;
+    uint64_t began;
     int r;
 
     pthread_mutex_lock(&link->lock);
@@ -276,6 +283,7 @@ static int call(struct link *link, WireRequest *q, unsigned flags, uint64_t unti
             break;
         if (flags & WAITS)
             q->grow_region->wait_ms = clock_left(until);
+        began = clock_now();
         r = attempt(link, q, ret);
         if (r != -EPIPE)
             break;
@@ -284,6 +292,7 @@ static int call(struct link *link, WireRequest *q, unsigned flags, uint64_t unti
             break;
         }
         repeated = true;
+        link_note_lost(&deadline, began);
     }
     pthread_mutex_unlock(&link->lock);
     if (r == 0)
@@ -296,9 +305,15 @@ int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *
     return call(link, q, flags, UINT64_MAX, ret);
 }
 
+// Whose turn does not come in time asks without waiting, and hears what refuses.
 int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret)
 {
-    return call(link, q, WAITS, until, ret);
+    int r;
+
+    link_take_turn(link, until);
+    r = call(link, q, WAITS, until, ret);
+    link_end_turn(link);
+    return r;
 }
 
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch)
@@ -338,7 +353,9 @@ void link_detach(struct link *link, struct attachment *attachment)
 {
     pthread_mutex_lock(&link->lock);
     TAILQ_REMOVE(&link->attachments, attachment, entry);
-    if (count_attached(link, &attachment->handle) > 0) {
+    if (count_attached(link, &attachment->handle) > 0 && link->connecting) {
+        TAILQ_INSERT_TAIL(&link->closed, attachment, entry);
+    } else if (count_attached(link, &attachment->handle) > 0) {
         free(attachment);
     } else {
         TAILQ_INSERT_TAIL(&link->leaving, attachment, entry);

@@ -24,6 +24,7 @@ struct call {
 struct deadline {
     bool set;
     uint64_t at, latest;
+    int pause_ms; // before the next attempt
 };
 
 struct link {
@@ -34,19 +35,30 @@ struct link {
     struct connection *connection; // NULL: none
     uint64_t epoch;                // how many connections were lost
     uint64_t last_id;
+    pthread_cond_t turn;  // fewer wait for space
+    unsigned n_waiting;   // calls that wait for space, at the daemon
     uint64_t n_unawaited; // replies to come that nobody waits for
     bool reading;         // a thread is reading CONNECTION
     bool connecting;      // a thread is making a new one
     bool was_connected;   // in this process, so that the next connection is a reconnection
     TAILQ_HEAD(, call) calls;
     TAILQ_HEAD(, attachment) attachments, leaving;
+    TAILQ_HEAD(, attachment) closed; // while connecting: whoever does that may be looking at them
     struct events events;
     struct deadline events_deadline; // of being without a connection, for whoever asks for events only
     unsigned events_pause_ms;
 };
 
+// Around a call that waits for space.
+void link_take_turn(struct link *link, uint64_t until); // not later than UNTIL, even if it has not come
+void link_end_turn(struct link *link);
 // With the lock held, which is given up meanwhile.  0: there is a connection; -ECONNRESET, -EPROTO, ...
 int link_connect(struct link *link, struct deadline *deadline);
+// The connection that there was at SINCE (of client/clock.h) is lost.  When it had held for a while, the next one has all the time again;
+// when the daemon hangs up on the same request again and again, that ends at the deadline too.
+void link_note_lost(struct deadline *deadline, uint64_t since);
 // One attempt, for whoever waits for events.  0: there is a connection, or will be tried again; -errno.
 int link_connect_for_events(struct link *link);
 void link_lose(struct link *link);
+// On CHANGED, until UNTIL (of client/clock.h) at the latest.
+void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until);

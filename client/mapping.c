@@ -79,7 +79,7 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
 {
     int r;
 
-    if (!checked_align_up(reserve, RESERVATION_ALIGN, &reserve) || reserve > INT64_MAX ||
+    if (!checked_align_up(reserve, RESERVATION_ALIGN, &reserve) || reserve > INT64_MAX || reserve == 0 ||
         !checked_align_up(needed, RESERVATION_ALIGN, &needed))
         return refuse(reserve);
     r = try_reserve(m, reserve);
@@ -147,6 +147,7 @@ int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *wi
 
     if (r < 0) {
         mapping_forbid(m, m->granted, end);
+        mapping_allow(m, end, m->granted, without);
         return r;
     }
     m->granted = end;

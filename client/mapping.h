@@ -20,7 +20,7 @@ int mapping_place(struct mapping *m, int fd, bool read_only);
 void mapping_deinit(struct mapping *m); // idempotent
 
 // Makes bytes 0 to SIZE accessible, and only these (rounded up to a page), less WITHOUT.  0, or -ENOMEM and nothing has changed;
-// taking away never fails.
+// taking away fails only next to discarded parts, in a process that has no mapping left.
 int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without);
 // Of the part that is granted, whole pages: takes the access away, or gives it but for WITHOUT.  0 or -ENOMEM.
 int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to);

@@ -17,6 +17,7 @@ struct diskalloc_region {
     struct mapping mapping;
     _Atomic uint64_t size; // accessible bytes; written under the lock, read without
     _Atomic uint64_t used; // likewise
+    _Atomic uint64_t kept; // the size that others or the program itself gave it: not a vector's to take back
     int sync_error;        // an I/O error stays
     unsigned generation;   // process_generation() when it was made
     char handle[HANDLE_TEXT_LENGTH + 1];
@@ -40,6 +41,9 @@ int region_follow_backing(struct diskalloc_region *r);
 // A resize that region_check has allowed, and whether it can't be done whatever the backing says.  Called with the lock held.
 int region_resize_locked(struct diskalloc_region *r, uint64_t size);
 int region_check_size(const struct diskalloc_region *r, uint64_t size);
+// Before anything is concluded from the size or the discarded parts: what the backend has, after an answer was lost.  Called with
+// the lock held.  0 or a negative errno.
+int region_reconcile(struct diskalloc_region *r);
 // OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);

@@ -48,7 +48,9 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
     struct backing *b = r->backing;
     int e;
 
-    mapping_set_access(&r->mapping, size, &b->discarded);
+    e = mapping_set_access(&r->mapping, size, &b->discarded);
+    if (e < 0)
+        return e;
     e = b->ops->shrink(b, size);
     if (e < 0) {
         mapping_set_access(&r->mapping, r->size, &b->discarded);
@@ -101,9 +103,11 @@ static int resize(struct diskalloc_region *r, uint64_t size)
 // A failed call changes nothing, also not by what it learnt of another's grow on its way.
 int region_resize_locked(struct diskalloc_region *r, uint64_t size)
 {
+    int e = region_reconcile(r);
     uint64_t size_before = r->size, used_before = r->used;
-    int e = resize(r, size);
 
+    if (e == 0)
+        e = resize(r, size);
     if (e < 0 && r->size > size_before) {
         mapping_set_access(&r->mapping, size_before, &r->backing->discarded);
         atomic_store(&r->size, size_before);
@@ -128,8 +132,13 @@ int region_resize(struct diskalloc_region *r, uint64_t size)
 
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
 {
+    int e;
+
     error_begin("diskalloc_region_resize");
-    return error_end(region_resize(r, size));
+    e = region_resize(r, size);
+    if (e == 0)
+        atomic_store(&r->kept, r->size);
+    return error_end(e);
 }
 
 // Never takes access from what is granted, not for a moment: other threads are at it.
@@ -147,25 +156,40 @@ static int follow_discarded(struct diskalloc_region *r)
     return e;
 }
 
-static int refresh_locked(struct diskalloc_region *r)
+// 1: it has changed.
+static int take_over(struct diskalloc_region *r)
 {
     uint64_t before = r->size, discarded = r->backing->discarded.sum;
     bool changed = false;
-    int e = region_check(r, false);
+    int e = r->backing->ops->refresh(r->backing);
 
-    if (e == 0)
-        e = r->backing->ops->refresh(r->backing);
     if (e == 0)
         e = region_follow_backing(r);
     if (e == 0 && r->backing->discarded.sum != discarded) {
         e = follow_discarded(r);
         changed = true;
     }
-    if (e < 0)
-        return e;
-    if (r->backing->size > r->mapping.reserve)
+    if (r->size > before)
+        atomic_store(&r->kept, r->size);
+    return e < 0 ? e : changed || r->size != before;
+}
+
+int region_reconcile(struct diskalloc_region *r)
+{
+    int e = r->backing->unsure ? take_over(r) : 0;
+
+    return e < 0 ? e : 0;
+}
+
+static int refresh_locked(struct diskalloc_region *r)
+{
+    int e = region_check(r, false);
+
+    if (e == 0)
+        e = take_over(r);
+    if (e >= 0 && r->backing->size > r->mapping.reserve)
         return outgrown(r, r->backing->size);
-    return changed || r->size != before;
+    return e;
 }
 
 int diskalloc_region_refresh(struct diskalloc_region *r)

@@ -19,7 +19,7 @@ static int check_range(const struct diskalloc_region *r, uint64_t offset, uint64
                      size_format(r->size, size));
 }
 
-static int check(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
+static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
     int e = region_check(r, true);
 
@@ -27,7 +27,8 @@ static int check(const struct diskalloc_region *r, uint64_t offset, uint64_t len
         return e;
     if (r->backing->sparse)
         return error_why(-EOPNOTSUPP, "a sparse region has no blocks that one could give back");
-    return check_range(r, offset, length);
+    e = region_reconcile(r);
+    return e < 0 ? e : check_range(r, offset, length);
 }
 
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
@@ -70,22 +71,46 @@ int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64
     return error_end(e);
 }
 
-int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+// The parts between OFFSET and END that are discarded.
+static int list_holes(const struct ranges *discarded, uint64_t offset, uint64_t end, struct ranges *ret)
+{
+    int e = 0;
+
+    for (size_t i = ranges_find(discarded, offset); e == 0 && i < discarded->n && discarded->items[i].offset < end; i++)
+        e = ranges_add(ret, discarded->items[i].offset, discarded->items[i].length);
+    ranges_cut(ret, end);
+    if (e == 0)
+        e = ranges_remove(ret, 0, offset);
+    return e;
+}
+
+static int restore_holes(struct diskalloc_region *r, uint64_t offset, uint64_t end, const struct ranges *holes)
 {
     struct backing *b = r->backing;
-    uint64_t end = offset + length;
-    int e;
+    int e = b->ops->restore(b, offset, end - offset);
 
-    if (ranges_overlap(&b->discarded, offset, length) == 0)
-        return 0;
-    e = b->ops->restore(b, offset, length);
     if (e < 0)
         return e;
     e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);
     mapping_tend(&r->mapping, offset, end, &b->discarded);
-    // Without access the blocks are of no use.
-    if (e < 0 && mapping_forbid(&r->mapping, offset, end) == 0)
-        b->ops->discard(b, offset, length);
+    // Without access the blocks are of no use.  What was not discarded keeps its content.
+    for (size_t i = 0; e < 0 && i < holes->n; i++) {
+        const struct range *x = &holes->items[i];
+
+        if (mapping_forbid(&r->mapping, x->offset, x->offset + x->length) == 0)
+            b->ops->discard(b, x->offset, x->length);
+    }
+    return e;
+}
+
+int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    struct ranges holes = {0};
+    int e = list_holes(&r->backing->discarded, offset, offset + length, &holes);
+
+    if (e == 0 && holes.n > 0)
+        e = restore_holes(r, offset, offset + length, &holes);
+    ranges_deinit(&holes);
     return e;
 }
 

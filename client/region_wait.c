@@ -84,6 +84,11 @@ int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms
 
 int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms)
 {
+    int e;
+
     error_begin("diskalloc_region_resize_wait");
-    return error_end(region_resize_wait(r, size, timeout_ms));
+    e = region_resize_wait(r, size, timeout_ms);
+    if (e == 0)
+        atomic_store(&r->kept, r->size);
+    return error_end(e);
 }

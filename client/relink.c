@@ -13,6 +13,7 @@
 enum {
     FIRST_PAUSE_MS = 1,
     LONGEST_PAUSE_MS = 100,
+    HELD_MS = 1000,
     ATTACH_TIMEOUT_MS = 30000,
     EVENTS_LONGEST_PAUSE_MS = 1000,
 };
@@ -25,6 +26,7 @@ static void deadline_start(struct deadline *d, int timeout_ms)
         return;
     at = clock_after(timeout_ms);
     d->set = true;
+    d->pause_ms = FIRST_PAUSE_MS;
     d->at = at < d->latest ? at : d->latest;
 }
 
@@ -33,8 +35,18 @@ static bool deadline_passed(const struct deadline *d)
     return clock_left(d->at) == 0;
 }
 
-// What to attach again, copied: the list may change while nobody holds the lock, but what is on it is not freed before
-// there is a connection.
+static void free_closed(struct link *link)
+{
+    struct attachment *a;
+
+    while ((a = TAILQ_FIRST(&link->closed))) {
+        TAILQ_REMOVE(&link->closed, a, entry);
+        free(a);
+    }
+}
+
+// What to attach again, copied: the list may change while nobody holds the lock, but what is on it is not freed before the
+// attempt is over.
 static size_t list_attachments(struct link *link, struct attachment ***ret)
 {
     struct attachment *a;
@@ -72,7 +84,8 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
         r = 0;
     }
     wire_reply_free(reply);
-    return r;
+    // The daemon's shortage, not this process's: that passes.
+    return r == -EMFILE || r == -ENOMEM ? -EAGAIN : r;
 }
 
 static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, struct connection **ret)
@@ -103,6 +116,7 @@ static int connect_once(struct link *link)
     r = attachments ? connect_and_attach(link, attachments, n, &c) : -ENOMEM;
     pthread_mutex_lock(&link->lock);
     link->connecting = false;
+    free_closed(link);
     if (r == 0) {
         link->connection = c;
         link->was_connected = true;
@@ -114,14 +128,19 @@ static int connect_once(struct link *link)
     return r;
 }
 
+void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until)
+{
+    struct timespec at = {.tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
+
+    if (until == UINT64_MAX)
+        pthread_cond_wait(changed, &link->lock);
+    else
+        pthread_cond_clockwait(changed, &link->lock, CLOCK_MONOTONIC, &at);
+}
+
 static void wait_for_other(struct link *link, const struct deadline *d)
 {
-    struct timespec at = {.tv_sec = (time_t)(d->at / 1000), .tv_nsec = (long)(d->at % 1000) * 1000000};
-
-    if (d->at == UINT64_MAX)
-        pthread_cond_wait(&link->reconnected, &link->lock);
-    else
-        pthread_cond_clockwait(&link->reconnected, &link->lock, CLOCK_MONOTONIC, &at);
+    link_sleep(link, &link->reconnected, link->was_connected ? d->at : UINT64_MAX);
 }
 
 static void pause_unlocked(struct link *link, int *pause_ms)
@@ -148,11 +167,22 @@ static bool is_final(int r)
     return r == -EPROTO || r == -EINVAL || r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
+void link_note_lost(struct deadline *deadline, uint64_t since)
+{
+    if (clock_now() - since >= HELD_MS)
+        deadline->set = false;
+}
+
 // A forked child has lost nothing yet: its first attempt is no reconnection.
 int link_connect(struct link *link, struct deadline *deadline)
 {
-    int pause_ms = FIRST_PAUSE_MS, r;
+    int r;
 
+    if (!link->connection && deadline->set) {
+        pause_unlocked(link, &deadline->pause_ms);
+        if (deadline_passed(deadline))
+            return gone(link);
+    }
     while (!link->connection) {
         deadline_start(deadline, link->reconnect_timeout_ms);
         if (!may_connect(link))
@@ -170,7 +200,7 @@ int link_connect(struct link *link, struct deadline *deadline)
             return gone(link);
         error_forget();
         if (r < 0)
-            pause_unlocked(link, &pause_ms);
+            pause_unlocked(link, &deadline->pause_ms);
     }
     return 0;
 }
@@ -211,9 +241,11 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
     link->reconnect_timeout_ms = options->reconnect_timeout_ms;
     pthread_mutex_init(&link->lock, NULL);
     pthread_cond_init(&link->reconnected, NULL);
+    pthread_cond_init(&link->turn, NULL);
     TAILQ_INIT(&link->calls);
     TAILQ_INIT(&link->attachments);
     TAILQ_INIT(&link->leaving);
+    TAILQ_INIT(&link->closed);
     events_init(&link->events);
     link->events_deadline.latest = UINT64_MAX;
     link->events_pause_ms = EVENTS_FIRST_PAUSE_MS;
@@ -245,6 +277,7 @@ void link_free(struct link *link)
     events_deinit(&link->events);
     free_attachments(link);
     pthread_cond_destroy(&link->reconnected);
+    pthread_cond_destroy(&link->turn);
     pthread_mutex_destroy(&link->lock);
     free(link->path);
     free(link->client_name);
@@ -257,13 +290,16 @@ void link_forked(struct link *link)
 {
     pthread_mutex_init(&link->lock, NULL);
     pthread_cond_init(&link->reconnected, NULL);
+    pthread_cond_init(&link->turn, NULL);
     link->connection = NULL;
     events_deinit(&link->events);
     TAILQ_INIT(&link->calls);
     TAILQ_INIT(&link->attachments);
     TAILQ_INIT(&link->leaving);
+    TAILQ_INIT(&link->closed);
     link->reading = link->connecting = link->was_connected = false;
     link->events_deadline.set = false;
     link->n_unawaited = 0;
+    link->n_waiting = 0;
     link->epoch++;
 }

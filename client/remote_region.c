@@ -10,6 +10,7 @@
 
 void remote_take_region(struct backing *b, const WireRegion *region)
 {
+    b->unsure = false;
     b->size = region->size;
     b->used = region->committed ? region->used : 0;
     b->element_size = region->element_size;
@@ -89,8 +90,10 @@ int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
     struct answer a = {.fd = -1};
     int r = remote_call(remote, q, flags, 0, &a);
 
-    if (r < 0)
+    if (r < 0) {
+        b->unsure = true;
         return r;
+    }
     r = remote_check_region(&a, ret_fd != NULL);
     if (r == -ENOENT)
         r = -ESTALE;
@@ -176,8 +179,12 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
 static int remote_shrink(struct backing *b, uint64_t size)
 {
     uint64_t known = b->size;
-    int r = ask_to_shrink(b, size), e;
+    int r, e;
 
+    // To the daemon the connection is one attachment, for all the regions of this client.
+    if (link_is_shared(((struct remote_backing *)b)->link, &b->handle))
+        return error_why(-EBUSY, "this process has the region attached more than once");
+    r = ask_to_shrink(b, size);
     if (r != -ESTALE && r != -EINTR)
         return r;
     e = remote_refresh(b);

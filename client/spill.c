@@ -1,6 +1,7 @@
 #include "client/spill.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "client/discarded.h"
 #include "client/error.h"
@@ -21,9 +22,24 @@ int spill_refused(int fd, int r, uint64_t asked)
     return error_why(r, "the disk is full");
 }
 
+// Beyond it the kernel does not only refuse, but ends the program by SIGXFSZ.
+static int check_file_limit(uint64_t size)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur)
+        return 0;
+    return error_why(-EOVERFLOW, "this process may not have files of more than %llu bytes (ulimit -f)",
+                     (unsigned long long)limit.rlim_cur);
+}
+
 int spill_grow(int fd, uint64_t old_size, uint64_t size, bool sparse)
 {
-    int r = spillfile_resize(&file_ops_system, fd, old_size, size, sparse);
+    int r = check_file_limit(size);
+
+    if (r < 0)
+        return r;
+    r = spillfile_resize(&file_ops_system, fd, old_size, size, sparse);
 
     if (r == -EOPNOTSUPP && !sparse)
         r = spillfile_resize(&file_ops_system, fd, old_size, size, true);

@@ -83,9 +83,20 @@ void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32
     keep = base_size > used ? base_size : used;
     if (r->used > keep)
         keep = r->used;
+    if (r->kept > keep)
+        keep = r->kept;
     if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY) && r->size > keep)
         region_resize(r, keep);
     region_close(r);
+}
+
+// The vector was asked to cut the region to its length, whoever grew it.
+static void cut(struct diskalloc_region *r, uint64_t *base_size, uint64_t used)
+{
+    if (*base_size > used)
+        *base_size = used;
+    if (r->kept > used)
+        r->kept = used;
 }
 
 static struct diskalloc_vec_cap failed(size_t cap, int result)
@@ -110,8 +121,7 @@ struct diskalloc_vec_cap diskalloc_vec_shrink(struct diskalloc_region *r, size_t
     result = region_resize(r, used);
     if (result < 0)
         return failed(cap, result);
-    if (*base_size > used)
-        *base_size = used;
+    cut(r, base_size, used);
     return succeeded(r, element_size);
 }
 
@@ -129,8 +139,8 @@ struct diskalloc_vec_cap diskalloc_vec_commit(struct diskalloc_region *r, size_t
     // A caller's file has no record: its size is what tells.
     if (r->backing->is_callers_file)
         result = region_resize(r, used);
-    if (result == 0 && r->backing->is_callers_file && *base_size > used)
-        *base_size = used;
+    if (result == 0 && r->backing->is_callers_file)
+        cut(r, base_size, used);
     if (result == 0)
         result = region_commit(r, used, (uint32_t)element_size, flags);
     if (r->backing->is_callers_file && !r->backing->read_only)
@@ -168,6 +178,9 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
         error_forget();
         result = region_resize(r, next);
     }
+    // Another has grown it further.
+    if (result == 0 && r->size > next)
+        r->kept = r->size;
     return result;
 }
 

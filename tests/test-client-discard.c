@@ -332,6 +332,49 @@ static void every_advice_is_taken(struct backend *b)
 }
 FOR_EACH_BACKEND(every_advice_is_taken)
 
+// Takes all mappings that the process may have, in one reservation; NULL when that is not to be had.
+static char *use_up_mappings(size_t *ret_length)
+{
+    const size_t length = (size_t)70000 * BLOCK * 2;
+    char *all = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (all == MAP_FAILED)
+        return NULL;
+    *ret_length = length;
+    for (size_t at = 0; at < length; at += (size_t)2 * BLOCK)
+        if (mprotect(all + at, BLOCK, PROT_READ) < 0)
+            return all;
+    munmap(all, length);
+    return NULL;
+}
+
+static void a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded(struct backend *b)
+{
+    struct diskalloc_region *r = make_region(b->da, 6 * MIB);
+    char *data = diskalloc_region_data(r), *all;
+    size_t length = 0;
+    int e;
+
+    memset(data, 7, 6 * MIB);
+    assert_int_equal(diskalloc_region_discard(r, 0, 4 * MIB + 16 * BLOCK), 0);
+    all = use_up_mappings(&length);
+    if (!all) {
+        diskalloc_region_close(r);
+        print_message("skipped: this machine has no such limit on mappings\n");
+        skip();
+    }
+    e = diskalloc_region_restore(r, 2 * MIB, 3 * MIB);
+    munmap(all, length);
+    assert_int_equal(e, -ENOMEM);
+    expect_bytes(r, 4 * MIB + 16 * BLOCK, 6 * MIB, 7);
+    memset(data + 4 * MIB + 16 * BLOCK, 8, 2 * MIB - 16 * BLOCK);
+    assert_int_equal(diskalloc_region_restore(r, 0, 6 * MIB), 0);
+    expect_bytes(r, 0, 4 * MIB + 16 * BLOCK, 0);
+    expect_bytes(r, 4 * MIB + 16 * BLOCK, 6 * MIB, 8);
+    diskalloc_region_close(r);
+}
+FOR_EACH_BACKEND(a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded)
+
 static void a_refusal_gives_the_access_back(void **state)
 {
     struct play p = {.connections = {"...q.q"}};
@@ -412,6 +455,7 @@ int main(void)
         EACH_BACKEND(more_than_4096_pieces_are_refused),
         TEST(a_callers_file_is_punched_and_filled),
         EACH_BACKEND(every_advice_is_taken),
+        EACH_BACKEND(a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded),
         TEST(a_refusal_gives_the_access_back),
         TEST(answers_that_were_lost_are_asked_for_again),
         TEST(a_long_list_comes_by_pages),

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -132,6 +133,22 @@ static void two_attachments_of_one_process_keep_each_other_from_shrinking(struct
     diskalloc_region_close(one);
 }
 
+// The kernel's own answer would be SIGXFSZ.
+static void a_limit_on_the_size_of_files_refuses_and_kills_nobody(struct backend *b)
+{
+    struct rlimit before, low;
+    struct diskalloc_region *r = make_region(b->da, 4096);
+
+    assert_return_code(getrlimit(RLIMIT_FSIZE, &before), errno);
+    low = (struct rlimit){.rlim_cur = 1 << 20, .rlim_max = before.rlim_max};
+    assert_return_code(setrlimit(RLIMIT_FSIZE, &low), errno);
+    EXPECT_FAILURE(-EOVERFLOW, "diskalloc_region_resize", diskalloc_region_resize(r, (1 << 20) + 1));
+    assert_int_equal(diskalloc_region_resize(r, 1 << 20), 0);
+    assert_return_code(setrlimit(RLIMIT_FSIZE, &before), errno);
+    assert_int_equal(diskalloc_region_resize(r, 2 << 20), 0);
+    diskalloc_region_close(r);
+}
+
 static void a_grow_finds_what_another_has_grown_already(struct backend *b)
 {
     struct diskalloc_region *one = make_region(b->da, 1000), *two = NULL;
@@ -240,6 +257,7 @@ EMBEDDED(a_copy_under_another_name_or_with_a_damaged_record_is_foreign)
 EMBEDDED(the_mode_is_what_was_asked_for_whatever_the_umask)
 EMBEDDED(ones_own_name_may_be_said_and_others_have_nothing_here)
 EMBEDDED(two_attachments_of_one_process_keep_each_other_from_shrinking)
+EMBEDDED(a_limit_on_the_size_of_files_refuses_and_kills_nobody)
 EMBEDDED(a_grow_finds_what_another_has_grown_already)
 EMBEDDED(a_child_attaches_its_parents_anonymous_region)
 EMBEDDED(a_named_region_is_found_by_its_handle)
@@ -255,6 +273,7 @@ int main(void)
         TEST(the_mode_is_what_was_asked_for_whatever_the_umask_),
         TEST(ones_own_name_may_be_said_and_others_have_nothing_here_),
         TEST(two_attachments_of_one_process_keep_each_other_from_shrinking_),
+        TEST(a_limit_on_the_size_of_files_refuses_and_kills_nobody_),
         TEST(a_grow_finds_what_another_has_grown_already_),
         TEST(a_child_attaches_its_parents_anonymous_region_),
         TEST(a_named_region_is_found_by_its_handle_),

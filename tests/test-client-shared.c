@@ -29,6 +29,22 @@ static void a_refused_resize_takes_over_nothing_of_what_another_did(struct backe
 }
 FOR_EACH_BACKEND(a_refused_resize_takes_over_nothing_of_what_another_did)
 
+static void a_region_that_is_open_twice_is_not_cut_under_the_other(struct backend *b)
+{
+    struct diskalloc_region *one = NULL, *two = NULL;
+
+    assert_int_equal(open_named(b->da, "twice", 100000, DISKALLOC_REGION_CREATE, &one), 0);
+    assert_int_equal(open_named(b->da, "twice", 0, 0, &two), 0);
+    EXPECT_FAILURE(-EBUSY, "diskalloc_region_resize", diskalloc_region_resize(one, 4096));
+    memset(diskalloc_region_data(one), 1, 100000);
+    memset(diskalloc_region_data(two), 1, 100000);
+    diskalloc_region_close(two);
+    assert_int_equal(diskalloc_region_resize(one, 4096), 0);
+    diskalloc_region_close(one);
+    assert_int_equal(diskalloc_region_unlink(b->da, "twice"), 0);
+}
+FOR_EACH_BACKEND(a_region_that_is_open_twice_is_not_cut_under_the_other)
+
 // First a few bytes more, then so many that the library looks before it writes.
 static void new_elements_are_zero_where_another_has_written(struct backend *b)
 {
@@ -80,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(a_refused_resize_takes_over_nothing_of_what_another_did),
+        EACH_BACKEND(a_region_that_is_open_twice_is_not_cut_under_the_other),
         EACH_BACKEND(new_elements_are_zero_where_another_has_written),
         EACH_BACKEND(elements_that_are_zero_already_cost_no_memory),
     };

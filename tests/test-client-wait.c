@@ -187,6 +187,40 @@ static bool somebody_waits(void *data)
     return usage_of(data).waiters > 0;
 }
 
+static bool many_wait(void *data)
+{
+    return usage_of(data).waiters >= 32;
+}
+
+// The daemon reads 64 requests ahead: among those who wait there has to be room for what gives space back.
+static void any_number_of_threads_may_wait_for_what_one_gives_back(void **state)
+{
+    enum { N = 80 };
+    static struct waiter w[N];
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *other;
+    struct backend b;
+
+    (void)state;
+    backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 1M\n", NULL);
+    other = make_region(b.da, MIB);
+    o.reserve = 4 * MIB;
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct waiter){.size = 4096, .timeout_ms = -1};
+        assert_int_equal(diskalloc_region_create(b.da, &o, &w[i].r), 0);
+        assert_int_equal(pthread_create(&w[i].thread, NULL, wait_for_room, &w[i]), 0);
+    }
+    test_wait_until(many_wait, b.da, 30, "the threads wait");
+    assert_int_equal(diskalloc_region_resize(other, 0), 0);
+    for (int i = 0; i < N; i++) {
+        pthread_join(w[i].thread, NULL);
+        assert_int_equal(w[i].result, 0);
+        diskalloc_region_close(w[i].r);
+    }
+    diskalloc_region_close(other);
+    backend_stop(&b);
+}
+
 static void a_wait_outlives_the_daemon(void **state)
 {
     struct backend b;
@@ -273,6 +307,7 @@ int main(void)
         TEST(a_wait_ends_in_time_when_the_daemon_does_not_come_back),
         TEST(a_thread_that_waits_holds_up_no_other_not_even_for_its_region),
         TEST(space_that_another_gives_back_ends_the_wait),
+        TEST(any_number_of_threads_may_wait_for_what_one_gives_back),
         TEST(a_wait_outlives_the_daemon),
         TEST(a_vector_waits_for_what_it_needs),
         TEST(in_a_directory_the_disk_is_tried_again_until_there_is_room),

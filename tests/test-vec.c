@@ -279,6 +279,41 @@ static void deinit_gives_back_only_what_the_vector_added(void **state)
     assert_int_equal(diskalloc_region_unlink(da, "kept"), 0);
 }
 
+static void deinit_does_not_take_back_what_others_added(void **state)
+{
+    struct diskalloc_region *r = NULL, *other = NULL;
+    struct u64vec v;
+
+    (void)state;
+    assert_int_equal(open_named(da, "grown", 8000, DISKALLOC_REGION_CREATE, &r), 0);
+    assert_int_equal(u64vec_init_region(&v, r), 0);
+    assert_int_equal(open_named(da, "grown", 0, 0, &other), 0);
+    assert_int_equal(diskalloc_region_resize(other, 800000), 0);
+    diskalloc_region_close(other);
+    assert_int_equal(u64vec_push(&v, 1), 0);
+    u64vec_deinit(&v);
+    assert_int_equal(open_named(da, "grown", 0, 0, &r), 0);
+    assert_int_equal(diskalloc_region_size(r), 800000);
+    diskalloc_region_close(r);
+    assert_int_equal(diskalloc_region_unlink(da, "grown"), 0);
+}
+
+static void deinit_leaves_the_last_error_alone(void **state)
+{
+    struct diskalloc_error_info info;
+    struct diskalloc_region *r = NULL;
+    struct u64vec v;
+
+    (void)state;
+    assert_int_equal(open_named(da, "quiet", 8000, DISKALLOC_REGION_CREATE, &r), 0);
+    assert_int_equal(u64vec_init_region(&v, r), 0);
+    assert_int_equal(u64vec_reserve(&v, 100000), 0);
+    u64vec_deinit(&v);
+    assert_int_equal(diskalloc_last_error_info(&info, sizeof info), 0);
+    assert_string_equal(info.handle, "");
+    assert_int_equal(diskalloc_region_unlink(da, "quiet"), 0);
+}
+
 static void a_read_only_vector_changes_nothing_at_all(void **state)
 {
     struct diskalloc_region *r = NULL;
@@ -370,6 +405,8 @@ int main(void)
         TEST(a_vector_may_be_moved),
         TEST(a_committed_length_is_what_a_later_open_sees),
         TEST(deinit_gives_back_only_what_the_vector_added),
+        TEST(deinit_does_not_take_back_what_others_added),
+        TEST(deinit_leaves_the_last_error_alone),
         TEST(a_read_only_vector_changes_nothing_at_all),
         TEST(a_vector_stays_within_its_regions_reserve),
         TEST(a_file_is_as_long_as_its_vector_was_committed),

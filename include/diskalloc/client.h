@@ -238,8 +238,9 @@ const char *diskalloc_region_handle(const struct diskalloc_region *r);
  * SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
  * SIZE in bytes, 0 is fine.  When another process has grown the region further it has the size that it really has.
  * Any thread; calls for one region wait for each other.
- * 0; -EDQUOT; -ENOSPC; -ENOMEM: above the region's reserve, both are named; -EOVERFLOW; -EROFS; -EBUSY: a shrink while
- * others have it attached, or inherited through fork; -ESTALE: it was unlinked; -EIO; -EMFILE; -ECONNRESET. */
+ * 0; -EDQUOT; -ENOSPC; -ENOMEM: above the region's reserve, both are named; -EOVERFLOW: no file can be that big, or with a
+ * directory or a caller's file, none of this process (ulimit -f); -EROFS; -EBUSY: a shrink while others have it attached, this
+ * process twice counts too, or inherited through fork; -ESTALE: it was unlinked; -EIO; -EMFILE; -EPROTO; -ECONNRESET. */
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size);
 
 /* As diskalloc_region_resize, and where a limit or the disk refuses what others use up, waits until there is space.  What can

@@ -25,7 +25,7 @@
  *   0; -EINVAL: that length does not divide by sizeof(type); -EPROTOTYPE: committed with another element size; on failure V is
  *   zeroed and the caller keeps R.
  * void name_deinit(struct name *v)
- *   Closes the region.  Of a region that was adopted, only capacity that this vector added is given back.
+ *   Closes the region.  Of a region that was adopted, only capacity that this vector added is given back (which asks the daemon).
  * int name_commit(struct name *v, uint32_t flags)
  *   Records the length for a later open.  FLAGS: DISKALLOC_DURABLE.  A region made from a file descriptor is cut to it.
  * int name_push(struct name *v, type value)
