@@ -117,12 +117,13 @@ static int create_named(struct local *l, const char *name, const struct backing_
         return fd;
     strcpy(record.name, name);
     r = handle_random(&record.handle);
+    // Before the record: an attribute may be set only where the mode lets its owner write, and a umask may have taken that.
+    if (r == 0 && fchmod(fd, q->mode | 0600) < 0)
+        r = -errno;
     if (r == 0)
         r = record_store(&file_ops_system, fd, &record);
     if (r == -EOPNOTSUPP)
         error_why(r, "this file system has no user extended attributes, and named regions need one");
-    if (r == 0 && fchmod(fd, q->mode | 0600) < 0)
-        r = -errno;
     return r < 0 ? r : file_ops_system.link_at(fd, l->dir, name);
 }
 
