@@ -40,7 +40,12 @@ struct backing {
 
 // All but close: 0 or a negative errno, reasons noted; on success the backing's fields are as they are now.
 struct backing_ops {
-    int (*grow)(struct backing *b, uint64_t size);   // to at least SIZE
+    int (*grow)(struct backing *b, uint64_t size); // to at least SIZE
+    // NULL: there is nothing to be gained.  Before SIZE is needed: 0, it was asked for or done; refused, or not now.  Nothing is noted.
+    int (*grow_early)(struct backing *b, uint64_t size);
+    // NULL: grow_early has done it.  1: it was granted; 0: nothing was on its way; -EAGAIN, where not WAITing: not answered yet; -EDQUOT: it was refused;
+    // another errno: nobody knows.
+    int (*settle_early)(struct backing *b, bool wait);
     int (*shrink)(struct backing *b, uint64_t size); // from b->size; -EAGAIN: that was not the size, b->size is
     // NULL: trying again is all that can be done.  Without the region's lock: waits until a grow to SIZE may succeed, and for
     // nothing else; UNTIL is of client/clock.h.

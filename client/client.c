@@ -8,6 +8,7 @@
 #include "client/address.h"
 #include "client/error.h"
 #include "client/options.h"
+#include "client/prefetch.h"
 #include "client/process.h"
 #include "proto/cleanup.h"
 
@@ -65,7 +66,7 @@ static int client_open(const char *text, const struct diskalloc_options *options
         return -ENOMEM;
     }
     da->refs = 1;
-    da->flags = checked.flags;
+    background_init(&da->background, !(checked.flags & DISKALLOC_NO_THREADS) && prefetch_is_possible());
     process_add_client(da);
     *ret = steal(&da);
     return 0;
@@ -88,6 +89,7 @@ void client_unref(struct diskalloc *da)
     if (!da || atomic_fetch_sub(&da->refs, 1) > 1)
         return;
     process_remove_client(da);
+    background_deinit(&da->background);
     da->backend->ops->close(da->backend);
     free(da->address);
     free(da);

@@ -6,14 +6,15 @@
 #include <sys/queue.h>
 
 #include "client/backend.h"
+#include "client/background.h"
 
 struct diskalloc {
     LIST_ENTRY(diskalloc) link;
     _Atomic unsigned refs;
     struct backend *backend;
+    struct background background;
     char *address;
     bool fallback; // nobody asked for this directory: anonymous regions only
-    uint32_t flags;
 };
 
 struct diskalloc *client_ref(struct diskalloc *da);

@@ -17,6 +17,7 @@
 enum {
     DEADLINE_MS = 5000, // of connect and of Hello
     PROTOCOL_VERSION = 1,
+    FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH,
 };
 
 // Guarded by process_lock, which a fork takes.
@@ -204,7 +205,7 @@ static int check_hello(const WireReply *reply)
     return 0;
 }
 
-static int say_hello(const struct connection *c, const char *client_name)
+static int say_hello(struct connection *c, const char *client_name)
 {
     Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
@@ -212,6 +213,7 @@ static int say_hello(const struct connection *c, const char *client_name)
     int r;
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
+    hello.features = FEATURES;
     hello.client_name = (ProtobufCBinaryData){.len = strnlen(client_name, 64), .data = (uint8_t *)client_name};
     hello.pid = (uint32_t)getpid();
     q.id = 1;
@@ -225,6 +227,8 @@ static int say_hello(const struct connection *c, const char *client_name)
     if (r < 0)
         return r;
     r = check_hello(reply);
+    if (r == 0)
+        c->features = reply->hello->features & FEATURES;
     wire_reply_free(reply);
     return r;
 }

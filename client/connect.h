@@ -14,7 +14,8 @@ struct connection {
     LIST_ENTRY(connection) entry;
     int sock;
     uint64_t cookie;
-    unsigned refs; // once it is a link's, its lock guards them
+    uint64_t features; // of the .proto: those that both sides know
+    unsigned refs;     // once it is a link's, its lock guards them
 };
 
 // Connects and says Hello.  0; -ENOENT: no socket at PATH; -ECONNREFUSED: nobody answers there, or not within the deadline;

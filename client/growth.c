@@ -27,6 +27,18 @@ uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
     return min(next, most);
 }
 
+// When a quarter is left of a small one, an eighth of a large one: the time to fill that is longer than an answer takes.
+uint64_t growth_early(uint64_t size, uint64_t end, uint64_t most)
+{
+    uint64_t margin = size < 64 * MIB ? size / 4 : min(size / 8, 64 * MIB);
+    uint64_t next;
+
+    if (size == 0 || size >= most || size - end > margin)
+        return 0;
+    next = growth_next(size, size + 1, most);
+    return next > size ? next : 0;
+}
+
 uint64_t growth_halfway(uint64_t needed, uint64_t refused)
 {
     return needed + ((refused - needed) / 2 & ~(uint64_t)(BLOCK - 1));

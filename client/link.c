@@ -108,9 +108,7 @@ static void dispatch(struct link *link, const uint8_t *bytes, size_t n, int fd)
     answer_deinit(&a);
 }
 
-// Reads one packet; the lock is given up meanwhile unless FLAGS say not to wait.  False: there was none, or the connection
-// is lost.
-static bool read_one(struct link *link, int flags)
+bool link_read_one(struct link *link, int flags)
 {
     struct connection *mine = connection_ref(link->connection);
     uint64_t epoch = link->epoch;
@@ -151,22 +149,21 @@ static void wait_sendable(struct link *link)
     pthread_mutex_lock(&link->lock);
     connection_unref(mine);
     if (epoch == link->epoch && p.revents & POLLIN && !link->reading)
-        read_one(link, MSG_DONTWAIT);
+        link_read_one(link, MSG_DONTWAIT);
 }
 
-static int try_send(struct link *link, const uint8_t *bytes, size_t n)
+int link_try_send(struct link *link, const uint8_t *bytes, size_t n)
 {
     if (!connection_is_ours(link->connection))
         return -EPIPE;
     return packet_send(link->connection->sock, bytes, n, -1, MSG_DONTWAIT);
 }
 
-// Tells the daemon of what was closed, as far as the socket takes it.  -EAGAIN when there is more.
-static int flush_leaving(struct link *link)
+int link_flush_leaving(struct link *link)
 {
     struct attachment *a;
 
-    while (link->n_unawaited > 0 && !link->reading && read_one(link, MSG_DONTWAIT))
+    while (link->n_unawaited > 0 && !link->reading && link_read_one(link, MSG_DONTWAIT))
         ;
     while (link->connection && (a = TAILQ_FIRST(&link->leaving))) {
         Diskalloc__V1__DetachRegion detach = DISKALLOC__V1__DETACH_REGION__INIT;
@@ -180,7 +177,7 @@ static int flush_leaving(struct link *link)
         q.body_case = DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
         q.detach_region = &detach;
         request_pack(&q, bytes, &n);
-        r = try_send(link, bytes, n);
+        r = link_try_send(link, bytes, n);
         if (r == -EAGAIN)
             return r;
         if (r < 0) {
@@ -200,9 +197,9 @@ static int send_call(struct link *link, const struct call *c, const uint8_t *byt
     int r = -EAGAIN;
 
     while (r == -EAGAIN && !c->lost) {
-        r = flush_leaving(link);
+        r = link_flush_leaving(link);
         if (r == 0 && !c->lost)
-            r = try_send(link, bytes, n);
+            r = link_try_send(link, bytes, n);
         if (r == -EAGAIN && !c->lost)
             wait_sendable(link);
     }
@@ -213,16 +210,26 @@ static int send_call(struct link *link, const struct call *c, const uint8_t *byt
 
 // Whoever stops reading calls the next one: those who came meanwhile sleep.  One that waits for room to send does not, and looks
 // itself whether anybody reads.
-static void hand_over_reading(struct link *link)
+void link_hand_over_reading(struct link *link)
 {
     struct call *c;
 
     // One that is lost may sit in a socket that it can't be woken from.
     TAILQ_FOREACH (c, &link->calls, entry)
-        if (!c->lost)
+        if (!c->lost && c->awaited)
             break;
     if (c && !link->reading)
         pthread_cond_signal(&c->changed);
+}
+
+void link_await(struct link *link, struct call *c)
+{
+    while (!c->answer.reply && !c->lost) {
+        if (link->reading)
+            pthread_cond_wait(&c->changed, &link->lock);
+        else
+            link_read_one(link, 0);
+    }
 }
 
 // 0 and C has its answer, or -EPIPE: the connection is lost.
@@ -231,15 +238,12 @@ static int exchange(struct link *link, struct call *c, const uint8_t *bytes, siz
     int r;
 
     TAILQ_INSERT_TAIL(&link->calls, c, entry);
+    c->awaited = true;
     r = send_call(link, c, bytes, n);
-    while (r == 0 && !c->answer.reply && !c->lost) {
-        if (link->reading)
-            pthread_cond_wait(&c->changed, &link->lock);
-        else
-            read_one(link, 0);
-    }
+    if (r == 0)
+        link_await(link, c);
     TAILQ_REMOVE(&link->calls, c, entry);
-    hand_over_reading(link);
+    link_hand_over_reading(link);
     return c->answer.reply ? 0 : -EPIPE;
 }
 
@@ -359,41 +363,8 @@ void link_detach(struct link *link, struct attachment *attachment)
         free(attachment);
     } else {
         TAILQ_INSERT_TAIL(&link->leaving, attachment, entry);
-        flush_leaving(link);
-        hand_over_reading(link);
+        link_flush_leaving(link);
+        link_hand_over_reading(link);
     }
     pthread_mutex_unlock(&link->lock);
-}
-
-int link_event_fd(struct link *link)
-{
-    bool is_new;
-    int fd;
-
-    pthread_mutex_lock(&link->lock);
-    is_new = link->events.epoll < 0;
-    fd = events_fd(&link->events);
-    if (fd >= 0 && is_new && link->connection)
-        events_watch(&link->events, link->connection);
-    else if (fd >= 0 && is_new)
-        events_call_in(&link->events, EVENTS_FIRST_PAUSE_MS);
-    pthread_mutex_unlock(&link->lock);
-    return fd;
-}
-
-// What another thread reads meanwhile, it queues.
-int link_next_event(struct link *link, struct diskalloc_event *ret)
-{
-    int r = 0;
-
-    pthread_mutex_lock(&link->lock);
-    while (link->connection && !link->reading && read_one(link, MSG_DONTWAIT))
-        ;
-    hand_over_reading(link);
-    if (!link->connection)
-        r = link_connect_for_events(link);
-    if (events_take(&link->events, ret))
-        r = 1;
-    pthread_mutex_unlock(&link->lock);
-    return r;
 }

@@ -1,6 +1,7 @@
 // The connection to the daemon, shared by all threads of a client, and made again when it is lost.  See the essay in link.c.
 #pragma once
 #include <diskalloc/client.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -24,6 +25,16 @@ struct answer {
     bool repeated;  // an earlier attempt may have been carried out
 };
 
+// A request in flight: on its thread's stack, or of its region.  The link's.
+struct call {
+    TAILQ_ENTRY(call) entry;
+    uint64_t id;
+    pthread_cond_t changed; // answered, lost, or it is this thread's turn to read
+    struct answer answer;   // reply NULL: not yet
+    bool lost;
+    bool awaited; // by a thread
+};
+
 enum link_flag {
     LINK_ONCE = 1, // not to be repeated when the connection is lost: -EINTR tells the caller, who has to look first
 };
@@ -39,6 +50,16 @@ int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *
 // is left of it.  Being without a daemon ends with it too.
 int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret);
 void answer_deinit(struct answer *a);
+
+// Sends Q without waiting for anything; C is on its way until it is collected or dropped.  -EAGAIN: not now.
+int link_post(struct link *link, WireRequest *q, struct call *c);
+// 0 and RET is to be given to answer_deinit; -EPIPE: the connection is lost, and nobody knows what became of it; -EAGAIN, where not
+// WAITing: not yet, and it remains on its way.
+int link_collect(struct link *link, struct call *c, bool wait, struct answer *ret);
+// Nobody wants the answer.
+void link_drop(struct link *link, struct call *c);
+// Whether the daemon has FEATURE, of the .proto.
+bool link_has_feature(struct link *link, uint64_t feature);
 
 // From now on ATTACHMENT is attached on every connection.  False: the connection of EPOCH, where it was attached, is gone
 // already, and it has to be asked for again.

@@ -11,15 +11,6 @@
 
 enum { EVENTS_FIRST_PAUSE_MS = 1 };
 
-// A request in flight, on its thread's stack.
-struct call {
-    TAILQ_ENTRY(call) entry;
-    uint64_t id;
-    pthread_cond_t changed; // answered, lost, or it is this thread's turn to read
-    struct answer answer;   // reply NULL: not yet
-    bool lost;
-};
-
 // When a call gives up; of client/clock.h, set when it first finds the connection gone.
 struct deadline {
     bool set;
@@ -60,5 +51,15 @@ void link_note_lost(struct deadline *deadline, uint64_t since);
 // One attempt, for whoever waits for events.  0: there is a connection, or will be tried again; -errno.
 int link_connect_for_events(struct link *link);
 void link_lose(struct link *link);
+// Reads one packet; the lock is given up meanwhile unless FLAGS say not to wait.  False: there was none, or the connection is lost.
+bool link_read_one(struct link *link, int flags);
+// Reads until C, which is on the list, has its answer or is lost.
+void link_await(struct link *link, struct call *c);
+// Whoever stops reading calls the next one.
+void link_hand_over_reading(struct link *link);
+// 0, -EAGAIN: the socket is full, or -errno.
+int link_try_send(struct link *link, const uint8_t *bytes, size_t n);
+// Tells the daemon of what was closed, as far as the socket takes it.  -EAGAIN when there is more.
+int link_flush_leaving(struct link *link);
 // On CHANGED, until UNTIL (of client/clock.h) at the latest.
 void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until);

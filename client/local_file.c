@@ -68,6 +68,27 @@ static int local_grow(struct backing *b, uint64_t size)
     return r;
 }
 
+// Not above three quarters of the disk: what is left is for whoever needs it now.
+static int check_early(const struct backing *b, uint64_t size)
+{
+    struct statvfs fs;
+    int r = file_ops_system.stat_fs(b->fd, &fs);
+
+    if (r < 0)
+        return r;
+    return size - b->size + (uint64_t)fs.f_blocks / 4 * fs.f_frsize > (uint64_t)fs.f_bavail * fs.f_frsize ? -EDQUOT : 0;
+}
+
+// Nobody has to be asked, so it is done at once.
+static int local_grow_early(struct backing *b, uint64_t size)
+{
+    int r = check_early(b, size);
+
+    if (r == 0)
+        r = local_grow(b, size);
+    return r == -ENOSPC ? -EDQUOT : r;
+}
+
 static int shrink_alone(struct backing *b, uint64_t size)
 {
     int r = look_at_size(b);
@@ -264,6 +285,7 @@ static void local_close(struct backing *b, bool inherited)
 
 static const struct backing_ops local_backing_ops = {
     .grow = local_grow,
+    .grow_early = local_grow_early,
     .shrink = local_shrink,
     .discard = local_discard,
     .restore = local_restore,

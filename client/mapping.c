@@ -215,6 +215,16 @@ int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advi
     return from < end && madvise(m->base + from, end - from, advice) < 0 ? -errno : 0;
 }
 
+int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to)
+{
+    int r;
+
+    do
+        r = madvise(m->base + from, to - from, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+    while (r == -EINTR);
+    return r;
+}
+
 int mapping_sync(const struct mapping *m)
 {
     return m->granted > 0 && msync(m->base, m->granted, MS_SYNC) < 0 ? -errno : 0;

@@ -1,4 +1,4 @@
-// A region's address space.  See the essay in mapping.c.  One thread at a time for one mapping.
+// A region's address space.  See the essay in mapping.c.  One thread at a time for one mapping, unless something else is said.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +32,7 @@ void mapping_guard(struct mapping *m, uint64_t from, uint64_t to, const struct r
 void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
 // madvise(2) over what is granted between FROM and TO.  0 or -errno.
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
+// Makes the memory of these bytes, as stores to each page would, but never SIGBUS.  0 or -errno.  Any thread, if nobody unmaps meanwhile.
+int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to);
 // Writes the accessible bytes to the file's disk.  0 or -errno.
 int mapping_sync(const struct mapping *m);

@@ -24,8 +24,10 @@ static void forked(void)
 
     generation++;
     connections_forked();
-    LIST_FOREACH (da, &clients, link)
+    LIST_FOREACH (da, &clients, link) {
+        background_forked(&da->background);
         da->backend->ops->forked(da->backend);
+    }
     LIST_FOREACH (r, &regions, link)
         region_forked(r);
     pthread_mutex_unlock(&lock);
@@ -33,12 +35,25 @@ static void forked(void)
 
 static void prepare(void)
 {
+    struct diskalloc *da;
+
     pthread_mutex_lock(&lock);
+    LIST_FOREACH (da, &clients, link)
+        background_prepare_fork(&da->background);
+}
+
+static void forked_parent(void)
+{
+    struct diskalloc *da;
+
+    LIST_FOREACH (da, &clients, link)
+        background_after_fork(&da->background);
+    pthread_mutex_unlock(&lock);
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(prepare, process_unlock, forked);
+    pthread_atfork(prepare, forked_parent, forked);
 }
 
 void process_lock(void)

@@ -26,11 +26,13 @@ int region_check(const struct diskalloc_region *r, bool writing)
 void region_forked(struct diskalloc_region *r)
 {
     pthread_mutex_init(&r->lock, NULL);
+    prefetch_forked(&r->prefetch);
 }
 
 void region_close(struct diskalloc_region *r)
 {
     process_remove_region(r);
+    prefetch_deinit(&r->prefetch);
     mapping_deinit(&r->mapping);
     if (r->backing->fd >= 0)
         close(r->backing->fd);

@@ -48,6 +48,7 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
     struct backing *b = r->backing;
     int e;
 
+    prefetch_cut(&r->prefetch, size);
     e = mapping_set_access(&r->mapping, size, &b->discarded);
     if (e < 0)
         return e;
@@ -176,15 +177,49 @@ static int take_over(struct diskalloc_region *r)
 
 int region_reconcile(struct diskalloc_region *r)
 {
-    int e = r->backing->unsure ? take_over(r) : 0;
+    int e;
 
+    region_settle_early(r, true);
+    e = r->backing->unsure ? take_over(r) : 0;
     return e < 0 ? e : 0;
+}
+
+int region_settle_early(struct diskalloc_region *r, bool wait)
+{
+    struct backing *b = r->backing;
+    int e = b->ops->settle_early ? b->ops->settle_early(b, wait) : 0;
+
+    if (e == 1 && r->size < b->size)
+        e = region_follow_backing(r);
+    if (e == -EDQUOT)
+        r->early_refused = r->size;
+    error_forget();
+    error_handle(r->handle);
+    return e;
+}
+
+void region_grow_early(struct diskalloc_region *r, uint64_t size)
+{
+    struct backing *b = r->backing;
+    int e;
+
+    if (!b->ops->grow_early || r->early_refused == r->size || region_check(r, true) < 0 ||
+        region_check_size(r, size) < 0)
+        return;
+    e = b->ops->grow_early(b, size);
+    if (e == 0 && r->size < b->size)
+        region_follow_backing(r);
+    if (e == -EDQUOT)
+        r->early_refused = r->size;
+    error_forget();
 }
 
 static int refresh_locked(struct diskalloc_region *r)
 {
     int e = region_check(r, false);
 
+    if (e == 0)
+        region_settle_early(r, true);
     if (e == 0)
         e = take_over(r);
     if (e >= 0 && r->backing->size > r->mapping.reserve)
@@ -239,6 +274,7 @@ static int commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t ele
 
     if (e < 0)
         return e;
+    region_settle_early(r, true);
     if (flags & ~(uint32_t)DISKALLOC_DURABLE)
         return error_why(-EINVAL, "unknown flags 0x%x", flags);
     if (used > r->size) {

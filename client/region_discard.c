@@ -38,6 +38,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 
     if (ranges_overlap(&b->discarded, offset, length) == length)
         return 0;
+    prefetch_cut(&r->prefetch, offset);
     e = mapping_forbid(&r->mapping, offset, offset + length);
     if (e == 0)
         e = mapping_part(&r->mapping, offset, offset + length);

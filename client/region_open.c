@@ -64,6 +64,8 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     }
     r->size = b->size;
     r->used = b->used;
+    // What a sparse region touches is what it gets blocks for.
+    r->prefetch.off |= b->sparse || b->read_only;
     return 0;
 }
 
@@ -76,6 +78,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     r->da = da ? client_ref(da) : NULL;
     r->generation = process_generation();
     pthread_mutex_init(&r->lock, NULL);
+    prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping, false);
     return r;
 }
 
@@ -83,6 +86,7 @@ static void region_abandon(struct diskalloc_region *r)
 {
     struct backing *b = r->backing;
 
+    prefetch_deinit(&r->prefetch);
     mapping_deinit(&r->mapping);
     if (b && b->fd >= 0)
         close(b->fd);

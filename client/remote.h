@@ -13,12 +13,18 @@ struct remote_backing {
     struct link *link;
     struct attachment *attachment; // the link's, once it is attached
     uint64_t discarded;            // bytes, as last heard of
+    struct call early;             // on its way, if it is
+    bool early_asked;
 };
 
 extern const struct backing_ops remote_backing_ops;
 
 // 0, the daemon's refusal, or -EPROTO unless the reply has what it has to have.
 int remote_check_region(const struct answer *a, bool with_fd);
+// A grow that nobody waits for: see backing_ops.  Before any other request about the region it is settled.
+int remote_grow_early(struct backing *b, uint64_t size);
+int remote_settle_early(struct backing *b, bool wait);
+void remote_drop_early(struct backing *b);
 // Into b->discarded.
 int remote_list_discarded(struct backing *b);
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length);

@@ -88,8 +88,10 @@ int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
 {
     struct remote_backing *remote = (struct remote_backing *)b;
     struct answer a = {.fd = -1};
-    int r = remote_call(remote, q, flags, 0, &a);
+    int r;
 
+    remote_settle_early(b, true);
+    r = remote_call(remote, q, flags, 0, &a);
     if (r < 0) {
         b->unsure = true;
         return r;
@@ -225,16 +227,20 @@ static void remote_backing_close(struct backing *b, bool inherited)
 {
     struct remote_backing *remote = (struct remote_backing *)b;
 
-    if (inherited)
+    if (inherited) {
         free(remote->attachment);
-    else
+    } else {
+        remote_drop_early(b);
         link_detach(remote->link, remote->attachment);
+    }
     ranges_deinit(&b->discarded);
     free(remote);
 }
 
 const struct backing_ops remote_backing_ops = {
     .grow = remote_grow,
+    .grow_early = remote_grow_early,
+    .settle_early = remote_settle_early,
     .shrink = remote_shrink,
     .await_room = remote_await_room,
     .discard = remote_discard,

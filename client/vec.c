@@ -73,6 +73,15 @@ struct diskalloc_vec_state diskalloc_vec_init_region(struct diskalloc_region *r,
     return v;
 }
 
+// What was asked for early, once there is an answer, and at the latest when it is needed.
+static void take_early(struct diskalloc_region *r, uint64_t needed)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!region_is_inherited(r))
+        region_settle_early(r, needed > r->size);
+    pthread_mutex_unlock(&r->lock);
+}
+
 // A failure to give capacity back is no reason to tell anybody: others have the region, or it was inherited.
 void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32_t flags, uint64_t used)
 {
@@ -80,6 +89,8 @@ void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32
 
     if (!r)
         return;
+    if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY))
+        take_early(r, UINT64_MAX);
     keep = base_size > used ? base_size : used;
     if (r->used > keep)
         keep = r->used;
@@ -184,20 +195,38 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
     return result;
 }
 
+static void ask_early(struct diskalloc_region *r, uint64_t end)
+{
+    uint64_t next = growth_early(r->size, end, r->mapping.reserve);
+
+    if (next == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    region_grow_early(r, next);
+    pthread_mutex_unlock(&r->lock);
+}
+
 struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                             size_t element_size, const char *call)
 {
-    uint64_t needed = 0;
+    uint64_t from = (uint64_t)cap * element_size, needed = 0, end;
     int result;
 
     error_begin(call);
     if (!r)
         return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
     result = needed_bytes(len, additional, element_size, &needed);
+    if (result == 0)
+        take_early(r, needed);
     // Another vector of this process may have grown the region already.
     if (result == 0 && (needed > r->size || r->backing->read_only))
         result = grow(r, needed);
-    return result < 0 ? failed(cap, result) : succeeded(r, element_size);
+    if (result < 0)
+        return failed(cap, result);
+    end = prefetch_open(&r->prefetch, from, needed, r->size);
+    if (prefetch_is_one_by_one(from, needed))
+        ask_early(r, end);
+    return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};
 }
 
 struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap,

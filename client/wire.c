@@ -29,6 +29,7 @@ static const int errnos[] = {
     [DISKALLOC__V1__ERROR_CODE__ELEMENT_SIZE] = EPROTOTYPE,
     [DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED] = ESTALE,
     [DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN] = ECONNRESET,
+    [DISKALLOC__V1__ERROR_CODE__EARLY_REFUSED] = EAGAIN,
 };
 
 int wire_refusal(const WireReply *reply)

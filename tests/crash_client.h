@@ -310,8 +310,10 @@ static inline void crash_step(struct crash_client *c)
     }
 }
 
-static inline uint64_t crash_charge_of(const struct diskalloc_region *r)
+// A vector may have been granted what it asked for early and has not looked at yet.
+static inline uint64_t crash_charge_of(struct diskalloc_region *r)
 {
+    NEED(diskalloc_region_refresh(r) >= 0);
     return (diskalloc_region_size(r) + 4095) & ~UINT64_C(4095);
 }
 

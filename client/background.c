@@ -1,0 +1,202 @@
+// A thread that takes from the program's threads what they need not wait for: pages of memory to come, writing back, freeing.
+//
+//   - There is none before the first large vector, none for a client with DISKALLOC_NO_THREADS, and none on one processor, where it
+//     would only take turns with the program.
+//   - It sleeps on a condition (a futex) unless there is work; it blocks all signals, so that handlers run on the program's own threads.
+//   - Tasks take turns by pieces that end soon: who must have one out of the way (background_cancel) waits for a piece at most.
+//   - It calls nothing of the program, takes no lock of a region, and never talks to the daemon: whatever waits for it can't be waited
+//     for by it.
+//   - A fork leaves it behind.  `whole` is held over what would be a mess in the child if a fork cut it in two (a descriptor
+//     that is closed but still in the books), and a fork waits for that.
+//
+// Lock order: process_lock, whole, lock.
+#include "client/background.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+
+enum { STACK_SIZE = 256 * 1024 };
+
+static bool has_second_processor(void)
+{
+    cpu_set_t set;
+
+    // More processors than the set has room for are enough of them.
+    return sched_getaffinity(0, sizeof set, &set) < 0 || CPU_COUNT(&set) > 1;
+}
+
+static void make_locks(struct background *b)
+{
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_mutex_init(&b->whole, NULL);
+    pthread_cond_init(&b->more, NULL);
+    pthread_cond_init(&b->done, NULL);
+}
+
+void background_init(struct background *b, bool allowed)
+{
+    *b = (struct background){.state = allowed ? BACKGROUND_NOT_YET : BACKGROUND_FORBIDDEN};
+    make_locks(b);
+    TAILQ_INIT(&b->tasks);
+}
+
+// With the lock held, which is given up meanwhile.
+static void run_piece(struct background *b, struct background_task *t)
+{
+    enum background_result result;
+
+    TAILQ_REMOVE(&b->tasks, t, entry);
+    t->queued = false;
+    t->running = true;
+    t->again = false;
+    pthread_mutex_unlock(&b->lock);
+    result = t->run(t);
+    pthread_mutex_lock(&b->lock);
+    if (result == BACKGROUND_GONE)
+        return;
+    t->running = false;
+    if (result == BACKGROUND_MORE || t->again) {
+        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
+        t->queued = true;
+    }
+    pthread_cond_broadcast(&b->done);
+}
+
+static void *run_thread(void *data)
+{
+    struct background *b = data;
+    struct background_task *t;
+
+    pthread_mutex_lock(&b->lock);
+    for (;;) {
+        t = TAILQ_FIRST(&b->tasks);
+        if (t)
+            run_piece(b, t);
+        else if (b->stopping)
+            break;
+        else
+            pthread_cond_wait(&b->more, &b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+// A thread begins with its parent's mask.
+static int start_blocked(struct background *b)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&b->thread, &attributes, run_thread, b);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -r;
+}
+
+bool background_start(struct background *b)
+{
+    bool runs;
+
+    pthread_mutex_lock(&b->lock);
+    if (b->state == BACKGROUND_NOT_YET)
+        b->state = has_second_processor() && start_blocked(b) == 0 ? BACKGROUND_RUNS : BACKGROUND_FORBIDDEN;
+    runs = b->state == BACKGROUND_RUNS;
+    pthread_mutex_unlock(&b->lock);
+    return runs;
+}
+
+bool background_has_thread(struct background *b)
+{
+    bool runs;
+
+    pthread_mutex_lock(&b->lock);
+    runs = b->state == BACKGROUND_RUNS;
+    pthread_mutex_unlock(&b->lock);
+    return runs;
+}
+
+void background_deinit(struct background *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->stopping = true;
+    pthread_cond_signal(&b->more);
+    pthread_mutex_unlock(&b->lock);
+    if (b->state == BACKGROUND_RUNS)
+        pthread_join(b->thread, NULL);
+    pthread_cond_destroy(&b->more);
+    pthread_cond_destroy(&b->done);
+    pthread_mutex_destroy(&b->whole);
+    pthread_mutex_destroy(&b->lock);
+}
+
+void background_submit(struct background *b, struct background_task *t)
+{
+    pthread_mutex_lock(&b->lock);
+    if (t->running) {
+        t->again = true;
+    } else if (!t->queued) {
+        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
+        t->queued = true;
+        pthread_cond_signal(&b->more);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void background_cancel(struct background *b, struct background_task *t)
+{
+    pthread_mutex_lock(&b->lock);
+    while (t->running || t->queued) {
+        t->again = false;
+        if (t->queued) {
+            TAILQ_REMOVE(&b->tasks, t, entry);
+            t->queued = false;
+        } else {
+            pthread_cond_wait(&b->done, &b->lock);
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void background_begin_whole(struct background *b)
+{
+    pthread_mutex_lock(&b->whole);
+}
+
+void background_end_whole(struct background *b)
+{
+    pthread_mutex_unlock(&b->whole);
+}
+
+void background_prepare_fork(struct background *b)
+{
+    pthread_mutex_lock(&b->whole);
+    pthread_mutex_lock(&b->lock);
+}
+
+void background_after_fork(struct background *b)
+{
+    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->whole);
+}
+
+// The child may have a thread of its own for what it opens itself.
+void background_forked(struct background *b)
+{
+    struct background_task *t;
+
+    make_locks(b);
+    if (b->state == BACKGROUND_RUNS)
+        b->state = BACKGROUND_NOT_YET;
+    while ((t = TAILQ_FIRST(&b->tasks))) {
+        TAILQ_REMOVE(&b->tasks, t, entry);
+        t->queued = t->running = t->again = false;
+        if (t->forked)
+            t->forked(t);
+    }
+}

@@ -1,0 +1,192 @@
+// The first store to a page of a file costs more than the rest of the push: the kernel makes the page, zeroes it, notes it in the
+// file system.  So a vector does not get all of its capacity at once, but *windows* of it.  At the end of each it comes by here,
+// which is how its end is known: the vector's own fields are the program's, which may move them about.
+//
+//   - The memory of the next window is made by one call (MADV_POPULATE_WRITE) instead of a fault a page.
+//   - Of large vectors, the client's thread makes it ahead: pieces of 2 MiB (one entry of the page table), a quarter of the vector but
+//     32 MiB at most, never beyond the size.  Whoever comes first takes the next piece, so that both processors make pages when
+//     making is what limits, and the program waits for nobody: when the piece that it is about to fill is still in the works, it
+//     makes another one meanwhile.
+//   - Nothing here can fail: what was not made is made when it is touched.
+//
+// Measured (Linux 6.18, ext4, two processors, 1 GiB): 32 MiB ahead 0.250 s, 16 MiB 0.253, without 0.39.
+//
+// Making pages fails, and does no harm, where access was taken away meanwhile (EINVAL, EFAULT, ENOMEM) and where a file system
+// that can't promise space has none (EFAULT, where a store would be SIGBUS).  What a region may not have is pages of memory behind
+// its end or in its discarded parts: before the end moves down or the mapping goes, prefetch_cut waits for the piece in progress.
+//
+// Locks: its own, last but for the background's.
+#include "client/prefetch.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client/mapping.h"
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+enum { PAGE_SIZE = 4096 };
+
+#define PIECE (2 * MIB)
+#define SMALLEST_WINDOW (16 * KIB)
+#define LARGE (8 * MIB) // below, a thread costs more than it saves
+#define AHEAD_MAX (32 * MIB)
+
+static bool possible;
+
+static void find_out(void)
+{
+    const char *wish = getenv("DISKALLOC_PREFETCH");
+    void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return;
+    // Linux 5.14.
+    possible = madvise(page, PAGE_SIZE, MADV_POPULATE_WRITE) == 0 && !(wish && strcmp(wish, "0") == 0);
+    munmap(page, PAGE_SIZE);
+}
+
+bool prefetch_is_possible(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find_out);
+    return possible;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct piece {
+    uint64_t from, to;
+};
+
+// The next piece before END, whole where it can be.  With the lock held.  False: there is none.
+static bool claim(struct prefetch *p, uint64_t end, struct piece *ret)
+{
+    if (p->claimed >= end)
+        return false;
+    *ret = (struct piece){p->claimed, min((p->claimed / PIECE + 1) * PIECE, end)};
+    p->claimed = ret->to;
+    return true;
+}
+
+// With the lock held, which is given up meanwhile.
+static void make(struct prefetch *p, const struct piece *piece)
+{
+    int r;
+
+    pthread_mutex_unlock(&p->lock);
+    r = mapping_populate(p->mapping, piece->from, piece->to);
+    pthread_mutex_lock(&p->lock);
+    // What can't be made now is left to be touched.
+    if (r < 0)
+        p->want = 0;
+}
+
+static enum background_result run(struct background_task *t)
+{
+    struct prefetch *p = (struct prefetch *)((char *)t - offsetof(struct prefetch, task));
+    struct piece piece;
+    bool more;
+
+    pthread_mutex_lock(&p->lock);
+    if (claim(p, p->want, &piece)) {
+        p->busy_from = piece.from;
+        p->busy_to = piece.to;
+        make(p, &piece);
+        p->busy_from = p->busy_to = 0;
+    }
+    more = p->claimed < p->want;
+    pthread_mutex_unlock(&p->lock);
+    return more ? BACKGROUND_MORE : BACKGROUND_DONE;
+}
+
+void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping, bool off)
+{
+    *p = (struct prefetch){
+        .task.run = run,
+        .background = background,
+        .mapping = mapping,
+        .off = off || !prefetch_is_possible(),
+    };
+    pthread_mutex_init(&p->lock, NULL);
+}
+
+void prefetch_deinit(struct prefetch *p)
+{
+    prefetch_cut(p, 0);
+    pthread_mutex_destroy(&p->lock);
+}
+
+static uint64_t window_of(uint64_t at)
+{
+    uint64_t window = SMALLEST_WINDOW;
+
+    while (window < PIECE && window * 8 <= at)
+        window *= 2;
+    return window;
+}
+
+// With the lock held.  When the thread is still at a piece of the window, there is time for another one.
+static void make_window(struct prefetch *p, uint64_t from, uint64_t end)
+{
+    struct piece piece;
+
+    while (claim(p, end, &piece))
+        make(p, &piece);
+    while (p->busy_to > from && p->busy_from < end && claim(p, p->want, &piece))
+        make(p, &piece);
+}
+
+// Who asks for much at once may fill it in any order, or not at all.
+bool prefetch_is_one_by_one(uint64_t from, uint64_t needed)
+{
+    return needed - from <= PIECE;
+}
+
+uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size)
+{
+    uint64_t window = window_of(needed), end = min((needed + window - 1) / window * window, size);
+    bool helped;
+
+    if (p->off || !prefetch_is_one_by_one(from, needed))
+        return size;
+    helped = size >= LARGE && p->background && background_start(p->background);
+    pthread_mutex_lock(&p->lock);
+    // What was filled by other ways than through here needs no making.
+    p->claimed = max(p->claimed, from);
+    p->want = helped ? min(end + min(end / 4, AHEAD_MAX), size) : 0;
+    if (p->claimed < p->want)
+        background_submit(p->background, &p->task);
+    make_window(p, from, end);
+    pthread_mutex_unlock(&p->lock);
+    return end;
+}
+
+void prefetch_cut(struct prefetch *p, uint64_t end)
+{
+    if (p->background)
+        background_cancel(p->background, &p->task);
+    pthread_mutex_lock(&p->lock);
+    p->claimed = min(p->claimed, end);
+    p->want = 0;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void prefetch_forked(struct prefetch *p)
+{
+    p->background = NULL;
+    p->want = p->busy_from = p->busy_to = 0;
+    pthread_mutex_init(&p->lock, NULL);
+}
