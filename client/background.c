@@ -111,7 +111,7 @@ bool background_start(struct background *b)
     return runs;
 }
 
-bool background_has_thread(struct background *b)
+bool background_runs(struct background *b)
 {
     bool runs;
 
@@ -163,6 +163,26 @@ void background_cancel(struct background *b, struct background_task *t)
     pthread_mutex_unlock(&b->lock);
 }
 
+void background_count(struct background *b, int more)
+{
+    pthread_mutex_lock(&b->lock);
+    b->n_counted += (unsigned)more;
+    pthread_cond_broadcast(&b->done);
+    pthread_mutex_unlock(&b->lock);
+}
+
+bool background_await_count(struct background *b)
+{
+    bool any;
+
+    pthread_mutex_lock(&b->lock);
+    any = b->n_counted > 0;
+    while (b->n_counted > 0)
+        pthread_cond_wait(&b->done, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+    return any;
+}
+
 void background_begin_whole(struct background *b)
 {
     pthread_mutex_lock(&b->whole);
@@ -193,6 +213,7 @@ void background_forked(struct background *b)
     make_locks(b);
     if (b->state == BACKGROUND_RUNS)
         b->state = BACKGROUND_NOT_YET;
+    b->n_counted = 0;
     while ((t = TAILQ_FIRST(&b->tasks))) {
         TAILQ_REMOVE(&b->tasks, t, entry);
         t->queued = t->running = t->again = false;

@@ -34,6 +34,7 @@ struct background {
     enum background_state state;
     pthread_t thread;
     bool stopping;
+    unsigned n_counted;
 };
 
 void background_init(struct background *b, bool allowed);
@@ -42,11 +43,15 @@ void background_deinit(struct background *b);
 
 // Whether there is a thread, which is started now if need be.
 bool background_start(struct background *b);
-bool background_has_thread(struct background *b);
+bool background_runs(struct background *b);
 // The thread runs T until that has no more to do.  Once more when T was queued already: it looks again.
 void background_submit(struct background *b, struct background_task *t);
 // Afterwards T is neither queued nor running.
 void background_cancel(struct background *b, struct background_task *t);
+
+// How many tasks there are that somebody may wait for; false: there were none.
+void background_count(struct background *b, int more);
+bool background_await_count(struct background *b);
 
 // Around what a fork must not see half of.  On the thread, without other locks.
 void background_begin_whole(struct background *b);

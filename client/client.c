@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/address.h"
+#include "client/dispose.h"
 #include "client/error.h"
 #include "client/options.h"
 #include "client/prefetch.h"
@@ -112,6 +113,7 @@ static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc
 
     if (!da || !ret || size == 0)
         return -EINVAL;
+    dispose_await(&da->background);
     r = da->backend->ops->get_usage(da->backend, subject, &usage);
     if (r < 0)
         return r;

@@ -3,7 +3,6 @@
 
 #include "proto/checked.h"
 
-#define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 
 enum { BLOCK = 4096 };
@@ -15,10 +14,10 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
 {
-    uint64_t next = size < 64 * MIB ? size * 2 : size + size / 8;
+    uint64_t next = size < MIB ? size * 4 : size < 64 * MIB ? size * 2 : size + size / 8;
 
-    if (next < 64 * KIB)
-        next = 64 * KIB;
+    if (next < GROWTH_FIRST)
+        next = GROWTH_FIRST;
     if (next < needed)
         next = needed;
     // Only growth in multiples of 2 MiB can be mapped by large pages.

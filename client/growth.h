@@ -2,6 +2,8 @@
 #pragma once
 #include <stdint.h>
 
+#define GROWTH_FIRST ((uint64_t)256 << 10) // bytes that a vector begins with
+
 // The next size in bytes for one of SIZE bytes that needs NEEDED > SIZE, and may have MOST >= NEEDED.
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most);
 // The size to ask for early, by one of SIZE bytes that is filled up to END: 0: not yet.

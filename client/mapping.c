@@ -113,6 +113,21 @@ void mapping_deinit(struct mapping *m)
     *m = (struct mapping){0};
 }
 
+// The address space stays taken, by nothing.
+bool mapping_unmap_piece(struct mapping *m, uint64_t length)
+{
+    uint64_t from;
+
+    if (!m->base || m->granted <= length)
+        return false;
+    from = (m->granted - length) & ~(RESERVATION_ALIGN - 1);
+    if (mmap(m->base + from, m->granted - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED)
+        return false;
+    m->granted = from;
+    return true;
+}
+
 static int protect(struct mapping *m, uint64_t from, uint64_t to, int access)
 {
     if (from < to && mprotect(m->base + from, to - from, access) < 0)

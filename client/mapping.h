@@ -18,6 +18,8 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
 // Puts the file there, with no access yet.  0 or -errno.
 int mapping_place(struct mapping *m, int fd, bool read_only);
 void mapping_deinit(struct mapping *m); // idempotent
+// A piece of what mapping_deinit does, of LENGTH granted bytes at most; false: the rest is mapping_deinit's.
+bool mapping_unmap_piece(struct mapping *m, uint64_t length);
 
 // Makes bytes 0 to SIZE accessible, and only these (rounded up to a page), less WITHOUT.  0, or -ENOMEM and nothing has changed;
 // taking away fails only next to discarded parts, in a process that has no mapping left.

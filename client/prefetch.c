@@ -31,9 +31,8 @@
 enum { PAGE_SIZE = 4096 };
 
 #define PIECE (2 * MIB)
-#define SMALLEST_WINDOW (16 * KIB)
+#define SMALLEST_WINDOW (64 * KIB)
 #define LARGE (8 * MIB) // below, a thread costs more than it saves
-#define AHEAD_MAX (32 * MIB)
 
 static bool possible;
 
@@ -133,7 +132,7 @@ static uint64_t window_of(uint64_t at)
 {
     uint64_t window = SMALLEST_WINDOW;
 
-    while (window < PIECE && window * 8 <= at)
+    while (window < PIECE && window * 4 <= at)
         window *= 2;
     return window;
 }
@@ -155,7 +154,7 @@ bool prefetch_is_one_by_one(uint64_t from, uint64_t needed)
     return needed - from <= PIECE;
 }
 
-uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size)
+uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max)
 {
     uint64_t window = window_of(needed), end = min((needed + window - 1) / window * window, size);
     bool helped;
@@ -166,7 +165,7 @@ uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint6
     pthread_mutex_lock(&p->lock);
     // What was filled by other ways than through here needs no making.
     p->claimed = max(p->claimed, from);
-    p->want = helped ? min(end + min(end / 4, AHEAD_MAX), size) : 0;
+    p->want = helped ? min(end + min(end / 4, ahead_max), size) : 0;
     if (p->claimed < p->want)
         background_submit(p->background, &p->task);
     make_window(p, from, end);

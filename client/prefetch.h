@@ -23,8 +23,9 @@ void prefetch_init(struct prefetch *p, struct background *background, const stru
 void prefetch_deinit(struct prefetch *p);
 
 // A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns how far it may go until it
-// calls again: NEEDED at least, SIZE at most.  Of that the memory is there, as far as can be done.
-uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size);
+// calls again: NEEDED at least, SIZE at most.  Of that the memory is there, as far as can be done, and of AHEAD_MAX bytes more it is
+// being made where that is worth it.
+uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max);
 // Whether a vector that goes on from FROM to NEEDED is likely to come back soon.
 bool prefetch_is_one_by_one(uint64_t from, uint64_t needed);
 // Nothing is made any more behind END, until the next call of the above.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "client/dispose.h"
 #include "client/error.h"
 #include "client/process.h"
 
@@ -27,16 +28,29 @@ void region_forked(struct diskalloc_region *r)
 {
     pthread_mutex_init(&r->lock, NULL);
     prefetch_forked(&r->prefetch);
+    writeback_forked(&r->writeback);
+}
+
+// What was inherited is another's, and what has a name others see: these are unmapped before anybody is told.
+static bool may_linger(const struct diskalloc_region *r)
+{
+    return r->da && !r->backing->named && !region_is_inherited(r);
 }
 
 void region_close(struct diskalloc_region *r)
 {
+    bool inherited = region_is_inherited(r), lingers = may_linger(r);
+
     process_remove_region(r);
     prefetch_deinit(&r->prefetch);
-    mapping_deinit(&r->mapping);
+    writeback_deinit(&r->writeback);
+    if (!lingers)
+        mapping_deinit(&r->mapping);
     if (r->backing->fd >= 0)
         close(r->backing->fd);
-    r->backing->ops->close(r->backing, region_is_inherited(r));
+    r->backing->ops->close(r->backing, inherited);
+    if (lingers)
+        dispose(&r->da->background, &r->mapping);
     client_unref(r->da);
     pthread_mutex_destroy(&r->lock);
     free(r);
@@ -73,7 +87,7 @@ const char *diskalloc_region_handle(const struct diskalloc_region *r)
     return r->handle;
 }
 
-static int get_fd(struct diskalloc_region *r)
+int region_open_file_locked(struct diskalloc_region *r)
 {
     int e = 0;
 
@@ -92,7 +106,7 @@ int diskalloc_region_fd(struct diskalloc_region *r)
     if (!r)
         return error_end(-EINVAL);
     pthread_mutex_lock(&r->lock);
-    fd = get_fd(r);
+    fd = region_open_file_locked(r);
     pthread_mutex_unlock(&r->lock);
     return error_end(fd);
 }

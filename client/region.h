@@ -9,6 +9,7 @@
 #include "client/backend.h"
 #include "client/mapping.h"
 #include "client/prefetch.h"
+#include "client/writeback.h"
 
 struct diskalloc_region {
     LIST_ENTRY(diskalloc_region) link;
@@ -16,13 +17,14 @@ struct diskalloc_region {
     pthread_mutex_t lock; // of all below
     struct backing *backing;
     struct mapping mapping;
-    struct prefetch prefetch; // has a lock of its own
-    _Atomic uint64_t size;    // accessible bytes; written under the lock, read without
-    _Atomic uint64_t used;    // likewise
-    _Atomic uint64_t kept;    // the size that others or the program itself gave it: not a vector's to take back
-    int sync_error;           // an I/O error stays
-    uint64_t early_refused;   // the size that growing early was refused for; 0: it was not
-    unsigned generation;      // process_generation() when it was made
+    struct prefetch prefetch;   // has a lock of its own
+    struct writeback writeback; // needs none
+    _Atomic uint64_t size;      // accessible bytes; written under the lock, read without
+    _Atomic uint64_t used;      // likewise
+    _Atomic uint64_t kept;      // the size that others or the program itself gave it: not a vector's to take back
+    int sync_error;             // an I/O error stays
+    uint64_t early_refused;     // the size that growing early was refused for; 0: it was not
+    unsigned generation;        // process_generation() when it was made
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -49,6 +51,10 @@ int region_check_size(const struct diskalloc_region *r, uint64_t size);
 int region_reconcile(struct diskalloc_region *r);
 // Growth that was asked for early is taken over, as far as it is known, or WAITing for the answer.  At least 0; -EAGAIN: not yet; -EDQUOT: it was refused.
 int region_settle_early(struct diskalloc_region *r, bool wait);
+// Whether what was refused with E may be had now: what was closed before was still on its way back.
+bool region_may_try_again(struct diskalloc_region *r, int e);
+// For good, unless it is there.  At least 0, or -errno.
+int region_open_file_locked(struct diskalloc_region *r);
 // Asks for SIZE before it is needed.
 void region_grow_early(struct diskalloc_region *r, uint64_t size);
 // OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/client.h"
+#include "client/dispose.h"
 #include "client/error.h"
 #include "client/region.h"
 #include "proto/size.h"
@@ -43,12 +45,29 @@ static int grow(struct diskalloc_region *r, uint64_t size)
     return e;
 }
 
+bool region_may_try_again(struct diskalloc_region *r, int e)
+{
+    if ((e != -EDQUOT && e != -ENOSPC) || !r->da || !dispose_await(&r->da->background))
+        return false;
+    error_forget();
+    error_handle(r->handle);
+    return true;
+}
+
+static int grow_or_wait(struct diskalloc_region *r, uint64_t size)
+{
+    int e = grow(r, size);
+
+    return region_may_try_again(r, e) ? grow(r, size) : e;
+}
+
 static int shrink_to(struct diskalloc_region *r, uint64_t size)
 {
     struct backing *b = r->backing;
     int e;
 
     prefetch_cut(&r->prefetch, size);
+    writeback_cut(&r->writeback, size);
     e = mapping_set_access(&r->mapping, size, &b->discarded);
     if (e < 0)
         return e;
@@ -92,7 +111,7 @@ static int resize(struct diskalloc_region *r, uint64_t size)
     for (;;) {
         if (size == r->size && size == r->backing->size)
             return 0;
-        e = size >= r->backing->size ? grow(r, size) : shrink(r, size);
+        e = size >= r->backing->size ? grow_or_wait(r, size) : shrink(r, size);
         if (e != -EAGAIN)
             return e;
         e = region_follow_backing(r);

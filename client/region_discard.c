@@ -39,6 +39,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     if (ranges_overlap(&b->discarded, offset, length) == length)
         return 0;
     prefetch_cut(&r->prefetch, offset);
+    writeback_cut(&r->writeback, offset);
     e = mapping_forbid(&r->mapping, offset, offset + length);
     if (e == 0)
         e = mapping_part(&r->mapping, offset, offset + length);
@@ -90,6 +91,8 @@ static int restore_holes(struct diskalloc_region *r, uint64_t offset, uint64_t e
     struct backing *b = r->backing;
     int e = b->ops->restore(b, offset, end - offset);
 
+    if (region_may_try_again(r, e))
+        e = b->ops->restore(b, offset, end - offset);
     if (e < 0)
         return e;
     e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "client/dispose.h"
 #include "client/error.h"
 #include "client/options.h"
 #include "client/process.h"
@@ -79,6 +80,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     r->generation = process_generation();
     pthread_mutex_init(&r->lock, NULL);
     prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping, false);
+    writeback_init(&r->writeback, da ? &da->background : NULL);
     return r;
 }
 
@@ -87,6 +89,7 @@ static void region_abandon(struct diskalloc_region *r)
     struct backing *b = r->backing;
 
     prefetch_deinit(&r->prefetch);
+    writeback_deinit(&r->writeback);
     mapping_deinit(&r->mapping);
     if (b && b->fd >= 0)
         close(b->fd);
@@ -125,9 +128,14 @@ static int get_backing(struct diskalloc_region *r, const struct source *source,
     return -EINVAL;
 }
 
+static bool may_be_for_want_of_what_was_closed(int e)
+{
+    return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE;
+}
+
 // O is checked.  Only where a region may be made does its size matter for the address space.
-static int get_region(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
-                      bool exact_reserve, struct diskalloc_region **ret)
+static int get_region_once(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
+                           bool exact_reserve, struct diskalloc_region **ret)
 {
     struct diskalloc_region *r = region_new(da);
     int e;
@@ -148,6 +156,17 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
     process_add_region(r);
     *ret = r;
     return 0;
+}
+
+static int get_region(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
+                      bool exact_reserve, struct diskalloc_region **ret)
+{
+    int e = get_region_once(da, source, o, exact_reserve, ret);
+
+    if (!may_be_for_want_of_what_was_closed(e) || !da || !dispose_await(&da->background))
+        return e;
+    error_forget();
+    return get_region_once(da, source, o, exact_reserve, ret);
 }
 
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,

@@ -22,10 +22,18 @@ int diskalloc_vec_fail(const char *call, int result)
 
 struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
 {
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_vec_state v = {0};
 
     error_begin(call);
-    v.result = error_end(region_create(da, NULL, true, &v.region));
+    o.size = GROWTH_FIRST;
+    v.result = region_create(da, &o, true, &v.region);
+    // Nothing is in it yet that would need the space.
+    if (v.result == -EDQUOT || v.result == -ENOSPC) {
+        error_forget();
+        v.result = region_create(da, NULL, true, &v.region);
+    }
+    error_end(v.result);
     if (v.result == 0)
         v.data = v.region->mapping.base;
     return v;
@@ -206,6 +214,20 @@ static void ask_early(struct diskalloc_region *r, uint64_t end)
     pthread_mutex_unlock(&r->lock);
 }
 
+static void note_filled(struct diskalloc_region *r, uint64_t filled)
+{
+    if (writeback_wants_file(&r->writeback)) {
+        int fd;
+
+        pthread_mutex_lock(&r->lock);
+        fd = region_open_file_locked(r);
+        error_forget();
+        writeback_give_file(&r->writeback, fd < 0 ? -1 : fd);
+        pthread_mutex_unlock(&r->lock);
+    }
+    writeback_note(&r->writeback, filled);
+}
+
 struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                             size_t element_size, const char *call)
 {
@@ -223,7 +245,9 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
         result = grow(r, needed);
     if (result < 0)
         return failed(cap, result);
-    end = prefetch_open(&r->prefetch, from, needed, r->size);
+    if (prefetch_is_one_by_one(from, needed))
+        note_filled(r, from);
+    end = prefetch_open(&r->prefetch, from, needed, r->size, writeback_ahead_max(&r->writeback));
     if (prefetch_is_one_by_one(from, needed))
         ask_early(r, end);
     return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};

@@ -1,0 +1,61 @@
+#include "client/proctext.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/cleanup.h"
+
+bool proctext_read(char text[PROCTEXT_MAX], const char *dir, const char *name)
+{
+    char path[4096];
+    int length = snprintf(path, sizeof(path), "%s%s", dir, name ? name : "");
+    _cleanup_close_ int fd = -1;
+    ssize_t n;
+
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return false;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, PROCTEXT_MAX - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    return true;
+}
+
+// Too large a number is the largest.  "max" is none.
+static bool parse(const char *text, uint64_t *ret)
+{
+    text += strspn(text, " ");
+    if (*text < '0' || *text > '9')
+        return false;
+    *ret = strtoull(text, NULL, 10);
+    return true;
+}
+
+bool proctext_read_number(const char *dir, const char *name, uint64_t *ret)
+{
+    char text[PROCTEXT_MAX];
+
+    return proctext_read(text, dir, name) && parse(text, ret);
+}
+
+bool proctext_number(const char *text, const char *key, uint64_t *ret)
+{
+    size_t n = strlen(key);
+
+    while (strncmp(text, key, n) != 0) {
+        text = strchr(text, '\n');
+        if (!text++)
+            return false;
+    }
+    return parse(text + n, ret);
+}
+
+bool proctext_kib(const char *text, const char *key, uint64_t *ret)
+{
+    if (!proctext_number(text, key, ret))
+        return false;
+    *ret = *ret > UINT64_MAX / 1024 ? UINT64_MAX : *ret * 1024;
+    return true;
+}
