@@ -8,6 +8,7 @@
 #include "client/address.h"
 #include "client/dispose.h"
 #include "client/error.h"
+#include "client/growth.h"
 #include "client/options.h"
 #include "client/prefetch.h"
 #include "client/process.h"
@@ -67,6 +68,7 @@ static int client_open(const char *text, const struct diskalloc_options *options
         return -ENOMEM;
     }
     da->refs = 1;
+    da->first_size = GROWTH_FIRST_LEAST;
     background_init(&da->background, !(checked.flags & DISKALLOC_NO_THREADS) && prefetch_is_possible());
     process_add_client(da);
     *ret = steal(&da);

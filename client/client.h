@@ -13,6 +13,7 @@ struct diskalloc {
     _Atomic unsigned refs;
     struct backend *backend;
     struct background background;
+    _Atomic uint64_t first_size; // what the next vector begins with: see growth.h
     char *address;
     bool fallback; // nobody asked for this directory: anonymous regions only
 };

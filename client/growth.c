@@ -1,4 +1,9 @@
 // Growing copies nothing, so there is no reason to double for long: what is asked for is charged.
+//
+// The memory of the first 2 MiB of a file costs twice as much when the file grows within them (Linux 6.18 then makes pages of 4 KiB:
+// readahead for huge pages starts at the unit's first byte, finds that there, and falls back).  So a vector begins with what the
+// client's last vectors came to, between 64 KiB and 2 MiB: one of many small ones costs little, and one of many of 1 MiB is
+// made in one piece.
 #include "client/growth.h"
 
 #include "proto/checked.h"
@@ -12,12 +17,24 @@ static uint64_t min(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+uint64_t growth_first_after_need(uint64_t first, uint64_t needed)
+{
+    while (first < needed && first < GROWTH_FIRST_MOST)
+        first *= 2;
+    return first;
+}
+
+uint64_t growth_first_after_end(uint64_t first, uint64_t began, uint64_t used)
+{
+    return used <= began / 4 && began == first && first > GROWTH_FIRST_LEAST ? first / 2 : first;
+}
+
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
 {
-    uint64_t next = size < MIB ? size * 4 : size < 64 * MIB ? size * 2 : size + size / 8;
+    uint64_t next = size < 64 * MIB ? size * 2 : size + size / 8;
 
-    if (next < GROWTH_FIRST)
-        next = GROWTH_FIRST;
+    if (next < GROWTH_FIRST_LEAST)
+        next = GROWTH_FIRST_LEAST;
     if (next < needed)
         next = needed;
     // Only growth in multiples of 2 MiB can be mapped by large pages.

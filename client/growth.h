@@ -2,7 +2,12 @@
 #pragma once
 #include <stdint.h>
 
-#define GROWTH_FIRST ((uint64_t)256 << 10) // bytes that a vector begins with
+// What a client's next vector begins with follows what the last ones came to.
+#define GROWTH_FIRST_LEAST ((uint64_t)64 << 10)
+#define GROWTH_FIRST_MOST ((uint64_t)2 << 20)
+// FIRST, and what it becomes when a vector has come to NEEDED bytes; when one that began with BEGAN has ended with USED.
+uint64_t growth_first_after_need(uint64_t first, uint64_t needed);
+uint64_t growth_first_after_end(uint64_t first, uint64_t began, uint64_t used);
 
 // The next size in bytes for one of SIZE bytes that needs NEEDED > SIZE, and may have MOST >= NEEDED.
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most);

@@ -23,6 +23,7 @@ struct diskalloc_region {
     _Atomic uint64_t used;      // likewise
     _Atomic uint64_t kept;      // the size that others or the program itself gave it: not a vector's to take back
     int sync_error;             // an I/O error stays
+    uint64_t began_with;        // of a vector's own region: its first size
     uint64_t early_refused;     // the size that growing early was refused for; 0: it was not
     unsigned generation;        // process_generation() when it was made
     char handle[HANDLE_TEXT_LENGTH + 1];

@@ -2,6 +2,7 @@
 #include <diskalloc/vec.h>
 #include <errno.h>
 
+#include "client/client.h"
 #include "client/error.h"
 #include "client/growth.h"
 #include "client/region.h"
@@ -26,7 +27,7 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
     struct diskalloc_vec_state v = {0};
 
     error_begin(call);
-    o.size = GROWTH_FIRST;
+    o.size = da ? da->first_size : 0;
     v.result = region_create(da, &o, true, &v.region);
     // Nothing is in it yet that would need the space.
     if (v.result == -EDQUOT || v.result == -ENOSPC) {
@@ -34,8 +35,10 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
         v.result = region_create(da, NULL, true, &v.region);
     }
     error_end(v.result);
-    if (v.result == 0)
-        v.data = v.region->mapping.base;
+    if (v.result < 0)
+        return v;
+    v.data = v.region->mapping.base;
+    v.region->began_with = v.region->size;
     return v;
 }
 
@@ -106,6 +109,8 @@ void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32
         keep = r->kept;
     if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY) && r->size > keep)
         region_resize(r, keep);
+    if (r->began_with > 0)
+        r->da->first_size = growth_first_after_end(r->da->first_size, r->began_with, used);
     region_close(r);
 }
 
@@ -250,6 +255,8 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     end = prefetch_open(&r->prefetch, from, needed, r->size, writeback_ahead_max(&r->writeback));
     if (prefetch_is_one_by_one(from, needed))
         ask_early(r, end);
+    if (r->began_with > 0)
+        r->da->first_size = growth_first_after_need(r->da->first_size, needed);
     return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};
 }
 

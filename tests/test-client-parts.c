@@ -20,12 +20,11 @@
 #define GIB ((uint64_t)1 << 30)
 #define TIB ((uint64_t)1 << 40)
 
-static void growth_begins_with_256_kib_quadruples_doubles_and_then_goes_by_an_eighth(void **state)
+static void growth_doubles_from_64_kib_and_then_goes_by_an_eighth(void **state)
 {
     (void)state;
-    assert_int_equal(growth_next(0, 8, TIB), 256 * KIB);
-    assert_int_equal(growth_next(256 * KIB, 256 * KIB + 1, TIB), MIB);
-    assert_int_equal(growth_next(MIB, MIB + 1, TIB), 2 * MIB);
+    assert_int_equal(growth_next(0, 8, TIB), 64 * KIB);
+    assert_int_equal(growth_next(64 * KIB, 64 * KIB + 1, TIB), 128 * KIB);
     assert_int_equal(growth_next(32 * MIB, 32 * MIB + 1, TIB), 64 * MIB);
     assert_int_equal(growth_next(64 * MIB, 64 * MIB + 1, TIB), 72 * MIB);
     assert_int_equal(growth_next(72 * MIB, 72 * MIB + 1, TIB), 82 * MIB); // 81, in steps of 2 MiB
@@ -36,7 +35,7 @@ static void growth_asks_for_what_is_needed_and_never_for_more_than_there_may_be(
     (void)state;
     assert_int_equal(growth_next(0, GIB, TIB), GIB);
     assert_int_equal(growth_next(0, 3 * MIB, TIB), 4 * MIB);
-    assert_int_equal(growth_next(0, 270 * KIB, TIB), 272 * KIB);
+    assert_int_equal(growth_next(0, 70 * KIB, TIB), 72 * KIB);
     assert_int_equal(growth_next(3 * MIB, 3 * MIB + 1, 5 * MIB), 5 * MIB);
     assert_int_equal(growth_next(1, INT64_MAX, INT64_MAX), INT64_MAX);
 }
@@ -49,8 +48,22 @@ static void growth_for_any_size_is_enough_and_makes_progress(void **state)
 
         assert_true(next > size);
         assert_true(next < 2 * MIB || next % (2 * MIB) == 0);
-        assert_true(next <= (size < MIB ? 4 : 2) * size + 256 * KIB + 2 * MIB);
+        assert_true(next <= 2 * size + 64 * KIB + 2 * MIB);
     }
+}
+
+static void vectors_begin_with_what_the_last_ones_came_to(void **state)
+{
+    (void)state;
+    assert_int_equal(growth_first_after_need(64 * KIB, 1), 64 * KIB);
+    assert_int_equal(growth_first_after_need(64 * KIB, 64 * KIB + 1), 128 * KIB);
+    assert_int_equal(growth_first_after_need(64 * KIB, MIB), MIB);
+    assert_int_equal(growth_first_after_need(64 * KIB, GIB), 2 * MIB);
+    assert_int_equal(growth_first_after_end(MIB, MIB, 0), MIB / 2);
+    assert_int_equal(growth_first_after_end(MIB, MIB, MIB / 4), MIB / 2);
+    assert_int_equal(growth_first_after_end(MIB, MIB, MIB / 4 + 1), MIB);
+    assert_int_equal(growth_first_after_end(MIB, 64 * KIB, 0), MIB); // it says nothing of those that began with more
+    assert_int_equal(growth_first_after_end(64 * KIB, 64 * KIB, 0), 64 * KIB);
 }
 
 static void growth_is_asked_for_early_when_little_is_left(void **state)
@@ -303,8 +316,9 @@ static void error_info_fits_any_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(growth_begins_with_256_kib_quadruples_doubles_and_then_goes_by_an_eighth),
+        TEST(growth_doubles_from_64_kib_and_then_goes_by_an_eighth),
         TEST(growth_asks_for_what_is_needed_and_never_for_more_than_there_may_be),
+        TEST(vectors_begin_with_what_the_last_ones_came_to),
         TEST(growth_is_asked_for_early_when_little_is_left),
         TEST(growth_for_any_size_is_enough_and_makes_progress),
         TEST(near_a_limit_growth_takes_what_is_left_in_blocks),
