@@ -1,6 +1,10 @@
 // Guarantees: a packet is read only while there is room for what it may cause (requests in flight, replies queued are bounded),
 // so a peer that asks and does not listen stops itself and nobody else; its hang-up is seen all the same (EV_CLOSED).
 // Whatever a peer sends ends at the worst its own connection, with a reply that says why where there is a request to reply to.
+// Users take turns, a packet each, and so do a user's connections: who has a thousand of them is not served more than who has one.
+//
+// The kernel tells once that there is something to read (EV_ET); a connection remembers it until it has read all, or until it may read
+// again.
 //
 // What is polled for is derived from the state in one place, conn_update. A connection is marked bad where the reason
 // arises and reaped when the events at hand are served, so that nothing works on freed memory (tmux's proc.c).
@@ -20,7 +24,7 @@
 
 enum {
     ARENA_SIZE = 256 * 1024,
-    PACKETS_A_TURN = 16,      // then others have theirs
+    PACKETS_A_TURN = 4,       // of everybody; then what they ask is looked after
     PACKETS_DRAINED = 256,    // of a connection that is hung up on
     MAX_QUEUED_REPLIES = 256, // while the peer does not read
     MAX_QUEUED_EVENTS = 64,   // then they are dropped
@@ -44,9 +48,12 @@ struct conn {
     bool bad;     // to be closed at once
     bool ending;  // to be closed when the replies are sent; nothing more is read
     bool changed; // on the list of those to be settled
+    bool unread;  // there may be something to read
+    bool closed;  // by the peer: what it said before is still read
+    bool queued;  // in its user's list of those that are to be read
     TAILQ_HEAD(, queued_reply) replies;
     unsigned n_replies;
-    TAILQ_ENTRY(conn) entry, changed_entry;
+    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry;
 };
 
 static struct conn *conn_of(struct peer *peer)
@@ -67,6 +74,32 @@ static void drain(struct conn *c)
     }
 }
 
+static void queue_for_reading(struct conn *c)
+{
+    struct user *u = c->peer.user;
+
+    if (TAILQ_EMPTY(&u->readable))
+        TAILQ_INSERT_TAIL(&c->env->readable, u, turn);
+    TAILQ_INSERT_TAIL(&u->readable, c, readable_entry);
+    c->queued = true;
+    c->env->n_readable++;
+}
+
+// Its user's turn is over, too.
+static void unqueue(struct conn *c)
+{
+    struct user *u = c->peer.user;
+
+    if (!c->queued)
+        return;
+    TAILQ_REMOVE(&c->env->readable, u, turn);
+    TAILQ_REMOVE(&u->readable, c, readable_entry);
+    if (!TAILQ_EMPTY(&u->readable))
+        TAILQ_INSERT_TAIL(&c->env->readable, u, turn);
+    c->queued = false;
+    c->env->n_readable--;
+}
+
 static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -77,6 +110,7 @@ static void conn_free(struct conn *c)
         cleanup_close(&reply->fd);
         free(reply);
     }
+    unqueue(c);
     event_free(c->event);
     event_free(c->retry);
     if (c->ending)
@@ -98,22 +132,28 @@ static bool may_read(const struct conn *c)
     if (c->ending || c->n_replies > 0)
         return false;
     // Until Hello is answered nothing else is served.
-    return c->peer.n_requests < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
+    return c->peer.n_requests - c->peer.n_waiting < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data);
 
+static void consider_reading(struct conn *c)
+{
+    if (!c->unread || c->queued || !may_read(c))
+        return;
+    queue_for_reading(c);
+}
+
 // The only place that says what is waited for; and where the end comes.
 static void settle(struct conn *c)
 {
-    short wanted = EV_CLOSED | EV_PERSIST;
+    short wanted = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
 
-    if (c->bad || (c->ending && c->n_replies == 0)) {
+    if (c->bad || (c->closed && !(c->unread && may_read(c))) || (c->ending && c->n_replies == 0)) {
         conn_free(c);
         return;
     }
-    if (may_read(c))
-        wanted |= EV_READ;
+    consider_reading(c);
     if (c->n_replies > 0 && (c->ending || !event_pending(c->retry, EV_TIMEOUT, NULL)))
         wanted |= EV_WRITE;
     if (wanted == c->polled)
@@ -202,7 +242,8 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
         fd = -1;
     }
     cleanup_close(&fd);
-    conn_changed(c);
+    if (c->bad || c->n_replies > 0 || (c->unread && !c->queued))
+        conn_changed(c);
 }
 
 // No more is read. What was said is sent, if the peer takes it soon.
@@ -218,6 +259,11 @@ static void end_soon(struct conn *c)
 static void peer_hang_up(struct peer *peer)
 {
     end_soon(conn_of(peer));
+}
+
+static void peer_resume(struct peer *peer)
+{
+    conn_changed(conn_of(peer));
 }
 
 static void flush_replies(struct conn *c)
@@ -243,15 +289,16 @@ static void say_breach(struct conn *c, const char *sentence)
     end_soon(c);
 }
 
-// One packet; false: no more for now.
-static bool read_packet(struct conn *c)
+static void read_packet(struct conn *c)
 {
     Diskalloc__V1__Request *message;
     int fd = -1;
     ssize_t n = packet_receive(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT, &fd);
 
-    if (n == -EAGAIN)
-        return false;
+    if (n == -EAGAIN) {
+        c->unread = false;
+        return;
+    }
     if (n == -EMSGSIZE)
         say_breach(c, "the packet is longer than 65,536 bytes");
     else if (n == -EBADMSG)
@@ -265,7 +312,25 @@ static bool read_packet(struct conn *c)
     else
         request_serve(c->env->request, &c->peer, message);
     cleanup_close(&fd);
-    return !c->bad;
+}
+
+bool conn_serve(struct conn_env *env)
+{
+    struct user *u;
+
+    // A connection that was read is read again only when what it asked has been looked after: by then its next packet may be there.
+    for (unsigned n = env->n_readable, i = 0; i < n && i < PACKETS_A_TURN && (u = TAILQ_FIRST(&env->readable)); i++) {
+        struct conn *c = TAILQ_FIRST(&u->readable);
+
+        unqueue(c);
+        if (may_read(c) && !c->bad)
+            read_packet(c);
+        if (c->bad || c->closed || c->ending)
+            conn_changed(c);
+        else if (c->unread && may_read(c))
+            queue_for_reading(c);
+    }
+    return env->n_readable > 0;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data)
@@ -275,13 +340,13 @@ static void on_event(evutil_socket_t fd, short what, void *data)
     (void)fd;
     if (what & EV_WRITE)
         flush_replies(c);
-    if (what & EV_READ)
-        for (int i = 0; i < PACKETS_A_TURN && may_read(c) && read_packet(c); i++)
-            continue;
-    // It hung up. What it said before that was read above, but for what it may not say yet.
-    if (what & EV_CLOSED && !(what & EV_READ && may_read(c) && !c->bad))
-        c->bad = true;
-    conn_changed(c);
+    // What it said before it hung up is read, but for what it may not say yet.
+    c->unread |= (what & (EV_READ | EV_CLOSED)) != 0;
+    c->closed |= (what & EV_CLOSED) != 0;
+    if (what != (EV_READ | EV_ET))
+        conn_changed(c);
+    else
+        consider_reading(c);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *data)
@@ -300,6 +365,7 @@ int conn_env_init(struct conn_env *env, struct event_base *base, struct request_
     *env = (struct conn_env){.base = base, .request = request};
     TAILQ_INIT(&env->conns);
     TAILQ_INIT(&env->changed);
+    TAILQ_INIT(&env->readable);
     env->buffer = malloc(PACKET_MAX);
     env->settle = event_new(base, -1, 0, settle_changed, env);
     if (!env->buffer || !env->settle)
@@ -366,6 +432,7 @@ void conn_accept(struct conn_env *env, int fd)
     peer_init(&c->peer, user, pid);
     c->peer.reply = peer_reply;
     c->peer.hang_up = peer_hang_up;
+    c->peer.resume = peer_resume;
     TAILQ_INSERT_TAIL(&env->conns, c, entry);
     env->n_conns++;
     conn_changed(c);

@@ -1,5 +1,6 @@
 // One connection: packets in, replies out, nothing else.  See the essay in conn.c.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/request.h"
@@ -17,7 +18,8 @@ struct conn_env {
     uint8_t *buffer;    // PACKET_MAX bytes, for the packet being read or written
     uid_t overflow_uid; // what the kernel shows for one that it can't
     TAILQ_HEAD(conn_list, conn) conns, changed;
-    unsigned n_conns;
+    TAILQ_HEAD(, user) readable; // users one of whose connections has something to say, the next one's turn first
+    unsigned n_conns, n_readable;
     struct event *settle; // draws the consequences for the changed ones
     // A connection has ended: its descriptor is free again.
     void (*ended)(void *data);
@@ -26,6 +28,9 @@ struct conn_env {
 
 int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request);
 void conn_env_deinit(struct conn_env *env); // closes all connections
+
+// Between turns of the event loop: reads some of what connections have to say.  True: there is more.
+bool conn_serve(struct conn_env *env);
 
 // Takes FD, a connected socket.  On failure it is closed.
 void conn_accept(struct conn_env *env, int fd);

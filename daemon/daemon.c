@@ -17,6 +17,7 @@
 #include "daemon/conn.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/loop.h"
 #include "daemon/notify.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
@@ -96,17 +97,27 @@ static enum daemon_exit open_store(struct daemon *d, const struct config *config
     return r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 }
 
+static bool serve(void *data)
+{
+    return conn_serve(data);
+}
+
 static int make_tables(struct daemon *d, const struct settings_source *source, struct config *config)
 {
     struct request_env *env = &d->request;
     int r;
 
+    TAILQ_INIT(&env->spare);
     region_table_init(&d->regions, store_block_size(d->store));
     d->has_regions = true;
     d->quota = quota_new();
     if (!d->quota)
         return -ENOMEM;
     r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
+    if (r == 0)
+        r = loop_new(d->base, d->pool, &d->loop);
+    if (r == 0)
+        r = worker_pool_new(d->base, DAEMON_LOOKUPS, &d->lookups);
     if (r == 0)
         r = settings_new(d->pool, d->store, source, config, daemon_settings_changed, d, &d->settings);
     if (r < 0)
@@ -116,7 +127,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
         d->bad_settings = r == -EINVAL;
     }
     if (r == 0)
-        r = user_table_new(d->pool, d->quota, &d->users);
+        r = user_table_new(d->lookups, d->quota, &d->users);
     if (r == 0)
         r = arena_init(&d->reply_arena, REPLY_ARENA_SIZE);
     if (r == 0)
@@ -144,6 +155,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     daemon_settings_changed(d);
     quota_on_warning(d->quota, daemon_on_quota_warning, d);
     d->has_conns = true;
+    loop_on_turn(d->loop, serve, &d->conns);
     return conn_env_init(&d->conns, d->base, env);
 }
 
@@ -238,7 +250,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
 enum daemon_exit daemon_run(struct daemon *d)
 {
     notify_ready();
-    if (event_base_dispatch(d->base) < 0) {
+    if (loop_run(d->loop) < 0) {
         log_error("the event loop failed");
         return DAEMON_EXIT_FAILED;
     }
@@ -266,13 +278,21 @@ static void forget_regions(struct daemon *d)
     }
 }
 
+// False: something that they wait for does not answer.
+static bool stop_threads(struct daemon *d)
+{
+    return (!d->loop || loop_stop(d->loop, STOP_TIMEOUT_MS)) &&
+           (!d->pool || worker_pool_stop(d->pool, STOP_TIMEOUT_MS)) &&
+           (!d->lookups || worker_pool_stop(d->lookups, STOP_TIMEOUT_MS));
+}
+
 void daemon_free(struct daemon *d)
 {
     if (!d)
         return;
     listener_close(d->listener);
     d->listener = NULL;
-    if (d->pool && !worker_pool_stop(d->pool, STOP_TIMEOUT_MS)) {
+    if (!stop_threads(d)) {
         log_warning("the disk does not answer: ending without waiting for it");
         _exit(DAEMON_EXIT_OK);
     }
@@ -282,11 +302,16 @@ void daemon_free(struct daemon *d)
     settings_free(d->settings);
     forget_regions(d);
     alive_free(d->alive);
+    loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);
+    if (d->lookups)
+        worker_pool_free(d->lookups);
     user_table_free(d->users);
     if (d->quota)
         quota_free(d->quota);
+    if (d->has_regions)
+        request_env_deinit(&d->request);
     arena_deinit(&d->reply_arena);
     store_close(d->store);
     daemon_free_events(d);

@@ -24,7 +24,10 @@
 
 #include "daemon/daemon_internal.h"
 
-enum { SPACE_SECONDS = 2 }; // how old what is known of the disk may be
+enum {
+    SPACE_SECONDS = 2,   // how old what is known of the disk may be
+    MOST_POSTPONED = 64, // turns of the loop
+};
 
 static enum work_status read_space(struct work *w)
 {
@@ -78,6 +81,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     (void)fd;
     (void)what;
     tell_status(d);
+    op_close_unused_files(&d->request.op);
     if (d->space_asked) // the file system hangs
         return;
     d->space_asked = true;
@@ -106,10 +110,17 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
 
 static void on_waiting(evutil_socket_t fd, short what, void *data)
 {
+    static const struct timeval soon = {0};
     struct daemon *d = data;
 
     (void)fd;
     (void)what;
+    // What others have said before is heard first, for it may be a detach; but those who never stop talking are not waited for.
+    if (d->conns.n_readable > 0 && d->n_postponed++ < MOST_POSTPONED) {
+        event_add(d->waiting, &soon);
+        return;
+    }
+    d->n_postponed = 0;
     wait_run(d->wait, alive_now());
 }
 

@@ -14,7 +14,10 @@
 struct event;
 struct event_base;
 
-enum { DAEMON_WORKERS = 8 };
+enum {
+    DAEMON_WORKERS = 8,
+    DAEMON_LOOKUPS = 4, // workers for the user database
+};
 
 struct daemon {
     struct event_base *base;
@@ -26,7 +29,8 @@ struct daemon {
     struct quota *quota;
     struct user_table *users;
     struct region_table regions;
-    struct worker_pool *pool;
+    struct worker_pool *pool, *lookups; // the disk's, and the user database's: neither waits for the other
+    struct loop *loop;
     struct alive *alive;
     struct wait_queue *wait;
     struct arena reply_arena;
@@ -34,6 +38,7 @@ struct daemon {
     struct conn_env conns;
     struct listener *listener;
     bool has_conns, has_regions;
+    unsigned n_postponed; // turns of the loop, for those that wait
     // The disk's space is asked on a worker.
     struct work space_work;
     bool space_asked;

@@ -6,6 +6,7 @@
 #include "daemon/peer.h"
 #include "daemon/region.h"
 #include "daemon/user.h"
+#include "proto/packet.h"
 
 enum {
     MAX_HOLDERS = 16,
@@ -19,9 +20,22 @@ int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskallo
     return *ret ? 0 : -EBADMSG;
 }
 
+// All but lists, and the status with its path, are far shorter than a packet.
+static bool is_short(const Diskalloc__V1__Reply *reply)
+{
+    switch (reply->body_case) {
+    case DISKALLOC__V1__REPLY__BODY_REGION:
+    case DISKALLOC__V1__REPLY__BODY_USAGE:
+    case DISKALLOC__V1__REPLY__BODY__NOT_SET:
+        return true;
+    default:
+        return false;
+    }
+}
+
 size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t size)
 {
-    if (diskalloc__v1__reply__get_packed_size(reply) > size)
+    if (!(is_short(reply) && size >= PACKET_MAX) && diskalloc__v1__reply__get_packed_size(reply) > size)
         return 0;
     return diskalloc__v1__reply__pack(reply, ret);
 }
@@ -57,6 +71,7 @@ static const struct {
     {EPROTOTYPE, DISKALLOC__V1__ERROR_CODE__ELEMENT_SIZE, "committed with another element size"},
     {ENOTCONN, DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED, "the region is not attached on this connection"},
     {ESHUTDOWN, DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN, "the daemon is about to end"},
+    {EXFULL, DISKALLOC__V1__ERROR_CODE__EARLY_REFUSED, "not needed yet, and too little would be left for others"},
 };
 
 void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret)

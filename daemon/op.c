@@ -33,6 +33,8 @@ static enum work_status run_work(struct work *w)
 {
     struct op *op = op_of(w);
 
+    if (op->type != &op_grow)
+        op_close_file(op->region);
     return op->type->run(op);
 }
 
@@ -109,6 +111,11 @@ static void log_io_error(const struct op *op)
 // A failure that stands.
 static void fail(struct op *op, int result)
 {
+    // Nobody needs it: there is no limit to blame.
+    if (op->early && (result == -EDQUOT || result == -ENOSPC))
+        result = -EXFULL;
+    if (result == -EXFULL)
+        op->refusal = (struct quota_refusal){0};
     if (result == -EDQUOT)
         log_refusal(op);
     if (result == -EIO)
@@ -126,6 +133,7 @@ static void work_done(struct work *w)
     bool poke = op->type->gives_back || op->result < 0 || r->n_parked > 0;
 
     op->type->conclude(op);
+    op_conclude_file(op);
     // It has given back what it does, or nothing; alive_consider says what else there is to hope for.
     if (op->type->gives_back && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
@@ -148,6 +156,7 @@ static void run(struct op *op)
     op->work = (struct work){
         .lane = op->region->record.owner_uid,
         .brief = op->brief,
+        .instant = op->instant,
         .run = run_work,
         .done = work_done,
     };
@@ -169,7 +178,7 @@ static int prepare(struct op *op)
     int result;
 
     op->refusal = (struct quota_refusal){0};
-    op->result = 0;
+    op->result = op->undo = 0;
     result = op->type->prepare(op);
     if (result != 0 || !wait_holds_back(op->env->wait, op))
         return result;
@@ -273,6 +282,15 @@ bool op_is_busy(const struct region *r)
     return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0;
 }
 
+void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes)
+{
+    // Allocating costs the same for little and for much, up to here; freeing pages that were stored to some 50 µs a MiB.
+    static const uint64_t instant[] = {[OP_ALLOCATES] = 16 << 20, [OP_FREES] = 2 << 20};
+
+    op->brief = bytes <= 64 << 20;
+    op->instant = bytes <= instant[effort];
+}
+
 enum work_status op_finish_run(struct op *op, int result)
 {
     op->result = result;
@@ -280,50 +298,4 @@ enum work_status op_finish_run(struct op *op, int result)
         close(op->file);
     op->file = -1;
     return WORK_DONE;
-}
-
-static void explain(struct op *op, const char *name, const struct store_space *space, uint64_t keep, uint64_t bytes)
-{
-    snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", name);
-    op->refusal.limit = space->total - keep;
-    op->refusal.used = space->total - space->available;
-    op->refusal.asked = bytes;
-}
-
-static bool has_room(const struct store_space *space, uint64_t keep, uint64_t bytes)
-{
-    return space->available >= keep && space->available - keep >= bytes;
-}
-
-static int check_disk(struct op *op, uint64_t bytes)
-{
-    struct store *store = op->env->store;
-    struct store_space space;
-    uint64_t keep = op->env->keep_free;
-    int r = store_space(store, &space);
-
-    if (r == 0 && !has_room(&space, keep, bytes) && store_settle(store))
-        r = store_space(store, &space);
-    if (r < 0 || has_room(&space, keep, bytes))
-        return r;
-    explain(op, keep > 0 ? "disk keep_free" : "disk", &space, keep < space.total ? keep : space.total, bytes);
-    return -ENOSPC;
-}
-
-int op_check_space(struct op *op, uint64_t bytes)
-{
-    return bytes > 0 ? check_disk(op, bytes) : 0;
-}
-
-int op_check_kept(struct op *op)
-{
-    return check_disk(op, 0);
-}
-
-void op_explain_full_disk(struct op *op, uint64_t bytes)
-{
-    struct store_space space;
-
-    if (store_space(op->env->store, &space) == 0)
-        explain(op, "disk", &space, 0, bytes);
 }

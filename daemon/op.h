@@ -19,10 +19,13 @@ struct op_env {
     struct worker_pool *pool;
     struct alive *alive;
     struct wait_queue *wait;
-    _Atomic uint64_t keep_free; // bytes of the disk that are never granted; workers read it
+    _Atomic uint64_t keep_free;          // bytes of the disk that are never granted; workers read it
+    _Atomic uint64_t ample, ample_until; // see op_space.c
 };
 
 enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well
+
+enum op_effort { OP_ALLOCATES, OP_FREES };
 
 struct op_type {
     // On the loop, when its turn has come: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
@@ -44,6 +47,8 @@ struct op {
     void (*done)(struct op *op); // on the loop, with result, refusal, fd; OP is the caller's again
     void *owner;
     bool brief;
+    bool instant;          // a few microseconds, see loop.c
+    bool early;            // a grow that nobody needs yet: refused with -EXFULL sooner, and without a word
     atomic_bool cancelled; // stop at the next piece, undone
 
     int result;
@@ -57,17 +62,21 @@ struct op {
     bool durable;              // of commit
     uint64_t size, known_size; // size: of commit, the bytes used
     uint32_t element_size;
-    struct record record;    // of commit and unlink: as it shall be
-    uint64_t offset, length; // of discard and restore
-    struct ranges discarded; // of discard and restore: as it shall be
+    struct record record;                     // of commit and unlink: as it shall be
+    uint64_t offset, length;                  // of discard and restore
+    struct ranges discarded;                  // of discard and restore: as it shall be
+    void (*waits)(struct op *op, bool waits); // it begins, or ceases, to wait for what was refused; may be NULL
     void (*late)(
         struct op *op); // with wait_deadline: it has passed, and the disk or the queue holds the operation; may be NULL
     uint64_t wait_deadline; // of grow: how long it waits for what a limit refuses (ms, monotonic); 0: not
 
     // While it runs:
     struct work work;
-    int file;           // -1: not open
+    int file; // -1: not open
+    bool may_keep_file;
     uint64_t at, extra; // granted up to; charged beyond what the region had
+    int undo;           // the error for which it is being undone, piece by piece; 0: it is not
+    uint64_t reached;   // then: how far it had come
     TAILQ_ENTRY(op) entry;
     // While it waits for what was refused: see wait.c.  Times are ms, monotonic.
     bool is_waiting, parked; // parked: not in its region's queue
@@ -89,12 +98,23 @@ void op_give_up(struct op *op, int result);
 // Whether the region has operations queued or at work.
 bool op_is_busy(const struct region *r);
 
+// For prepare: how long the disk will be at it (brief, instant).
+void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
 // For the run of those that need disk space: whether BYTES more would leave keep_free, and whether it is free now.
-// 0, or -ENOSPC with op->refusal.
+// 0, -ENOSPC with op->refusal, or for an early one -EXFULL.
 int op_check_space(struct op *op, uint64_t bytes);
 int op_check_kept(struct op *op);
 void op_explain_full_disk(struct op *op, uint64_t bytes);  // after an ENOSPC of the file system
 enum work_status op_finish_run(struct op *op, int result); // closes op->file
+
+// Files that stay open (op_files.c): of a grow, in prepare, run (0 or -errno, and op->file), at its end, in conclude.
+void op_prepare_file(struct op *op);
+int op_take_file(struct op *op);
+enum work_status op_keep_file(struct op *op); // ends the run, well
+void op_conclude_file(struct op *op);
+void op_close_file(struct region *r);
+// Closes those that were not used since the last time.
+void op_close_unused_files(struct op_env *env);
 
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
     op_restore;

@@ -13,6 +13,7 @@ static int prepare_open(struct op *op)
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     op->record = r->record;
+    op->instant = true;
     if (op->attaches && r->n_attachments > 0)
         op->record.flags |= RECORD_SHARED;
     return 0;
@@ -86,6 +87,7 @@ static int prepare_commit(struct op *op)
     op->record.used = op->size;
     op->record.element_size = op->element_size;
     op->record.flags |= RECORD_COMMITTED;
+    op->instant = !op->durable;
     return 0;
 }
 

@@ -11,8 +11,6 @@
 #include "daemon/user.h"
 #include "proto/checked.h"
 
-enum { BRIEF_BYTES = 64 << 20 };
-
 static int copy_ranges(const struct ranges *from, struct ranges *ret)
 {
     struct ranges copy = *from;
@@ -69,35 +67,66 @@ static int prepare_discard(struct op *op)
     result = copy_ranges(&r->discarded, &op->discarded);
     if (result == 0)
         result = ranges_add(&op->discarded, op->offset, op->length);
+    op->at = op->offset;
     op->record = r->record;
     op->record.flags |= RECORD_HAS_HOLES;
-    op->brief = op->extra <= BRIEF_BYTES;
+    // It writes out what is next to it, and waits for that.
+    op_estimate(op, OP_FREES, op->extra);
+    op->instant = false;
     return explain_pieces(op, result);
+}
+
+static int start_discard(struct op *op)
+{
+    const struct record *record = &op->record;
+
+    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
+    if (op->file < 0)
+        return op->file;
+    // First: from here on holes are looked for at start.
+    return op->region->record.flags & RECORD_HAS_HOLES ? 0 : store_write_record(op->env->store, op->file, record);
+}
+
+// Where the next hole that was there before begins, from *AT on; *AT moves behind one that it is in.
+static uint64_t granted_until(const struct ranges *holes, uint64_t *at, uint64_t end)
+{
+    size_t i = ranges_find(holes, *at);
+
+    if (i < holes->n && holes->items[i].offset <= *at) {
+        *at = holes->items[i].offset + holes->items[i].length;
+        i++;
+    }
+    return i < holes->n && holes->items[i].offset < end ? holes->items[i].offset : end;
+}
+
+// What it did before it failed must not leave granted bytes without blocks, nor give some to what was discarded before.
+static void undo_discard(struct op *op, uint64_t end)
+{
+    uint64_t at = op->offset, until;
+
+    while ((until = granted_until(&op->region->discarded, &at, end)) > at)
+        if (store_allocate_piece(op->env->store, op->file, &at, until) < 0) {
+            log_error("a discard failed and cannot be undone: bytes of a region of uid %u are granted without blocks",
+                      op->record.owner_uid);
+            return;
+        }
 }
 
 static enum work_status run_discard(struct op *op)
 {
-    const struct record *record = &op->record;
-    struct store *store = op->env->store;
-    int r = 0;
+    uint64_t end = op->offset + op->length, to;
+    int r = op->file < 0 ? start_discard(op) : 0;
 
-    op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
-    if (op->file < 0)
-        return op_finish_run(op, op->file);
-    // First: from here on holes are looked for at start.
-    if (!(op->region->record.flags & RECORD_HAS_HOLES))
-        r = store_write_record(store, op->file, record);
     if (r < 0)
         return op_finish_run(op, r);
-    r = store_punch(store, op->file, op->offset, op->length);
-    // What it did before it failed must not leave granted bytes without blocks.
-    for (uint64_t at = op->offset; r < 0 && at < op->offset + op->length;)
-        if (store_allocate_piece(store, op->file, &at, op->offset + op->length) < 0) {
-            log_error("a discard failed and cannot be undone: bytes of a region of uid %u are granted without blocks",
-                      record->owner_uid);
-            break;
-        }
-    return op_finish_run(op, r);
+    // Pieces end at multiples of their size: next to them no large page has to be written out.
+    to = (op->at | (SPILLFILE_PIECE - 1)) + 1;
+    to = to < end ? to : end;
+    r = store_punch(op->env->store, op->file, op->at, to - op->at);
+    if (r < 0)
+        undo_discard(op, to);
+    op->at = to;
+    return r < 0 || to == end ? op_finish_run(op, r) : WORK_AGAIN;
 }
 
 static void take_ranges(struct op *op)
@@ -139,7 +168,7 @@ static int prepare_restore(struct op *op)
     if (result == 0)
         result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
     op->at = op->offset;
-    op->brief = op->extra <= BRIEF_BYTES;
+    op_estimate(op, OP_ALLOCATES, op->extra);
     return explain_pieces(op, result);
 }
 
@@ -159,16 +188,29 @@ static bool next_hole(const struct op *op, uint64_t *ret_from, uint64_t *ret_end
     return *ret_from < *ret_end;
 }
 
+static enum work_status undo_piece(struct op *op)
+{
+    uint64_t from, end;
+
+    // A piece that failed may have been done in part: it goes too.
+    if (!next_hole(op, &from, &end) || from > op->reached)
+        return op_finish_run(op, op->undo);
+    end = end - from > SPILLFILE_PIECE ? from + SPILLFILE_PIECE : end;
+    // What failed once need not fail again; if it does, a daemon that starts anew finds these bytes granted, and charges them.
+    if (store_punch(op->env->store, op->file, from, end - from) < 0)
+        store_punch(op->env->store, op->file, from, end - from);
+    op->at = end;
+    return WORK_AGAIN;
+}
+
 static enum work_status undo_restore(struct op *op, int error)
 {
-    uint64_t reached = op->at, from, end;
-
     if (error == -ENOSPC && !op->refusal.limit_name[0])
         op_explain_full_disk(op, op->extra);
-    // A piece that failed may have been done in part: it goes too.
-    for (op->at = op->offset; next_hole(op, &from, &end) && from <= reached; op->at = end)
-        store_punch(op->env->store, op->file, from, end - from);
-    return op_finish_run(op, error);
+    op->undo = error;
+    op->reached = op->at;
+    op->at = op->offset;
+    return undo_piece(op);
 }
 
 static int start_restore(struct op *op)
@@ -186,6 +228,8 @@ static enum work_status run_restore(struct op *op)
 
     if (r < 0)
         return op_finish_run(op, r);
+    if (op->undo)
+        return undo_piece(op);
     if (op->cancelled)
         return undo_restore(op, -ECANCELED);
     if (!next_hole(op, &from, &end)) {

@@ -9,8 +9,6 @@
 #include "daemon/store.h"
 #include "daemon/user.h"
 
-enum { BRIEF_BYTES = 64 << 20 };
-
 // The caller has put the region into the tables as REGION_BEING_MADE.
 static int prepare_create(struct op *op)
 {
@@ -31,7 +29,9 @@ static int prepare_create(struct op *op)
     }
     op->extra = charge;
     op->at = 0;
-    op->brief = charge <= BRIEF_BYTES;
+    op_estimate(op, OP_ALLOCATES, charge);
+    // The first one of a user may need their directory.
+    op->instant = op->instant && quota_account_used(quota_user_account(r->owner->quota), QUOTA_REGIONS) > 1;
     return 0;
 }
 
@@ -108,6 +108,7 @@ static int prepare_unlink(struct op *op)
     op->record.flags |= RECORD_UNLINKED;
     op->record.name_length = 0;
     op->record.name[0] = '\0';
+    op->instant = true;
     return 0;
 }
 
@@ -141,7 +142,9 @@ static int prepare_reap(struct op *op)
 
     if (r->n_attachments > 0 || !region_is_transient(r))
         return -EBUSY;
-    op->brief = r->size <= BRIEF_BYTES;
+    // Never instant: there may be a crowd of them, of one who has died.
+    op_estimate(op, OP_FREES, r->size);
+    op->instant = false;
     return 0;
 }
 

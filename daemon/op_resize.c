@@ -2,11 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "daemon/log.h"
 #include "daemon/op.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
-
-enum { BRIEF_BYTES = 64 << 20 };
+#include "daemon/wait.h"
 
 // A last block that is partly behind the size and discarded is granted again by a grow: its rest is new.
 static uint64_t discarded_tail(const struct op *op)
@@ -15,6 +15,21 @@ static uint64_t discarded_tail(const struct op *op)
     uint64_t block = op->env->regions->block_size;
 
     return r->size % block ? ranges_overlap(&r->discarded, r->size - r->size % block, block) : 0;
+}
+
+static int charge_growth(struct op *op)
+{
+    struct region *r = op->region;
+    int result = quota_check_region_size(r->owner->quota, r->size, op->size, &op->refusal);
+
+    return result < 0 ? result : quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
+}
+
+static int charge_early(struct op *op)
+{
+    if (wait_wants(op->env->wait, op))
+        return -EXFULL;
+    return quota_charge_add_early(&op->region->charge, op->extra, op->size);
 }
 
 static int prepare_grow(struct op *op)
@@ -29,15 +44,13 @@ static int prepare_grow(struct op *op)
         return -ESTALE;
     if (op->size <= r->size)
         return OP_NOTHING_TO_DO;
-    result = quota_check_region_size(r->owner->quota, r->size, op->size, &op->refusal);
-    if (result < 0)
-        return result;
     op->extra = charge - r->charge.amount[QUOTA_BYTES] - r->discarded.sum + discarded_tail(op);
-    result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
+    result = op->early ? charge_early(op) : charge_growth(op);
     if (result < 0)
         return result;
     op->at = r->size;
-    op->brief = op->extra <= BRIEF_BYTES;
+    op_estimate(op, OP_ALLOCATES, op->extra);
+    op_prepare_file(op);
     return 0;
 }
 
@@ -54,31 +67,57 @@ static int commit_growth(struct op *op)
     return r < 0 ? r : store_truncate(op->env->store, op->file, op->size);
 }
 
+static void discard_tail(struct op *op)
+{
+    struct store *store = op->env->store;
+    uint64_t block = op->env->regions->block_size, size = op->region->size, from = size - size % block;
+
+    // What cannot be punched goes with the size, which comes back: there is no content that could be lost.
+    if (store_punch(store, op->file, from, block) < 0 && store_truncate(store, op->file, from) == 0)
+        store_truncate(store, op->file, size);
+}
+
+// A piece of it.  Best effort: blocks that stay behind the end are dropped at the next start.
+static enum work_status undo_piece(struct op *op)
+{
+    uint64_t size = op->region->size;
+
+    if (op->at - size > SPILLFILE_PIECE && store_truncate(op->env->store, op->file, op->at - SPILLFILE_PIECE) == 0) {
+        op->at -= SPILLFILE_PIECE;
+        return WORK_AGAIN;
+    }
+    store_truncate(op->env->store, op->file, size);
+    if (discarded_tail(op) > 0)
+        discard_tail(op);
+    return op_finish_run(op, op->undo);
+}
+
 static enum work_status undo_growth(struct op *op, int error)
 {
     if (error == -ENOSPC && !op->refusal.limit_name[0])
         op_explain_full_disk(op, op->extra);
-    // Best effort: blocks that stay behind the end are dropped at the next start.
-    store_truncate(op->env->store, op->file, op->region->size);
-    if (discarded_tail(op) > 0)
-        store_punch(op->env->store, op->file, op->region->size - op->region->size % op->env->regions->block_size,
-                    op->env->regions->block_size);
-    return op_finish_run(op, error);
+    op->undo = error;
+    // Only what is below the size can be freed in pieces. Nobody looks there; and who starts anew meanwhile finds a region that is larger
+    // than its client knows, and all of it granted.
+    if (op->at - op->region->size > SPILLFILE_PIECE && store_truncate(op->env->store, op->file, op->at) < 0)
+        op->at = op->region->size;
+    return undo_piece(op);
 }
 
 static enum work_status run_grow(struct op *op)
 {
-    struct region *region = op->region;
     int r;
 
     if (op->file < 0) {
-        op->file = store_open_file(op->env->store, region->record.owner_uid, &region->record.handle, O_RDWR);
-        if (op->file < 0)
-            return op_finish_run(op, op->file);
+        r = op_take_file(op);
+        if (r < 0)
+            return op_finish_run(op, r);
         r = op_check_space(op, is_sparse(op) ? 0 : op->extra);
         if (r < 0)
             return op_finish_run(op, r);
     }
+    if (op->undo)
+        return undo_piece(op);
     if (op->cancelled)
         return undo_growth(op, -ECANCELED);
     if (!is_sparse(op) && op->at < op->size) {
@@ -89,7 +128,7 @@ static enum work_status run_grow(struct op *op)
             return WORK_AGAIN;
     }
     r = op->cancelled ? -ECANCELED : commit_growth(op);
-    return r < 0 ? undo_growth(op, r) : op_finish_run(op, 0);
+    return r < 0 ? undo_growth(op, r) : op_keep_file(op);
 }
 
 static void conclude_grow(struct op *op)
@@ -103,6 +142,8 @@ static void conclude_grow(struct op *op)
     if (discarded_tail(op) > 0)
         ranges_cut(&r->discarded, r->size - r->size % op->env->regions->block_size);
     r->size = op->size;
+    if (op->early)
+        quota_charge_tell(&r->charge);
 }
 
 const struct op_type op_grow = {prepare_grow, NULL, run_grow, conclude_grow, true, false};
@@ -122,18 +163,53 @@ static int prepare_shrink(struct op *op)
     // Nothing that a live process maps is cut without its consent.
     if (region_is_shared(r))
         return -EBUSY;
-    op->brief = r->size - op->size <= BRIEF_BYTES;
+    op_estimate(op, OP_FREES, r->size - op->size);
     return 0;
 }
 
+static int grant_again(struct op *op)
+{
+    struct store *store = op->env->store;
+    const struct region *region = op->region;
+    int r = 0;
+
+    for (uint64_t at = op->at; r == 0 && !is_sparse(op) && at < region->size;)
+        r = store_allocate_piece(store, op->file, &at, region->size);
+    if (r == 0)
+        r = store_truncate(store, op->file, region->size);
+    for (size_t i = ranges_find(&region->discarded, op->at); r == 0 && i < region->discarded.n; i++)
+        r = store_punch(store, op->file, region->discarded.items[i].offset, region->discarded.items[i].length);
+    return r;
+}
+
+// It failed on the way: what was cut is granted again. Its content is lost, which the client had given up.
+static enum work_status undo_shrink(struct op *op, int error)
+{
+    if (op->at < op->region->size && grant_again(op) < 0)
+        log_error("a shrink failed and cannot be undone: bytes of a region of uid %u are granted without blocks",
+                  op->region->record.owner_uid);
+    return op_finish_run(op, error);
+}
+
+// A crash in between leaves a size in between: its client asks for it, and shrinks from there.
 static enum work_status run_shrink(struct op *op)
 {
     const struct record *record = &op->region->record;
+    uint64_t to;
+    int r;
 
-    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
-    if (op->file < 0)
-        return op_finish_run(op, op->file);
-    return op_finish_run(op, store_truncate(op->env->store, op->file, op->size));
+    if (op->file < 0) {
+        op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
+        if (op->file < 0)
+            return op_finish_run(op, op->file);
+        op->at = op->region->size;
+    }
+    to = op->at - op->size > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : op->size;
+    r = store_truncate(op->env->store, op->file, to);
+    if (r < 0)
+        return undo_shrink(op, r);
+    op->at = to;
+    return to > op->size ? WORK_AGAIN : op_finish_run(op, 0);
 }
 
 static void conclude_shrink(struct op *op)

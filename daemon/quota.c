@@ -86,22 +86,36 @@ static void recover(struct quota_account *a, enum quota_resource resource)
         a->warned = false;
 }
 
-int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
+static int add(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
     uint64_t sum;
 
     // The total is the greatest of all sums.
     if (!checked_add(c->user->quota->total.used[resource], amount, &sum))
         return -EOVERFLOW;
+    for (size_t i = 0; i < c->user->n_accounts; i++)
+        user_account_at(c->user, i)->used[resource] += amount;
+    c->amount[resource] += amount;
+    return 0;
+}
+
+void quota_charge_tell(struct quota_charge *c)
+{
     for (size_t i = 0; i < c->user->n_accounts; i++) {
         struct quota_account *a = user_account_at(c->user, i);
 
-        a->used[resource] += amount;
-        if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned && amount > 0)
+        if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned)
             warn(c->user->quota, a);
     }
-    c->amount[resource] += amount;
-    return 0;
+}
+
+int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
+{
+    int r = add(c, resource, amount);
+
+    if (r == 0 && amount > 0)
+        quota_charge_tell(c);
+    return r;
 }
 
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret)
@@ -114,6 +128,25 @@ int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint6
             return refuse(a, resource, false, limit, a->used[resource], amount, ret);
     }
     return quota_charge_force(c, resource, amount);
+}
+
+uint64_t quota_early_part(uint64_t limit)
+{
+    return limit / 4 * 3 + limit % 4 * 3 / 4;
+}
+
+int quota_charge_add_early(struct quota_charge *c, uint64_t amount, uint64_t size)
+{
+    for (size_t i = 0; i < c->user->n_accounts; i++) {
+        const struct quota_account *a = user_account_at(c->user, i);
+        uint64_t limit = a->limits.max[QUOTA_BYTES], most = quota_early_part(limit);
+
+        if (limit != QUOTA_UNLIMITED && (amount > most || a->used[QUOTA_BYTES] > most - amount))
+            return -EXFULL;
+        if (a->limits.region_bytes != QUOTA_UNLIMITED && size > quota_early_part(a->limits.region_bytes))
+            return -EXFULL;
+    }
+    return add(c, QUOTA_BYTES, amount);
 }
 
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint64_t amount)

@@ -80,6 +80,11 @@ void quota_charge_deinit(struct quota_charge *c);                        // rele
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret);
 // For what exists already (found at start): no limit refuses.  0 or -EOVERFLOW.
 int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount);
+// For what nobody needs yet, bytes of a region of SIZE: 0, or -EXFULL when the region or an account would be above
+// quota_early_part of its limit. Nobody is warned before quota_charge_tell says that it was done.
+int quota_charge_add_early(struct quota_charge *c, uint64_t amount, uint64_t size);
+void quota_charge_tell(struct quota_charge *c);
+uint64_t quota_early_part(uint64_t limit);
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource,
                       uint64_t amount); // asserts amount ≤ what it holds
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/user.h"
 #include "proto/checked.h"
@@ -28,6 +29,7 @@ void region_table_init(struct region_table *t, uint32_t block_size)
     *t = (struct region_table){.block_size = block_size};
     RB_INIT(&t->by_handle);
     RB_INIT(&t->by_name);
+    TAILQ_INIT(&t->with_file);
 }
 
 struct region *region_find(struct region_table *t, const struct handle *handle)
@@ -69,6 +71,7 @@ struct region *region_add(struct region_table *t, const struct record *record, s
         return NULL;
     r->record = *record;
     r->owner = owner;
+    r->file = -1;
     owner->n_refs++;
     TAILQ_INIT(&r->attachments);
     TAILQ_INIT(&r->ops);
@@ -87,6 +90,7 @@ void region_remove(struct region_table *t, struct region *r)
     if (r->record.name_length > 0)
         RB_REMOVE(region_by_name, &t->by_name, r);
     t->n_regions--;
+    region_list_file(t, r, false);
     region_set_releasing(t, r, false);
     r->state = REGION_GONE;
     quota_charge_deinit(&r->charge);
@@ -98,6 +102,8 @@ void region_free(struct region *r)
            !r->orphaned);
     user_unref(r->owner);
     ranges_deinit(&r->discarded);
+    if (r->file >= 0)
+        close(r->file);
     free(r);
 }
 
@@ -129,6 +135,18 @@ void region_set_releasing(struct region_table *t, struct region *r, bool releasi
     r->releasing = releasing;
     t->n_releasing += releasing ? 1 : UINT64_MAX;
     r->owner->n_releasing += releasing ? 1 : UINT64_MAX;
+}
+
+void region_list_file(struct region_table *t, struct region *r, bool listed)
+{
+    if (r->file_is_listed == listed)
+        return;
+    r->file_is_listed = listed;
+    t->n_files += listed ? 1 : -1U;
+    if (listed)
+        TAILQ_INSERT_TAIL(&t->with_file, r, with_file);
+    else
+        TAILQ_REMOVE(&t->with_file, r, with_file);
 }
 
 bool region_is_transient(const struct region *r)

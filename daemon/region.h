@@ -39,7 +39,10 @@ struct region {
     TAILQ_HEAD(, op) ops; // the first one is at work, the others wait for it
     unsigned n_parked;    // operations that wait for what a limit refused
     bool io_error_told;   // to the administrator
-    bool maybe_shared;    // found at start: others than those attached may map it
+    int file;             // kept open between grows, see op_files.c; -1: it is not
+    bool file_is_listed, file_was_used;
+    TAILQ_ENTRY(region) with_file;
+    bool maybe_shared; // found at start: others than those attached may map it
     // While nobody is attached and nothing keeps it: see alive.c.
     bool orphaned, boot_is_over;
     bool releasing; // counted as about to give its charge back
@@ -55,6 +58,8 @@ struct region_table {
     struct region_by_handle by_handle;
     struct region_by_name by_name;
     uint64_t n_regions, n_orphans, n_releasing;
+    TAILQ_HEAD(, region) with_file;
+    unsigned n_files;
     uint32_t block_size;
 };
 
@@ -77,6 +82,8 @@ int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
 bool region_is_shared(const struct region *r);
 // Whether it is about to give its charge back, as far as one can see.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
+// Among those whose file is open.
+void region_list_file(struct region_table *t, struct region *r, bool listed);
 // Whether it goes when nobody holds it any more.
 bool region_is_transient(const struct region *r);
 

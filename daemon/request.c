@@ -9,7 +9,11 @@
 #include "daemon/user.h"
 #include "proto/packet.h"
 
-enum { VERSION = 1 };
+enum {
+    VERSION = 1,
+    MAX_SPARE = 64,
+    FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH,
+};
 
 void request_reply_error(struct peer *peer, uint64_t id, int error, const struct quota_refusal *refusal)
 {
@@ -47,8 +51,14 @@ static void breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode code
 
 struct request *request_new(struct request_env *env, struct peer *peer, uint64_t id)
 {
-    struct request *request = calloc(1, sizeof *request);
+    struct request *request = TAILQ_FIRST(&env->spare);
 
+    if (request) {
+        TAILQ_REMOVE(&env->spare, request, entry);
+        env->n_spare--;
+        memset(request, 0, sizeof *request);
+    } else
+        request = calloc(1, sizeof *request);
     if (!request) {
         request_reply_error(peer, id, -ENOMEM, NULL);
         return NULL;
@@ -65,12 +75,14 @@ void request_leave_peer(struct request *request)
 {
     TAILQ_REMOVE(&request->peer->requests, request, entry);
     request->peer->n_requests--;
+    request->peer->n_waiting -= request->op.is_waiting;
     request->peer = NULL;
 }
 
 void request_end(struct request *request)
 {
     struct request *cancel = request->cancelled_by;
+    struct request_env *env = request->env;
 
     if (request->peer)
         request_leave_peer(request);
@@ -83,7 +95,22 @@ void request_end(struct request *request)
         request_end(cancel);
         cancel = next;
     }
-    free(request);
+    if (env->n_spare == MAX_SPARE) {
+        free(request);
+        return;
+    }
+    TAILQ_INSERT_HEAD(&env->spare, request, entry);
+    env->n_spare++;
+}
+
+void request_env_deinit(struct request_env *env)
+{
+    struct request *request;
+
+    while ((request = TAILQ_FIRST(&env->spare))) {
+        TAILQ_REMOVE(&env->spare, request, entry);
+        free(request);
+    }
 }
 
 void request_forget_peer(struct peer *peer)
@@ -152,6 +179,7 @@ static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_
     Diskalloc__V1__HelloReply hello = DISKALLOC__V1__HELLO_REPLY__INIT;
 
     hello.version = VERSION;
+    hello.features = peer->features;
     hello.generation = (ProtobufCBinaryData){.data = env->generation, .len = sizeof env->generation};
     hello.max_packet = PACKET_MAX;
     hello.max_in_flight = PEER_MAX_REQUESTS;
@@ -194,6 +222,7 @@ static void hello(struct request_env *env, struct peer *peer, uint64_t id, const
     snprintf(peer->client_name, sizeof peer->client_name, "%.*s",
              (int)(m->client_name.len < PEER_NAME_MAX ? m->client_name.len : PEER_NAME_MAX),
              m->client_name.len ? (const char *)m->client_name.data : "");
+    peer->features = m->features & FEATURES;
     if (peer->pid == 0)
         peer->pid = (pid_t)m->pid;
     request = request_new(env, peer, id);

@@ -20,6 +20,8 @@ struct request_env {
     struct boot_id boot;
     uint64_t started; // seconds since the epoch
     uint64_t n_foreign;
+    TAILQ_HEAD(, request) spare; // memory for the next ones
+    unsigned n_spare;
 };
 
 struct request {
@@ -32,6 +34,7 @@ struct request {
     TAILQ_ENTRY(request) entry;
 };
 
+void request_env_deinit(struct request_env *env); // its memory for requests
 // Serves MESSAGE, whose memory is the caller's and may go when this returns.  Any reply goes through PEER.
 void request_serve(struct request_env *env, struct peer *peer, const Diskalloc__V1__Request *message);
 // PEER is gone: what can still be given up is, what can't ends without a reply.

@@ -44,6 +44,17 @@ void request_op_done(struct op *op)
     request_end(request);
 }
 
+// Those that wait do not keep their connection from asking for more: they are bounded on their own, in wait.c.
+static void op_waits(struct op *op, bool waits)
+{
+    struct request *request = op->owner;
+
+    if (!request->peer)
+        return;
+    request->peer->n_waiting += waits ? 1 : -1U;
+    request->peer->resume(request->peer);
+}
+
 struct request *request_new_op(struct request_env *env, struct peer *peer, uint64_t id, const struct op_type *type,
                                struct region *r)
 {
@@ -53,6 +64,7 @@ struct request *request_new_op(struct request_env *env, struct peer *peer, uint6
         return NULL;
     op_init(&request->op, &env->op, type, r);
     request->op.done = request_op_done;
+    request->op.waits = op_waits;
     request->op.owner = request;
     request->op.pid = peer->pid;
     return request;

@@ -31,11 +31,17 @@ static uint64_t wait_deadline(uint64_t wait_ms)
 void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m)
 {
     struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? request_new_op(env, peer, id, &op_grow, a->region) : NULL;
+    struct request *request;
 
+    if (a && m->early && m->wait_ms > 0) {
+        request_reply_error(peer, id, -EINVAL, NULL);
+        return;
+    }
+    request = a ? request_new_op(env, peer, id, &op_grow, a->region) : NULL;
     if (!request)
         return;
     request->op.size = m->size;
+    request->op.early = m->early;
     if (m->wait_ms > 0) {
         request->op.wait_deadline = wait_deadline(m->wait_ms);
         request->op.late = grow_is_late;

@@ -191,6 +191,7 @@ int store_space(struct store *s, struct store_space *ret)
     if (r < 0)
         return r;
     ret->total = (uint64_t)fs.f_blocks * fs.f_frsize;
+    ret->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
     // Not what the file system reserves for root, even if the daemon is root.
     ret->available = (uint64_t)fs.f_bavail * fs.f_frsize;
     return 0;

@@ -23,7 +23,7 @@ const char *store_dir(const struct store *s);
 int store_dir_fd(const struct store *s); // borrowed
 
 struct store_space {
-    uint64_t total, available; // available to this daemon
+    uint64_t total, used, available; // available to this daemon; what is neither is reserved for root
 };
 int store_space(struct store *s, struct store_space *ret);
 // Makes blocks that were freed a moment ago count as free; true: it may have changed something.

@@ -319,6 +319,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     snprintf(u->entry.name, sizeof u->entry.name, "+%u", uid);
     TAILQ_INIT(&u->waiters);
     TAILQ_INIT(&u->peers);
+    TAILQ_INIT(&u->readable);
     RB_INSERT(user_tree, &t->users, u);
     set_limits(u);
     return u;

@@ -30,6 +30,7 @@ struct user_waiter {
     bool waiting;
 };
 
+struct conn;
 struct peer;
 struct user_table;
 
@@ -48,7 +49,9 @@ struct user {
     struct quota_user *quota;
     struct work work;
     TAILQ_HEAD(, user_waiter) waiters;
-    TAILQ_HEAD(, peer) peers; // its connections
+    TAILQ_HEAD(, peer) peers;              // its connections
+    TAILQ_HEAD(user_conns, conn) readable; // those that have something to say: conn.c's, as the next
+    TAILQ_ENTRY(user) turn;
     RB_ENTRY(user) node;
 };
 

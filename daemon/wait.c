@@ -87,11 +87,10 @@ static bool is_hopeless(const struct op *op)
     return why->of_one_region || why->asked > why->limit || own > why->limit - why->asked;
 }
 
-static void insert(struct wait_queue *w, struct op *op)
+static void place(struct wait_queue *w, struct op *op)
 {
     struct op *o;
 
-    op->is_waiting = true;
     // One that was tried and refused again has kept its place.
     TAILQ_FOREACH_REVERSE(o, &w->ops, op_queue, waiting)
     if (o->wait_since <= op->wait_since) {
@@ -99,6 +98,15 @@ static void insert(struct wait_queue *w, struct op *op)
         return;
     }
     TAILQ_INSERT_HEAD(&w->ops, op, waiting);
+}
+
+static void insert(struct wait_queue *w, struct op *op)
+{
+    place(w, op);
+    op->is_waiting = true;
+    op->region->owner->n_waiting++;
+    if (op->waits)
+        op->waits(op, true);
 }
 
 // Whether an earlier one of the same user is still queued.
@@ -146,7 +154,6 @@ static bool enter_for_consent(struct wait_queue *w, struct op *op)
     op->refused_with = -EBUSY;
     op->retry_at = op->wait_since;
     insert(w, op);
-    op->region->owner->n_waiting++;
     w->wake(w->data, op->wait_since);
     return true;
 }
@@ -155,6 +162,8 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result)
 {
     uint64_t now = alive_now(), grace, at;
 
+    if (op->early)
+        return false;
     if (result == -EBUSY)
         return enter_for_consent(w, op);
     if ((result != -EDQUOT && result != -ENOSPC) || op->cancelled || is_hopeless(op))
@@ -172,7 +181,6 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result)
     op->refused_with = result;
     op->retry_at = result == -ENOSPC || was_held_back(op) ? now + DISK_RETRY_MS : UINT64_MAX;
     insert(w, op);
-    op->region->owner->n_waiting++;
     at = due(w, op, now);
     if (at != UINT64_MAX)
         w->wake(w->data, at);
@@ -184,6 +192,8 @@ void wait_leave(struct wait_queue *w, struct op *op)
     TAILQ_REMOVE(&w->ops, op, waiting);
     op->region->owner->n_waiting--;
     op->is_waiting = false;
+    if (op->waits)
+        op->waits(op, false);
 }
 
 void wait_watch(struct wait_queue *w, struct op *op)
@@ -232,11 +242,12 @@ static bool has_claim(const struct op *waiter, uint64_t now)
 bool wait_holds_back(const struct wait_queue *w, struct op *op)
 {
     const struct op *o;
-    uint64_t now = alive_now();
+    uint64_t now;
 
-    // It had its turn, or it makes nobody's share smaller.
-    if (op->wait_since || !op->type->takes)
+    // It had its turn, it makes nobody's share smaller, or it was asked by wait_wants.
+    if (op->wait_since || op->early || !op->type->takes)
         return false;
+    now = TAILQ_EMPTY(&w->ops) ? 0 : alive_now();
     TAILQ_FOREACH (o, &w->ops, waiting) {
         bool same_user = o->region->owner == op->region->owner;
         bool same_account =
@@ -249,6 +260,20 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
             op->refusal.asked = asked;
             return true;
         }
+    }
+    return false;
+}
+
+bool wait_wants(const struct wait_queue *w, const struct op *op)
+{
+    bool takes_disk = !(op->region->record.flags & RECORD_SPARSE);
+    const struct op *o;
+
+    TAILQ_FOREACH (o, &w->ops, waiting) {
+        const struct quota_account *a = o->refusal.account;
+
+        if (o->refused_with != -EBUSY && (a ? quota_user_counts_in(op->region->owner->quota, a) : takes_disk))
+            return true;
     }
     return false;
 }
@@ -295,11 +320,12 @@ static bool end_one(struct wait_queue *w, uint64_t now)
     return false;
 }
 
-static bool may_be_tried(const struct op *op, uint64_t now)
+static bool may_be_tried(const struct wait_queue *w, const struct op *op, uint64_t now)
 {
     if (op->cancelled)
         return false;
-    return op->refused_with != -ENOSPC || now >= op->retry_at;
+    // What it hoped for has come, or will not come any more: it is tried before it is given up.
+    return op->refused_with != -ENOSPC || now >= op->retry_at || (op->wait_deadline == 0 && !is_releasing(w, op));
 }
 
 // The first in the queue of the user who comes next after those of DISTANCE below AT_LEAST: users' turns go by uid, round and round.
@@ -327,7 +353,7 @@ static bool serve_one(struct wait_queue *w, uint64_t now)
     for (uint64_t at_least = 0; (op = next_in_turn(w, at_least, &distance)); at_least = distance + 1) {
         uid_t uid = op->region->owner->uid;
 
-        if (may_be_tried(op, now) && op_try_again(op)) {
+        if (may_be_tried(w, op, now) && op_try_again(op)) {
             w->last_served = uid;
             return true;
         }

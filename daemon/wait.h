@@ -16,6 +16,8 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result);
 void wait_leave(struct wait_queue *w, struct op *op);
 // Whether OP, which could be granted, must let others go first: then op->refusal says what they wait for.
 bool wait_holds_back(const struct wait_queue *w, struct op *op);
+// Whether anybody waits for what OP, an early one, would take.
+bool wait_wants(const struct wait_queue *w, const struct op *op);
 // OP has a deadline: op->late is called when it passes and OP is not queued here but held up elsewhere.
 void wait_watch(struct wait_queue *w, struct op *op);
 void wait_unwatch(struct wait_queue *w, struct op *op); // idempotent

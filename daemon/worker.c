@@ -5,6 +5,8 @@
 // workers, and one worker takes brief work only, so that a stat or an open does not wait behind many long frees.  Long
 // work does itself piecemeal: run() returns WORK_AGAIN after each piece and is queued again behind the others of its lane.
 //
+// Instant work is offered to the loop's own thread first (loop.c), which runs it without a wake-up.
+//
 // It relies on: submitters that submit one piece of work only once at a time, and on run() touching nothing that the loop
 // touches but the work's own memory.
 //
@@ -18,13 +20,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
 #include "daemon/tree.h"
 
-enum { STACK_SIZE = 256 * 1024 };
+enum {
+    STACK_SIZE = 256 * 1024,
+    LONG_WORK_NICE = 10, // on Linux, of a thread alone
+};
 
 struct lane {
     uint32_t key;
@@ -56,6 +63,8 @@ struct worker_pool {
     struct worker *workers;
     int wake_fd; // eventfd: completed is not empty
     struct event *event;
+    bool (*take)(void *data, struct work *w); // of the loop, for instant work
+    void *take_data;
 };
 
 static int lane_compare(const struct lane *a, const struct lane *b)
@@ -179,6 +188,9 @@ static void *worker_main(void *data)
     struct worker *self = data;
     struct worker_pool *pool = self->pool;
 
+    // What takes long takes the processor from nobody who is in a hurry.
+    if (!self->brief_only)
+        setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LONG_WORK_NICE);
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
         struct work *w = take(pool, self->brief_only);
@@ -277,8 +289,23 @@ int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_p
     return 0;
 }
 
+void worker_pool_offer(struct worker_pool *pool, bool (*take_it)(void *data, struct work *w), void *data)
+{
+    pool->take = take_it;
+    pool->take_data = data;
+}
+
+void worker_complete(struct worker_pool *pool, struct work *w)
+{
+    pthread_mutex_lock(&pool->lock);
+    complete(pool, w);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 void worker_submit(struct worker_pool *pool, struct work *w)
 {
+    if (w->instant && pool->take && pool->take(pool->take_data, w))
+        return;
     pthread_mutex_lock(&pool->lock);
     if (!pool->stopping) {
         enqueue(pool, w);
