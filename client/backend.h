@@ -2,6 +2,7 @@
 // caller.  Above it nothing can tell which.
 #pragma once
 #include <diskalloc/client.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,7 +35,7 @@ struct backing {
     uint32_t element_size;
     bool committed;
     struct ranges discarded;
-    uint64_t
+    _Atomic uint64_t
         fresh_from; // with keeps_fd: the size that the last grow found; what is behind it nobody has written to yet
 };
 

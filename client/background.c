@@ -41,6 +41,22 @@ void background_init(struct background *b, bool allowed)
     TAILQ_INIT(&b->tasks);
 }
 
+// With the lock held.
+static void finish_piece(struct background *b, struct background_task *t, enum background_result result)
+{
+    b->current = NULL;
+    t->running = false;
+    if (result == BACKGROUND_GONE) {
+        b->n_passing--;
+        b->n_gone++;
+        t->gone(t);
+    } else if ((result == BACKGROUND_MORE || t->again) && t->n_cancelling == 0) {
+        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
+        t->queued = true;
+    }
+    pthread_cond_broadcast(&b->done);
+}
+
 // With the lock held, which is given up meanwhile.
 static void run_piece(struct background *b, struct background_task *t)
 {
@@ -50,17 +66,11 @@ static void run_piece(struct background *b, struct background_task *t)
     t->queued = false;
     t->running = true;
     t->again = false;
+    b->current = t;
     pthread_mutex_unlock(&b->lock);
     result = t->run(t);
     pthread_mutex_lock(&b->lock);
-    if (result == BACKGROUND_GONE)
-        return;
-    t->running = false;
-    if (result == BACKGROUND_MORE || t->again) {
-        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
-        t->queued = true;
-    }
-    pthread_cond_broadcast(&b->done);
+    finish_piece(b, t, result);
 }
 
 static void *run_thread(void *data)
@@ -143,6 +153,7 @@ void background_submit(struct background *b, struct background_task *t)
     } else if (!t->queued) {
         TAILQ_INSERT_TAIL(&b->tasks, t, entry);
         t->queued = true;
+        b->n_passing += t->gone != NULL;
         pthread_cond_signal(&b->more);
     }
     pthread_mutex_unlock(&b->lock);
@@ -151,36 +162,36 @@ void background_submit(struct background *b, struct background_task *t)
 void background_cancel(struct background *b, struct background_task *t)
 {
     pthread_mutex_lock(&b->lock);
-    while (t->running || t->queued) {
-        t->again = false;
-        if (t->queued) {
-            TAILQ_REMOVE(&b->tasks, t, entry);
-            t->queued = false;
-        } else {
-            pthread_cond_wait(&b->done, &b->lock);
-        }
-    }
-    pthread_mutex_unlock(&b->lock);
-}
-
-void background_count(struct background *b, int more)
-{
-    pthread_mutex_lock(&b->lock);
-    b->n_counted += (unsigned)more;
-    pthread_cond_broadcast(&b->done);
-    pthread_mutex_unlock(&b->lock);
-}
-
-bool background_await_count(struct background *b)
-{
-    bool any;
-
-    pthread_mutex_lock(&b->lock);
-    any = b->n_counted > 0;
-    while (b->n_counted > 0)
+    t->n_cancelling++;
+    if (t->queued)
+        TAILQ_REMOVE(&b->tasks, t, entry);
+    t->queued = false;
+    while (t->running)
         pthread_cond_wait(&b->done, &b->lock);
+    t->n_cancelling--;
     pthread_mutex_unlock(&b->lock);
-    return any;
+}
+
+uint64_t background_count_gone(struct background *b)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&b->lock);
+    n = b->n_gone;
+    pthread_mutex_unlock(&b->lock);
+    return n;
+}
+
+uint64_t background_await_gone(struct background *b)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&b->lock);
+    while (b->n_passing > 0)
+        pthread_cond_wait(&b->done, &b->lock);
+    n = b->n_gone;
+    pthread_mutex_unlock(&b->lock);
+    return n;
 }
 
 void background_begin_whole(struct background *b)
@@ -205,19 +216,31 @@ void background_after_fork(struct background *b)
     pthread_mutex_unlock(&b->whole);
 }
 
+static void forget(struct background_task *t)
+{
+    t->queued = t->running = t->again = false;
+    t->n_cancelling = 0;
+    if (t->forked)
+        t->forked(t);
+    if (t->gone)
+        t->gone(t);
+}
+
 // The child may have a thread of its own for what it opens itself.
 void background_forked(struct background *b)
 {
     struct background_task *t;
 
+    background_after_fork(b);
     make_locks(b);
     if (b->state == BACKGROUND_RUNS)
         b->state = BACKGROUND_NOT_YET;
-    b->n_counted = 0;
+    if (b->current)
+        forget(b->current);
+    b->current = NULL;
+    b->n_passing = 0;
     while ((t = TAILQ_FIRST(&b->tasks))) {
         TAILQ_REMOVE(&b->tasks, t, entry);
-        t->queued = t->running = t->again = false;
-        if (t->forked)
-            t->forked(t);
+        forget(t);
     }
 }

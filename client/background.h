@@ -2,20 +2,24 @@
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 enum background_result {
     BACKGROUND_DONE,
     BACKGROUND_MORE, // behind the other tasks
-    BACKGROUND_GONE, // done, and the task itself is no more
+    BACKGROUND_GONE, // done, and the task itself is to go
 };
 
 // Embedded in what the work is about.
 struct background_task {
     TAILQ_ENTRY(background_task) entry;
     enum background_result (*run)(struct background_task *t); // a piece of it, on the thread
-    void (*forked)(struct background_task *t); // in a forked child, of one that was queued; NULL: nothing to do
-    bool queued, running, again;               // the thread's
+    // In a forked child, of one that was queued, or waits for `whole`; NULL: nothing to do.
+    void (*forked)(struct background_task *t);
+    void (*gone)(struct background_task *t); // frees it, on the thread or in a forked child, calling nothing of this
+    bool queued, running, again;             // the background's, as the next
+    unsigned n_cancelling;
 };
 TAILQ_HEAD(background_queue, background_task);
 
@@ -34,7 +38,9 @@ struct background {
     enum background_state state;
     pthread_t thread;
     bool stopping;
-    unsigned n_counted;
+    struct background_task *current; // its piece is in progress
+    unsigned n_passing;              // tasks that will be gone one day
+    uint64_t n_gone;                 // and those that are
 };
 
 void background_init(struct background *b, bool allowed);
@@ -49,9 +55,9 @@ void background_submit(struct background *b, struct background_task *t);
 // Afterwards T is neither queued nor running.
 void background_cancel(struct background *b, struct background_task *t);
 
-// How many tasks there are that somebody may wait for; false: there were none.
-void background_count(struct background *b, int more);
-bool background_await_count(struct background *b);
+// How many tasks with `gone` are gone; and how many when there are no more of them, which it waits for.
+uint64_t background_count_gone(struct background *b);
+uint64_t background_await_gone(struct background *b);
 
 // Around what a fork must not see half of.  On the thread, without other locks.
 void background_begin_whole(struct background *b);

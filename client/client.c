@@ -115,7 +115,7 @@ static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc
 
     if (!da || !ret || size == 0)
         return -EINVAL;
-    dispose_await(&da->background);
+    dispose_await(&da->background, 0);
     r = da->backend->ops->get_usage(da->backend, subject, &usage);
     if (r < 0)
         return r;

@@ -25,27 +25,24 @@ struct disposal {
 static enum background_result run(struct background_task *t)
 {
     struct disposal *d = (struct disposal *)t;
-    struct background *background = d->background;
     bool more;
 
-    background_begin_whole(background);
+    background_begin_whole(d->background);
     more = mapping_unmap_piece(&d->mapping, PIECE);
     if (!more)
         mapping_deinit(&d->mapping);
-    background_end_whole(background);
-    if (more)
-        return BACKGROUND_MORE;
-    free(d);
-    background_count(background, -1);
-    return BACKGROUND_GONE;
+    background_end_whole(d->background);
+    return more ? BACKGROUND_MORE : BACKGROUND_GONE;
 }
 
 static void forked(struct background_task *t)
 {
-    struct disposal *d = (struct disposal *)t;
+    mapping_deinit(&((struct disposal *)t)->mapping);
+}
 
-    mapping_deinit(&d->mapping);
-    free(d);
+static void gone(struct background_task *t)
+{
+    free((struct disposal *)t);
 }
 
 void dispose(struct background *background, const struct mapping *mapping)
@@ -58,12 +55,20 @@ void dispose(struct background *background, const struct mapping *mapping)
         mapping_deinit(&m);
         return;
     }
-    *d = (struct disposal){.task = {.run = run, .forked = forked}, .background = background, .mapping = m};
-    background_count(background, 1);
+    *d = (struct disposal){
+        .task = {.run = run, .forked = forked, .gone = gone},
+        .background = background,
+        .mapping = m,
+    };
     background_submit(background, &d->task);
 }
 
-bool dispose_await(struct background *background)
+uint64_t dispose_mark(struct background *background)
 {
-    return background && background_await_count(background);
+    return background ? background_count_gone(background) : 0;
+}
+
+bool dispose_await(struct background *background, uint64_t since)
+{
+    return background && background_await_gone(background) != since;
 }

@@ -32,7 +32,7 @@
 #include "proto/checked.h"
 #include "proto/size.h"
 
-enum { PAGE_SIZE = 4096 };
+enum { PAGE_SIZE = 4096, READ_AHEAD = 128 * 1024 };
 
 static int refuse(uint64_t reserve)
 {
@@ -223,11 +223,39 @@ void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ra
     mapping_guard(m, begin, end, discarded);
 }
 
+// In a mapping that asks for huge pages the kernel reads one of them at each access, whatever else it was told.
+static int use_pages_for(int advice, char *at, uint64_t length)
+{
+    bool changes = advice == MADV_NORMAL || advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
+
+    // A kernel without huge pages refuses; nothing is lost.
+    if (changes && madvise(at, length, advice == MADV_RANDOM ? MADV_NOHUGEPAGE : MADV_HUGEPAGE) < 0 && errno == ENOMEM)
+        return -ENOMEM;
+    return 0;
+}
+
+// At one call the kernel reads no more than the disk's read_ahead_kb.
+static int read_ahead(char *at, uint64_t length)
+{
+    for (uint64_t done = 0; done < length; done += READ_AHEAD)
+        if (madvise(at + done, length - done < READ_AHEAD ? length - done : READ_AHEAD, MADV_WILLNEED) < 0)
+            return -errno;
+    return 0;
+}
+
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice)
 {
     uint64_t end = to < m->granted ? to : m->granted;
+    int r;
 
-    return from < end && madvise(m->base + from, end - from, advice) < 0 ? -errno : 0;
+    if (from >= end)
+        return 0;
+    if (advice == MADV_WILLNEED)
+        return read_ahead(m->base + from, end - from);
+    r = use_pages_for(advice, m->base + from, end - from);
+    if (r == 0 && madvise(m->base + from, end - from, advice) < 0)
+        r = -errno;
+    return r;
 }
 
 int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to)

@@ -16,6 +16,7 @@ struct prefetch {
     pthread_mutex_t lock;        // of all below
     uint64_t claimed, want;      // pages before CLAIMED are there or being made, those before WANT are to be made
     uint64_t busy_from, busy_to; // the background's piece
+    uint64_t ahead;              // how far WANT lies ahead
 };
 
 // BACKGROUND may be NULL.

@@ -27,6 +27,7 @@ int region_check(const struct diskalloc_region *r, bool writing)
 void region_forked(struct diskalloc_region *r)
 {
     pthread_mutex_init(&r->lock, NULL);
+    r->early_task = (struct background_task){0};
     prefetch_forked(&r->prefetch);
     writeback_forked(&r->writeback);
 }
@@ -42,6 +43,8 @@ void region_close(struct diskalloc_region *r)
     bool inherited = region_is_inherited(r), lingers = may_linger(r);
 
     process_remove_region(r);
+    if (!inherited)
+        region_early_deinit(r);
     prefetch_deinit(&r->prefetch);
     writeback_deinit(&r->writeback);
     if (!lingers)

@@ -24,8 +24,10 @@ struct diskalloc_region {
     _Atomic uint64_t kept;      // the size that others or the program itself gave it: not a vector's to take back
     int sync_error;             // an I/O error stays
     uint64_t began_with;        // of a vector's own region: its first size
-    uint64_t early_refused;     // the size that growing early was refused for; 0: it was not
-    unsigned generation;        // process_generation() when it was made
+    struct background_task early_task;
+    uint64_t early_size;    // its, to grow to
+    uint64_t early_refused; // the size that growing early was refused for; 0: it was not
+    unsigned generation;    // process_generation() when it was made
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -52,11 +54,14 @@ int region_check_size(const struct diskalloc_region *r, uint64_t size);
 int region_reconcile(struct diskalloc_region *r);
 // Growth that was asked for early is taken over, as far as it is known, or WAITing for the answer.  At least 0; -EAGAIN: not yet; -EDQUOT: it was refused.
 int region_settle_early(struct diskalloc_region *r, bool wait);
-// Whether what was refused with E may be had now: what was closed before was still on its way back.
-bool region_may_try_again(struct diskalloc_region *r, int e);
+// Whether what was refused with E may be had now: something closed before has come back since SINCE, a region_mark.
+uint64_t region_mark(struct diskalloc_region *r);
+bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
 // For good, unless it is there.  At least 0, or -errno.
 int region_open_file_locked(struct diskalloc_region *r);
 // Asks for SIZE before it is needed.
+void region_early_init(struct diskalloc_region *r);
+void region_early_deinit(struct diskalloc_region *r); // before the region is closed
 void region_grow_early(struct diskalloc_region *r, uint64_t size);
 // OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);

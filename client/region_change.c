@@ -45,9 +45,14 @@ static int grow(struct diskalloc_region *r, uint64_t size)
     return e;
 }
 
-bool region_may_try_again(struct diskalloc_region *r, int e)
+uint64_t region_mark(struct diskalloc_region *r)
 {
-    if ((e != -EDQUOT && e != -ENOSPC) || !r->da || !dispose_await(&r->da->background))
+    return r->da ? dispose_mark(&r->da->background) : 0;
+}
+
+bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since)
+{
+    if ((e != -EDQUOT && e != -ENOSPC) || !r->da || !dispose_await(&r->da->background, since))
         return false;
     error_forget();
     error_handle(r->handle);
@@ -56,9 +61,10 @@ bool region_may_try_again(struct diskalloc_region *r, int e)
 
 static int grow_or_wait(struct diskalloc_region *r, uint64_t size)
 {
+    uint64_t since = region_mark(r);
     int e = grow(r, size);
 
-    return region_may_try_again(r, e) ? grow(r, size) : e;
+    return region_may_try_again(r, e, since) ? grow(r, size) : e;
 }
 
 static int shrink_to(struct diskalloc_region *r, uint64_t size)
@@ -201,36 +207,6 @@ int region_reconcile(struct diskalloc_region *r)
     region_settle_early(r, true);
     e = r->backing->unsure ? take_over(r) : 0;
     return e < 0 ? e : 0;
-}
-
-int region_settle_early(struct diskalloc_region *r, bool wait)
-{
-    struct backing *b = r->backing;
-    int e = b->ops->settle_early ? b->ops->settle_early(b, wait) : 0;
-
-    if (e == 1 && r->size < b->size)
-        e = region_follow_backing(r);
-    if (e == -EDQUOT)
-        r->early_refused = r->size;
-    error_forget();
-    error_handle(r->handle);
-    return e;
-}
-
-void region_grow_early(struct diskalloc_region *r, uint64_t size)
-{
-    struct backing *b = r->backing;
-    int e;
-
-    if (!b->ops->grow_early || r->early_refused == r->size || region_check(r, true) < 0 ||
-        region_check_size(r, size) < 0)
-        return;
-    e = b->ops->grow_early(b, size);
-    if (e == 0 && r->size < b->size)
-        region_follow_backing(r);
-    if (e == -EDQUOT)
-        r->early_refused = r->size;
-    error_forget();
 }
 
 static int refresh_locked(struct diskalloc_region *r)

@@ -89,9 +89,10 @@ static int list_holes(const struct ranges *discarded, uint64_t offset, uint64_t 
 static int restore_holes(struct diskalloc_region *r, uint64_t offset, uint64_t end, const struct ranges *holes)
 {
     struct backing *b = r->backing;
+    uint64_t since = region_mark(r);
     int e = b->ops->restore(b, offset, end - offset);
 
-    if (region_may_try_again(r, e))
+    if (region_may_try_again(r, e, since))
         e = b->ops->restore(b, offset, end - offset);
     if (e < 0)
         return e;

@@ -79,6 +79,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     r->da = da ? client_ref(da) : NULL;
     r->generation = process_generation();
     pthread_mutex_init(&r->lock, NULL);
+    region_early_init(r);
     prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping, false);
     writeback_init(&r->writeback, da ? &da->background : NULL);
     return r;
@@ -161,9 +162,10 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
 static int get_region(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
                       bool exact_reserve, struct diskalloc_region **ret)
 {
+    uint64_t since = da ? dispose_mark(&da->background) : 0;
     int e = get_region_once(da, source, o, exact_reserve, ret);
 
-    if (!may_be_for_want_of_what_was_closed(e) || !da || !dispose_await(&da->background))
+    if (!may_be_for_want_of_what_was_closed(e) || !da || !dispose_await(&da->background, since))
         return e;
     error_forget();
     return get_region_once(da, source, o, exact_reserve, ret);

@@ -10,7 +10,8 @@
  * says in a sentence what was refused and by which limit.
  *
  * Any thread may use any client and any region; resizes of one region are carried out one after the other.  Closing is the
- * exception: nobody else may be using what is closed.
+ * exception: nobody else may be using what is closed.  The library itself has one thread a client at most, none before
+ * the first large growth, and all signals are blocked in it.
  *
  * fork: the memory of a region is shared with the child, as with mmap(MAP_SHARED).  The child may use its `struct diskalloc`
  * (it gets a connection of its own) and read and write what it inherited; before it changes the size it attaches the
@@ -77,7 +78,8 @@ struct diskalloc_options {
  * daemon and without quotas.  NULL: $DISKALLOC_ADDRESS (unless the program is set-uid), else the daemon at
  * /run/diskalloc/diskallocd.sock; and only if that socket does not exist, and for anonymous regions only, "dir:" on
  * $TMPDIR or /var/tmp, whichever first is no tmpfs.  OPTIONS may be NULL and is copied.  *RET is closed by
- * diskalloc_close.
+ * diskalloc_close.  With DISKALLOC_PREFETCH=0 in the environment no memory is made before it is touched, and the library
+ * starts no thread: diskalloc-performance(7).
  * Any thread.
  * 0; -EINVAL: no such kind of address, relative path, bad options; -ECONNREFUSED: no daemon there, or it does not answer
  * within 5 s; -EACCES: the socket or directory is not for this user; -EDQUOT: too many connections; -EPROTO: the daemon

@@ -1,0 +1,71 @@
+// Growing before there is need, so that a vector waits neither for a daemon's answer nor for the file system, which lets nobody grow a
+// file while pages of it are being made.  A backend that has to be asked is asked, and answers in its own time; one that has not
+// is used by the client's thread, if that finds the region free: then whoever has it locked is about to do it anyway.
+#include <errno.h>
+#include <stddef.h>
+
+#include "client/client.h"
+#include "client/error.h"
+#include "client/region.h"
+
+static void grow_now(struct diskalloc_region *r, uint64_t size)
+{
+    struct backing *b = r->backing;
+    int e = b->ops->grow_early(b, size);
+
+    if (e == 0 && r->size < b->size)
+        region_follow_backing(r);
+    if (e == -EDQUOT)
+        r->early_refused = r->size;
+}
+
+static enum background_result run(struct background_task *t)
+{
+    struct diskalloc_region *r = (struct diskalloc_region *)((char *)t - offsetof(struct diskalloc_region, early_task));
+
+    if (pthread_mutex_trylock(&r->lock) != 0)
+        return BACKGROUND_DONE;
+    if (r->early_size > r->backing->size)
+        grow_now(r, r->early_size);
+    r->early_size = 0;
+    pthread_mutex_unlock(&r->lock);
+    return BACKGROUND_DONE;
+}
+
+void region_early_init(struct diskalloc_region *r)
+{
+    r->early_task.run = run;
+}
+
+void region_early_deinit(struct diskalloc_region *r)
+{
+    if (r->da)
+        background_cancel(&r->da->background, &r->early_task);
+}
+
+void region_grow_early(struct diskalloc_region *r, uint64_t size)
+{
+    if (!r->backing->ops->grow_early || r->early_refused == r->size || region_check(r, true) < 0 ||
+        region_check_size(r, size) < 0)
+        return;
+    r->early_size = size;
+    if (r->backing->ops->settle_early || !r->da || !background_runs(&r->da->background))
+        grow_now(r, size);
+    else
+        background_submit(&r->da->background, &r->early_task);
+    error_forget();
+}
+
+int region_settle_early(struct diskalloc_region *r, bool wait)
+{
+    struct backing *b = r->backing;
+    int e = b->ops->settle_early ? b->ops->settle_early(b, wait) : 0;
+
+    if (e == 1 && r->size < b->size)
+        e = region_follow_backing(r);
+    if (e == -EDQUOT)
+        r->early_refused = r->size;
+    error_forget();
+    error_handle(r->handle);
+    return e;
+}
