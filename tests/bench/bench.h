@@ -1,8 +1,13 @@
-// Contenders and what they are measured with.  To add one: write contender_NAME.c after contender_malloc.c, and name it in
-// contenders[] (main.c) and CMakeLists.txt.
+// Contenders and what they are measured with.  To add one: write contender_NAME.c after contender_malloc.c, name it in
+// contenders.c and CMakeLists.txt.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum workload {
     PUSH_AND_DROP, // W1: N numbers pushed one at a time, then everything given back
@@ -10,37 +15,40 @@ enum workload {
     SCAN,          // W3: the second sum over a filled vector
     RESIZE,        // W4T: N numbers <-> 1 MiB, with every page touched in between
     MANY_SMALL,    // W5: 200 vectors of 1 MiB made, filled, then dropped
+    UNDER_LIMIT,   // W6: more pushed than the memory that is allowed, then a sum, then everything given back
     WORKLOAD_N,
 };
 
+enum outcome { OUTCOME_OK, OUTCOME_UNSUPPORTED, OUTCOME_SKIPPED, OUTCOME_KILLED, OUTCOME_TIMEOUT, OUTCOME_FAILED };
+
+enum { N_PARTS = 3 };
+
 struct bench_settings {
     size_t n;            // numbers of 8 bytes
+    size_t memory;       // bytes a contender may count on: the machine's, or the limit's
     const char *dir;     // where files go
     const char *address; // of the daemon
 };
 
 struct bench_result {
+    enum outcome outcome;
     double seconds;
-    double first, second; // of RESIZE: shrinking, growing; else: making, dropping; 0: not told apart
+    double part[N_PARTS]; // of seconds, as the workload names them (workload.h)
 };
 
 struct contender {
     const char *name;
+    const char *what; // a line for the results
+    const char *(*version)(void);
     void (*run)(const struct bench_settings *settings, enum workload workload, struct bench_result *ret);
+    double memory, disk; // needed, as multiples of the vector
+    unsigned cannot;     // bits, 1u << workload
+    const char *cannot_because;
 };
-
-extern const struct contender contender_hand, contender_ram_huge, contender_malloc, contender_diskalloc_daemon,
-    contender_diskalloc_dir;
 
 double bench_now(void); // seconds
-_Noreturn void bench_die(const char *what);
+__attribute__((noreturn)) void bench_die(const char *what);
 
-struct bench_series {
-    const struct contender *const *contenders; // the first is what the others are compared with
-    size_t n_contenders, n_runs;
-    struct bench_result *results; // [workload][contender][run]
-};
-struct bench_result *bench_series_at(const struct bench_series *s, enum workload w, size_t contender, size_t run);
-void bench_print_table(const struct bench_series *s);
-// All numbers and the machine's facts.
-void bench_write_json(const struct bench_series *s, const struct bench_settings *settings, const char *path);
+#ifdef __cplusplus
+}
+#endif

@@ -64,5 +64,17 @@ static void run_dir(const struct bench_settings *s, enum workload w, struct benc
     run_at(address, s, w, ret);
 }
 
-const struct contender contender_diskalloc_daemon = {"diskalloc-daemon", run_daemon};
-const struct contender contender_diskalloc_dir = {"diskalloc-dir", run_dir};
+const struct contender contender_diskalloc_daemon = {
+    .name = "diskalloc-daemon",
+    .what = "<diskalloc/vec.h> with a daemon: quotas, and every byte granted has its block",
+    .version = diskalloc_version,
+    .run = run_daemon,
+    .disk = 2,
+};
+const struct contender contender_diskalloc_dir = {
+    .name = "diskalloc-dir",
+    .what = "<diskalloc/vec.h> on a directory, without a daemon: every byte granted has its block",
+    .version = diskalloc_version,
+    .run = run_dir,
+    .disk = 2,
+};

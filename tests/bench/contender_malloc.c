@@ -1,4 +1,5 @@
 // Memory only, as everybody does it: realloc in doublings.
+#include <gnu/libc-version.h>
 #include <stdlib.h>
 
 #include "tests/bench/bench.h"
@@ -47,4 +48,10 @@ static void vec_drop(struct vec *v)
 
 #include "tests/bench/workloads.h"
 
-const struct contender contender_malloc = {"malloc", run};
+const struct contender contender_malloc = {
+    .name = "malloc",
+    .what = "memory only: realloc in doublings (mremap moves page tables, not bytes)",
+    .version = gnu_get_libc_version,
+    .run = run,
+    .memory = 1,
+};

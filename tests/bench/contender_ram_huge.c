@@ -39,4 +39,9 @@ static void vec_drop(struct vec *v)
 
 #include "tests/bench/workloads.h"
 
-const struct contender contender_ram_huge = {"ram-huge", run};
+const struct contender contender_ram_huge = {
+    .name = "ram-huge",
+    .what = "memory only: 512 GiB of anonymous memory reserved at once, huge pages, no check in the push",
+    .run = run,
+    .memory = 1,
+};

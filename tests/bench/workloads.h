@@ -4,7 +4,11 @@
 //   static inline void vec_push(struct vec *v, uint64_t x);
 //   static void vec_resize(struct vec *v, size_t n);     // capacity too; content of what is new does not matter
 //   static void vec_drop(struct vec *v);
-// All end the program when they fail.
+// All end the program when they fail.  What is no plain array says how else it is read and written:
+//   VEC_AT(v, i)        number i, to read and to write
+//   VEC_SUM(v)          of all numbers
+//   VEC_FILLED(v)       the pushing is over: timed, as part of it
+//   VEC_PREPARE(v)      updates at random follow: not timed
 #pragma once
 #include <stdlib.h>
 
@@ -13,12 +17,25 @@
 enum { N_UPDATES = 20000000, N_RESIZES = 20, N_VECTORS = 200, SMALL = 131072, PER_PAGE = 512 };
 #define MIX UINT64_C(0x9E3779B97F4A7C15)
 
+#ifndef VEC_AT
+#define VEC_AT(v, i) ((v)->data[i])
+#endif
+#ifndef VEC_FILLED
+#define VEC_FILLED(v) ((void)(v))
+#endif
+#ifndef VEC_PREPARE
+#define VEC_PREPARE(v) ((void)(v))
+#endif
+
 static void fill(struct vec *v, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         vec_push(v, i * MIX);
+    VEC_FILLED(v);
 }
 
+#ifndef VEC_SUM
+#define VEC_SUM(v) sum(v)
 static uint64_t sum(const struct vec *v)
 {
     uint64_t total = 0;
@@ -27,11 +44,32 @@ static uint64_t sum(const struct vec *v)
         total += v->data[i];
     return total;
 }
+#endif
+
+// 0 + MIX + 2 MIX + …: so a contender that lost a number is found out.
+static uint64_t expected_sum(size_t n)
+{
+    return (n % 2 ? n * ((n - 1) / 2) : n / 2 * (n - 1)) * MIX;
+}
+
+static void check_sum(uint64_t total, size_t n)
+{
+    if (total != expected_sum(n))
+        bench_die("the sum is wrong");
+}
 
 static void touch(struct vec *v, size_t n, uint64_t x)
 {
     for (size_t i = 0; i < n; i += PER_PAGE)
-        v->data[i] = x + i;
+        VEC_AT(v, i) = x + i;
+}
+
+static void set_parts(struct bench_result *ret, double a, double b, double c)
+{
+    ret->part[0] = a;
+    ret->part[1] = b;
+    ret->part[2] = c;
+    ret->seconds = a + b + c;
 }
 
 static void push_and_drop(const struct bench_settings *s, struct bench_result *ret)
@@ -43,9 +81,7 @@ static void push_and_drop(const struct bench_settings *s, struct bench_result *r
     fill(&v, s->n);
     filled = bench_now();
     vec_drop(&v);
-    ret->first = filled - start;
-    ret->second = bench_now() - filled;
-    ret->seconds = ret->first + ret->second;
+    set_parts(ret, filled - start, bench_now() - filled, 0);
 }
 
 static void random_update(const struct bench_settings *s, struct bench_result *ret)
@@ -56,13 +92,15 @@ static void random_update(const struct bench_settings *s, struct bench_result *r
 
     vec_init(&v, s);
     fill(&v, s->n);
+    VEC_PREPARE(&v);
     start = bench_now();
     for (uint64_t k = 0; k < N_UPDATES; k++) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         size_t i = (size_t)(((unsigned __int128)random * s->n) >> 64);
-        v.data[i] = v.data[i] * MIX + k;
+        uint64_t *number = &VEC_AT(&v, i);
+        *number = *number * MIX + k;
     }
     ret->seconds = bench_now() - start;
     vec_drop(&v);
@@ -71,16 +109,16 @@ static void random_update(const struct bench_settings *s, struct bench_result *r
 static void scan(const struct bench_settings *s, struct bench_result *ret)
 {
     struct vec v;
-    uint64_t first;
+    uint64_t total;
     double start;
 
     vec_init(&v, s);
     fill(&v, s->n);
-    first = sum(&v);
+    check_sum(VEC_SUM(&v), s->n);
     start = bench_now();
-    if (sum(&v) != first)
-        bench_die("two sums differ");
+    total = VEC_SUM(&v);
     ret->seconds = bench_now() - start;
+    check_sum(total, s->n);
     vec_drop(&v);
 }
 
@@ -99,36 +137,50 @@ static void resize(const struct bench_settings *s, struct bench_result *ret)
         vec_resize(&v, SMALL);
         between = bench_now();
         vec_resize(&v, s->n);
-        ret->first += between - before;
-        ret->second += bench_now() - between;
+        ret->part[0] += between - before;
+        ret->part[1] += bench_now() - between;
         touch(&v, s->n, k);
     }
     ret->seconds = bench_now() - start;
+    ret->part[2] = ret->seconds - ret->part[0] - ret->part[1];
     vec_drop(&v);
 }
 
 static void many_small(const struct bench_settings *s, struct bench_result *ret)
 {
     static struct vec vectors[N_VECTORS];
+    struct bench_settings small = *s;
     double start = bench_now(), made;
 
+    small.n = SMALL;
     for (size_t i = 0; i < N_VECTORS; i++) {
-        vec_init(&vectors[i], s);
+        vec_init(&vectors[i], &small);
         fill(&vectors[i], SMALL);
     }
     made = bench_now();
     for (size_t i = 0; i < N_VECTORS; i++)
         vec_drop(&vectors[i]);
-    ret->first = made - start;
-    ret->second = bench_now() - made;
-    ret->seconds = ret->first + ret->second;
+    set_parts(ret, made - start, bench_now() - made, 0);
+}
+
+static void under_limit(const struct bench_settings *s, struct bench_result *ret)
+{
+    struct vec v;
+    double start = bench_now(), filled, scanned;
+
+    vec_init(&v, s);
+    fill(&v, s->n);
+    filled = bench_now();
+    check_sum(VEC_SUM(&v), s->n);
+    scanned = bench_now();
+    vec_drop(&v);
+    set_parts(ret, filled - start, scanned - filled, bench_now() - scanned);
 }
 
 static void run(const struct bench_settings *s, enum workload w, struct bench_result *ret)
 {
-    static void (*const workloads[])(const struct bench_settings *, struct bench_result *) = {
-        [PUSH_AND_DROP] = push_and_drop, [RANDOM_UPDATE] = random_update, [SCAN] = scan, [RESIZE] = resize,
-        [MANY_SMALL] = many_small,
+    static void (*const workloads[WORKLOAD_N])(const struct bench_settings *, struct bench_result *) = {
+        push_and_drop, random_update, scan, resize, many_small, under_limit,
     };
 
     workloads[w](s, ret);

@@ -1,0 +1,32 @@
+#include "tests/bench/contenders.h"
+
+#include <string.h>
+
+extern const struct contender contender_hand, contender_ram_huge, contender_malloc, contender_diskalloc_daemon,
+    contender_diskalloc_dir, contender_memkind, contender_stxxl, contender_boost, contender_lmdb;
+
+// The first is what the others are compared with.
+const struct contender *const contenders[] = {
+    &contender_hand,    &contender_diskalloc_daemon, &contender_diskalloc_dir, &contender_ram_huge, &contender_malloc,
+#ifdef BENCH_BOOST
+    &contender_boost,
+#endif
+#ifdef BENCH_LMDB
+    &contender_lmdb,
+#endif
+#ifdef BENCH_MEMKIND
+    &contender_memkind,
+#endif
+#ifdef BENCH_STXXL
+    &contender_stxxl,
+#endif
+};
+const size_t n_contenders = sizeof contenders / sizeof *contenders;
+
+const struct contender *contender_find(const char *name)
+{
+    for (size_t i = 0; i < n_contenders; i++)
+        if (!strcmp(contenders[i]->name, name))
+            return contenders[i];
+    return NULL;
+}

@@ -1,0 +1,12 @@
+// Medians and ratios for people, all numbers and the machine's facts for programs.
+#pragma once
+#include <jansson.h>
+
+#include "tests/bench/series.h"
+
+void report_print(const struct series *s);
+void report_write_json(const struct series *s, const char *path);
+// Runs charts.py over the file.  0, or -1 when it failed.
+int report_draw(const char *json, const char *dir);
+
+json_t *machine_facts(const char *dir);
