@@ -275,7 +275,7 @@ static int start_threads(struct loop *l)
     pthread_mutex_unlock(&l->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     // One alone turns the loop too, and the workers do the work.
-    return l->n_threads > 0 ? 0 : -r;
+    return l->started[0] ? 0 : -r;
 }
 
 int loop_run(struct loop *l)
