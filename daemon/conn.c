@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/conn_internal.h"
 #include "daemon/log.h"
 #include "daemon/message.h"
 #include "proto/cleanup.h"
@@ -24,42 +24,9 @@
 
 enum {
     ARENA_SIZE = 256 * 1024,
-    PACKETS_A_TURN = 4,       // of everybody; then what they ask is looked after
-    PACKETS_DRAINED = 256,    // of a connection that is hung up on
-    MAX_QUEUED_REPLIES = 256, // while the peer does not read
-    MAX_QUEUED_EVENTS = 64,   // then they are dropped
-    LINGER_SECONDS = 5,       // for the last replies to be taken
-    RETRY_MS = 100,           // when too many descriptors are in flight
+    PACKETS_A_TURN = 4,    // of everybody; then what they ask is looked after
+    PACKETS_DRAINED = 256, // of a connection that is hung up on
 };
-
-struct queued_reply {
-    int fd;
-    size_t n;
-    TAILQ_ENTRY(queued_reply) entry;
-    uint8_t bytes[];
-};
-
-struct conn {
-    struct conn_env *env;
-    struct peer peer;
-    int fd;
-    struct event *event, *retry;
-    short polled; // what event was added for
-    bool bad;     // to be closed at once
-    bool ending;  // to be closed when the replies are sent; nothing more is read
-    bool changed; // on the list of those to be settled
-    bool unread;  // there may be something to read
-    bool closed;  // by the peer: what it said before is still read
-    bool queued;  // in its user's list of those that are to be read
-    TAILQ_HEAD(, queued_reply) replies;
-    unsigned n_replies;
-    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry;
-};
-
-static struct conn *conn_of(struct peer *peer)
-{
-    return (struct conn *)((char *)peer - offsetof(struct conn, peer));
-}
 
 // What was never read would make the peer see a reset before our last word.
 static void drain(struct conn *c)
@@ -103,13 +70,8 @@ static void unqueue(struct conn *c)
 static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
-    struct queued_reply *reply;
 
-    while ((reply = TAILQ_FIRST(&c->replies))) {
-        TAILQ_REMOVE(&c->replies, reply, entry);
-        cleanup_close(&reply->fd);
-        free(reply);
-    }
+    conn_drop_replies(c);
     unqueue(c);
     event_free(c->event);
     event_free(c->retry);
@@ -133,6 +95,11 @@ static bool may_read(const struct conn *c)
         return false;
     // Until Hello is answered nothing else is served.
     return c->peer.n_requests - c->peer.n_waiting < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
+}
+
+bool conn_has_news(const struct conn_env *env)
+{
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data);
@@ -178,104 +145,13 @@ static void settle_changed(evutil_socket_t unused, short what, void *data)
     }
 }
 
-// Whatever changed, the consequences are drawn when nobody is at work on the connection.
-static void conn_changed(struct conn *c)
+void conn_changed(struct conn *c)
 {
     if (c->changed)
         return;
     c->changed = true;
     TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
     event_active(c->env->settle, EV_TIMEOUT, 0);
-}
-
-// 0: sent; -EAGAIN: later; another -errno: the connection is bad.
-static int send_now(struct conn *c, const uint8_t *bytes, size_t n, int fd)
-{
-    static const struct timeval pause = {.tv_usec = RETRY_MS * 1000};
-    int r = packet_send(c->fd, bytes, n, fd, MSG_DONTWAIT);
-
-    if (r == -ETOOMANYREFS) {
-        // Peers have not received what this process sent: the socket would still be writable.
-        event_add(c->retry, &pause);
-        r = -EAGAIN;
-    }
-    if (r < 0 && r != -EAGAIN)
-        c->bad = true;
-    return r;
-}
-
-static void queue_reply(struct conn *c, const uint8_t *bytes, size_t n, int fd)
-{
-    struct queued_reply *reply = c->n_replies < MAX_QUEUED_REPLIES ? malloc(sizeof *reply + n) : NULL;
-
-    if (!reply) {
-        cleanup_close(&fd);
-        c->bad = true;
-        return;
-    }
-    reply->fd = fd;
-    reply->n = n;
-    memcpy(reply->bytes, bytes, n);
-    TAILQ_INSERT_TAIL(&c->replies, reply, entry);
-    c->n_replies++;
-}
-
-static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
-{
-    struct conn *c = conn_of(peer);
-    Diskalloc__V1__Reply reply = *message;
-    size_t n;
-
-    // After the last word there is no other; and nobody shall lose the connection by events that are not read.
-    if (c->ending || (reply.body_case == DISKALLOC__V1__REPLY__BODY_EVENT && c->n_replies > MAX_QUEUED_EVENTS)) {
-        cleanup_close(&fd);
-        return;
-    }
-    reply.has_fd = fd >= 0;
-    n = message_encode(&reply, c->env->buffer, PACKET_MAX);
-    if (n == 0) {
-        log_error("a reply does not fit a packet");
-        c->bad = true;
-    }
-    if (!c->bad && (c->n_replies > 0 || send_now(c, c->env->buffer, n, fd) == -EAGAIN)) {
-        queue_reply(c, c->env->buffer, n, fd);
-        fd = -1;
-    }
-    cleanup_close(&fd);
-    if (c->bad || c->n_replies > 0 || (c->unread && !c->queued))
-        conn_changed(c);
-}
-
-// No more is read. What was said is sent, if the peer takes it soon.
-static void end_soon(struct conn *c)
-{
-    static const struct timeval linger = {.tv_sec = LINGER_SECONDS};
-
-    c->ending = true;
-    event_add(c->retry, &linger);
-    conn_changed(c);
-}
-
-static void peer_hang_up(struct peer *peer)
-{
-    end_soon(conn_of(peer));
-}
-
-static void peer_resume(struct peer *peer)
-{
-    conn_changed(conn_of(peer));
-}
-
-static void flush_replies(struct conn *c)
-{
-    struct queued_reply *reply;
-
-    while ((reply = TAILQ_FIRST(&c->replies)) && send_now(c, reply->bytes, reply->n, reply->fd) == 0) {
-        TAILQ_REMOVE(&c->replies, reply, entry);
-        c->n_replies--;
-        cleanup_close(&reply->fd);
-        free(reply);
-    }
 }
 
 static void say_breach(struct conn *c, const char *sentence)
@@ -285,8 +161,8 @@ static void say_breach(struct conn *c, const char *sentence)
 
     message_breach(DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence, &e);
     reply.error = &e;
-    peer_reply(&c->peer, &reply, -1);
-    end_soon(c);
+    c->peer.reply(&c->peer, &reply, -1);
+    conn_end_soon(c);
 }
 
 static void read_packet(struct conn *c)
@@ -339,7 +215,7 @@ static void on_event(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     if (what & EV_WRITE)
-        flush_replies(c);
+        conn_flush_replies(c);
     // What it said before it hung up is read, but for what it may not say yet.
     c->unread |= (what & (EV_READ | EV_CLOSED)) != 0;
     c->closed |= (what & EV_CLOSED) != 0;
@@ -355,7 +231,7 @@ static void on_retry(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    flush_replies(c);
+    conn_flush_replies(c);
     c->bad |= c->ending;
     conn_changed(c);
 }
@@ -428,11 +304,8 @@ void conn_accept(struct conn_env *env, int fd)
     }
     c->env = env;
     c->fd = fd;
-    TAILQ_INIT(&c->replies);
     peer_init(&c->peer, user, pid);
-    c->peer.reply = peer_reply;
-    c->peer.hang_up = peer_hang_up;
-    c->peer.resume = peer_resume;
+    conn_init_replies(c);
     TAILQ_INSERT_TAIL(&env->conns, c, entry);
     env->n_conns++;
     conn_changed(c);

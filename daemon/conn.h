@@ -31,6 +31,8 @@ void conn_env_deinit(struct conn_env *env); // closes all connections
 
 // Between turns of the event loop: reads some of what connections have to say.  True: there is more.
 bool conn_serve(struct conn_env *env);
+// Whether there is something of somebody's that was not looked at yet: a packet, or that they have hung up.
+bool conn_has_news(const struct conn_env *env);
 
 // Takes FD, a connected socket.  On failure it is closed.
 void conn_accept(struct conn_env *env, int fd);

@@ -116,7 +116,7 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
     (void)fd;
     (void)what;
     // What others have said before is heard first, for it may be a detach; but those who never stop talking are not waited for.
-    if (d->conns.n_readable > 0 && d->n_postponed++ < MOST_POSTPONED) {
+    if (conn_has_news(&d->conns) && d->n_postponed++ < MOST_POSTPONED) {
         event_add(d->waiting, &soon);
         return;
     }
