@@ -113,14 +113,14 @@ static enum background_result run(struct background_task *t)
     return more ? BACKGROUND_MORE : BACKGROUND_DONE;
 }
 
-void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping, bool off)
+void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping)
 {
     *p = (struct prefetch){
         .task.run = run,
         .background = background,
         .mapping = mapping,
         .ahead = AHEAD_FIRST,
-        .off = off || !prefetch_is_possible(),
+        .off = !prefetch_is_possible(),
     };
     pthread_mutex_init(&p->lock, NULL);
 }

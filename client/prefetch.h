@@ -20,7 +20,7 @@ struct prefetch {
 };
 
 // BACKGROUND may be NULL.
-void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping, bool off);
+void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping);
 void prefetch_deinit(struct prefetch *p);
 
 // A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns how far it may go until it

@@ -52,17 +52,18 @@ int region_check_size(const struct diskalloc_region *r, uint64_t size);
 // Before anything is concluded from the size or the discarded parts: what the backend has, after an answer was lost.  Called with
 // the lock held.  0 or a negative errno.
 int region_reconcile(struct diskalloc_region *r);
-// Growth that was asked for early is taken over, as far as it is known, or WAITing for the answer.  At least 0; -EAGAIN: not yet; -EDQUOT: it was refused.
-int region_settle_early(struct diskalloc_region *r, bool wait);
 // Whether what was refused with E may be had now: something closed before has come back since SINCE, a region_mark.
 uint64_t region_mark(struct diskalloc_region *r);
 bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
-// For good, unless it is there.  At least 0, or -errno.
+// A descriptor of its file, which the region then keeps.  Called with the lock held.  At least 0, or -errno.
 int region_open_file_locked(struct diskalloc_region *r);
-// Asks for SIZE before it is needed.
+// Growing before there is need: see region_early.c.  The first two without the lock, the others with it.
 void region_early_init(struct diskalloc_region *r);
 void region_early_deinit(struct diskalloc_region *r); // before the region is closed
 void region_grow_early(struct diskalloc_region *r, uint64_t size);
+// What was asked for is taken over, as far as the answer is known, or WAITing for it.  At least 0; -EAGAIN: not yet; -EDQUOT: it was
+// refused.
+int region_settle_early(struct diskalloc_region *r, bool wait);
 // OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);

@@ -80,7 +80,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     r->generation = process_generation();
     pthread_mutex_init(&r->lock, NULL);
     region_early_init(r);
-    prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping, false);
+    prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
     writeback_init(&r->writeback, da ? &da->background : NULL);
     return r;
 }

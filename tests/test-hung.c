@@ -2,78 +2,14 @@
 // afterwards everything goes on as if nothing had been.
 #include "tests/actor.h"
 #include "tests/backends.h"
+#include "tests/ice.h"
 #include "tests/raw_client.h"
 
-#include <linux/fs.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
 
 enum { DISK_MIB = 128, LIMIT_MIB = 64, BLOCKED = 6 };
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota total]\nbytes = 64M\n";
-
-// A child thaws the disk when the test ends, however it ends: nobody could take it away frozen.
-struct ice {
-    struct test_mount mount;
-    int fd, life;
-    pid_t guard;
-};
-
-static void guard_against_the_end(struct ice *ice)
-{
-    int ends[2];
-
-    assert_return_code(pipe2(ends, O_CLOEXEC), errno);
-    fflush(NULL);
-    ice->guard = fork();
-    assert_return_code(ice->guard, errno);
-    if (ice->guard == 0) {
-        char c;
-
-        close(ends[1]);
-        alarm(0);
-        setsid(); // who kills the test's whole group does not mean this one
-        if (read(ends[0], &c, 1) >= 0)
-            ioctl(ice->fd, FITHAW, 0);
-        _exit(0);
-    }
-    close(ends[0]);
-    ice->life = ends[1];
-}
-
-static bool ice_prepare(struct ice *ice)
-{
-    if (!test_mount(&ice->mount, "ext4", DISK_MIB * MIB))
-        return false;
-    ice->fd = open(ice->mount.at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_return_code(ice->fd, errno);
-    if (ioctl(ice->fd, FIFREEZE, 0) < 0 || ioctl(ice->fd, FITHAW, 0) < 0) {
-        print_message("[ NOTE     ] no freezing: %s\n", strerror(errno));
-        close(ice->fd);
-        test_unmount(&ice->mount);
-        return false;
-    }
-    guard_against_the_end(ice);
-    return true;
-}
-
-static void freeze(const struct ice *ice)
-{
-    assert_return_code(ioctl(ice->fd, FIFREEZE, 0), errno);
-}
-
-static void thaw(const struct ice *ice)
-{
-    assert_return_code(ioctl(ice->fd, FITHAW, 0), errno);
-}
-
-static void ice_end(struct ice *ice)
-{
-    close(ice->life);
-    waitpid(ice->guard, NULL, 0);
-    close(ice->fd);
-    test_unmount(&ice->mount);
-}
 
 struct grower {
     pthread_t thread;
@@ -163,14 +99,14 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     struct ice ice;
 
     (void)state;
-    if (!ice_prepare(&ice)) {
+    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
     backend_start(&b, true, config, ice.mount.at);
     make_regions(&b, growers);
     waiter = make_region(b.da, MIB);
-    freeze(&ice);
+    ice_freeze(&ice);
     block_workers(&b, growers);
     ask_for_status(&b.daemon);
     assert_int_equal(diskalloc_open(b.daemon.address, NULL, &other), 0);
@@ -185,7 +121,7 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     // One that the disk holds up has its deadline too, and is undone.
     EXPECT_FAILURE(-ETIMEDOUT, "diskalloc_region_resize_wait", diskalloc_region_resize_wait(waiter, 2 * MIB, 50));
     assert_int_equal(diskalloc_region_size(waiter), MIB);
-    thaw(&ice);
+    ice_thaw(&ice);
     finish_growers(growers);
     test_wait_until(only_the_growers_are_charged, b.da, 30, "what came too late is undone");
     assert_int_equal(test_sum_sizes(b.daemon.spill), (2 * BLOCKED + 1) * MIB);
@@ -214,18 +150,18 @@ static void a_daemon_told_to_end_does_not_wait_for_a_hung_disk(void **state)
     struct ice ice;
 
     (void)state;
-    if (!ice_prepare(&ice)) {
+    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
     backend_start(&b, true, config, ice.mount.at);
     make_regions(&b, growers);
-    freeze(&ice);
+    ice_freeze(&ice);
     block_workers(&b, growers);
     assert_return_code(kill(b.daemon.pid, SIGTERM), errno);
     test_wait_until(main_thread_has_ended, &b.daemon, 60, "the daemon has ended but for who hangs");
     assert_true(test_daemon_logged(&b.daemon, "the disk does not answer: ending without waiting for it"));
-    thaw(&ice);
+    ice_thaw(&ice);
     test_daemon_kill(&b.daemon, SIGKILL); // a zombie by now: waits only
     test_daemon_restart(&b.daemon);
     finish_growers(growers); // they have connected again, and asked again
@@ -271,7 +207,7 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
     uint64_t id;
 
     (void)state;
-    if (!ice_prepare(&ice)) {
+    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
@@ -280,12 +216,12 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
     assert_int_equal(raw_open(&again, b.daemon.socket), RAW_CODE(OK));
     assert_int_not_equal(send_create(&first, &handle), 0);
     raw_free(raw_answer(&first));
-    freeze(&ice);
+    ice_freeze(&ice);
     raw_close(&first);
     test_wait_until(some_worker_hangs, &b.daemon, 30, "the removal hangs");
     id = send_create(&again, &handle);
     make_a_round_trip(&again);
-    thaw(&ice);
+    ice_thaw(&ice);
     reply = raw_answer(&again);
     assert_int_equal(raw_code(reply), RAW_CODE(OK));
     assert_int_equal(reply->id, id);
