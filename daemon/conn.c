@@ -6,7 +6,7 @@
 // The kernel tells once that there is something to read (EV_ET); a connection remembers it until it has read all, or until it may read
 // again.
 //
-// What is polled for is derived from the state in one place, conn_update. A connection is marked bad where the reason
+// What is polled for is derived from the state in one place, settle. A connection is marked bad where the reason
 // arises and reaped when the events at hand are served, so that nothing works on freed memory (tmux's proc.c).
 #include "daemon/conn.h"
 

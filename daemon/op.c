@@ -8,7 +8,7 @@
 // It relies on: run touching only its own op, the store, and of the region what only operations change (its record, its size).
 //
 // It does not: know who asked (that is request.c), or bound the queue (requests in flight are bounded where they are read).
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

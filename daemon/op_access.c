@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 #include "proto/cleanup.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "proto/checked.h"

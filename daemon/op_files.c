@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 
 enum { MOST_FILES = 64 };

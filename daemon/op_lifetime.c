@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 

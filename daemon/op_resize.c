@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "daemon/log.h"
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"

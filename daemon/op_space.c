@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "daemon/op.h"
+#include "daemon/op_internal.h"
 #include "daemon/store.h"
 
 #define AMPLE_MARGIN ((uint64_t)8 << 30)
