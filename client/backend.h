@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/name.h"
-#include "proto/ranges.h"
+#include "proto/util/name.h"
+#include "proto/util/ranges.h"
 
 enum { DISCARD_BLOCK = 4096 }; // what is discarded is whole blocks
 

@@ -8,7 +8,7 @@
 #include "client/error.h"
 #include "client/process.h"
 #include "client/region.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 #define BLOCK ((uint64_t)4096)
 #define GIB ((uint64_t)1 << 30)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 // /proc/PID/mountinfo: id parent device ROOT AT options [optional...] - TYPE source OPTIONS
 enum { MOUNT_ROOT = 3, MOUNT_AT = 4, MOUNT_OPTIONAL = 6 };

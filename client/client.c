@@ -12,7 +12,7 @@
 #include "client/options.h"
 #include "client/prefetch.h"
 #include "client/process.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 const char *diskalloc_version(void)
 {

@@ -11,8 +11,8 @@
 #include "client/clock.h"
 #include "client/error.h"
 #include "client/process.h"
-#include "proto/cleanup.h"
 #include "proto/packet.h"
+#include "proto/util/cleanup.h"
 
 enum {
     DEADLINE_MS = 5000, // of connect and of Hello

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "client/error.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 static int explain(int r, const struct ranges *ranges)
 {

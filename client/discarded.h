@@ -1,6 +1,6 @@
 // The set of what is discarded of a region, changed only once the change is a fact.
 #pragma once
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 // As ranges_add, with the reason noted; -EPROTO: the range wraps.
 int discarded_add(struct ranges *r, uint64_t offset, uint64_t length);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 static _Thread_local struct {
     const char *call;

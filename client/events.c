@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "client/process.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 void events_init(struct events *e)
 {

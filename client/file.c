@@ -7,8 +7,8 @@
 #include "client/backend.h"
 #include "client/error.h"
 #include "client/spill.h"
-#include "proto/cleanup.h"
-#include "proto/fileops.h"
+#include "proto/spill/fileops.h"
+#include "proto/util/cleanup.h"
 
 struct file_backing {
     struct backing base;

@@ -6,7 +6,7 @@
 // made in one piece.
 #include "client/growth.h"
 
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 #define MIB ((uint64_t)1 << 20)
 

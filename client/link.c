@@ -28,8 +28,8 @@
 #include "client/connect.h"
 #include "client/error.h"
 #include "client/link_internal.h"
-#include "proto/cleanup.h"
 #include "proto/packet.h"
+#include "proto/util/cleanup.h"
 
 enum { WAITS = 1 << 8 }; // beside link_flag: a GrowRegion with a deadline
 

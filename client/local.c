@@ -18,7 +18,7 @@
 #include "client/error.h"
 #include "client/process.h"
 #include "client/spill.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // others may make and unlink the same name meanwhile
 

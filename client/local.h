@@ -1,8 +1,8 @@
 // The directory backend's two halves: the directory (local.c) and one file of it (local_file.c).
 #pragma once
 #include "client/backend.h"
-#include "proto/record.h"
-#include "proto/spillfile.h"
+#include "proto/spill/record.h"
+#include "proto/spill/spillfile.h"
 
 struct local {
     struct backend base;

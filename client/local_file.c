@@ -9,7 +9,7 @@
 #include "client/local.h"
 #include "client/local_lock.h"
 #include "client/spill.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 struct local_backing {
     struct backing base;

@@ -29,8 +29,8 @@
 
 #include "client/error.h"
 #include "client/reservation.h"
-#include "proto/checked.h"
-#include "proto/size.h"
+#include "proto/util/checked.h"
+#include "proto/util/size.h"
 
 enum { PAGE_SIZE = 4096, READ_AHEAD = 128 * 1024 };
 

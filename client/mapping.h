@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 struct mapping {
     char *base;       // NULL: none

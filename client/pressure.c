@@ -16,7 +16,7 @@
 
 #include "client/cgroup.h"
 #include "client/proctext.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum { LOOKS_PER_SEARCH = 64, STALLED_PERCENT = 10 };
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "proto/name.h"
+#include "proto/util/name.h"
 
 struct diskalloc;
 struct diskalloc_region;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 bool proctext_read(char text[PROCTEXT_MAX], const char *dir, const char *name)
 {

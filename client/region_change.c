@@ -7,7 +7,7 @@
 #include "client/dispose.h"
 #include "client/error.h"
 #include "client/region.h"
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 // A region that another process grew beyond what is reserved here is accessible as far as that goes.
 int region_follow_backing(struct diskalloc_region *r)

@@ -4,8 +4,8 @@
 
 #include "client/error.h"
 #include "client/region.h"
-#include "proto/checked.h"
-#include "proto/size.h"
+#include "proto/util/checked.h"
+#include "proto/util/size.h"
 
 #define BLOCK_MASK ((uint64_t)(DISCARD_BLOCK - 1))
 

@@ -11,7 +11,7 @@
 #include "client/process.h"
 #include "client/region.h"
 #include "client/reservation.h"
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 // Address space for a region whose size is not known yet (a region's file is not made before there is room for it).
 static int reserve(struct mapping *m, const struct diskalloc_region_options *o, bool exact)

@@ -8,7 +8,7 @@
 #include "client/clock.h"
 #include "client/error.h"
 #include "client/link_internal.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     FIRST_PAUSE_MS = 1,

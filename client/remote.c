@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "client/error.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 // The reply's region, attached by it, as a backing.  -EAGAIN: the connection was lost since, ask again.
 static int take_backing(struct remote *remote, struct answer *a, uint32_t flags, struct backing **ret)

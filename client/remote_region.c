@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "client/error.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 void remote_take_region(struct backing *b, const WireRegion *region)
 {

@@ -5,7 +5,7 @@
 
 #include "client/discarded.h"
 #include "client/error.h"
-#include "proto/spillfile.h"
+#include "proto/spill/spillfile.h"
 
 int spill_refused(int fd, int r, uint64_t asked)
 {

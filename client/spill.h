@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 // From OLD_SIZE, up to which it has blocks, to SIZE.  Where fallocate is not supported the file grows without a promise.
 // 0 or -errno with the reason noted, and the file is as before.

@@ -7,7 +7,7 @@
 #include "client/growth.h"
 #include "client/region.h"
 #include "client/zero.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 int diskalloc_vec_fail(const char *call, int result)
 {

@@ -1,7 +1,7 @@
 // Short names for what the .proto generates, and what both the link and the remote backend do with it.
 #pragma once
 #include "proto/diskalloc.pb-c.h"
-#include "proto/name.h"
+#include "proto/util/name.h"
 
 typedef Diskalloc__V1__Request WireRequest;
 typedef Diskalloc__V1__Reply WireReply;

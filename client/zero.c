@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "client/error.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum { NOT_WORTH_A_LOOK = 256 << 10 };
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/config_internal.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static const char built_in_admin_group[] = "diskalloc";
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "daemon/config_internal.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     LINE_MAX_LENGTH = 198,   // what fits inih's 200 bytes with a newline

@@ -4,8 +4,8 @@
 #include <sys/un.h>
 
 #include "daemon/config_internal.h"
-#include "proto/cleanup.h"
-#include "proto/size.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/size.h"
 
 const char config_no_memory[] = "there is no memory for it";
 

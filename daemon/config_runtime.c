@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "daemon/config_internal.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 #define TEMPORARY_FILE CONFIG_RUNTIME_FILE ".new"
 

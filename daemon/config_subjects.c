@@ -8,7 +8,7 @@
 
 #include "daemon/config_internal.h"
 #include "daemon/config_runtime.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static const struct {
     const char *prefix;

@@ -19,8 +19,8 @@
 #include "daemon/conn_internal.h"
 #include "daemon/log.h"
 #include "daemon/message.h"
-#include "proto/cleanup.h"
 #include "proto/packet.h"
+#include "proto/util/cleanup.h"
 
 enum {
     ARENA_SIZE = 256 * 1024,

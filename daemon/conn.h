@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "daemon/request.h"
-#include "proto/arena.h"
+#include "daemon/request/arena.h"
 
 struct conn;
 struct event;

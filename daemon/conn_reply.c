@@ -8,8 +8,8 @@
 #include "daemon/conn_internal.h"
 #include "daemon/log.h"
 #include "daemon/message.h"
-#include "proto/cleanup.h"
 #include "proto/packet.h"
+#include "proto/util/cleanup.h"
 
 enum {
     MAX_QUEUED_REPLIES = 256, // while the peer does not read

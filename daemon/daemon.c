@@ -27,8 +27,8 @@
 #include "daemon/user.h"
 #include "daemon/wait.h"
 #include "daemon/worker.h"
-#include "proto/cleanup.h"
-#include "proto/size.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/size.h"
 
 #include "daemon/daemon_internal.h"
 

@@ -20,7 +20,7 @@
 #include "daemon/user.h"
 #include "daemon/wait.h"
 #include "daemon/worker.h"
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 #include "daemon/daemon_internal.h"
 

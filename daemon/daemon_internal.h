@@ -7,9 +7,9 @@
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/request.h"
+#include "daemon/request/arena.h"
 #include "daemon/store.h"
 #include "daemon/worker.h"
-#include "proto/arena.h"
 
 struct event;
 struct event_base;

@@ -14,7 +14,7 @@
 
 #include "daemon/conn.h"
 #include "daemon/log.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     ACCEPTS_A_TURN = 64,

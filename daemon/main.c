@@ -14,7 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/settings.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static const char usage[] =
     "usage: diskallocd [--config FILE] [--socket PATH] [--spill-dir DIR] [--check-config] [--version] [--help]\n"

@@ -4,9 +4,9 @@
 #include <stdint.h>
 
 #include "daemon/quota.h"
-#include "proto/arena.h"
+#include "daemon/request/arena.h"
 #include "proto/diskalloc.pb-c.h"
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 struct peer;
 struct region;

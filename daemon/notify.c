@@ -4,7 +4,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 void notify_ready(void)
 {

@@ -20,7 +20,7 @@
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 static void advance(struct op_env *env, struct region *r);
 

@@ -6,7 +6,7 @@
 
 #include "daemon/region.h"
 #include "daemon/worker.h"
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 struct alive;
 struct store;

@@ -4,7 +4,7 @@
 
 #include "daemon/op_internal.h"
 #include "daemon/store.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static int prepare_open(struct op *op)
 {

@@ -9,7 +9,7 @@
 #include "daemon/op_internal.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 static int copy_ranges(const struct ranges *from, struct ranges *ret)
 {

@@ -24,8 +24,8 @@
 #include <stdio.h>
 
 #include "daemon/quota_internal.h"
-#include "proto/checked.h"
-#include "proto/cleanup.h"
+#include "proto/util/checked.h"
+#include "proto/util/cleanup.h"
 
 static const char *const resource_names[QUOTA_RESOURCE_N] = {"bytes", "regions", "connections"};
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/user.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 static int compare_handles(const struct region *a, const struct region *b)
 {

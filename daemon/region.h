@@ -6,8 +6,8 @@
 
 #include "daemon/quota.h"
 #include "daemon/tree.h"
-#include "proto/ranges.h"
-#include "proto/record.h"
+#include "proto/spill/record.h"
+#include "proto/util/ranges.h"
 
 struct op;
 struct peer;

@@ -4,7 +4,7 @@
 
 #include "daemon/message.h"
 #include "daemon/request.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static void reply_region(struct request *request, const struct region *r, int fd)
 {

@@ -6,7 +6,7 @@
 #include "daemon/policy.h"
 #include "daemon/request.h"
 #include "daemon/user.h"
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 // The disk hangs. Whoever asked is told; what was begun is undone when it comes back.
 static void grow_is_late(struct op *op)

@@ -8,7 +8,7 @@
 #include "daemon/config_runtime.h"
 #include "daemon/log.h"
 #include "daemon/store.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 struct settings {
     struct worker_pool *pool;

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "daemon/store_internal.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     PATH_LENGTH = 48, // "4294967295/" and a handle

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "proto/fileops.h"
-#include "proto/record.h"
-#include "proto/spillfile.h"
+#include "proto/spill/fileops.h"
+#include "proto/spill/record.h"
+#include "proto/spill/spillfile.h"
 
 struct store;
 

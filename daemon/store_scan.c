@@ -10,8 +10,8 @@
 #include "daemon/log.h"
 #include "daemon/store.h"
 #include "daemon/store_internal.h"
-#include "proto/checked.h"
-#include "proto/cleanup.h"
+#include "proto/util/checked.h"
+#include "proto/util/cleanup.h"
 
 // What a file may own beyond its size without being suspected of growth that was not finished: metadata.
 enum { BLOCK_SLACK = 64 * 1024 };

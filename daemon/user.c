@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     ENTRY_LIFETIME_MS = 60 * 1000,

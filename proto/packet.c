@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 // Room for more descriptors than the one that is allowed: what a peer sends too much is then received and closed here. More
 // than these the kernel drops itself and says MSG_CTRUNC.

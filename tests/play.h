@@ -9,9 +9,9 @@
 #include <sys/un.h>
 
 #include "proto/diskalloc.pb-c.h"
-#include "proto/name.h"
 #include "proto/packet.h"
-#include "proto/ranges.h"
+#include "proto/util/name.h"
+#include "proto/util/ranges.h"
 
 // What is done with each request of a connection in turn; after the last one requests are answered.
 //   .  do it and answer         x  close without doing it       d  do it and close without an answer

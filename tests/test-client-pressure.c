@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static void where_nothing_can_be_read_nothing_is_said(void **state)
 {

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #include "daemon/config_runtime.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)

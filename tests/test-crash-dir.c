@@ -7,7 +7,7 @@
 #include <sys/mount.h>
 #include <sys/xattr.h>
 
-#include "proto/record.h"
+#include "proto/spill/record.h"
 
 static void shell(const char *dir, const char *commands)
 {

@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "proto/record.h"
-#include "proto/spillfile.h"
+#include "proto/spill/record.h"
+#include "proto/spill/spillfile.h"
 
 enum { USUAL_KILLS = SANITIZED ? 16 : 64, KILL_SECONDS = 10 };
 

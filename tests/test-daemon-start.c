@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
-#include "proto/record.h"
+#include "proto/spill/record.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

@@ -6,7 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "proto/spillfile.h"
+#include "proto/spill/spillfile.h"
 #include "tests/harness.h"
 
 static struct spillfile_guarantee guarantee_of(const char *dir)

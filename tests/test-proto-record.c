@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "proto/record.h"
+#include "proto/spill/record.h"
 
 static struct record example(const char *name)
 {

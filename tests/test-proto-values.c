@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "proto/arena.h"
-#include "proto/checked.h"
-#include "proto/name.h"
-#include "proto/size.h"
+#include "daemon/request/arena.h"
+#include "proto/util/checked.h"
+#include "proto/util/name.h"
+#include "proto/util/size.h"
 
 static void sizes_are_whole_numbers_with_one_letter_of_1024(void **state)
 {

@@ -5,7 +5,7 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
 

@@ -10,7 +10,7 @@
 #include "client/ctl/address.h"
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and what is used in all"},

@@ -6,8 +6,8 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
-#include "proto/cleanup.h"
-#include "proto/size.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/size.h"
 
 static const struct {
     const char *name;

@@ -6,8 +6,8 @@
 #include "client/ctl/ctl.h"
 #include "client/ctl/regions.h"
 #include "client/ctl/text.h"
-#include "proto/cleanup.h"
-#include "proto/name.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/name.h"
 
 // What is to be removed: by one or the other.
 struct target {

@@ -6,8 +6,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-#include "proto/cleanup.h"
 #include "proto/packet.h"
+#include "proto/util/cleanup.h"
 
 static int connect_to(const char *path, int timeout_seconds)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 // Bytes of the UTF-8 character at C, of N bytes left, and which it is; 0: it is none.
 static size_t decode(const unsigned char *c, size_t n, uint32_t *ret)

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/record.h"
+#include "proto/spill/record.h"
 #include "tests/harness.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)

@@ -1,5 +1,5 @@
 // Records as they may be found on disk: what is taken for one is written the same way again.
-#include "proto/record.h"
+#include "proto/spill/record.h"
 #include "tests/fuzz/fuzz.h"
 
 static uint32_t crc32(const uint8_t *bytes, size_t n)

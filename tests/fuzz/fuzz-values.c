@@ -1,7 +1,7 @@
 // Sizes, names, handles and subjects as people and programs write them.
 #include "daemon/config.h"
-#include "proto/name.h"
-#include "proto/size.h"
+#include "proto/util/name.h"
+#include "proto/util/size.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_size(const char *text)

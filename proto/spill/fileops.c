@@ -1,4 +1,4 @@
-#include "proto/fileops.h"
+#include "proto/spill/fileops.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "proto/ranges.h"
+#include "proto/util/ranges.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proto/arena.h"
+#include "daemon/request/arena.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/fileops.h"
-#include "proto/ranges.h"
+#include "proto/spill/fileops.h"
+#include "proto/util/ranges.h"
 
 #define SPILLFILE_PIECE ((uint64_t)1 << 30) // fallocate and free go in pieces of this size
 

@@ -10,14 +10,14 @@
 //
 // The handle is also the file's name in a daemon's spill directory; here it tells a copied file from the original.
 // An anonymous region's record is 76 bytes, below the 80 at which ext4 gives the attribute a block of its own.
-#include "proto/record.h"
+#include "proto/spill/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/cleanup.h"
+#include "proto/util/cleanup.h"
 
 enum {
     NAME_AT = 72,

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/fileops.h"
-#include "proto/name.h"
+#include "proto/spill/fileops.h"
+#include "proto/util/name.h"
 
 #define RECORD_XATTR "user.diskalloc"
 

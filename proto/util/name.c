@@ -1,4 +1,4 @@
-#include "proto/name.h"
+#include "proto/util/name.h"
 
 #include <ctype.h>
 #include <errno.h>

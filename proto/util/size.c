@@ -1,9 +1,9 @@
-#include "proto/size.h"
+#include "proto/util/size.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#include "proto/checked.h"
+#include "proto/util/checked.h"
 
 static int unit_shift(char unit)
 {
