@@ -2,12 +2,12 @@
 #pragma once
 #include <stdbool.h>
 
-#include "daemon/conn.h"
+#include "daemon/conn/conn.h"
 #include "daemon/daemon.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
-#include "daemon/request.h"
 #include "daemon/request/arena.h"
+#include "daemon/request/request.h"
 #include "daemon/store.h"
 #include "daemon/worker.h"
 

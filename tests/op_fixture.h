@@ -13,7 +13,7 @@
 
 #include "daemon/alive.h"
 #include "daemon/config.h"
-#include "daemon/peer.h"
+#include "daemon/request/peer.h"
 #include "daemon/store.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"

@@ -1,5 +1,5 @@
 // Packets as the daemon unpacks them, in its bounded memory; what was understood is the same when it is packed and read again.
-#include "daemon/message.h"
+#include "daemon/request/message.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ARENA_SIZE = 256 * 1024 };

@@ -8,7 +8,7 @@
 //
 // What is polled for is derived from the state in one place, settle. A connection is marked bad where the reason
 // arises and reaped when the events at hand are served, so that nothing works on freed memory (tmux's proc.c).
-#include "daemon/conn.h"
+#include "daemon/conn/conn.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/conn_internal.h"
+#include "daemon/conn/conn_internal.h"
 #include "daemon/log.h"
-#include "daemon/message.h"
+#include "daemon/request/message.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 

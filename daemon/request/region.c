@@ -2,9 +2,9 @@
 #include <errno.h>
 
 #include "daemon/alive.h"
-#include "daemon/message.h"
 #include "daemon/policy.h"
-#include "daemon/request.h"
+#include "daemon/request/message.h"
+#include "daemon/request/request.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "daemon/conn_internal.h"
+#include "daemon/conn/conn_internal.h"
 #include "daemon/log.h"
-#include "daemon/message.h"
+#include "daemon/request/message.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 

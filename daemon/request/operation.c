@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "daemon/message.h"
-#include "daemon/request.h"
+#include "daemon/request/message.h"
+#include "daemon/request/request.h"
 #include "proto/util/cleanup.h"
 
 static void reply_region(struct request *request, const struct region *r, int fd)

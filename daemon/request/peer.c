@@ -1,4 +1,4 @@
-#include "daemon/peer.h"
+#include "daemon/request/peer.h"
 
 #include <errno.h>
 

@@ -1,11 +1,11 @@
-#include "daemon/request.h"
+#include "daemon/request/request.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/message.h"
+#include "daemon/request/message.h"
 #include "daemon/user.h"
 #include "proto/packet.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/listener.h"
+#include "daemon/conn/listener.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/conn.h"
+#include "daemon/conn/conn.h"
 #include "daemon/log.h"
 #include "proto/util/cleanup.h"
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "daemon/config_runtime.h"
-#include "daemon/message.h"
 #include "daemon/policy.h"
-#include "daemon/request.h"
+#include "daemon/request/message.h"
+#include "daemon/request/request.h"
 #include "daemon/settings.h"
 #include "daemon/user.h"
 

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 #include "daemon/op.h"
-#include "daemon/peer.h"
+#include "daemon/request/peer.h"
 #include "daemon/store.h"
 #include "proto/diskalloc.pb-c.h"
 

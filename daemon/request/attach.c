@@ -5,7 +5,7 @@
 
 #include "daemon/alive.h"
 #include "daemon/policy.h"
-#include "daemon/request.h"
+#include "daemon/request/request.h"
 #include "daemon/user.h"
 
 // Of those that attach: create, open. A peer that has gone meanwhile leaves the region to alive.c.

@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "daemon/conn.h"
-#include "daemon/peer.h"
+#include "daemon/conn/conn.h"
+#include "daemon/request/peer.h"
 
 struct event;
 struct queued_reply;

@@ -3,9 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/message.h"
 #include "daemon/policy.h"
-#include "daemon/request.h"
+#include "daemon/request/message.h"
+#include "daemon/request/request.h"
 #include "daemon/user.h"
 #include "daemon/wait.h"
 #include "proto/packet.h"

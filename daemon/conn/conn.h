@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/request.h"
 #include "daemon/request/arena.h"
+#include "daemon/request/request.h"
 
 struct conn;
 struct event;

@@ -1,10 +1,10 @@
-#include "daemon/message.h"
+#include "daemon/request/message.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "daemon/peer.h"
 #include "daemon/region.h"
+#include "daemon/request/peer.h"
 #include "daemon/user.h"
 #include "proto/packet.h"
 
