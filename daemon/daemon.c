@@ -12,21 +12,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/alive.h"
 #include "daemon/config.h"
 #include "daemon/conn/conn.h"
 #include "daemon/conn/listener.h"
 #include "daemon/log.h"
-#include "daemon/loop.h"
 #include "daemon/notify.h"
-#include "daemon/op.h"
+#include "daemon/op/op.h"
+#include "daemon/op/wait.h"
+#include "daemon/orphans.h"
 #include "daemon/quota.h"
 #include "daemon/request/request.h"
 #include "daemon/settings.h"
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "daemon/wait.h"
-#include "daemon/worker.h"
+#include "daemon/work/loop.h"
+#include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/size.h"
 

@@ -4,12 +4,12 @@
 
 #include "daemon/conn/conn.h"
 #include "daemon/daemon.h"
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 #include "daemon/quota.h"
 #include "daemon/request/arena.h"
 #include "daemon/request/request.h"
-#include "daemon/store.h"
-#include "daemon/worker.h"
+#include "daemon/store/store.h"
+#include "daemon/work/worker.h"
 
 struct event;
 struct event_base;

@@ -7,7 +7,7 @@
 
 #include "daemon/config_runtime.h"
 #include "daemon/log.h"
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
 
 struct settings {

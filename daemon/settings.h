@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #include "daemon/config.h"
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 
 struct settings;
 struct store;

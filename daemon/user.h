@@ -8,7 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/quota.h"
 #include "daemon/tree.h"
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 
 enum { USER_NAME_MAX = 64 };
 

@@ -1,6 +1,6 @@
 // What the tests of operations share: a store whose calls fail when told to, and the operations run to their end.
 #pragma once
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/alive.h"
 #include "daemon/config.h"
+#include "daemon/op/wait.h"
+#include "daemon/orphans.h"
 #include "daemon/request/peer.h"
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "daemon/wait.h"
 #include "tests/harness.h"
 
 enum { OWNER = 4242 };

@@ -1,5 +1,5 @@
 // The loop, which runs instant work itself and is taken over by another thread when that hangs.
-#include "daemon/loop.h"
+#include "daemon/work/loop.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 #include "tests/harness.h"
 
 enum { N_WORKERS = 4 };

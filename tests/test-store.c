@@ -1,5 +1,5 @@
 // The spill directory: what it must be, and what may lie in it.
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>

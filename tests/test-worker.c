@@ -1,5 +1,5 @@
 // The workers' fairness: lanes take turns, none holds more than half, brief work has a worker of its own.
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 
 #include <event2/event.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/alive.h"
+#include "daemon/orphans.h"
 #include "daemon/policy.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "daemon/alive.h"
+#include "daemon/orphans.h"
 
 void peer_init(struct peer *peer, struct user *user, pid_t pid)
 {

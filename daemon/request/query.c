@@ -3,11 +3,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/op/wait.h"
 #include "daemon/policy.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
-#include "daemon/wait.h"
 #include "proto/packet.h"
 
 enum {

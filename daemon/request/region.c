@@ -1,7 +1,7 @@
 // Requests that change or look at a region that is attached.
 #include <errno.h>
 
-#include "daemon/alive.h"
+#include "daemon/orphans.h"
 #include "daemon/policy.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"

@@ -2,9 +2,9 @@
 #pragma once
 #include <stdint.h>
 
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 #include "daemon/request/peer.h"
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 #include "proto/diskalloc.pb-c.h"
 
 // What requests need to know of the daemon.

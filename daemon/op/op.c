@@ -8,18 +8,18 @@
 // It relies on: run touching only its own op, the store, and of the region what only operations change (its record, its size).
 //
 // It does not: know who asked (that is request.c), or bound the queue (requests in flight are bounded where they are read).
-#include "daemon/op_internal.h"
+#include "daemon/op/op_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/alive.h"
 #include "daemon/log.h"
-#include "daemon/store.h"
+#include "daemon/op/wait.h"
+#include "daemon/orphans.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "daemon/wait.h"
 #include "proto/util/size.h"
 
 static void advance(struct op_env *env, struct region *r);

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 
 #include "daemon/log.h"
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/op/wait.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "daemon/wait.h"
 
 // A last block that is partly behind the size and discarded is granted again by a grow: its rest is new.
 static uint64_t discarded_tail(const struct op *op)

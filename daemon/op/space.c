@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
 
 #define AMPLE_MARGIN ((uint64_t)8 << 30)
 enum { AMPLE_MS = 1000 };

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 
 struct wait_queue;
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "daemon/region.h"
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 #include "proto/util/ranges.h"
 
 struct alive;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "daemon/log.h"
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 

@@ -12,7 +12,7 @@
 //
 // It does not: cancel (a run() that should stop early looks at a flag of its own), bound the queues (requests in
 // flight are bounded where they are read), or know what the work is.
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -13,13 +13,13 @@
 // Space that others free on the disk is found by trying again.
 //
 // It does not: reserve anything in the accounts.
-#include "daemon/wait.h"
+#include "daemon/op/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/alive.h"
+#include "daemon/orphans.h"
 #include "daemon/user.h"
 
 enum {

@@ -1,6 +1,6 @@
 // What the kinds of operations (op_*.c) share beside op.h: how long they take, the space on the disk, the files.
 #pragma once
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 
 // For prepare: how long the disk will be at it (brief, instant).
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
 
 static int prepare_open(struct op *op)

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
 #include "daemon/user.h"
 
 // The caller has put the region into the tables as REGION_BEING_MADE.

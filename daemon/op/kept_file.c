@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemon/op_internal.h"
-#include "daemon/store.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
 
 enum { MOST_FILES = 64 };
 

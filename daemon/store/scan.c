@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "daemon/log.h"
-#include "daemon/store.h"
-#include "daemon/store_internal.h"
+#include "daemon/store/store.h"
+#include "daemon/store/store_internal.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 

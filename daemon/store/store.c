@@ -7,7 +7,7 @@
 // F_GETLK names the holder's pid; the file is never opened twice by the daemon, whose close would drop it.
 //
 // It does not: decide anything, keep anything in memory, or hold a file open for writing beyond a call.
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "daemon/store_internal.h"
+#include "daemon/store/store_internal.h"
 #include "proto/util/cleanup.h"
 
 enum {

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#include "daemon/op.h"
+#include "daemon/op/op.h"
 
 struct alive;
 

@@ -13,7 +13,7 @@
 //
 // It does not: decide what is instant (the operations do), or count fair shares: what is instant takes no longer than a callback.
 // An idle daemon is left to sleep: who stands in sleeps too, until the next instant work.
-#include "daemon/loop.h"
+#include "daemon/work/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "daemon/worker.h"
+#include "daemon/work/worker.h"
 
 enum {
     LOOK_NS = 1000 * 1000,

@@ -2,7 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
-#include "daemon/store.h"
+#include "daemon/store/store.h"
 
 #define STORE_LOCK_NAME ".lock"
 #define STORE_QUOTA_NAME ".quota" // run-time quotas, see config_runtime.h

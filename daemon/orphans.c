@@ -10,7 +10,7 @@
 // finds the region or not), and on regions of an earlier boot being nobody's.
 //
 // It does not: touch named regions, or watch for processes to end.
-#include "daemon/alive.h"
+#include "daemon/orphans.h"
 
 #include <errno.h>
 #include <stdlib.h>
