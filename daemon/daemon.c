@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/conn/listener.h"
 #include "daemon/log.h"
@@ -20,9 +21,8 @@
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 #include "daemon/request/request.h"
-#include "daemon/settings.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/loop.h"

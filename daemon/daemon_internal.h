@@ -5,7 +5,7 @@
 #include "daemon/conn/conn.h"
 #include "daemon/daemon.h"
 #include "daemon/op/op.h"
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 #include "daemon/request/arena.h"
 #include "daemon/request/request.h"
 #include "daemon/store/store.h"

@@ -7,16 +7,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 #include "daemon/request/request.h"
-#include "daemon/settings.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/worker.h"

@@ -10,10 +10,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
-#include "daemon/settings.h"
 #include "proto/util/cleanup.h"
 
 static const char usage[] =

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 #include "daemon/tree.h"
 #include "proto/spill/record.h"
 #include "proto/util/ranges.h"

@@ -5,8 +5,8 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "daemon/config.h"
-#include "daemon/quota.h"
+#include "daemon/config/config.h"
+#include "daemon/quota/quota.h"
 #include "daemon/tree.h"
 #include "daemon/work/worker.h"
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
 #include "daemon/request/peer.h"

@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 
-#include "daemon/config_runtime.h"
+#include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
 
 #define MIB (UINT64_C(1) << 20)

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/config_runtime.h"
+#include "daemon/config/runtime.h"
+#include "daemon/config/settings.h"
 #include "daemon/policy.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
-#include "daemon/settings.h"
 #include "daemon/user.h"
 
 enum {

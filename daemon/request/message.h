@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 #include "daemon/request/arena.h"
 #include "proto/diskalloc.pb-c.h"
 #include "proto/util/ranges.h"

@@ -1,6 +1,6 @@
 // What quotas cost: a charge and its release, with few and with many accounts, against the round trip of a grow that they are
 // part of.  Prints ratios of medians; no test.
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 
 #include <diskalloc/client.h>
 #include <stdio.h>

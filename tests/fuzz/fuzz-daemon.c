@@ -10,9 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
 #include "daemon/daemon.h"
-#include "daemon/settings.h"
 #include "proto/diskalloc.pb-c.h"
 #include "proto/packet.h"
 #include "tests/fuzz/fuzz.h"

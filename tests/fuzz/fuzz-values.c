@@ -1,5 +1,5 @@
 // Sizes, names, handles and subjects as people and programs write them.
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
 #include "tests/fuzz/fuzz.h"

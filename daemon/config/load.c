@@ -1,4 +1,4 @@
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/config_internal.h"
+#include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 
 static const char built_in_admin_group[] = "diskalloc";

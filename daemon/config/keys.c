@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "daemon/config_internal.h"
+#include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/size.h"
 

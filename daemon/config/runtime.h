@@ -1,7 +1,7 @@
 // Run-time quotas: a layer over what the files say that lives in the spill directory, in the same syntax.  To change them:
 // copy on the loop; change, render and write the copy on a worker; swap on the loop.  Of several changes one at a time.
 #pragma once
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #define CONFIG_RUNTIME_FILE ".quota"
 

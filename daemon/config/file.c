@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/config_internal.h"
+#include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 
 enum {

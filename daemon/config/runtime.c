@@ -1,5 +1,5 @@
 // Quotas set at run time: changes to the layer, and its file.
-#include "daemon/config_runtime.h"
+#include "daemon/config/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/config_internal.h"
+#include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 
 #define TEMPORARY_FILE CONFIG_RUNTIME_FILE ".new"

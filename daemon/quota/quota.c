@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/quota.h"
-#include "daemon/quota_internal.h"
+#include "daemon/quota/quota.h"
+#include "daemon/quota/quota_internal.h"
 
 enum { BUCKETS_FIRST = 64 };
 

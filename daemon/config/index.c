@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/config_internal.h"
+#include "daemon/config/config_internal.h"
 
 enum { FIRST_SLOTS = 32 };
 

@@ -1,6 +1,6 @@
 // What quota.c (charges) and quota_account.c (accounts) share.
 #pragma once
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 
 enum { LABEL_SIZE = 51 }; // with the longest resource's name behind it, it fits a refusal's limit_name
 

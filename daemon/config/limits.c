@@ -1,8 +1,8 @@
 // What the configuration means for somebody: one limit a key, from whichever subject says it.  Pure.
 #include <stdio.h>
 
-#include "daemon/config_internal.h"
-#include "daemon/config_runtime.h"
+#include "daemon/config/config_internal.h"
+#include "daemon/config/runtime.h"
 
 static char unlimited_text[] = "unlimited", warn_at_text[] = "80%";
 static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};

@@ -1,11 +1,11 @@
-#include "daemon/settings.h"
+#include "daemon/config/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/config_runtime.h"
+#include "daemon/config/runtime.h"
 #include "daemon/log.h"
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 
 #define CONFIG_DEFAULT_PATH "/etc/diskalloc/diskallocd.conf"
 

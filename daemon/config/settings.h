@@ -3,7 +3,7 @@
 #pragma once
 #include <stddef.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/work/worker.h"
 
 struct settings;

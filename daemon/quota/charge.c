@@ -17,13 +17,13 @@
 // refers to it; total and groups live as long as the quota.  An account that was given no limits has none.
 //
 // It does not know what the limits mean, where they come from, or what a percentage is: that is config.c's.
-#include "daemon/quota.h"
+#include "daemon/quota/quota.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
-#include "daemon/quota_internal.h"
+#include "daemon/quota/quota_internal.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 

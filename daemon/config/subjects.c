@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/config_internal.h"
-#include "daemon/config_runtime.h"
+#include "daemon/config/config_internal.h"
+#include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
 
 static const struct {
