@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "client/client.h"
-#include "client/connect.h"
+#include "client/link/connection.h"
 #include "client/region.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "client/wire.h"
+#include "client/link/wire.h"
 
 // A socket by which it is known again: programs close and reuse descriptors that are not theirs.
 struct connection {

@@ -3,7 +3,7 @@
 
 #include "client/discarded.h"
 #include "client/error.h"
-#include "client/remote.h"
+#include "client/remote/remote.h"
 
 // One page, behind what RET has.
 static int list_page(struct backing *b, uint64_t *from, struct ranges *ret)

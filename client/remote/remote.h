@@ -1,7 +1,7 @@
 // The daemon backend's two halves: the client's side (remote.c) and one attached region of it (remote_region.c).
 #pragma once
 #include "client/backend.h"
-#include "client/link.h"
+#include "client/link/link.h"
 
 struct remote {
     struct backend base;

@@ -6,9 +6,9 @@
 
 #include "client/discarded.h"
 #include "client/error.h"
-#include "client/local.h"
-#include "client/local_lock.h"
-#include "client/spill.h"
+#include "client/local/blocks.h"
+#include "client/local/local.h"
+#include "client/local/lock.h"
 #include "proto/util/cleanup.h"
 
 struct local_backing {

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "client/link_internal.h"
+#include "client/link/link_internal.h"
 
 // With the lock held.
 static int post(struct link *link, struct call *c, const uint8_t *bytes, size_t n)

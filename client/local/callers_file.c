@@ -6,7 +6,7 @@
 
 #include "client/backend.h"
 #include "client/error.h"
-#include "client/spill.h"
+#include "client/local/blocks.h"
 #include "proto/spill/fileops.h"
 #include "proto/util/cleanup.h"
 

@@ -1,6 +1,6 @@
 // The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name, a named one
 // a file of that name with the daemon's record on it.  Other files are never touched.
-#include "client/local.h"
+#include "client/local/local.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "client/error.h"
+#include "client/local/blocks.h"
 #include "client/process.h"
-#include "client/spill.h"
 #include "proto/util/cleanup.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // others may make and unlink the same name meanwhile

@@ -1,4 +1,4 @@
-#include "client/wire.h"
+#include "client/link/wire.h"
 
 #include <errno.h>
 

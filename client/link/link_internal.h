@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "client/connect.h"
-#include "client/events.h"
-#include "client/link.h"
+#include "client/link/connection.h"
+#include "client/link/events.h"
+#include "client/link/link.h"
 
 enum { EVENTS_FIRST_PAUSE_MS = 1 };
 

@@ -13,7 +13,7 @@
 // request, and their replies are dropped by whoever reads next.
 //
 // Lock order: this one is taken last and alone.
-#include "client/link.h"
+#include "client/link/link.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,9 +25,9 @@
 #include <unistd.h>
 
 #include "client/clock.h"
-#include "client/connect.h"
 #include "client/error.h"
-#include "client/link_internal.h"
+#include "client/link/connection.h"
+#include "client/link/link_internal.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 

@@ -1,6 +1,6 @@
 // A region that a daemon made, attached on the client's connection.  The .proto says of each request why it may be repeated; all but
 // Shrink are as they stand.
-#include "client/remote.h"
+#include "client/remote/remote.h"
 
 #include <errno.h>
 #include <stdlib.h>

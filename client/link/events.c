@@ -4,7 +4,7 @@
 //   - A timer.  While there is no connection nobody would ever be told of anything: it makes the program ask, and asking
 //     connects again.
 // So the library needs no thread for it.
-#include "client/events.h"
+#include "client/link/events.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "client/wire.h"
+#include "client/link/wire.h"
 
 struct link;
 

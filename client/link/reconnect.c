@@ -7,7 +7,7 @@
 
 #include "client/clock.h"
 #include "client/error.h"
-#include "client/link_internal.h"
+#include "client/link/link_internal.h"
 #include "proto/util/cleanup.h"
 
 enum {

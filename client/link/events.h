@@ -4,7 +4,7 @@
 #include <diskalloc/client.h>
 #include <stdbool.h>
 
-#include "client/connect.h"
+#include "client/link/connection.h"
 
 enum { EVENTS_MAX = 32 };
 

@@ -1,4 +1,4 @@
-#include "client/connect.h"
+#include "client/link/connection.h"
 
 #include <errno.h>
 #include <poll.h>

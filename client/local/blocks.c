@@ -1,4 +1,4 @@
-#include "client/spill.h"
+#include "client/local/blocks.h"
 
 #include <errno.h>
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-#include "client/local_lock.h"
+#include "client/local/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

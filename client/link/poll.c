@@ -1,7 +1,7 @@
 // A link as a program that polls sees it.
 #include <sys/socket.h>
 
-#include "client/link_internal.h"
+#include "client/link/link_internal.h"
 
 int link_event_fd(struct link *link)
 {

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "client/error.h"
-#include "client/remote.h"
+#include "client/remote/remote.h"
 #include "proto/diskalloc.pb-c.h"
 
 int remote_grow_early(struct backing *b, uint64_t size)

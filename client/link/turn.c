@@ -2,7 +2,7 @@
 // waiting, it would never read of the region that another thread closes or shrinks, and they would wait for ever.  The others
 // wait here.
 #include "client/clock.h"
-#include "client/link_internal.h"
+#include "client/link/link_internal.h"
 
 enum { WAITERS_MAX = 32 };
 
