@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 
 int address_parse(const char *text, struct address *ret)
 {

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 
 static bool all_zero(const unsigned char *bytes, size_t n)
 {

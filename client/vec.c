@@ -2,11 +2,11 @@
 #include <diskalloc/vec.h>
 #include <errno.h>
 
-#include "client/client.h"
-#include "client/error.h"
+#include "client/diskalloc.h"
 #include "client/growth.h"
-#include "client/region.h"
-#include "client/zero.h"
+#include "client/region/region.h"
+#include "client/region/zero.h"
+#include "client/util/error.h"
 #include "proto/util/checked.h"
 
 int diskalloc_vec_fail(const char *call, int result)

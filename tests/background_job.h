@@ -4,7 +4,7 @@
 
 #include <semaphore.h>
 
-#include "client/background.h"
+#include "client/util/background.h"
 
 // A piece does what it is told: notes its name, waits to be let go, asks for more.
 struct job {

@@ -5,7 +5,7 @@
 #include "tests/pushed.h"
 
 #define backend client_backend // the library's and the tests' are two things
-#include "client/region.h"
+#include "client/region/region.h"
 #include "client/remote/remote.h"
 #undef backend
 

@@ -8,8 +8,8 @@
 #include <sched.h>
 
 #define backend client_backend // the library's and the tests' are two things
-#include "client/client.h"
-#include "client/region.h"
+#include "client/diskalloc.h"
+#include "client/region/region.h"
 #undef backend
 
 static inline uint64_t align_up(uint64_t n, uint64_t to)

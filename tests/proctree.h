@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/pressure.h"
+#include "client/memory/pressure.h"
 #include "tests/fixture.h"
 #include "tests/harness.h"
 

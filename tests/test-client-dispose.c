@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 
 #define backend client_backend // the library's and the tests' are two things
-#include "client/client.h"
-#include "client/dispose.h"
-#include "client/region.h"
+#include "client/diskalloc.h"
+#include "client/memory/dispose.h"
+#include "client/region/region.h"
 #undef backend
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)

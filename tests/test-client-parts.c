@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "client/address.h"
-#include "client/error.h"
 #include "client/growth.h"
-#include "client/mapping.h"
+#include "client/memory/mapping.h"
+#include "client/memory/reservation.h"
 #include "client/options.h"
-#include "client/reservation.h"
+#include "client/util/error.h"
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)

@@ -8,11 +8,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "client/clock.h"
-#include "client/error.h"
-#include "client/process.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum {
     DEADLINE_MS = 5000, // of connect and of Hello

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/process.h"
+#include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 
 void events_init(struct events *e)

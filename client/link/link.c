@@ -24,12 +24,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/clock.h"
-#include "client/error.h"
 #include "client/link/connection.h"
 #include "client/link/link_internal.h"
+#include "client/util/error.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum { WAITS = 1 << 8 }; // beside link_flag: a GrowRegion with a deadline
 

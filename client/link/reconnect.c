@@ -5,10 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/clock.h"
-#include "client/error.h"
 #include "client/link/link_internal.h"
+#include "client/util/error.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum {
     FIRST_PAUSE_MS = 1,

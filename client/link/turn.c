@@ -1,8 +1,8 @@
 // How many calls of a client wait for space at the same time.  The daemon reads 64 requests of a connection ahead; were all of them
 // waiting, it would never read of the region that another thread closes or shrinks, and they would wait for ever.  The others
 // wait here.
-#include "client/clock.h"
 #include "client/link/link_internal.h"
+#include "proto/util/clock.h"
 
 enum { WAITERS_MAX = 32 };
 

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 
 static const int errnos[] = {
     [DISKALLOC__V1__ERROR_CODE__OK] = EPROTO,

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/error.h"
 #include "client/local/blocks.h"
-#include "client/process.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // others may make and unlink the same name meanwhile

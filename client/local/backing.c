@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "client/discarded.h"
-#include "client/error.h"
 #include "client/local/blocks.h"
 #include "client/local/local.h"
 #include "client/local/lock.h"
+#include "client/util/discarded.h"
+#include "client/util/error.h"
 #include "proto/util/cleanup.h"
 
 struct local_backing {

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-#include "client/discarded.h"
-#include "client/error.h"
+#include "client/util/discarded.h"
+#include "client/util/error.h"
 #include "proto/spill/spillfile.h"
 
 int spill_refused(int fd, int r, uint64_t asked)

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 #include "client/backend.h"
-#include "client/error.h"
 #include "client/local/blocks.h"
+#include "client/util/error.h"
 #include "proto/spill/fileops.h"
 #include "proto/util/cleanup.h"
 

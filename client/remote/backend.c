@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 #include "proto/util/cleanup.h"
 
 // The reply's region, attached by it, as a backing.  -EAGAIN: the connection was lost since, ask again.

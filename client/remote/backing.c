@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 #include "proto/util/cleanup.h"
 
 void remote_take_region(struct backing *b, const WireRegion *region)

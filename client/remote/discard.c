@@ -1,9 +1,9 @@
 // Discarded parts of a region that a daemon made.
 #include <errno.h>
 
-#include "client/discarded.h"
-#include "client/error.h"
 #include "client/remote/remote.h"
+#include "client/util/discarded.h"
+#include "client/util/error.h"
 
 // One page, behind what RET has.
 static int list_page(struct backing *b, uint64_t *from, struct ranges *ret)

@@ -2,8 +2,8 @@
 // again: nobody waits for a round trip.
 #include <errno.h>
 
-#include "client/error.h"
 #include "client/remote/remote.h"
+#include "client/util/error.h"
 #include "proto/diskalloc.pb-c.h"
 
 int remote_grow_early(struct backing *b, uint64_t size)

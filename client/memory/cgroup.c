@@ -1,4 +1,4 @@
-#include "client/cgroup.h"
+#include "client/memory/cgroup.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 //
 // Measured (4 GiB in a group of 512 MiB, Linux 6.18, ext4, a disk of 2.1 GB/s): pushing 1.7 times as fast as without; chunks of
 // 8 to 128 MiB alike.  Sent by the pushing thread instead of the client's, a vector of 6 GiB without a limit took nearly twice as long.
-#include "client/writeback.h"
+#include "client/memory/writeback.h"
 
 #include <fcntl.h>
 #include <stddef.h>

@@ -6,12 +6,12 @@
 // Without one, who is refused here waits, and tries again (dispose_await): that a region was closed before is to be relied on.
 //
 // Named regions are closed at once, for it can be seen by others that one is attached.
-#include "client/dispose.h"
+#include "client/memory/dispose.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "client/mapping.h"
+#include "client/memory/mapping.h"
 
 #define LARGE ((uint64_t)1 << 20) // worth a thread; below, handing over costs what it saves
 #define PIECE ((uint64_t)1 << 30)

@@ -1,13 +1,13 @@
-#include "client/region.h"
+#include "client/region/region.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "client/client.h"
-#include "client/dispose.h"
-#include "client/error.h"
-#include "client/process.h"
+#include "client/diskalloc.h"
+#include "client/memory/dispose.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 
 bool region_is_inherited(const struct diskalloc_region *r)
 {

@@ -1,4 +1,4 @@
-#include "client/error.h"
+#include "client/util/error.h"
 
 #include <errno.h>
 #include <stdarg.h>

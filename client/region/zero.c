@@ -1,13 +1,13 @@
 // Who asked for elements of a region that was grown just now wants zeros, and gets them from the file system.  But another process may
 // have grown the region before, and have written there.  A backend with a descriptor knows what the last grow found.  With a
 // daemon the file itself is asked, through a descriptor of its own: blocks that nobody wrote to are holes to SEEK_DATA.
-#include "client/zero.h"
+#include "client/region/zero.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 #include "proto/util/cleanup.h"
 
 enum { NOT_WORTH_A_LOOK = 256 << 10 };

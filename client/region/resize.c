@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "client/client.h"
-#include "client/dispose.h"
-#include "client/error.h"
-#include "client/region.h"
+#include "client/diskalloc.h"
+#include "client/memory/dispose.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
 #include "proto/util/size.h"
 
 // A region that another process grew beyond what is reserved here is accessible as far as that goes.

@@ -1,4 +1,4 @@
-#include "client/client.h"
+#include "client/diskalloc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "client/address.h"
-#include "client/dispose.h"
-#include "client/error.h"
 #include "client/growth.h"
+#include "client/memory/dispose.h"
+#include "client/memory/prefetch.h"
 #include "client/options.h"
-#include "client/prefetch.h"
-#include "client/process.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 
 const char *diskalloc_version(void)

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "client/clock.h"
-#include "client/error.h"
-#include "client/region.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
+#include "proto/util/clock.h"
 
 enum {
     FIRST_PAUSE_MS = 1,

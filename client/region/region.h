@@ -7,9 +7,9 @@
 #include <sys/queue.h>
 
 #include "client/backend.h"
-#include "client/mapping.h"
-#include "client/prefetch.h"
-#include "client/writeback.h"
+#include "client/memory/mapping.h"
+#include "client/memory/prefetch.h"
+#include "client/memory/writeback.h"
 
 struct diskalloc_region {
     LIST_ENTRY(diskalloc_region) link;

@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 
 #include "client/backend.h"
-#include "client/background.h"
+#include "client/util/background.h"
 
 struct diskalloc {
     LIST_ENTRY(diskalloc) link;

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/client.h"
-#include "client/error.h"
-#include "client/process.h"
-#include "client/region.h"
+#include "client/diskalloc.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/checked.h"
 
 #define BLOCK ((uint64_t)4096)

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "client/error.h"
-#include "client/region.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
 

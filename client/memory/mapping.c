@@ -21,14 +21,14 @@
 // Callers grant only what is on disk already, and take access away before they give disk space back.  MAP_NORESERVE and
 // PROT_NONE cost nothing under any overcommit policy; `ulimit -v` counts all of it, which is why less is tried when a
 // default is refused.  Nothing else in the library calls mmap.
-#include "client/mapping.h"
+#include "client/memory/mapping.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "client/error.h"
-#include "client/reservation.h"
+#include "client/memory/reservation.h"
+#include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
 

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "client/client.h"
-#include "client/error.h"
-#include "client/region.h"
+#include "client/diskalloc.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
 
 static void grow_now(struct diskalloc_region *r, uint64_t size)
 {

@@ -4,13 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/client.h"
-#include "client/dispose.h"
-#include "client/error.h"
+#include "client/diskalloc.h"
+#include "client/memory/dispose.h"
+#include "client/memory/reservation.h"
 #include "client/options.h"
-#include "client/process.h"
-#include "client/region.h"
-#include "client/reservation.h"
+#include "client/region/region.h"
+#include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/size.h"
 
 // Address space for a region whose size is not known yet (a region's file is not made before there is room for it).

@@ -17,14 +17,14 @@
 // its end or in its discarded parts: before the end moves down or the mapping goes, prefetch_cut waits for the piece in progress.
 //
 // Locks: its own, last but for the background's.
-#include "client/prefetch.h"
+#include "client/memory/prefetch.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "client/mapping.h"
+#include "client/memory/mapping.h"
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)

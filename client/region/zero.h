@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#include "client/region.h"
+#include "client/region/region.h"
 
 // Of an accessible part of R, which had SIZE_BEFORE bytes before it was grown.  What is known to be zero is not touched: a page
 // that is not touched costs neither memory nor time.

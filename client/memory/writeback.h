@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/background.h"
-#include "client/pressure.h"
+#include "client/memory/pressure.h"
+#include "client/util/background.h"
 
 struct writeback {
     struct background_task task;

@@ -1,15 +1,15 @@
 // fork: the lock is taken around it, so that the lists are whole in the child; there every other lock is made new (the
 // threads that may have held them do not exist) and every client forgets the connection that it shares with the parent.
-#include "client/process.h"
+#include "client/util/fork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "client/client.h"
+#include "client/diskalloc.h"
 #include "client/link/connection.h"
-#include "client/region.h"
+#include "client/region/region.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -8,14 +8,14 @@
 // The least room counts.  Of nested groups only the tightest is looked at each time: what this process dirties counts in all of
 // them alike, so that it stays the tightest unless others do much, and they are compared now and then.
 // Not seen: limits above what a namespace shows (cgroup v1 tells of those), ratios of single devices (bdi min_ratio, max_ratio).
-#include "client/pressure.h"
+#include "client/memory/pressure.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "client/cgroup.h"
-#include "client/proctext.h"
+#include "client/memory/cgroup.h"
+#include "client/memory/proctext.h"
 #include "proto/util/cleanup.h"
 
 enum { LOOKS_PER_SEARCH = 64, STALLED_PERCENT = 10 };

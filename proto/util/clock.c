@@ -1,4 +1,4 @@
-#include "client/clock.h"
+#include "proto/util/clock.h"
 
 #include <time.h>
 

@@ -1,4 +1,4 @@
-#include "client/reservation.h"
+#include "client/memory/reservation.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-#include "client/proctext.h"
+#include "client/memory/proctext.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
 //     that is closed but still in the books), and a fork waits for that.
 //
 // Lock order: process_lock, whole, lock.
-#include "client/background.h"
+#include "client/util/background.h"
 
 #include <sched.h>
 #include <signal.h>

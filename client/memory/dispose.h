@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/background.h"
+#include "client/util/background.h"
 
 struct mapping;
 

@@ -1,10 +1,10 @@
-#include "client/discarded.h"
+#include "client/util/discarded.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/error.h"
+#include "client/util/error.h"
 #include "proto/util/checked.h"
 
 static int explain(int r, const struct ranges *ranges)
