@@ -1,7 +1,7 @@
 // What grow.c (a grow alone) and grow_others.c (beside others) share: series of times, and one grow.
 #pragma once
-#include "tests/harness.h"
-#include "tests/raw_client.h"
+#include "tests/lib/harness.h"
+#include "tests/lib/raw_client.h"
 
 #include <time.h>
 

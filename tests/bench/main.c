@@ -10,7 +10,7 @@
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 #include "tests/bench/workload.h"
-#include "tests/harness.h"
+#include "tests/lib/harness.h"
 
 double bench_now(void)
 {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "tests/harness.h"
+#include "tests/lib/harness.h"
 
 enum {
     ROUNDS = 9,

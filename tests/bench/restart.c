@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "proto/spill/record.h"
-#include "tests/harness.h"
+#include "tests/lib/harness.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

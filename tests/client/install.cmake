@@ -1,0 +1,62 @@
+# An installed library is found by pkg-config and by find_package, and a fresh program that uses it runs:
+#   cmake -D BUILD=DIR -D CC=... -P install.cmake
+set(work ${BUILD}/install-test)
+file(REMOVE_RECURSE ${work})
+file(MAKE_DIRECTORY ${work}/program)
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY OUTPUT_VARIABLE out OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/prefix)
+file(GLOB_RECURSE pc ${work}/prefix/*/diskalloc-client.pc)
+file(WRITE ${work}/program/main.c [[
+#include <diskalloc/vec.h>
+#include <stdio.h>
+
+DISKALLOC_VEC_DEFINE(u64vec, uint64_t)
+
+int main(int argc, char **argv)
+{
+    struct diskalloc *da;
+    struct u64vec v;
+
+    if (argc != 2 || diskalloc_open(argv[1], NULL, &da) < 0 || u64vec_init(&v, da) < 0 || u64vec_push(&v, 42) < 0)
+        return 1;
+    printf("%llu\n", (unsigned long long)v.data[0]);
+    u64vec_deinit(&v);
+    diskalloc_close(da);
+    return 0;
+}
+]])
+file(WRITE ${work}/program/CMakeLists.txt [[
+cmake_minimum_required(VERSION 3.25)
+project(program C)
+find_package(diskalloc 0.1 REQUIRED)
+add_executable(program main.c)
+target_link_libraries(program PRIVATE diskalloc::client)
+]])
+
+cmake_path(GET pc PARENT_PATH pc_dir)
+cmake_path(GET pc_dir PARENT_PATH libdir)
+set(ENV{PKG_CONFIG_PATH} ${pc_dir})
+run(${PKG_CONFIG} --cflags --libs diskalloc-client)
+separate_arguments(flags UNIX_COMMAND "${out}")
+separate_arguments(own_flags UNIX_COMMAND "${CFLAGS}")
+run(${CC} ${own_flags} ${work}/program/main.c -o ${work}/by-pkg-config ${flags})
+set(ENV{LD_LIBRARY_PATH} ${libdir})
+run(${work}/by-pkg-config dir:${work})
+if(NOT out STREQUAL "42")
+  message(FATAL_ERROR "the program built by pkg-config said \"${out}\"")
+endif()
+unset(ENV{LD_LIBRARY_PATH})
+
+run(${CMAKE_COMMAND} -G Ninja -S ${work}/program -B ${work}/by-cmake -DCMAKE_PREFIX_PATH=${work}/prefix -DCMAKE_C_COMPILER=${CC}
+  "-DCMAKE_C_FLAGS=${CFLAGS}")
+run(${CMAKE_COMMAND} --build ${work}/by-cmake)
+run(${work}/by-cmake/program dir:${work})
+if(NOT out STREQUAL "42")
+  message(FATAL_ERROR "the program built by find_package said \"${out}\"")
+endif()
+file(REMOVE_RECURSE ${work})

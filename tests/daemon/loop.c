@@ -1,0 +1,228 @@
+// The loop, which runs instant work itself and is taken over by another thread when that hangs.
+#include "daemon/work/loop.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/work/worker.h"
+#include "tests/lib/harness.h"
+
+enum { N_WORKERS = 4 };
+
+struct instant {
+    struct work work;
+    struct turner *turner;
+    sem_t *started, *go;
+    long run_by, done_by; // threads
+    unsigned pause_us;
+    int n_done, again;
+};
+
+struct turner {
+    struct event_base *base;
+    struct event *timer;
+    struct worker_pool *pool;
+    struct loop *loop;
+    struct instant *items;
+    int n_left, n_ticks;
+    int inside; // in the event loop: one thread at most
+    sem_t ticked, started, go;
+};
+
+static long this_thread(void)
+{
+    return syscall(SYS_gettid);
+}
+
+static enum work_status run_instant(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+    struct timespec pause = {.tv_nsec = item->pause_us * 1000L};
+
+    item->run_by = this_thread();
+    if (item->started)
+        sem_post(item->started);
+    if (item->go)
+        sem_wait(item->go);
+    if (item->pause_us > 0)
+        nanosleep(&pause, NULL);
+    return item->again-- > 0 ? WORK_AGAIN : WORK_DONE;
+}
+
+static void instant_done(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+    struct turner *t = item->turner;
+
+    assert_int_equal(t->inside++, 0);
+    item->done_by = this_thread();
+    item->n_done++;
+    if (--t->n_left == 0)
+        event_base_loopbreak(t->base);
+    t->inside--;
+}
+
+static void submit_instant(struct turner *t, struct instant *item)
+{
+    item->turner = t;
+    item->work = (struct work){.brief = true, .instant = true, .run = run_instant, .done = instant_done};
+    worker_submit(t->pool, &item->work);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *data)
+{
+    static const struct timeval soon = {.tv_usec = 100};
+    struct turner *t = data;
+
+    (void)fd;
+    (void)what;
+    assert_int_equal(t->inside++, 0);
+    t->n_ticks++;
+    // From the loop, and when somebody stands in.
+    if (t->items) {
+        submit_instant(t, t->items);
+        t->items = NULL;
+    }
+    sem_post(&t->ticked);
+    event_add(t->timer, &soon);
+    t->inside--;
+}
+
+static void turner_init(struct turner *t)
+{
+    static const struct timeval later = {.tv_usec = 20000};
+
+    *t = (struct turner){.base = event_base_new()};
+    assert_int_equal(worker_pool_new(t->base, N_WORKERS, &t->pool), 0);
+    assert_int_equal(loop_new(t->base, t->pool, &t->loop), 0);
+    t->timer = evtimer_new(t->base, on_tick, t);
+    event_add(t->timer, &later);
+    sem_init(&t->ticked, 0, 0);
+    sem_init(&t->started, 0, 0);
+    sem_init(&t->go, 0, 0);
+}
+
+static void turner_deinit(struct turner *t)
+{
+    assert_true(loop_stop(t->loop, 10000));
+    assert_true(worker_pool_stop(t->pool, 10000));
+    loop_free(t->loop);
+    worker_pool_free(t->pool);
+    event_free(t->timer);
+    event_base_free(t->base);
+}
+
+static void instant_work_is_run_by_the_thread_that_turns_the_loop(void **state)
+{
+    struct instant item = {0};
+    struct turner t;
+
+    (void)state;
+    turner_init(&t);
+    t.items = &item;
+    t.n_left = 1;
+    assert_int_equal(loop_run(t.loop), 0);
+    assert_int_equal(item.n_done, 1);
+    // Unless it was held up so long that the other thread has taken over: then it was done elsewhere, once.
+    if (item.run_by == item.done_by)
+        assert_int_not_equal(item.run_by, getpid());
+    turner_deinit(&t);
+}
+
+static void *let_go_when_the_loop_has_turned(void *data)
+{
+    struct turner *t = data;
+
+    sem_wait(&t->started);
+    while (sem_trywait(&t->ticked) == 0)
+        continue;
+    // While the work hangs the loop goes on.
+    for (int i = 0; i < 20; i++)
+        sem_wait(&t->ticked);
+    sem_post(&t->go);
+    return NULL;
+}
+
+static void while_instant_work_hangs_another_thread_turns_the_loop(void **state)
+{
+    struct instant item = {0};
+    struct turner t;
+    pthread_t helper;
+
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        turner_init(&t);
+        item = (struct instant){.started = &t.started, .go = &t.go, .again = again};
+        t.items = &item;
+        t.n_left = 1;
+        if (again)
+            sem_post(&t.go); // the second piece does not hang
+        assert_int_equal(pthread_create(&helper, NULL, let_go_when_the_loop_has_turned, &t), 0);
+        assert_int_equal(loop_run(t.loop), 0);
+        pthread_join(helper, NULL);
+        assert_int_equal(item.n_done, 1);
+        assert_int_not_equal(item.done_by, item.run_by);
+        turner_deinit(&t);
+    }
+}
+
+static void a_loop_that_ends_tells_of_a_thread_that_hangs(void **state)
+{
+    struct instant hanging = {0}, ends = {0};
+    struct turner t;
+
+    (void)state;
+    turner_init(&t);
+    hanging.started = &t.started;
+    hanging.go = &t.go;
+    t.items = &hanging;
+    t.n_left = 1;
+    ends.pause_us = 500000;
+    submit_instant(&t, &ends); // nobody stands in yet: a worker does it, and the loop ends with it
+    assert_int_equal(loop_run(t.loop), 0);
+    sem_wait(&t.started);
+    assert_false(loop_stop(t.loop, 0));
+    sem_post(&t.go);
+    turner_deinit(&t);
+}
+
+static void work_that_is_now_late_and_now_not_is_done_once_each(void **state)
+{
+    enum { ROUNDS = 40 };
+    struct instant items[ROUNDS] = {0};
+    struct turner t;
+    unsigned seed = 1;
+
+    (void)state;
+    turner_init(&t);
+    for (int i = 0; i < ROUNDS; i++)
+        items[i].pause_us = (unsigned)rand_r(&seed) % 4000;
+    t.n_left = 1;
+    for (int i = 0; i < ROUNDS; i++) {
+        t.items = &items[i];
+        t.n_left = 1;
+        assert_int_equal(loop_run(t.loop), 0);
+        assert_true(loop_stop(t.loop, 10000));
+        loop_free(t.loop);
+        assert_int_equal(items[i].n_done, 1);
+        assert_int_equal(loop_new(t.base, t.pool, &t.loop), 0);
+    }
+    turner_deinit(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(instant_work_is_run_by_the_thread_that_turns_the_loop),
+        TEST(while_instant_work_hangs_another_thread_turns_the_loop),
+        TEST(a_loop_that_ends_tells_of_a_thread_that_hangs),
+        TEST(work_that_is_now_late_and_now_not_is_done_once_each),
+    };
+
+    return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}

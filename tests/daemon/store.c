@@ -1,0 +1,254 @@
+// The spill directory: what it must be, and what may lie in it.
+#include "daemon/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "tests/lib/harness.h"
+
+static char dir[128];
+
+static int make_dir(void **state)
+{
+    snprintf(dir, sizeof dir, "%s/test-store.XXXXXX", test_base_dir());
+    if (!mkdtemp(dir))
+        return -1;
+    return test_setup(state);
+}
+
+static int remove_dir(void **state)
+{
+    char command[400];
+
+    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", dir, dir);
+    return system(command) != 0 ? -1 : test_teardown(state);
+}
+
+static struct store *open_store(void)
+{
+    struct store *s = NULL;
+    char *error = NULL;
+
+    if (store_open(dir, false, &file_ops_system, &s, &error) < 0)
+        fail_msg("%s", error);
+    return s;
+}
+
+static void expect_refused(const char *path, bool require_mount, int error, const char *sentence)
+{
+    struct store *s = NULL;
+    char *text = NULL;
+
+    assert_int_equal(store_open(path, require_mount, &file_ops_system, &s, &text), error);
+    assert_non_null(text);
+    if (!strstr(text, sentence) || !strstr(text, path))
+        fail_msg("not the sentence: %s", text);
+    free(text);
+}
+
+static void shell(const char *format, ...)
+{
+    char command[1024];
+    int at = snprintf(command, sizeof command, "cd %s && ", dir);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(command + at, sizeof command - (size_t)at, format, args);
+    va_end(args);
+    assert_int_equal(system(command), 0);
+}
+
+static int count(void *data, struct store_found *region)
+{
+    uint64_t *sum = data;
+
+    sum[0]++;
+    sum[1] += region->size - region->discarded.sum;
+    return 0;
+}
+
+static void make_region(struct store *s, uid_t uid, uint64_t size, struct record *ret)
+{
+    int fd;
+
+    *ret = (struct record){.owner_uid = uid};
+    assert_int_equal(handle_random(&ret->handle), 0);
+    assert_int_equal(store_create(s, ret, &fd), 0);
+    assert_int_equal(spillfile_resize(&file_ops_system, fd, 0, size, false), 0);
+    assert_int_equal(store_link(s, fd, ret), 0);
+    close(fd);
+}
+
+static void a_directory_that_is_not_there_or_not_ours_alone_is_refused(void **state)
+{
+    char path[200];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/missing", dir);
+    expect_refused(path, false, -ENOENT, "No such file");
+    snprintf(path, sizeof path, "%s/file", dir);
+    shell("touch file");
+    expect_refused(path, false, -ENOTDIR, "Not a directory");
+    snprintf(path, sizeof path, "%s/shared", dir);
+    shell("mkdir -m 1777 shared");
+    expect_refused(path, false, -EPERM, "others may write");
+    expect_refused(dir, true, -ENOTDIR, "no mount point");
+}
+
+static void a_second_daemon_is_refused_and_told_the_pid_of_the_first(void **state)
+{
+    struct store *s = open_store();
+    pid_t parent = getpid(), child = fork();
+    int status;
+
+    (void)state;
+    if (child == 0) {
+        struct store *second = NULL;
+        char *error = NULL, pid[32];
+
+        snprintf(pid, sizeof pid, "pid %d", (int)parent);
+        _exit(store_open(dir, false, &file_ops_system, &second, &error) == -EBUSY && strstr(error, pid) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    store_close(s);
+}
+
+static void what_was_made_is_found_again(void **state)
+{
+    struct store *s = open_store();
+    uint64_t sum[2] = {0}, n_foreign;
+    struct record a, b;
+
+    (void)state;
+    make_region(s, 1000, 5000, &a);
+    make_region(s, 2000, 0, &b);
+    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(sum[0], 2);
+    assert_int_equal(sum[1], 5000);
+    assert_int_equal(n_foreign, 0);
+    assert_int_equal(store_unlink(s, 1000, &a.handle), 0);
+    assert_int_equal(store_unlink(s, 2000, &b.handle), 0);
+    store_close(s);
+    // Empty directories of users go with the daemon.
+    shell("test ! -e 1000 && test ! -e 2000");
+}
+
+static void whatever_else_lies_there_is_left_alone_and_counted(void **state)
+{
+    struct store *s = open_store();
+    uint64_t sum[2] = {0}, n_foreign;
+    char handle[HANDLE_TEXT_LENGTH + 1];
+    struct record r;
+
+    (void)state;
+    make_region(s, 1000, 4096, &r);
+    handle_format(&r.handle, handle);
+    shell("mkdir lost+found README.d 0123 4294967295 && touch notes 3000");              // 5 foreign
+    shell("cd 1000 && touch notes && mkfifo 00000000000000000000000000000001");          // 2
+    shell("cd 1000 && ln -s /etc/passwd 00000000000000000000000000000002");              // 1
+    shell("cd 1000 && mkdir 00000000000000000000000000000003");                          // 1
+    shell("cd 1000 && echo content > 00000000000000000000000000000004");                 // 1: no record
+    shell("cd 1000 && cp --preserve=xattr %s 00000000000000000000000000000005", handle); // 1: another's record
+    shell("mkdir 1001 && cp --preserve=xattr 1000/%s 1001/%s", handle, handle);          // 1: another user's
+    shell("ln -s 1000 1002");                                                            // 1
+    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(sum[0], 1);
+    assert_int_equal(n_foreign, 13);
+    shell("test -d lost+found && test -p 1000/00000000000000000000000000000001 && grep -q content "
+          "1000/00000000000000000000000000000004");
+    store_close(s);
+}
+
+static void records_that_are_damaged_or_newer_are_left_alone(void **state)
+{
+    struct store *s = open_store();
+    uint64_t sum[2] = {0}, n_foreign;
+    uint8_t bytes[RECORD_MAX];
+
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct record r;
+        size_t n;
+        int fd;
+
+        make_region(s, 1000, 4096, &r);
+        n = record_encode(&r, bytes);
+        if (kind == 0)
+            bytes[40] ^= 1; // a bit
+        else if (kind == 1)
+            n -= 3; // cut
+        else if (kind == 2)
+            bytes[4] = RECORD_VERSION + 1;
+        else
+            n = 0;
+        fd = store_open_file(s, 1000, &r.handle, O_RDWR);
+        assert_true(fd >= 0);
+        assert_int_equal(fsetxattr(fd, RECORD_XATTR, bytes, n, 0), 0);
+        close(fd);
+    }
+    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(sum[0], 0);
+    assert_int_equal(n_foreign, 4);
+    assert_int_equal(test_count_files(dir), 4);
+    store_close(s);
+}
+
+static void growth_that_was_not_finished_is_undone_at_the_scan(void **state)
+{
+    struct store *s = open_store();
+    uint64_t sum[2] = {0}, n_foreign;
+    struct record r;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    make_region(s, 1000, 4096, &r);
+    fd = store_open_file(s, 1000, &r.handle, O_RDWR);
+    assert_int_equal(file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 << 20), 0);
+    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 4096);
+    assert_true(st.st_blocks * 512 <= 64 * 1024);
+    close(fd);
+    store_close(s);
+}
+
+static void nothing_is_reached_through_a_link(void **state)
+{
+    struct store *s = open_store();
+    struct record r = {.owner_uid = 1000};
+    char handle[HANDLE_TEXT_LENGTH + 1];
+    int fd;
+
+    (void)state;
+    assert_int_equal(handle_random(&r.handle), 0);
+    handle_format(&r.handle, handle);
+    shell("mkdir elsewhere && ln -s elsewhere 1000 && touch elsewhere/%s", handle);
+    assert_int_equal(store_open_file(s, 1000, &r.handle, O_RDWR), -ELOOP);
+    assert_int_equal(store_create(s, &r, &fd), -ENOTDIR);
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_or_not_ours_alone_is_refused, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(a_second_daemon_is_refused_and_told_the_pid_of_the_first, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_was_made_is_found_again, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(whatever_else_lies_there_is_left_alone_and_counted, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(records_that_are_damaged_or_newer_are_left_alone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(growth_that_was_not_finished_is_undone_at_the_scan, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(nothing_is_reached_through_a_link, make_dir, remove_dir),
+    };
+
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}

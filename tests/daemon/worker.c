@@ -1,0 +1,192 @@
+// The workers' fairness: lanes take turns, none holds more than half, brief work has a worker of its own.
+#include "daemon/work/worker.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "tests/lib/harness.h"
+
+enum { N_WORKERS = 4 };
+
+struct job {
+    struct work work;
+    sem_t *started, *go; // says that it runs, and waits; NULL: does not
+    int pieces, order, *clock;
+    bool done;
+};
+
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static enum work_status run_job(struct work *w)
+{
+    struct job *job = (struct job *)w;
+
+    if (job->started)
+        sem_post(job->started);
+    if (job->go)
+        sem_wait(job->go);
+    if (--job->pieces > 0)
+        return WORK_AGAIN;
+    pthread_mutex_lock(&clock_lock);
+    if (job->clock)
+        job->order = ++*job->clock;
+    pthread_mutex_unlock(&clock_lock);
+    return WORK_DONE;
+}
+
+static void job_done(struct work *w)
+{
+    ((struct job *)w)->done = true;
+}
+
+static void submit(struct worker_pool *pool, struct job *job, uint32_t lane, bool brief)
+{
+    if (job->pieces == 0)
+        job->pieces = 1;
+    job->work = (struct work){.lane = lane, .brief = brief, .run = run_job, .done = job_done};
+    worker_submit(pool, &job->work);
+}
+
+static void wait_for(struct event_base *base, struct job *job)
+{
+    while (!job->done)
+        event_base_loop(base, EVLOOP_ONCE);
+}
+
+struct fixture {
+    struct event_base *base;
+    struct worker_pool *pool;
+    sem_t started, go;
+};
+
+static void fixture_init(struct fixture *f)
+{
+    f->base = event_base_new();
+    assert_int_equal(worker_pool_new(f->base, N_WORKERS, &f->pool), 0);
+    sem_init(&f->started, 0, 0);
+    sem_init(&f->go, 0, 0);
+}
+
+static void fixture_deinit(struct fixture *f)
+{
+    assert_true(worker_pool_stop(f->pool, 10000));
+    worker_pool_free(f->pool);
+    event_base_free(f->base);
+    sem_destroy(&f->started);
+    sem_destroy(&f->go);
+}
+
+static void one_lane_never_holds_more_than_half_of_the_workers(void **state)
+{
+    struct job hogs[8] = {0}, other = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    for (int i = 0; i < 8; i++) {
+        hogs[i].started = &f.started;
+        hogs[i].go = &f.go;
+        submit(f.pool, &hogs[i], 1, false);
+    }
+    for (int i = 0; i < N_WORKERS / 2; i++)
+        sem_wait(&f.started);
+    // With both of its workers held, lane 1 gets no third; lane 2 is served although it came last.
+    submit(f.pool, &other, 2, false);
+    wait_for(f.base, &other);
+    assert_int_equal(sem_trywait(&f.started), -1);
+    for (int i = 0; i < 8; i++)
+        sem_post(&f.go);
+    for (int i = 0; i < 8; i++)
+        wait_for(f.base, &hogs[i]);
+    fixture_deinit(&f);
+}
+
+static void brief_work_is_done_while_long_work_holds_all_other_workers(void **state)
+{
+    struct job hogs[6] = {0}, brief = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    for (int i = 0; i < 6; i++) {
+        hogs[i].started = &f.started;
+        hogs[i].go = &f.go;
+        submit(f.pool, &hogs[i], (uint32_t)i, false);
+    }
+    for (int i = 0; i < N_WORKERS - 1; i++)
+        sem_wait(&f.started);
+    submit(f.pool, &brief, 0, true);
+    wait_for(f.base, &brief);
+    for (int i = 0; i < 6; i++)
+        sem_post(&f.go);
+    for (int i = 0; i < 6; i++)
+        wait_for(f.base, &hogs[i]);
+    fixture_deinit(&f);
+}
+
+static void work_in_pieces_lets_others_in_between(void **state)
+{
+    struct job holders[2] = {0}, large = {.pieces = 5}, small = {0};
+    struct fixture f;
+    int clock = 0;
+
+    (void)state;
+    fixture_init(&f);
+    // Two of the three workers for long work are held: the third serves both lanes by turns.
+    for (int i = 0; i < 2; i++) {
+        holders[i].started = &f.started;
+        holders[i].go = &f.go;
+        submit(f.pool, &holders[i], 10 + (uint32_t)i, false);
+        sem_wait(&f.started);
+    }
+    large.clock = small.clock = &clock;
+    large.started = &f.started;
+    large.go = &f.go;
+    submit(f.pool, &large, 1, false);
+    sem_wait(&f.started);
+    submit(f.pool, &small, 2, false);
+    // Five pieces of the large one and the two holders.
+    for (int i = 0; i < 7; i++)
+        sem_post(&f.go);
+    wait_for(f.base, &large);
+    wait_for(f.base, &small);
+    assert_true(small.order < large.order);
+    for (int i = 0; i < 2; i++)
+        wait_for(f.base, &holders[i]);
+    fixture_deinit(&f);
+}
+
+static void a_stop_forgets_what_was_queued_and_waits_for_what_runs(void **state)
+{
+    struct job running = {0}, queued[20] = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    running.started = &f.started;
+    running.go = &f.go;
+    submit(f.pool, &running, 1, false);
+    sem_wait(&f.started);
+    for (int i = 0; i < 20; i++) {
+        queued[i].go = &f.go;
+        submit(f.pool, &queued[i], 1, false);
+    }
+    // A worker that does not come back is not waited for for ever.
+    assert_false(worker_pool_stop(f.pool, 0));
+    for (int i = 0; i < 21; i++)
+        sem_post(&f.go);
+    fixture_deinit(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(one_lane_never_holds_more_than_half_of_the_workers),
+        TEST(brief_work_is_done_while_long_work_holds_all_other_workers),
+        TEST(work_in_pieces_lets_others_in_between),
+        TEST(a_stop_forgets_what_was_queued_and_waits_for_what_runs),
+    };
+
+    return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+// Fair shares of the workers: long operations go in pieces and let others in between.
+#include <semaphore.h>
+
+#include "tests/lib/op_fixture.h"
+
+#define GIB ((uint64_t)1 << 30)
+#define LARGE (512 * GIB)
+
+// The disk of 512 GiB that nobody has: blocks are granted by saying so.  The first piece of a long operation waits at the gate,
+// until the test has queued what shall come in between.
+static struct {
+    _Atomic bool armed;
+    sem_t reached, open;
+    _Atomic uint64_t n_allocated, n_punched, n_truncated, largest, size;
+    _Atomic int fail_at; // the nth allocation
+} seam;
+
+static void pass_the_gate(void)
+{
+    if (!atomic_exchange(&seam.armed, false))
+        return;
+    sem_post(&seam.reached);
+    sem_wait(&seam.open);
+}
+
+static void note(uint64_t piece)
+{
+    if (piece > seam.largest)
+        seam.largest = piece;
+}
+
+static int said_allocate(int fd, int mode, uint64_t offset, uint64_t length)
+{
+    (void)fd;
+    (void)offset;
+    pass_the_gate();
+    note(length);
+    *(mode & FALLOC_FL_PUNCH_HOLE ? &seam.n_punched : &seam.n_allocated) += 1;
+    if (!(mode & FALLOC_FL_PUNCH_HOLE) && seam.fail_at > 0 && --seam.fail_at == 0)
+        return -ENOSPC;
+    return 0;
+}
+
+static int noted_truncate(int fd, uint64_t size)
+{
+    struct stat st;
+
+    pass_the_gate();
+    if (fstat(fd, &st) == 0 && size < (uint64_t)st.st_size) {
+        note((uint64_t)st.st_size - size);
+        seam.n_truncated++;
+    }
+    return file_ops_system.truncate(fd, size);
+}
+
+static int ample_stat_fs(int fd, struct statvfs *ret)
+{
+    (void)fd;
+    *ret =
+        (struct statvfs){.f_frsize = 4096, .f_blocks = LARGE / 1024, .f_bfree = LARGE / 1024, .f_bavail = LARGE / 1024};
+    return 0;
+}
+
+// With one worker: what comes in between comes in between pieces.
+static void begin(struct fixture *f, struct region **large, struct region **small)
+{
+    fixture_init(f);
+    assert_true(worker_pool_stop(f->env.pool, 10000));
+    worker_pool_free(f->env.pool);
+    assert_int_equal(worker_pool_new(f->base, 1, &f->env.pool), 0);
+    memset(&seam, 0, sizeof seam);
+    sem_init(&seam.reached, 0, 0);
+    sem_init(&seam.open, 0, 0);
+    f->ops.allocate = said_allocate;
+    f->ops.truncate = noted_truncate;
+    f->ops.stat_fs = ample_stat_fs;
+    assert_int_equal(create(f, "large", 4096, large), 0);
+    assert_int_equal(create(f, "small", 4096, small), 0);
+}
+
+static void forget_counts(void)
+{
+    seam.n_allocated = seam.n_punched = seam.n_truncated = seam.largest = 0;
+}
+
+struct job {
+    struct op op;
+    bool done;
+    int order, *clock;
+};
+
+static void job_done(struct op *op)
+{
+    struct job *job = op->owner;
+
+    job->done = true;
+    job->order = ++*job->clock;
+    if (op->fd >= 0)
+        close(op->fd);
+}
+
+static void job_submit(struct job *job)
+{
+    job->op.done = job_done;
+    job->op.owner = job;
+    op_submit(&job->op);
+}
+
+// LARGE's operation is at its first piece when a commit of SMALL, of the same user, is queued: which is done first.
+static int run_beside_another(struct fixture *f, struct job *large, struct region *small)
+{
+    struct job other = {0};
+    int clock = 0;
+
+    forget_counts();
+    large->clock = other.clock = &clock;
+    seam.armed = true;
+    job_submit(large);
+    sem_wait(&seam.reached);
+    op_init(&other.op, &f->env, &op_commit, small);
+    job_submit(&other);
+    sem_post(&seam.open);
+    turn_until(f, &large->done);
+    turn_until(f, &other.done);
+    assert_int_equal(other.op.result, 0);
+    assert_true(other.order < large->order);
+    return large->op.result;
+}
+
+static void init_resize(struct fixture *f, struct job *job, struct region *r, uint64_t size)
+{
+    *job = (struct job){0};
+    op_init(&job->op, &f->env, size > r->size ? &op_grow : &op_shrink, r);
+    job->op.size = size;
+    job->op.known_size = r->size;
+}
+
+static void init_range(struct fixture *f, struct job *job, const struct op_type *type, struct region *r,
+                       uint64_t offset, uint64_t length)
+{
+    *job = (struct job){0};
+    op_init(&job->op, &f->env, type, r);
+    job->op.offset = offset;
+    job->op.length = length;
+}
+
+static void growing_and_shrinking_by_512_gib_go_in_pieces_between_which_others_work(void **state)
+{
+    struct region *large, *small;
+    struct fixture f;
+    struct job job;
+
+    (void)state;
+    begin(&f, &large, &small);
+    init_resize(&f, &job, large, LARGE);
+    assert_int_equal(run_beside_another(&f, &job, small), 0);
+    assert_int_equal(seam.n_allocated, LARGE / GIB);
+    assert_int_equal(seam.largest, GIB);
+    init_resize(&f, &job, large, 0);
+    assert_int_equal(run_beside_another(&f, &job, small), 0);
+    assert_int_equal(seam.n_truncated, LARGE / GIB);
+    assert_int_equal(seam.largest, GIB);
+    expect_consistent(&f, 4096, 2);
+    fixture_deinit(&f);
+}
+
+static void discarding_and_restoring_500_gib_go_in_pieces_between_which_others_work(void **state)
+{
+    struct region *large, *small;
+    struct fixture f;
+    struct job job;
+
+    (void)state;
+    begin(&f, &large, &small);
+    if (!store_guarantee(f.env.store)->can_discard) {
+        fixture_deinit(&f);
+        skip();
+        return;
+    }
+    assert_int_equal(resize(&f, large, LARGE), 0);
+    init_range(&f, &job, &op_discard, large, 3 * 4096, 500 * GIB);
+    assert_int_equal(run_beside_another(&f, &job, small), 0);
+    assert_in_range(seam.n_punched, 500, 501);
+    assert_int_equal(seam.largest, GIB);
+    assert_int_equal(charged(&f), 12 * GIB + 4096);
+    init_range(&f, &job, &op_restore, large, 3 * 4096, 500 * GIB);
+    assert_int_equal(run_beside_another(&f, &job, small), 0);
+    assert_int_equal(seam.largest, GIB);
+    assert_int_equal(charged(&f), LARGE + 4096);
+    fixture_deinit(&f);
+}
+
+static void removing_512_gib_goes_in_pieces_between_which_others_work(void **state)
+{
+    struct region *large, *small;
+    struct fixture f;
+    struct job job = {0};
+
+    (void)state;
+    begin(&f, &small, &small);
+    assert_int_equal(create(&f, "", LARGE, &large), 0);
+    peer_detach(&f.peer, region_attachment(large, &f.peer));
+    op_init(&job.op, &f.env, &op_reap, large);
+    assert_int_equal(run_beside_another(&f, &job, small), 0);
+    assert_in_range(seam.n_truncated, LARGE / GIB - 1, LARGE / GIB);
+    assert_int_equal(seam.largest, GIB);
+    fixture_deinit(&f);
+}
+
+// Its client has died: what was granted is given back, in pieces too.
+static void a_grow_that_is_given_up_on_the_way_is_undone(void **state)
+{
+    struct region *large, *small;
+    struct fixture f;
+    struct stat st;
+    struct job job;
+    int clock = 0, fd;
+
+    (void)state;
+    begin(&f, &large, &small);
+    init_resize(&f, &job, large, LARGE);
+    job.clock = &clock;
+    seam.armed = true;
+    forget_counts();
+    job_submit(&job);
+    sem_wait(&seam.reached);
+    op_cancel(&job.op);
+    sem_post(&seam.open);
+    turn_until(&f, &job.done);
+    assert_int_equal(job.op.result, -ECANCELED);
+    assert_int_equal(seam.n_allocated, 1);
+    expect_consistent(&f, 2 * 4096, 2);
+    // One that has come far when the disk is full.
+    init_resize(&f, &job, large, LARGE);
+    seam.fail_at = 100;
+    assert_int_equal(run_beside_another(&f, &job, small), -ENOSPC);
+    assert_int_equal(seam.n_allocated, 100);
+    assert_int_equal(seam.largest, GIB);
+    assert_int_equal(seam.n_truncated, 99);
+    expect_consistent(&f, 2 * 4096, 2);
+    fd = store_open_file(f.env.store, OWNER, &large->record.handle, O_RDONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 4096);
+    close(fd);
+    fixture_deinit(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(growing_and_shrinking_by_512_gib_go_in_pieces_between_which_others_work),
+        TEST(discarding_and_restoring_500_gib_go_in_pieces_between_which_others_work),
+        TEST(removing_512_gib_goes_in_pieces_between_which_others_work),
+        TEST(a_grow_that_is_given_up_on_the_way_is_undone),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,227 @@
+// The small pure parts that daemon and library share: sizes, names, handles, arithmetic, the bounded allocator.
+#include "tests/lib/harness.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/request/arena.h"
+#include "proto/util/checked.h"
+#include "proto/util/name.h"
+#include "proto/util/size.h"
+
+static void sizes_are_whole_numbers_with_one_letter_of_1024(void **state)
+{
+    static const struct {
+        const char *text;
+        int result;
+        uint64_t value;
+    } cases[] = {
+        {"0", 0, 0},
+        {"007", 0, 7},
+        {"1", 0, 1},
+        {"1K", 0, 1024},
+        {"1k", 0, 1024},
+        {"3m", 0, 3 << 20},
+        {"50G", 0, UINT64_C(50) << 30},
+        {"16777215T", 0, UINT64_C(16777215) << 40},
+        {"18446744073709551614", 0, UINT64_MAX - 1},
+        {"18446744073709551615", -ERANGE, 0},
+        {"18446744073709551616", -ERANGE, 0},
+        {"99999999999999999999999999", -ERANGE, 0},
+        {"16777216T", -ERANGE, 0},
+        {"", -EINVAL, 0},
+        {"K", -EINVAL, 0},
+        {" 1", -EINVAL, 0},
+        {"1 ", -EINVAL, 0},
+        {"1 K", -EINVAL, 0},
+        {"1KB", -EINVAL, 0},
+        {"1KK", -EINVAL, 0},
+        {"1E", -EINVAL, 0},
+        {"1.5G", -EINVAL, 0},
+        {"-1", -EINVAL, 0},
+        {"+1", -EINVAL, 0},
+        {"0x10", -EINVAL, 0},
+        {"1e3", -EINVAL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t value = 4711;
+
+        if (size_parse(cases[i].text, &value) != cases[i].result)
+            fail_msg("\"%s\"", cases[i].text);
+        assert_int_equal(value, cases[i].result == 0 ? cases[i].value : 4711);
+    }
+}
+
+static void sizes_are_written_with_three_digits_at_most(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {
+        {0, "0B"},
+        {1, "1B"},
+        {1023, "1023B"},
+        {1024, "1.0K"},
+        {1536, "1.5K"},
+        {10 * 1024 - 1, "9.9K"},
+        {10 * 1024, "10K"},
+        {UINT64_C(50) << 30, "50G"},
+        {UINT64_C(1400) << 30, "1.3T"},
+        {UINT64_C(1) << 60, "1.0E"},
+        {UINT64_MAX - 1, "15E"},
+        {UINT64_MAX, "unlimited"},
+    };
+    char buffer[SIZE_TEXT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(size_format(cases[i].bytes, buffer), cases[i].text);
+}
+
+static void names_are_what_the_contract_allows(void **state)
+{
+    char longest[NAME_MAX_LENGTH + 2];
+
+    (void)state;
+    memset(longest, 'n', sizeof longest);
+    assert_int_equal(name_check("a", 1), 0);
+    assert_int_equal(name_check("A-z_0.9", 7), 0);
+    assert_int_equal(name_check("-", 1), 0);
+    assert_int_equal(name_check(longest, NAME_MAX_LENGTH), 0);
+    assert_int_equal(name_check(longest, NAME_MAX_LENGTH + 1), -ENAMETOOLONG);
+    assert_int_equal(name_check("", 0), -EINVAL);
+    assert_int_equal(name_check(".", 1), -EINVAL);
+    assert_int_equal(name_check("..", 2), -EINVAL);
+    assert_int_equal(name_check(".a", 2), -EINVAL);
+    assert_int_equal(name_check("a/b", 3), -EINVAL);
+    assert_int_equal(name_check("a b", 3), -EINVAL);
+    assert_int_equal(name_check("a\n", 2), -EINVAL);
+    assert_int_equal(name_check("a\0b", 3), -EINVAL);
+    assert_int_equal(name_check("\xc3\xa4", 2), -EINVAL);
+}
+
+static void a_name_that_could_be_a_handle_is_none(void **state)
+{
+    const char *handle = "0123456789abcdefABCDEF0123456789";
+
+    (void)state;
+    assert_int_equal(name_check(handle, 32), -EINVAL);
+    assert_int_equal(name_check(handle, 31), 0);
+    assert_int_equal(name_check("0123456789abcdefABCDEF012345678g", 32), 0);
+    assert_int_equal(name_check("0123456789abcdefABCDEF01234567890", 33), 0);
+}
+
+static void handles_are_32_hexadecimal_digits_both_ways(void **state)
+{
+    static const char *const bad[] = {"", "0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef0",
+                                      "0123456789abcdef0123456789abcdeg", "0123456789abcdef 123456789abcdef"};
+    struct handle h = {{0}}, same;
+    char text[HANDLE_TEXT_LENGTH + 1];
+
+    (void)state;
+    assert_int_equal(handle_parse("00ff10A0456789abcdef0123456789AB", &h), 0);
+    assert_int_equal(h.bytes[1], 0xff);
+    assert_int_equal(h.bytes[3], 0xa0);
+    assert_int_equal(h.bytes[15], 0xab);
+    handle_format(&h, text);
+    assert_string_equal(text, "00ff10a0456789abcdef0123456789ab");
+    assert_int_equal(handle_parse(text, &same), 0);
+    assert_true(handle_equal(&h, &same));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(handle_parse(bad[i], &same), -EINVAL);
+    assert_true(handle_equal(&h, &same));
+}
+
+static void random_handles_differ(void **state)
+{
+    struct handle a, b;
+
+    (void)state;
+    assert_int_equal(handle_random(&a), 0);
+    assert_int_equal(handle_random(&b), 0);
+    assert_false(handle_equal(&a, &b));
+}
+
+static void arithmetic_that_would_wrap_says_so_and_writes_nothing(void **state)
+{
+    uint64_t r = 7;
+
+    (void)state;
+    assert_true(checked_add(UINT64_MAX - 1, 1, &r));
+    assert_int_equal(r, UINT64_MAX);
+    r = 7;
+    assert_false(checked_add(UINT64_MAX, 1, &r));
+    assert_false(checked_mul(UINT64_C(1) << 32, UINT64_C(1) << 32, &r));
+    assert_false(checked_align_up(UINT64_MAX - 4094, 4096, &r));
+    assert_int_equal(r, 7);
+    assert_true(checked_mul(UINT32_MAX, UINT32_MAX, &r));
+    assert_int_equal(r, (uint64_t)UINT32_MAX * UINT32_MAX);
+    assert_true(checked_align_up(UINT64_MAX - 4095, 4096, &r));
+    assert_int_equal(r, UINT64_MAX - 4095);
+    assert_true(checked_align_up(0, 4096, &r));
+    assert_int_equal(r, 0);
+    assert_true(checked_align_up(1, 4096, &r));
+    assert_int_equal(r, 4096);
+}
+
+static void *take(struct arena *a, size_t n)
+{
+    return a->allocator.alloc(a->allocator.allocator_data, n);
+}
+
+static void an_arena_runs_dry_and_is_full_again_after_a_reset(void **state)
+{
+    struct arena a;
+    char *first, *second;
+
+    (void)state;
+    assert_int_equal(arena_init(&a, 256), 0);
+    first = take(&a, 100);
+    second = take(&a, 100);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_true(second >= first + 100);
+    assert_int_equal((uintptr_t)second % _Alignof(max_align_t), 0);
+    memset(first, 1, 100);
+    memset(second, 2, 100);
+    assert_null(take(&a, 100));
+    a.allocator.free(a.allocator.allocator_data, first);
+    assert_null(take(&a, 100));
+    arena_reset(&a);
+    assert_ptr_equal(take(&a, 100), first);
+    arena_deinit(&a);
+}
+
+static void an_arena_refuses_sizes_near_the_end_of_numbers(void **state)
+{
+    struct arena a;
+
+    (void)state;
+    assert_int_equal(arena_init(&a, 256), 0);
+    assert_null(take(&a, SIZE_MAX));
+    assert_null(take(&a, SIZE_MAX - 15));
+    assert_null(take(&a, 257));
+    assert_non_null(take(&a, 256));
+    assert_null(take(&a, 1));
+    assert_null(take(&a, SIZE_MAX - 8));
+    arena_deinit(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(sizes_are_whole_numbers_with_one_letter_of_1024),
+        TEST(sizes_are_written_with_three_digits_at_most),
+        TEST(names_are_what_the_contract_allows),
+        TEST(a_name_that_could_be_a_handle_is_none),
+        TEST(handles_are_32_hexadecimal_digits_both_ways),
+        TEST(random_handles_differ),
+        TEST(arithmetic_that_would_wrap_says_so_and_writes_nothing),
+        TEST(an_arena_runs_dry_and_is_full_again_after_a_reset),
+        TEST(an_arena_refuses_sizes_near_the_end_of_numbers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+// What is written on disk about a region: every field comes back, and nothing damaged is believed.
+#include "tests/lib/harness.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "proto/spill/record.h"
+
+static struct record example(const char *name)
+{
+    struct record r = {
+        .owner_uid = 1000,
+        .owner_gid = 4000000000u,
+        .mode = 0640,
+        .flags = RECORD_SPARSE | RECORD_COMMITTED,
+        .created = 0x67400c90,
+        .used = UINT64_C(0x0123456789abcdef),
+        .element_size = 24,
+        .name_length = (uint8_t)strlen(name),
+    };
+
+    for (uint8_t i = 0; i < 16; i++) {
+        r.handle.bytes[i] = i;
+        r.boot.bytes[i] = (uint8_t)(0xf0 + i);
+    }
+    strcpy(r.name, name);
+    return r;
+}
+
+static void assert_same(const struct record *a, const struct record *b)
+{
+    assert_true(handle_equal(&a->handle, &b->handle));
+    assert_int_equal(a->owner_uid, b->owner_uid);
+    assert_int_equal(a->owner_gid, b->owner_gid);
+    assert_int_equal(a->mode, b->mode);
+    assert_int_equal(a->flags, b->flags);
+    assert_memory_equal(a->boot.bytes, b->boot.bytes, sizeof a->boot.bytes);
+    assert_int_equal(a->created, b->created);
+    assert_int_equal(a->used, b->used);
+    assert_int_equal(a->element_size, b->element_size);
+    assert_int_equal(a->name_length, b->name_length);
+    assert_string_equal(a->name, b->name);
+}
+
+static void every_field_comes_back(void **state)
+{
+    char longest[NAME_MAX_LENGTH + 1] = "";
+    const char *names[] = {"", "a", "table.2024-01", longest};
+    uint8_t bytes[RECORD_MAX];
+
+    (void)state;
+    memset(longest, 'n', NAME_MAX_LENGTH);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct record r = example(names[i]), back;
+        size_t n = record_encode(&r, bytes);
+
+        assert_int_equal(record_decode(bytes, n, &back), 0);
+        assert_same(&r, &back);
+    }
+}
+
+static void an_anonymous_record_costs_ext4_no_block(void **state)
+{
+    struct record r = example("");
+    uint8_t bytes[RECORD_MAX];
+
+    (void)state;
+    assert_true(record_encode(&r, bytes) < 80);
+}
+
+// The bytes themselves: a change here would make the daemon lose what older ones wrote.
+static void the_layout_is_the_one_that_is_on_disks(void **state)
+{
+    static const uint8_t head[] = {
+        'D',  'A',  'r',  '1',  1,    5,    0xa0, 0x01, 0xe8, 0x03, 0,    0,    0x00,
+        0x28, 0x6b, 0xee, // to the gid
+        0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,
+        13,   14,   15, // handle
+        0x90, 0x0c, 0x40, 0x67, 0,    0,    0,    0,    0xef, 0xcd, 0xab, 0x89, 0x67,
+        0x45, 0x23, 0x01, // created, used
+        24,   0,    0,    0,    3,    0,    0,    0,    0xf0, 0xf1, 0xf2, 0xf3, 0xf4,
+        0xf5, 0xf6, 0xf7, // element size, flags, boot id
+        0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 't',  'a',  'b',  'l',  'e',
+    };
+    struct record r = example("table");
+    uint8_t bytes[RECORD_MAX];
+
+    (void)state;
+    assert_int_equal(record_encode(&r, bytes), sizeof head + 4);
+    assert_memory_equal(bytes, head, sizeof head);
+}
+
+static void every_flipped_bit_and_every_truncation_is_noticed(void **state)
+{
+    struct record r = example("table"), back;
+    uint8_t bytes[RECORD_MAX];
+    size_t n = record_encode(&r, bytes);
+
+    (void)state;
+    for (size_t i = 0; i < 8 * n; i++) {
+        bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+        assert_int_not_equal(record_decode(bytes, n, &back), 0);
+        bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+    }
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(record_decode(bytes, i, &back), -EBADMSG);
+    bytes[n] = 0;
+    assert_int_equal(record_decode(bytes, n + 1, &back), -EBADMSG);
+    assert_int_equal(record_decode(bytes, n, &back), 0);
+}
+
+static void a_newer_version_is_left_alone_and_no_damage(void **state)
+{
+    struct record r = example("table"), back;
+    uint8_t bytes[RECORD_MAX];
+    size_t n = record_encode(&r, bytes);
+
+    (void)state;
+    bytes[4] = 2;
+    memset(bytes + 5, 0xee, n - 5);
+    assert_int_equal(record_decode(bytes, n, &back), -EPROTONOSUPPORT);
+    bytes[4] = 0;
+    assert_int_equal(record_decode(bytes, n, &back), -EBADMSG);
+}
+
+// A file operation table that has one attribute.
+static uint8_t stored[2 * RECORD_MAX];
+static ssize_t n_stored;
+
+static ssize_t get_stored(int fd, const char *name, void *ret, size_t size)
+{
+    (void)fd;
+    assert_string_equal(name, RECORD_XATTR);
+    if (n_stored > (ssize_t)size)
+        return -ERANGE;
+    if (n_stored > 0)
+        memcpy(ret, stored, (size_t)n_stored);
+    return n_stored;
+}
+
+static int set_stored(int fd, const char *name, const void *value, size_t size)
+{
+    (void)fd;
+    assert_string_equal(name, RECORD_XATTR);
+    memcpy(stored, value, size);
+    n_stored = (ssize_t)size;
+    return 0;
+}
+
+static void a_file_keeps_it_as_an_attribute(void **state)
+{
+    const struct file_ops ops = {.get_xattr = get_stored, .set_xattr = set_stored};
+    struct record r = example("table"), back;
+
+    (void)state;
+    n_stored = -ENODATA;
+    assert_int_equal(record_load(&ops, -1, &back), -ENODATA);
+    n_stored = -EIO;
+    assert_int_equal(record_load(&ops, -1, &back), -EIO);
+    n_stored = RECORD_MAX + 1;
+    assert_int_equal(record_load(&ops, -1, &back), -EBADMSG);
+    n_stored = 0;
+    assert_int_equal(record_load(&ops, -1, &back), -EBADMSG);
+    assert_int_equal(record_store(&ops, -1, &r), 0);
+    assert_int_equal(record_load(&ops, -1, &back), 0);
+    assert_same(&r, &back);
+}
+
+static void the_boot_id_is_the_same_until_the_next_boot(void **state)
+{
+    static const struct boot_id none;
+    struct boot_id a = boot_id_read(), b = boot_id_read();
+
+    (void)state;
+    assert_memory_equal(a.bytes, b.bytes, sizeof a.bytes);
+    assert_memory_not_equal(a.bytes, none.bytes, sizeof a.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_field_comes_back),
+        TEST(an_anonymous_record_costs_ext4_no_block),
+        TEST(the_layout_is_the_one_that_is_on_disks),
+        TEST(every_flipped_bit_and_every_truncation_is_noticed),
+        TEST(a_newer_version_is_left_alone_and_no_damage),
+        TEST(a_file_keeps_it_as_an_attribute),
+        TEST(the_boot_id_is_the_same_until_the_next_boot),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
