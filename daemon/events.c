@@ -20,6 +20,7 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/worker.h"
+#include "proto/util/clock.h"
 #include "proto/util/size.h"
 
 #include "daemon/daemon_internal.h"
@@ -105,7 +106,7 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    alive_run(d->alive, alive_now());
+    alive_run(d->alive, clock_now());
 }
 
 static void on_waiting(evutil_socket_t fd, short what, void *data)
@@ -121,14 +122,14 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
         return;
     }
     d->n_postponed = 0;
-    wait_run(d->wait, alive_now());
+    wait_run(d->wait, clock_now());
 }
 
 // TIMER fires at AT, unless it is due earlier.
 static void wake_at(struct event *timer, uint64_t at)
 {
     struct timeval pending, now, delay = {0};
-    uint64_t wait_ms, now_ms = alive_now();
+    uint64_t wait_ms, now_ms = clock_now();
 
     wait_ms = at > now_ms ? at - now_ms : 0;
     delay.tv_sec = (time_t)(wait_ms / 1000);

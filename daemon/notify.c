@@ -2,8 +2,8 @@
 
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "proto/util/clock.h"
 #include "proto/util/size.h"
 
 void notify_ready(void)
@@ -13,11 +13,8 @@ void notify_ready(void)
 
 void notify_reloading(void)
 {
-    struct timespec t;
-
     // The time tells the manager which reload it is (Type=notify-reload).
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
 }
 
 void notify_stopping(void)

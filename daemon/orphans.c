@@ -15,9 +15,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/log.h"
+#include "proto/util/clock.h"
 
 enum {
     N_QUICK = 12, // delays 0, 1, 2, 4 ... 1024 ms
@@ -35,14 +35,6 @@ struct alive {
     struct orphan_queue queues[N_QUICK + 1];
     unsigned n_running;
 };
-
-uint64_t alive_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 int alive_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *data, struct alive **ret)
 {
@@ -80,7 +72,7 @@ static void add(struct alive *a, struct region *r)
 {
     unsigned index = queue_index(r);
 
-    r->probe_at = alive_now() + delay_ms(index);
+    r->probe_at = clock_now() + delay_ms(index);
     r->orphaned = true;
     region_set_releasing(a->env->regions, r, index < N_QUICK);
     a->env->regions->n_orphans++;
@@ -121,7 +113,7 @@ static void probe_done(struct op *op)
                     strerror(-op->result));
     r->n_probes++;
     if (a->n_running == MOST_AT_ONCE - 1)
-        a->wake(a->data, alive_now());
+        a->wake(a->data, clock_now());
     free(op);
     // The region's queue goes on from here: alive_consider puts it back among the orphans if it still is one.
 }

@@ -14,4 +14,3 @@ void alive_free(struct alive *a);
 void alive_consider(struct alive *a, struct region *r);
 // Probes what is due.
 void alive_run(struct alive *a, uint64_t now);
-uint64_t alive_now(void);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum {
     ENTRY_LIFETIME_MS = 60 * 1000,
@@ -32,14 +32,6 @@ static int compare_uids(const struct user *a, const struct user *b)
 }
 
 TREE_GENERATE(user_tree, user, node, compare_uids)
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 // Other names cannot be shown, and are not said in a protocol whose text is UTF-8.
 static bool is_printable(const char *name)
@@ -166,14 +158,14 @@ static void take_entry(struct user *u)
     // While the database does not answer, who is known stays who they were: else an outage would lift the groups' limits.
     if (!u->was_answered && u->known) {
         u->fresh = (struct user_entry){0};
-        u->read_at = now_ms();
+        u->read_at = clock_now();
         return;
     }
     free(u->entry.groups);
     u->entry = u->fresh;
     u->fresh = (struct user_entry){0};
     u->known = true;
-    u->read_at = now_ms();
+    u->read_at = clock_now();
     apply_config(u);
 }
 
@@ -211,7 +203,7 @@ static void read_later(struct user *u)
 
 void user_await(struct user *u, struct user_waiter *waiter)
 {
-    if (u->known && now_ms() - u->read_at < ENTRY_LIFETIME_MS) {
+    if (u->known && clock_now() - u->read_at < ENTRY_LIFETIME_MS) {
         waiter->ready(waiter);
         return;
     }

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/link/link_internal.h"
 #include "client/util/error.h"
@@ -130,7 +129,7 @@ static int connect_once(struct link *link)
 
 void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until)
 {
-    struct timespec at = {.tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
+    struct timespec at = clock_timespec(until);
 
     if (until == UINT64_MAX)
         pthread_cond_wait(changed, &link->lock);

@@ -12,11 +12,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/memory/cgroup.h"
 #include "client/memory/proctext.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum { LOOKS_PER_SEARCH = 64, STALLED_PERCENT = 10 };
 
@@ -207,14 +207,6 @@ static void read_threshold(const char *root, const char *bytes_name, const char 
     proctext_read_number(root, percent_name, &ret->percent);
 }
 
-static uint64_t microseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static const char stalls_of_machine[] = "/proc/pressure/memory", stalls_of_group[] = "/memory.pressure";
 
 // That of the process's group, whether cgroup v2 has the memory controller or not; else that of the machine.
@@ -238,7 +230,7 @@ static void find_stalls(struct pressure *p)
 // The line is `some avg10=0.00 avg60=0.00 avg300=0.00 total=12`: percent, and µs in all.
 static bool look_at_stalls(struct pressure *p)
 {
-    uint64_t now = microseconds(), passed = p->looked_at ? less(now, p->looked_at) : 0, before = p->stalled,
+    uint64_t now = clock_now_us(), passed = p->looked_at ? less(now, p->looked_at) : 0, before = p->stalled,
              percent = 0;
     char text[PROCTEXT_MAX];
     const char *total;

@@ -5,10 +5,10 @@
 // margin that nobody writes in a second, and less what was granted since.
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
+#include "proto/util/clock.h"
 
 #define AMPLE_MARGIN ((uint64_t)8 << 30)
 enum { AMPLE_MS = 1000 };
@@ -26,20 +26,12 @@ static bool has_room(const struct store_space *space, uint64_t keep, uint64_t by
     return space->available >= keep && space->available - keep >= bytes;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static bool is_ample(struct op *op, uint64_t bytes)
 {
     struct op_env *env = op->env;
     uint64_t left = env->ample;
 
-    if (!op->instant || left < bytes || now_ms() >= env->ample_until)
+    if (!op->instant || left < bytes || clock_now() >= env->ample_until)
         return false;
     return bytes == 0 || atomic_compare_exchange_strong(&env->ample, &left, left - bytes);
 }
@@ -47,7 +39,7 @@ static bool is_ample(struct op *op, uint64_t bytes)
 static void note_ample(struct op_env *env, uint64_t left)
 {
     env->ample = left > AMPLE_MARGIN ? left - AMPLE_MARGIN : 0;
-    env->ample_until = now_ms() + AMPLE_MS;
+    env->ample_until = clock_now() + AMPLE_MS;
 }
 
 static int check_disk(struct op *op, uint64_t bytes)

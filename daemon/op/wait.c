@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/orphans.h"
 #include "daemon/user.h"
+#include "proto/util/clock.h"
 
 enum {
     GRACE_MS = 1000,
@@ -150,7 +150,7 @@ static bool enter_for_consent(struct wait_queue *w, struct op *op)
 
     if (!asks_consent || op->wait_since || op->cancelled || op->region->maybe_shared)
         return false;
-    op->wait_since = op->wait_until = alive_now();
+    op->wait_since = op->wait_until = clock_now();
     op->refused_with = -EBUSY;
     op->retry_at = op->wait_since;
     insert(w, op);
@@ -160,7 +160,7 @@ static bool enter_for_consent(struct wait_queue *w, struct op *op)
 
 bool wait_enter(struct wait_queue *w, struct op *op, int result)
 {
-    uint64_t now = alive_now(), grace, at;
+    uint64_t now = clock_now(), grace, at;
 
     if (op->early)
         return false;
@@ -229,7 +229,7 @@ static void tell_late(struct wait_queue *w, uint64_t now)
 void wait_poke(struct wait_queue *w)
 {
     if (!TAILQ_EMPTY(&w->ops))
-        w->wake(w->data, alive_now());
+        w->wake(w->data, clock_now());
 }
 
 static bool has_claim(const struct op *waiter, uint64_t now)
@@ -247,7 +247,7 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
     // It had its turn, it makes nobody's share smaller, or it was asked by wait_wants.
     if (op->wait_since || op->early || !op->type->takes)
         return false;
-    now = TAILQ_EMPTY(&w->ops) ? 0 : alive_now();
+    now = TAILQ_EMPTY(&w->ops) ? 0 : clock_now();
     TAILQ_FOREACH (o, &w->ops, waiting) {
         bool same_user = o->region->owner == op->region->owner;
         bool same_account =

@@ -1,12 +1,12 @@
 // Requests that change or look at a region that is attached.
 #include <errno.h>
 
-#include "daemon/orphans.h"
 #include "daemon/policy.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
+#include "proto/util/clock.h"
 
 // The disk hangs. Whoever asked is told; what was begun is undone when it comes back.
 static void grow_is_late(struct op *op)
@@ -25,7 +25,7 @@ static uint64_t wait_deadline(uint64_t wait_ms)
     uint64_t deadline;
 
     // What nobody lives to see is for ever.
-    return checked_add(alive_now(), wait_ms, &deadline) && deadline < INT64_MAX ? deadline : UINT64_MAX;
+    return checked_add(clock_now(), wait_ms, &deadline) && deadline < INT64_MAX ? deadline : UINT64_MAX;
 }
 
 void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m)

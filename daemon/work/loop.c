@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "daemon/work/worker.h"
+#include "proto/util/clock.h"
 
 enum {
     LOOK_NS = 1000 * 1000,
@@ -58,17 +59,9 @@ struct loop {
     bool started[2];
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static bool is_trusted(struct loop *l)
 {
-    if (l->distrusted_until && now_ms() >= l->distrusted_until)
+    if (l->distrusted_until && clock_now() >= l->distrusted_until)
         l->distrusted_until = 0;
     return !l->distrusted_until && l->stood_in;
 }
@@ -203,7 +196,7 @@ static bool has_ended(struct loop *l)
 
 static void distrust(struct loop *l)
 {
-    uint64_t now = now_ms(), twice = 2 * l->distrust_ms;
+    uint64_t now = clock_now(), twice = 2 * l->distrust_ms;
 
     l->distrust_ms = now - l->taken_over_at > SOON_MS ? DISTRUST_MS
                      : twice < MOST_DISTRUST_MS       ? twice
@@ -297,14 +290,12 @@ void loop_on_turn(struct loop *l, bool (*fn)(void *data), void *data)
 
 bool loop_stop(struct loop *l, unsigned timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = clock_timespec(clock_after(timeout_ms));
     int r = 0;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
     pthread_mutex_lock(&l->lock);
     while (l->n_threads > 0 && r == 0)
-        r = pthread_cond_timedwait(&l->changed, &l->lock, &until);
+        r = pthread_cond_clockwait(&l->changed, &l->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&l->lock);
     return r == 0;
 }

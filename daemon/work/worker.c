@@ -22,11 +22,11 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
 #include "daemon/tree.h"
+#include "proto/util/clock.h"
 
 enum {
     STACK_SIZE = 256 * 1024,
@@ -320,17 +320,15 @@ void worker_submit(struct worker_pool *pool, struct work *w)
 
 bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = clock_timespec(clock_after(timeout_ms));
     int r = 0;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     pthread_cond_broadcast(&pool->more);
     pthread_cond_broadcast(&pool->more_brief);
     while (pool->n_alive > 0 && r == 0)
-        r = pthread_cond_timedwait(&pool->fewer, &pool->lock, &until);
+        r = pthread_cond_clockwait(&pool->fewer, &pool->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&pool->lock);
     return r == 0;
 }

@@ -17,6 +17,7 @@
 #include "daemon/request/peer.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
+#include "proto/util/clock.h"
 #include "tests/lib/harness.h"
 
 enum { OWNER = 4242 };
@@ -113,7 +114,7 @@ static __attribute__((unused)) void on_waiting(evutil_socket_t fd, short what, v
 
     (void)fd;
     (void)what;
-    wait_run(f->env.wait, alive_now());
+    wait_run(f->env.wait, clock_now());
 }
 
 static __attribute__((unused)) void wake_for_waiting(void *data, uint64_t at)
