@@ -9,6 +9,7 @@
 
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/util/text.h"
 
 enum {
     ENTRY_LIFETIME_MS = 60 * 1000,
@@ -97,15 +98,8 @@ int user_entry_find(const char *name, uid_t *ret)
     _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
     struct passwd pw, *found = NULL;
 
-    if (name[0] == '+') {
-        char *end;
-        unsigned long uid = strtoul(name + 1, &end, 10);
-
-        if (name[1] < '0' || name[1] > '9' || *end || uid >= UINT32_MAX)
-            return -ENOENT;
-        *ret = (uid_t)uid;
-        return 0;
-    }
+    if (name[0] == '+')
+        return id_parse(name, ret) ? 0 : -ENOENT;
     if (!buffer || getpwnam_r(name, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
         return -ENOENT;
     *ret = found->pw_uid;

@@ -1,11 +1,11 @@
 // `diskallocctl check`: one line and an exit status as plugins of Nagios have them.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
 #include "proto/util/size.h"
+#include "proto/util/text.h"
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
 
@@ -39,12 +39,14 @@ int check_unknown(const struct ctl *ctl)
 
 static bool parse_percent(const char *option, const char *text, unsigned *ret)
 {
-    size_t digits = strspn(text, "0123456789");
     char escaped[TEXT_MAX];
+    const char *end;
+    uint64_t percent;
 
-    *ret = (unsigned)strtoul(text, NULL, 10);
-    if (digits >= 1 && digits <= 3 && strcmp(text + digits, "%") == 0 && *ret <= 100)
+    if (digits_parse(text, 10, &percent, &end) == 0 && strcmp(end, "%") == 0 && percent <= 100) {
+        *ret = (unsigned)percent;
         return true;
+    }
     ctl_complain("%s %s: it takes a percentage from 0%% to 100%%, as in check --warn 80%% --crit 95%%", option,
                  text_escape(text, strlen(text), escaped));
     return false;

@@ -11,6 +11,7 @@
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and what is used in all"},
@@ -93,12 +94,9 @@ struct parsed {
 
 static void parse_timeout(struct ctl *ctl, struct parsed *p, const char *text)
 {
-    char *end;
-    long seconds;
+    uint64_t seconds;
 
-    errno = 0;
-    seconds = strtol(text, &end, 10);
-    if (errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && seconds >= 1 && seconds <= 3600) {
+    if (number_parse(text, 10, 3600, &seconds) && seconds >= 1) {
         ctl->timeout_seconds = (int)seconds;
         return;
     }

@@ -5,26 +5,7 @@
 #include <time.h>
 
 #include "proto/util/size.h"
-
-// Bytes of the UTF-8 character at C, of N bytes left, and which it is; 0: it is none.
-static size_t decode(const unsigned char *c, size_t n, uint32_t *ret)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = *c < 0x80 ? 1 : *c < 0xc0 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf8 ? 4 : 0;
-    uint32_t code = length <= 1 ? *c : *c & (0x7fu >> length);
-
-    if (length > n)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (c[i] & 0x3f);
-    }
-    if (length > 1 && (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
-        return 0;
-    *ret = code;
-    return length;
-}
+#include "proto/util/text.h"
 
 static bool is_harmless(uint32_t code)
 {
@@ -43,7 +24,7 @@ const char *text_escape(const void *bytes, size_t n, char ret[static TEXT_MAX])
     for (size_t length; n > 0 && at + WIDEST <= ret + TEXT_MAX; c += length, n -= length) {
         uint32_t code;
 
-        length = decode(c, n, &code);
+        length = utf8_decode(c, n, &code);
         if (length > 0 && is_harmless(code)) {
             memcpy(at, c, length);
             at += length;
@@ -116,7 +97,7 @@ json_t *text_json_bytes(const void *bytes, size_t n)
         return NULL;
     while (n > 0) {
         uint32_t code;
-        size_t length = decode(c, n, &code);
+        size_t length = utf8_decode(c, n, &code);
 
         memcpy(at, length ? (const char *)c : "\xef\xbf\xbd", length ? length : 3);
         at += length ? length : 3;

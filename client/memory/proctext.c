@@ -1,10 +1,12 @@
 #include "client/memory/proctext.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 bool proctext_read(char text[PROCTEXT_MAX], const char *dir, const char *name)
 {
@@ -23,14 +25,15 @@ bool proctext_read(char text[PROCTEXT_MAX], const char *dir, const char *name)
     return true;
 }
 
-// Too large a number is the largest.  "max" is none.
+// A number that is too large is read as UINT64_MAX.  "max", which control groups write for no limit, is not a number.
 static bool parse(const char *text, uint64_t *ret)
 {
-    text += strspn(text, " ");
-    if (*text < '0' || *text > '9')
-        return false;
-    *ret = strtoull(text, NULL, 10);
-    return true;
+    const char *end;
+    int r = digits_parse(text + strspn(text, " "), 10, ret, &end);
+
+    if (r == -ERANGE)
+        *ret = UINT64_MAX;
+    return r != -EINVAL;
 }
 
 bool proctext_read_number(const char *dir, const char *name, uint64_t *ret)

@@ -10,6 +10,7 @@
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 enum {
     LINE_MAX_LENGTH = 198,   // what fits inih's 200 bytes with a newline
@@ -79,28 +80,14 @@ static bool has_inline_comment(const char *line)
     return false;
 }
 
-static size_t utf8_length(const unsigned char *c)
-{
-    size_t n = *c < 0x80                 ? 1
-               : *c >= 0xc2 && *c < 0xe0 ? 2
-               : *c >= 0xe0 && *c < 0xf0 ? 3
-               : *c >= 0xf0 && *c < 0xf5 ? 4
-                                         : 0;
-
-    for (size_t i = 1; i < n; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 bool config_is_text(const char *line)
 {
-    for (const unsigned char *c = (const unsigned char *)line; *c;) {
-        size_t n = utf8_length(c);
+    size_t left = strlen(line), n;
 
-        if (n == 0 || (*c < ' ' && *c != '\t') || *c == 0x7f)
+    for (uint32_t code; left > 0; line += n, left -= n) {
+        n = utf8_decode(line, left, &code);
+        if (n == 0 || (code < ' ' && code != '\t') || code == 0x7f)
             return false;
-        c += n;
     }
     return true;
 }

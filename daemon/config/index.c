@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
+#include "proto/util/text.h"
 
 enum { FIRST_SLOTS = 32 };
 
@@ -116,11 +117,7 @@ const struct config_subject *config_find_subject(const struct config *c, enum co
                                                  const char *name)
 {
     const struct config_subject *s = config_find_name(c, kind, name);
-    char *end;
-    unsigned long id;
+    uint32_t id;
 
-    if (s || name[0] != '+' || name[1] < '0' || name[1] > '9')
-        return s;
-    id = strtoul(name + 1, &end, 10);
-    return *end || id >= UINT32_MAX ? NULL : config_find_id(c, kind, (uint32_t)id);
+    return !s && id_parse(name, &id) ? config_find_id(c, kind, id) : s;
 }

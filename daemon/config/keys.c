@@ -6,6 +6,7 @@
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/size.h"
+#include "proto/util/text.h"
 
 const char config_no_memory[] = "there is no memory for it";
 
@@ -39,29 +40,11 @@ static const char *parse_name(void *field, const char *text)
     return set_string(field, text);
 }
 
-// All digits, and at most MAX.
-static bool parse_digits(const char *text, unsigned base, uint64_t max, uint64_t *ret)
-{
-    uint64_t value = 0;
-
-    if (!*text)
-        return false;
-    for (; *text; text++) {
-        unsigned digit = (unsigned)(*text - '0');
-
-        if (*text < '0' || digit >= base || value > (max - digit) / base)
-            return false;
-        value = value * base + digit;
-    }
-    *ret = value;
-    return true;
-}
-
 static const char *parse_mode(void *field, const char *text)
 {
     uint64_t mode;
 
-    if (!parse_digits(text, 8, 0777, &mode))
+    if (!number_parse(text, 8, 0777, &mode))
         return "it has to be an octal mode from 0 to 0777";
     *(unsigned *)field = (unsigned)mode;
     return NULL;
@@ -86,7 +69,7 @@ static const char *parse_listen(void *field, const char *text)
 
     if (text[0] == '/')
         return parse_socket(field, text);
-    if (!colon || colon == text || !parse_digits(colon + 1, 10, UINT16_MAX, &port) || port == 0)
+    if (!colon || colon == text || !number_parse(colon + 1, 10, UINT16_MAX, &port) || port == 0)
         return "it has to be host:port or the absolute path of a socket";
     return set_string(field, text);
 }
@@ -100,15 +83,10 @@ static void set_value(struct config_value *v, enum config_kind kind, uint64_t nu
 // "N%", as a whole number up to 100.
 static const char *parse_percent(struct config_value *v, const char *text)
 {
-    char digits[8];
-    size_t n = strlen(text) - 1;
+    const char *end;
     uint64_t percent;
 
-    if (n >= sizeof(digits))
-        return "a percentage goes from 0% to 100%";
-    memcpy(digits, text, n);
-    digits[n] = '\0';
-    if (!parse_digits(digits, 10, 100, &percent))
+    if (digits_parse(text, 10, &percent, &end) < 0 || strcmp(end, "%") != 0 || percent > 100)
         return "a percentage is a whole number from 0% to 100%";
     set_value(v, CONFIG_PERCENT, percent);
     return NULL;
@@ -155,7 +133,7 @@ static const char *parse_count(void *field, const char *text)
         set_value(field, CONFIG_UNLIMITED, 0);
         return NULL;
     }
-    if (!parse_digits(text, 10, UINT64_MAX - 1, &count))
+    if (!number_parse(text, 10, UINT64_MAX - 1, &count))
         return "it has to be a whole number or unlimited";
     set_value(field, CONFIG_NUMBER, count);
     return NULL;

@@ -9,6 +9,7 @@
 #include "daemon/config/config_internal.h"
 #include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 static const struct {
     const char *prefix;
@@ -37,24 +38,6 @@ const char *config_subject_text(const struct config_subject *s, char *ret, size_
     return ret;
 }
 
-// "+1000".  The last number means "none" to the kernel.
-static bool parse_id(const char *name, uint32_t *ret)
-{
-    uint64_t id = 0;
-
-    if (*name++ != '+' || !*name)
-        return false;
-    for (; *name; name++) {
-        if (*name < '0' || *name > '9')
-            return false;
-        id = id * 10 + (uint64_t)(*name - '0');
-        if (id >= UINT32_MAX)
-            return false;
-    }
-    *ret = (uint32_t)id;
-    return true;
-}
-
 int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, const char **ret_name)
 {
     uint32_t id;
@@ -69,7 +52,7 @@ int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, c
 
         if (strncmp(text, named_subjects[i].prefix, strlen(named_subjects[i].prefix)) != 0)
             continue;
-        if (!*name || (*name == '+' && !parse_id(name, &id)))
+        if (!*name || (*name == '+' && !id_parse(name, &id)))
             return -EINVAL;
         *ret_kind = named_subjects[i].kind;
         *ret_name = name;
@@ -84,7 +67,7 @@ int config_lookup_user(const char *name, uint32_t *ret)
     _cleanup_free_ char *buffer = NULL;
     int error = ERANGE;
 
-    if (parse_id(name, ret))
+    if (id_parse(name, ret))
         return 0;
     for (size_t size = 1024; error == ERANGE && size <= 1024 * 1024; size *= 4) {
         free(steal(&buffer));
@@ -103,7 +86,7 @@ int config_lookup_group(const char *name, uint32_t *ret)
     _cleanup_free_ char *buffer = NULL;
     int error = ERANGE;
 
-    if (parse_id(name, ret))
+    if (id_parse(name, ret))
         return 0;
     // A group's entry holds all of its members.
     for (size_t size = 4096; error == ERANGE && size <= 64 * 1024 * 1024; size *= 4) {

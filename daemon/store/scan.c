@@ -12,6 +12,7 @@
 #include "daemon/store/store_internal.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 // What a file may own beyond its size without being suspected of growth that was not finished: metadata.
 enum { BLOCK_SLACK = 64 * 1024 };
@@ -25,17 +26,10 @@ struct scan {
 
 bool store_parse_uid(const char *text, uid_t *ret)
 {
-    uint64_t value = 0;
+    uint64_t value;
 
-    if (!*text || (text[0] == '0' && text[1]))
+    if ((text[0] == '0' && text[1]) || !number_parse(text, 10, UINT32_MAX - 1, &value))
         return false;
-    for (const char *c = text; *c; c++) {
-        if (*c < '0' || *c > '9')
-            return false;
-        value = value * 10 + (uint64_t)(*c - '0');
-        if (value >= UINT32_MAX)
-            return false;
-    }
     *ret = (uid_t)value;
     return true;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "proto/util/checked.h"
+#include "proto/util/text.h"
 
 static int unit_shift(char unit)
 {
@@ -29,17 +30,14 @@ static int unit_shift(char unit)
 
 int size_parse(const char *text, uint64_t *ret)
 {
-    const char *c = text;
-    uint64_t value = 0;
-    int shift;
+    const char *unit;
+    uint64_t value;
+    int shift, r = digits_parse(text, 10, &value, &unit);
 
-    for (; *c >= '0' && *c <= '9'; c++)
-        if (!checked_mul(value, 10, &value) || !checked_add(value, (uint64_t)(*c - '0'), &value))
-            return -ERANGE;
-    if (c == text)
-        return -EINVAL;
-    shift = unit_shift(*c);
-    if (shift < 0 || (*c && c[1]))
+    if (r < 0)
+        return r;
+    shift = unit_shift(*unit);
+    if (shift < 0 || (*unit && unit[1]))
         return -EINVAL;
     if (!checked_mul(value, (uint64_t)1 << shift, &value) || value == UINT64_MAX)
         return -ERANGE;

@@ -8,6 +8,7 @@
 #include "proto/util/checked.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
+#include "proto/util/text.h"
 
 static void sizes_are_whole_numbers_with_one_letter_of_1024(void **state)
 {
@@ -51,6 +52,78 @@ static void sizes_are_whole_numbers_with_one_letter_of_1024(void **state)
         if (size_parse(cases[i].text, &value) != cases[i].result)
             fail_msg("\"%s\"", cases[i].text);
         assert_int_equal(value, cases[i].result == 0 ? cases[i].value : 4711);
+    }
+}
+
+static void numbers_are_read_whole_and_not_beyond_their_maximum(void **state)
+{
+    const char *end;
+    uint64_t value = 4711;
+
+    (void)state;
+    assert_true(number_parse("0", 10, 0, &value) && value == 0);
+    assert_true(number_parse("0777", 8, 0777, &value) && value == 0777);
+    assert_true(number_parse("18446744073709551615", 10, UINT64_MAX, &value) && value == UINT64_MAX);
+    value = 4711;
+    assert_false(number_parse("18446744073709551616", 10, UINT64_MAX, &value));
+    assert_false(number_parse("8", 8, 0777, &value));
+    assert_false(number_parse("101", 10, 100, &value));
+    assert_false(number_parse("", 10, 100, &value));
+    assert_false(number_parse("+1", 10, 100, &value));
+    assert_false(number_parse(" 1", 10, 100, &value));
+    assert_false(number_parse("1 ", 10, 100, &value));
+    assert_int_equal(digits_parse("x", 10, &value, &end), -EINVAL);
+    assert_int_equal(digits_parse("99999999999999999999x", 10, &value, &end), -ERANGE);
+    assert_int_equal(value, 4711);
+    assert_int_equal(digits_parse("80%", 10, &value, &end), 0);
+    assert_int_equal(value, 80);
+    assert_string_equal(end, "%");
+}
+
+static void an_id_has_a_plus_and_is_not_the_one_that_means_none(void **state)
+{
+    uint32_t id = 4711;
+
+    (void)state;
+    assert_false(id_parse("1000", &id));
+    assert_false(id_parse("+", &id));
+    assert_false(id_parse("+-1", &id));
+    assert_false(id_parse("+4294967295", &id));
+    assert_false(id_parse("+99999999999999999999", &id));
+    assert_int_equal(id, 4711);
+    assert_true(id_parse("+4294967294", &id) && id == UINT32_MAX - 1);
+}
+
+static void only_well_formed_utf8_is_decoded(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t n, length;
+        uint32_t code;
+    } cases[] = {
+        {"a", 1, 1, 'a'},
+        {"", 1, 1, 0},
+        {"a", 0, 0, 0},
+        {"\xc3\xa9", 2, 2, 0xe9},
+        {"\xc3\xa9", 1, 0, 0}, // cut
+        {"\xe2\x82\xac", 3, 3, 0x20ac},
+        {"\xf0\x9f\x98\x80", 4, 4, 0x1f600},
+        {"\xf4\x8f\xbf\xbf", 4, 4, 0x10ffff},
+        {"\xf4\x90\x80\x80", 4, 0, 0}, // above the last code point
+        {"\xed\xa0\x80", 3, 0, 0},     // a surrogate
+        {"\xc0\x80", 2, 0, 0},         // longer than need be
+        {"\xe0\x80\xaf", 3, 0, 0},
+        {"\x80", 1, 0, 0},
+        {"\xff", 1, 0, 0},
+        {"\xc3(", 2, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t code = 0;
+
+        if (utf8_decode(cases[i].bytes, cases[i].n, &code) != cases[i].length || code != cases[i].code)
+            fail_msg("case %zu", i);
     }
 }
 
@@ -213,6 +286,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(sizes_are_whole_numbers_with_one_letter_of_1024),
+        TEST(numbers_are_read_whole_and_not_beyond_their_maximum),
+        TEST(an_id_has_a_plus_and_is_not_the_one_that_means_none),
+        TEST(only_well_formed_utf8_is_decoded),
         TEST(sizes_are_written_with_three_digits_at_most),
         TEST(names_are_what_the_contract_allows),
         TEST(a_name_that_could_be_a_handle_is_none),
