@@ -6,6 +6,7 @@
 #include "daemon/region.h"
 #include "daemon/request/peer.h"
 #include "daemon/user.h"
+#include "proto/errors.h"
 #include "proto/packet.h"
 
 enum {
@@ -40,51 +41,13 @@ size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t si
     return diskalloc__v1__reply__pack(reply, ret);
 }
 
-static const struct {
-    int error;
-    Diskalloc__V1__ErrorCode code;
-    const char *sentence;
-} errors[] = {
-    {EPROTO, DISKALLOC__V1__ERROR_CODE__PROTOCOL, "the packet breaks the protocol"},
-    {EOPNOTSUPP, DISKALLOC__V1__ERROR_CODE__UNSUPPORTED, "this daemon does not know that"},
-    {EINVAL, DISKALLOC__V1__ERROR_CODE__INVALID, "a value is out of range"},
-    {ENAMETOOLONG, DISKALLOC__V1__ERROR_CODE__NAME_TOO_LONG, "the name is longer than 128 bytes"},
-    {EOVERFLOW, DISKALLOC__V1__ERROR_CODE__OVERFLOW, "no file can be that large"},
-    {EFBIG, DISKALLOC__V1__ERROR_CODE__OVERFLOW, "the file system has no files that large"},
-    {EDQUOT, DISKALLOC__V1__ERROR_CODE__LIMIT, "a limit is reached"},
-    {ENOSPC, DISKALLOC__V1__ERROR_CODE__NO_SPACE, "the disk is full"},
-    {EACCES, DISKALLOC__V1__ERROR_CODE__ACCESS, "permission denied"},
-    {EPERM, DISKALLOC__V1__ERROR_CODE__ACCESS, "permission denied"},
-    {ENOENT, DISKALLOC__V1__ERROR_CODE__NOT_FOUND, "there is no such region"},
-    {ESRCH, DISKALLOC__V1__ERROR_CODE__NOT_FOUND, "nobody of that name has anything here"},
-    {EEXIST, DISKALLOC__V1__ERROR_CODE__EXISTS, "it exists already"},
-    {ESTALE, DISKALLOC__V1__ERROR_CODE__STALE, "the region was unlinked, or has changed meanwhile"},
-    {EBUSY, DISKALLOC__V1__ERROR_CODE__BUSY, "others are attached to the region"},
-    {EUSERS, DISKALLOC__V1__ERROR_CODE__TOO_MANY_REQUESTS, "a bound of this region or connection is reached"},
-    {EROFS, DISKALLOC__V1__ERROR_CODE__READ_ONLY, "attached for reading only"},
-    {EIO, DISKALLOC__V1__ERROR_CODE__IO, "the disk reported an error"},
-    {EMFILE, DISKALLOC__V1__ERROR_CODE__TOO_MANY_FILES, "the daemon is out of file descriptors"},
-    {ENFILE, DISKALLOC__V1__ERROR_CODE__TOO_MANY_FILES, "the system is out of file descriptors"},
-    {ENOMEM, DISKALLOC__V1__ERROR_CODE__NO_MEMORY, "the daemon is out of memory"},
-    {ETIMEDOUT, DISKALLOC__V1__ERROR_CODE__TIMED_OUT, "the deadline passed"},
-    {ECANCELED, DISKALLOC__V1__ERROR_CODE__CANCELLED, "cancelled"},
-    {EPROTOTYPE, DISKALLOC__V1__ERROR_CODE__ELEMENT_SIZE, "committed with another element size"},
-    {ENOTCONN, DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED, "the region is not attached on this connection"},
-    {ESHUTDOWN, DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN, "the daemon is about to end"},
-    {EXFULL, DISKALLOC__V1__ERROR_CODE__EARLY_REFUSED, "not needed yet, and too little would be left for others"},
-};
-
 void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret)
 {
+    const struct protocol_error *e = protocol_error_of(error);
+
     diskalloc__v1__error__init(ret);
-    // What is not in the table comes from the file system.
-    ret->code = DISKALLOC__V1__ERROR_CODE__IO;
-    ret->message = (char *)"the disk reported an error";
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (errors[i].error == -error) {
-            ret->code = errors[i].code;
-            ret->message = (char *)errors[i].sentence;
-        }
+    ret->code = e->code;
+    ret->message = (char *)e->sentence;
     if (!refusal || !refusal->limit_name[0])
         return;
     ret->limit_name = (char *)refusal->limit_name;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/request/arena.h"
+#include "proto/errors.h"
 #include "proto/util/checked.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
@@ -92,6 +93,50 @@ static void an_id_has_a_plus_and_is_not_the_one_that_means_none(void **state)
     assert_false(id_parse("+99999999999999999999", &id));
     assert_int_equal(id, 4711);
     assert_true(id_parse("+4294967294", &id) && id == UINT32_MAX - 1);
+}
+
+static void every_error_code_has_an_errno_for_the_client(void **state)
+{
+    const ProtobufCEnumDescriptor *d = &diskalloc__v1__error_code__descriptor;
+
+    (void)state;
+    for (unsigned i = 0; i < d->n_values; i++)
+        if (d->values[i].value > DISKALLOC__V1__ERROR_CODE__VERSION &&
+            protocol_error_errno((Diskalloc__V1__ErrorCode)d->values[i].value) == -EPROTO)
+            fail_msg("%s", d->values[i].name);
+    assert_int_equal(protocol_error_errno(DISKALLOC__V1__ERROR_CODE__PROTOCOL), -EPROTO);
+    assert_int_equal(protocol_error_errno(DISKALLOC__V1__ERROR_CODE__VERSION), -EPROTO);
+    assert_int_equal(protocol_error_errno((Diskalloc__V1__ErrorCode)4711), -EPROTO);
+}
+
+static void an_errno_of_the_daemon_reaches_the_client_as_documented(void **state)
+{
+    static const struct {
+        int daemon, client;
+    } cases[] = {
+        {EPROTO, EPROTO},       {EOPNOTSUPP, EOPNOTSUPP},
+        {EINVAL, EINVAL},       {ENAMETOOLONG, ENAMETOOLONG},
+        {EOVERFLOW, EOVERFLOW}, {EFBIG, EOVERFLOW},
+        {EDQUOT, EDQUOT},       {ENOSPC, ENOSPC},
+        {EACCES, EACCES},       {EPERM, EACCES},
+        {ENOENT, ENOENT},       {ESRCH, ENOENT},
+        {EEXIST, EEXIST},       {ESTALE, ESTALE},
+        {EBUSY, EBUSY},         {EUSERS, EMFILE},
+        {EROFS, EROFS},         {EIO, EIO},
+        {EMFILE, EMFILE},       {ENFILE, EMFILE},
+        {ENOMEM, ENOMEM},       {ETIMEDOUT, ETIMEDOUT},
+        {ECANCELED, ECANCELED}, {EPROTOTYPE, EPROTOTYPE},
+        {ENOTCONN, ESTALE},     {ESHUTDOWN, ECONNRESET},
+        {EXFULL, EAGAIN},       {EXDEV, EIO},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct protocol_error *e = protocol_error_of(-cases[i].daemon);
+
+        assert_int_equal(protocol_error_errno(e->code), -cases[i].client);
+        assert_non_null(e->sentence);
+    }
 }
 
 static void only_well_formed_utf8_is_decoded(void **state)
@@ -288,6 +333,8 @@ int main(void)
         TEST(sizes_are_whole_numbers_with_one_letter_of_1024),
         TEST(numbers_are_read_whole_and_not_beyond_their_maximum),
         TEST(an_id_has_a_plus_and_is_not_the_one_that_means_none),
+        TEST(every_error_code_has_an_errno_for_the_client),
+        TEST(an_errno_of_the_daemon_reaches_the_client_as_documented),
         TEST(only_well_formed_utf8_is_decoded),
         TEST(sizes_are_written_with_three_digits_at_most),
         TEST(names_are_what_the_contract_allows),
