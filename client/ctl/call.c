@@ -41,11 +41,6 @@ int ctl_print_json(json_t *object)
     return EXIT_REFUSED;
 }
 
-ProtobufCBinaryData ctl_bytes(const char *text)
-{
-    return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
-}
-
 static int connect_once(struct ctl *ctl)
 {
     const char *what;

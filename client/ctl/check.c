@@ -4,6 +4,7 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
 
@@ -97,7 +98,7 @@ static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, c
     const Diskalloc__V1__Usage *u;
     bool fine;
 
-    get.subject = ctl_bytes(subject);
+    get.subject = field_text(subject);
     request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
     request.get_usage = &get;
     if (ctl_ask(ctl, &request, &reply) != EXIT_DONE)

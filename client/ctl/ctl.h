@@ -55,7 +55,6 @@ __attribute__((format(printf, 1, 2))) void ctl_complain(const char *format, ...)
 const char *ctl_last_complaint(void);
 // Prints and frees OBJECT with "version" put in.  An exit status.
 int ctl_print_json(json_t *object);
-ProtobufCBinaryData ctl_bytes(const char *text);
 
 int status_run(struct ctl *ctl);
 int usage_run(struct ctl *ctl);

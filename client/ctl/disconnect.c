@@ -4,6 +4,7 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 
 static int print(const struct ctl *ctl, uint64_t n)
 {
@@ -25,7 +26,7 @@ int disconnect_run(struct ctl *ctl)
         ctl_complain("disconnect takes a user's name or +UID");
         return EXIT_USAGE;
     }
-    disconnect.user = ctl_bytes(ctl->args[0]);
+    disconnect.user = field_text(ctl->args[0]);
     request.body_case = DISKALLOC__V1__REQUEST__BODY_DISCONNECT_USER;
     request.disconnect_user = &disconnect;
     reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_DISCONNECTED, &status);

@@ -6,6 +6,7 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/size.h"
 
@@ -100,8 +101,8 @@ static bool parse_setting(const char *argument, Diskalloc__V1__QuotaSetting *ret
     if (key < 0 || !check_value(keys[key].name, equals + 1, keys[key].is_count))
         return false;
     diskalloc__v1__quota_setting__init(ret);
-    ret->key = ctl_bytes(keys[key].name);
-    ret->text = ctl_bytes(equals + 1);
+    ret->key = field_text(keys[key].name);
+    ret->text = field_text(equals + 1);
     return true;
 }
 
@@ -161,7 +162,7 @@ static int set(struct ctl *ctl, Diskalloc__V1__QuotaSetting **settings, size_t n
     Diskalloc__V1__Reply *reply;
     int status;
 
-    set.subject = ctl_bytes(ctl->args[0]);
+    set.subject = field_text(ctl->args[0]);
     set.settings = settings;
     set.n_settings = n;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_SET_QUOTA;
@@ -206,7 +207,7 @@ static int unset(struct ctl *ctl, ProtobufCBinaryData *names, size_t n)
     Diskalloc__V1__Reply *reply;
     int status;
 
-    unset.subject = ctl_bytes(ctl->args[0]);
+    unset.subject = field_text(ctl->args[0]);
     unset.keys = names;
     unset.n_keys = n;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_UNSET_QUOTA;
@@ -230,7 +231,7 @@ int quota_unset_run(struct ctl *ctl)
     if (!check_subject(ctl->args[0]))
         return EXIT_USAGE;
     for (size_t i = 0; i < n; i++) {
-        names[i] = ctl_bytes(ctl->args[i + 1]);
+        names[i] = field_text(ctl->args[i + 1]);
         if (find_key(ctl->args[i + 1], names[i].len) < 0)
             return EXIT_USAGE;
     }

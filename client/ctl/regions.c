@@ -8,6 +8,7 @@
 #include "client/ctl/regions.h"
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 
 // What a page of the list goes to: one of the two, by --json.
 struct list {
@@ -102,7 +103,7 @@ static int fetch_page(struct ctl *ctl, struct list *l, ProtobufCBinaryData *curs
     int status;
 
     if (ctl->user)
-        get.user = ctl_bytes(ctl->user);
+        get.user = field_text(ctl->user);
     get.cursor = *cursor;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_REGIONS;
     request.list_regions = &get;

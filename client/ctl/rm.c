@@ -6,6 +6,7 @@
 #include "client/ctl/ctl.h"
 #include "client/ctl/regions.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/name.h"
 
@@ -110,10 +111,10 @@ static int remove_target(struct ctl *ctl, const struct target *t)
     int status;
 
     if (t->by_handle)
-        remove.handle = (ProtobufCBinaryData){sizeof(t->handle.bytes), (uint8_t *)t->handle.bytes};
+        remove.handle = field_handle(&t->handle);
     else {
-        remove.name = ctl_bytes(t->name);
-        remove.user = ctl_bytes(t->user);
+        remove.name = field_text(t->name);
+        remove.user = field_text(t->user);
     }
     remove.force = ctl->force;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_REMOVE_REGION;

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include "proto/field.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 
@@ -37,7 +38,7 @@ static int say_hello(struct session *s)
     int r;
 
     hello.version_min = hello.version_max = 1;
-    hello.client_name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
+    hello.client_name = field_text(name);
     hello.pid = (uint32_t)getpid();
     request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
     request.hello = &hello;

@@ -5,6 +5,7 @@
 
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
+#include "proto/field.h"
 
 static json_t *over_limit(const Diskalloc__V1__Usage *u)
 {
@@ -95,7 +96,7 @@ int usage_run(struct ctl *ctl)
     int status;
 
     if (ctl->n_args > 0)
-        get.subject = ctl_bytes(ctl->args[0]);
+        get.subject = field_text(ctl->args[0]);
     request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
     request.get_usage = &get;
     reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_USAGE, &status);

@@ -10,6 +10,7 @@
 
 #include "client/util/error.h"
 #include "client/util/fork.h"
+#include "proto/field.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
@@ -214,7 +215,7 @@ static int say_hello(struct connection *c, const char *client_name)
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
     hello.features = FEATURES;
-    hello.client_name = (ProtobufCBinaryData){.len = strnlen(client_name, 64), .data = (uint8_t *)client_name};
+    hello.client_name = field_bytes(client_name, strnlen(client_name, 64));
     hello.pid = (uint32_t)getpid();
     q.id = 1;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;

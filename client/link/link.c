@@ -172,7 +172,7 @@ int link_flush_leaving(struct link *link)
         size_t n = 0;
         int r;
 
-        detach.handle = wire_handle(&a->handle);
+        detach.handle = field_handle(&a->handle);
         q.id = ++link->last_id;
         q.body_case = DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
         q.detach_region = &detach;

@@ -69,7 +69,7 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
     WireReply *reply = NULL;
     int r;
 
-    attach.handle = wire_handle(&a->handle);
+    attach.handle = field_handle(&a->handle);
     attach.flags = a->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0;
     q.id = id;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/util/error.h"
+#include "proto/field.h"
 #include "proto/util/cleanup.h"
 
 // The reply's region, attached by it, as a backing.  -EAGAIN: the connection was lost since, ask again.
@@ -98,17 +99,12 @@ static int remote_create(struct backend *backend, const struct backing_request *
 
     if (r < 0)
         return r;
-    create.handle = wire_handle(&handle);
+    create.handle = field_handle(&handle);
     create.size = request->size;
     create.flags = request->flags;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_CREATE_REGION;
     q.create_region = &create;
     return ask_for_region((struct remote *)backend, &q, request->flags, ret);
-}
-
-static ProtobufCBinaryData wire_text(const char *text)
-{
-    return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
 }
 
 static int remote_open(struct backend *backend, const struct region_name *name, const struct backing_request *request,
@@ -121,9 +117,9 @@ static int remote_open(struct backend *backend, const struct region_name *name, 
 
     if (r < 0)
         return r;
-    open.name = wire_text(name->name);
-    open.user = wire_text(name->user);
-    open.handle = wire_handle(&handle);
+    open.name = field_text(name->name);
+    open.user = field_text(name->user);
+    open.handle = field_handle(&handle);
     open.size = request->size;
     open.flags = request->flags;
     open.mode = request->mode;
@@ -137,7 +133,7 @@ static int remote_attach(struct backend *backend, const struct handle *handle, u
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    attach.handle = wire_handle(handle);
+    attach.handle = field_handle(handle);
     attach.flags = flags;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
@@ -151,8 +147,8 @@ static int remote_unlink(struct backend *backend, const struct region_name *name
     struct answer a = {.fd = -1};
     int r;
 
-    unlink_region.name = wire_text(name->name);
-    unlink_region.user = wire_text(name->user);
+    unlink_region.name = field_text(name->name);
+    unlink_region.user = field_text(name->user);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_UNLINK_REGION;
     q.unlink_region = &unlink_region;
     r = link_call(((struct remote *)backend)->link, &q, 0, &a);
@@ -173,7 +169,7 @@ static int remote_get_usage(struct backend *backend, const char *subject, struct
     const Diskalloc__V1__Usage *u;
     int r;
 
-    get_usage.subject = wire_text(subject ? subject : "");
+    get_usage.subject = field_text(subject ? subject : "");
     q.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
     q.get_usage = &get_usage;
     r = link_call(((struct remote *)backend)->link, &q, 0, &a);

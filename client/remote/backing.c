@@ -46,7 +46,7 @@ static int attach_anew(struct remote_backing *remote)
     struct answer a = {.fd = -1};
     int r;
 
-    attach.handle = wire_handle(&remote->base.handle);
+    attach.handle = field_handle(&remote->base.handle);
     attach.flags = remote->attachment->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
@@ -114,7 +114,7 @@ static int remote_grow(struct backing *b, uint64_t size)
     Diskalloc__V1__GrowRegion grow = DISKALLOC__V1__GROW_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    grow.handle = wire_handle(&b->handle);
+    grow.handle = field_handle(&b->handle);
     grow.size = size;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_GROW_REGION;
     q.grow_region = &grow;
@@ -129,7 +129,7 @@ static int remote_await_room(struct backing *b, uint64_t size, uint64_t until)
     struct answer a = {.fd = -1};
     int r;
 
-    grow.handle = wire_handle(&b->handle);
+    grow.handle = field_handle(&b->handle);
     grow.size = size;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_GROW_REGION;
     q.grow_region = &grow;
@@ -149,7 +149,7 @@ static int stat_region(struct backing *b)
     Diskalloc__V1__StatRegion stat = DISKALLOC__V1__STAT_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    stat.handle = wire_handle(&b->handle);
+    stat.handle = field_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_STAT_REGION;
     q.stat_region = &stat;
     return remote_ask(b, &q, 0, NULL);
@@ -168,7 +168,7 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
     Diskalloc__V1__ShrinkRegion shrink = DISKALLOC__V1__SHRINK_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    shrink.handle = wire_handle(&b->handle);
+    shrink.handle = field_handle(&b->handle);
     shrink.size = size;
     shrink.known_size = b->size;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_SHRINK_REGION;
@@ -203,7 +203,7 @@ static int remote_commit(struct backing *b, uint64_t used, uint32_t element_size
     Diskalloc__V1__CommitRegion commit = DISKALLOC__V1__COMMIT_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    commit.handle = wire_handle(&b->handle);
+    commit.handle = field_handle(&b->handle);
     commit.used = used;
     commit.element_size = element_size;
     commit.flags = durable ? DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE : 0;
@@ -217,7 +217,7 @@ static int remote_open_file(struct backing *b)
     Diskalloc__V1__OpenFile open_file = DISKALLOC__V1__OPEN_FILE__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
 
-    open_file.handle = wire_handle(&b->handle);
+    open_file.handle = field_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_OPEN_FILE;
     q.open_file = &open_file;
     return remote_ask(b, &q, 0, &b->fd);

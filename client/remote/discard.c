@@ -13,7 +13,7 @@ static int list_page(struct backing *b, uint64_t *from, struct ranges *ret)
     struct answer a = {.fd = -1};
     int r;
 
-    list.handle = wire_handle(&b->handle);
+    list.handle = field_handle(&b->handle);
     list.from = *from;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_DISCARDED;
     q.list_discarded = &list;
@@ -67,7 +67,7 @@ int remote_discard(struct backing *b, uint64_t offset, uint64_t length)
     r = discarded_with(&b->discarded, offset, length, &with);
     if (r < 0)
         return r;
-    discard.handle = wire_handle(&b->handle);
+    discard.handle = field_handle(&b->handle);
     discard.offset = offset;
     discard.length = length;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_DISCARD_REGION;
@@ -86,7 +86,7 @@ int remote_restore(struct backing *b, uint64_t offset, uint64_t length)
 
     if (r < 0)
         return r;
-    restore.handle = wire_handle(&b->handle);
+    restore.handle = field_handle(&b->handle);
     restore.offset = offset;
     restore.length = length;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_RESTORE_REGION;

@@ -17,7 +17,7 @@ int remote_grow_early(struct backing *b, uint64_t size)
     if (remote->early_asked || remote->attachment->stale ||
         !link_has_feature(remote->link, DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH))
         return -EAGAIN;
-    grow.handle = wire_handle(&b->handle);
+    grow.handle = field_handle(&b->handle);
     grow.size = size;
     grow.early = true;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_GROW_REGION;

@@ -9,17 +9,13 @@
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
+#include "proto/field.h"
 
 enum {
     ENTRIES_ON_A_PAGE = 16, // with the longest origins they fit a packet
     MAX_SETTINGS = 16,      // of one request
     SUBJECT_MAX = 160,
 };
-
-static ProtobufCBinaryData text(const char *s)
-{
-    return (ProtobufCBinaryData){.data = (uint8_t *)s, .len = strlen(s)};
-}
 
 static void reply_sentence(struct peer *peer, uint64_t id, int error, const char *sentence)
 {
@@ -162,7 +158,7 @@ static Diskalloc__V1__QuotaEntry *describe(struct request_env *env, const struct
     if (!entry || !list || !subject)
         return NULL;
     diskalloc__v1__quota_entry__init(entry);
-    entry->subject = text(config_subject_text(s, subject, SUBJECT_MAX));
+    entry->subject = field_text(config_subject_text(s, subject, SUBJECT_MAX));
     entry->values = list;
     for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
         Diskalloc__V1__QuotaValue *value = allocator->alloc(env->reply_arena, sizeof *value);
@@ -173,10 +169,10 @@ static Diskalloc__V1__QuotaEntry *describe(struct request_env *env, const struct
         if (!config_describe(env->config, s, (enum config_quota_key)key, env->space.total, d))
             continue;
         diskalloc__v1__quota_value__init(value);
-        value->key = text(d->key);
-        value->text = text(d->text);
+        value->key = field_text(d->key);
+        value->text = field_text(d->text);
         value->value = d->value;
-        value->origin = text(d->origin);
+        value->origin = field_text(d->origin);
         list[entry->n_values++] = value;
     }
     return entry;
@@ -205,7 +201,7 @@ void request_list_quota(struct request_env *env, struct peer *peer, uint64_t id,
     }
     list.entries = entries;
     if (at < env->config->n_subjects)
-        list.next_cursor = (ProtobufCBinaryData){.data = (uint8_t *)&at, .len = sizeof at};
+        list.next_cursor = field_bytes(&at, sizeof at);
     reply.id = id;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_QUOTA_LIST;
     reply.quota_list = &list;

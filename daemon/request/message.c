@@ -7,6 +7,7 @@
 #include "daemon/request/peer.h"
 #include "daemon/user.h"
 #include "proto/errors.h"
+#include "proto/field.h"
 #include "proto/packet.h"
 
 enum {
@@ -63,17 +64,12 @@ void message_breach(Diskalloc__V1__ErrorCode code, const char *sentence, Diskall
     ret->message = (char *)sentence;
 }
 
-static ProtobufCBinaryData text(const char *s, size_t n)
-{
-    return (ProtobufCBinaryData){.data = (uint8_t *)s, .len = n};
-}
-
 void message_region(const struct region *r, const struct peer *peer, Diskalloc__V1__Region *ret)
 {
     const struct attachment *a = peer ? region_attachment(r, peer) : NULL;
 
     diskalloc__v1__region__init(ret);
-    ret->handle = text((const char *)r->record.handle.bytes, sizeof r->record.handle.bytes);
+    ret->handle = field_handle(&r->record.handle);
     ret->size = r->size;
     ret->granted = r->charge.amount[QUOTA_BYTES];
     ret->used = r->record.used;
@@ -83,8 +79,8 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
                  (a && a->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0);
     ret->mode = r->record.mode;
     ret->owner_uid = r->record.owner_uid;
-    ret->owner = text(r->owner->entry.name, strlen(r->owner->entry.name));
-    ret->name = text(r->record.name, r->record.name_length);
+    ret->owner = field_text(r->owner->entry.name);
+    ret->name = field_bytes(r->record.name, r->record.name_length);
     ret->created = r->record.created;
     ret->attachments = r->n_attachments;
     ret->unlinked = r->record.flags & RECORD_UNLINKED;
@@ -130,7 +126,7 @@ void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1_
         diskalloc__v1__holder__init(&values[i]);
         values[i].uid = a->peer->user->uid;
         values[i].pid = (uint32_t)a->peer->pid;
-        values[i].client_name = text(a->peer->client_name, strlen(a->peer->client_name));
+        values[i].client_name = field_text(a->peer->client_name);
         holders[i] = &values[i];
         i++;
     }

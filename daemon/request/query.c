@@ -8,6 +8,7 @@
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
+#include "proto/field.h"
 #include "proto/packet.h"
 
 enum {
@@ -15,11 +16,6 @@ enum {
     LOOKED_AT_FOR_A_PAGE = 1000, // regions, before the page is sent even if there is little on it
     REPLY_SLACK = 1024,          // of a packet, for what is not the list
 };
-
-static ProtobufCBinaryData text(const char *s)
-{
-    return (ProtobufCBinaryData){.data = (uint8_t *)s, .len = strlen(s)};
-}
 
 // What could be granted now as far as the disk knows.
 static uint64_t disk_left(const struct request_env *env)
@@ -34,7 +30,7 @@ static void fill_usage(const struct request_env *env, const struct quota_account
     uint64_t disk = disk_left(env);
 
     diskalloc__v1__usage__init(ret);
-    ret->subject = text(quota_account_label(a));
+    ret->subject = field_text(quota_account_label(a));
     ret->bytes = quota_account_used(a, QUOTA_BYTES);
     ret->bytes_limit = limits->max[QUOTA_BYTES];
     ret->regions = quota_account_used(a, QUOTA_REGIONS);
@@ -223,7 +219,7 @@ void request_list_regions(struct request_env *env, struct peer *peer, uint64_t i
     if (r == 0)
         fill_page(env, peer, owner, &after, m->max && m->max < REGIONS_ON_A_PAGE ? m->max : REGIONS_ON_A_PAGE, &page);
     if (r == 0 && after)
-        list.next_cursor = (ProtobufCBinaryData){.data = (uint8_t *)after->bytes, .len = sizeof after->bytes};
+        list.next_cursor = field_handle(after);
     list.regions = page.regions;
     list.n_regions = page.n;
     reply.id = id;
@@ -243,7 +239,7 @@ void request_get_status(struct request_env *env, struct peer *peer, uint64_t id)
     status.version = (char *)DISKALLOC_VERSION;
     status.pid = (uint32_t)getpid();
     status.started = env->started;
-    status.spill_dir = text(store_dir(env->op.store));
+    status.spill_dir = field_text(store_dir(env->op.store));
     status.file_system = (char *)guarantee->file_system;
     status.guarantee = guarantee->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
     status.guarantee_reason = (char *)guarantee->reason;

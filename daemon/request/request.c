@@ -7,6 +7,7 @@
 
 #include "daemon/request/message.h"
 #include "daemon/user.h"
+#include "proto/field.h"
 #include "proto/packet.h"
 
 enum {
@@ -180,7 +181,7 @@ static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_
 
     hello.version = VERSION;
     hello.features = peer->features;
-    hello.generation = (ProtobufCBinaryData){.data = env->generation, .len = sizeof env->generation};
+    hello.generation = field_bytes(env->generation, sizeof env->generation);
     hello.max_packet = PACKET_MAX;
     hello.max_in_flight = PEER_MAX_REQUESTS;
     hello.block_size = env->op.regions->block_size;
