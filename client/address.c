@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "client/util/error.h"
+#include "proto/version.h"
 
 int address_parse(const char *text, struct address *ret)
 {
@@ -14,7 +15,7 @@ int address_parse(const char *text, struct address *ret)
     const char *chosen = text ? text : secure_getenv("DISKALLOC_ADDRESS");
 
     if (!chosen) {
-        *ret = (struct address){.kind = ADDRESS_UNIX, .path = ADDRESS_DEFAULT_SOCKET, .may_fall_back = true};
+        *ret = (struct address){.kind = ADDRESS_UNIX, .path = DEFAULT_SOCKET, .may_fall_back = true};
         return 0;
     }
     if (strncmp(chosen, "unix:", 5) == 0) {

@@ -3,8 +3,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ADDRESS_DEFAULT_SOCKET "/run/diskalloc/diskallocd.sock"
-
 enum address_kind {
     ADDRESS_UNIX,
     ADDRESS_DIR,

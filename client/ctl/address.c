@@ -7,8 +7,7 @@
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
-
-#define RUN_DIR "/run/diskalloc"
+#include "proto/version.h"
 
 static const char unix_prefix[] = "unix:", dir_prefix[] = "dir:";
 
@@ -40,7 +39,7 @@ static char *of_instance(const char *instance)
         ctl_complain("--instance takes a name, which has no slash and no leading dot");
         return NULL;
     }
-    if (asprintf(&address, "%s" RUN_DIR "/%s.sock", unix_prefix, instance) < 0)
+    if (asprintf(&address, "%s" SOCKET_DIR "/%s.sock", unix_prefix, instance) < 0)
         return NULL;
     return address;
 }
@@ -56,7 +55,7 @@ char *address_resolve(const char *address, const char *instance)
     environment = secure_getenv("DISKALLOC_ADDRESS");
     if (environment && *environment)
         return check(environment, "DISKALLOC_ADDRESS");
-    return of_instance("diskallocd");
+    return of_instance(DEFAULT_INSTANCE);
 }
 
 const char *address_path(const char *address)

@@ -12,6 +12,7 @@
 #include "client/ctl/text.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
+#include "proto/version.h"
 
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and what is used in all"},
@@ -71,7 +72,7 @@ static int print_help(void)
          "SUBJECT of a quota: total, default, user:NAME, members:GROUP (each member's default), group:GROUP (their "
          "sum).\n"
          "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
-         "Without --address and --instance: $DISKALLOC_ADDRESS, else unix:/run/diskalloc/diskallocd.sock.\n"
+         "Without --address and --instance: $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
          "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon there;\n"
          "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
     return EXIT_DONE;

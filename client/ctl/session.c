@@ -9,6 +9,7 @@
 #include "proto/field.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/version.h"
 
 static int connect_to(const char *path, int timeout_seconds)
 {
@@ -37,7 +38,7 @@ static int say_hello(struct session *s)
     Diskalloc__V1__Reply *reply;
     int r;
 
-    hello.version_min = hello.version_max = 1;
+    hello.version_min = hello.version_max = PROTOCOL_VERSION;
     hello.client_name = field_text(name);
     hello.pid = (uint32_t)getpid();
     request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
@@ -47,7 +48,7 @@ static int say_hello(struct session *s)
         return r;
     if (reply->error)
         r = reply->error->code == DISKALLOC__V1__ERROR_CODE__LIMIT ? -EDQUOT : -EPROTONOSUPPORT;
-    else if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != 1)
+    else if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != PROTOCOL_VERSION)
         r = -EPROTO;
     session_free_reply(reply);
     return r;

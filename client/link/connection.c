@@ -14,12 +14,9 @@
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/version.h"
 
-enum {
-    DEADLINE_MS = 5000, // of connect and of Hello
-    PROTOCOL_VERSION = 1,
-    FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH,
-};
+enum { DEADLINE_MS = 5000 }; // of connect and of Hello
 
 // Guarded by process_lock, which a fork takes.
 static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
@@ -214,8 +211,8 @@ static int say_hello(struct connection *c, const char *client_name)
     int r;
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
-    hello.features = FEATURES;
-    hello.client_name = field_bytes(client_name, strnlen(client_name, 64));
+    hello.features = PROTOCOL_FEATURES;
+    hello.client_name = field_bytes(client_name, strnlen(client_name, CLIENT_NAME_MAX));
     hello.pid = (uint32_t)getpid();
     q.id = 1;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
@@ -229,7 +226,7 @@ static int say_hello(struct connection *c, const char *client_name)
         return r;
     r = check_hello(reply);
     if (r == 0)
-        c->features = reply->hello->features & FEATURES;
+        c->features = reply->hello->features & PROTOCOL_FEATURES;
     wire_reply_free(reply);
     return r;
 }

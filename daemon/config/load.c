@@ -8,6 +8,7 @@
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
+#include "proto/version.h"
 
 static const char built_in_admin_group[] = "diskalloc";
 
@@ -58,7 +59,7 @@ static struct config *config_new(void)
         return NULL;
     c->socket_mode = 0666;
     c->keep_free = (struct config_value){.kind = CONFIG_PERCENT, .number = 5};
-    c->socket = strdup("/run/diskalloc/diskallocd.sock");
+    c->socket = strdup(DEFAULT_SOCKET);
     c->spill_dir = strdup("/var/lib/diskalloc");
     c->admin_group = strdup(built_in_admin_group);
     if (!c->socket || !c->spill_dir || !c->admin_group || set_built_in_quotas(c) < 0) {

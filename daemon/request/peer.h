@@ -8,13 +8,13 @@
 #include "daemon/region.h"
 #include "daemon/user.h"
 #include "proto/diskalloc.pb-c.h"
+#include "proto/version.h"
 
 enum {
     PEER_MAX_REQUESTS = 64,        // in flight and not waiting for a limit; more wait in the socket
     PEER_MAX_ATTACHMENTS = 100000, // of one connection
     USER_MAX_ATTACHMENTS = 1000000,
     USER_MAX_SILENT = 1024, // connections that have not been let in: no limit counts them yet
-    PEER_NAME_MAX = 64,
 };
 
 struct alive;
@@ -23,7 +23,7 @@ struct request;
 struct peer {
     struct user *user; // by SO_PEERCRED; a reference
     pid_t pid;         // 0: in another pid namespace
-    char client_name[PEER_NAME_MAX + 1];
+    char client_name[CLIENT_NAME_MAX + 1];
     bool said_hello;            // it may ask
     uint64_t features;          // of the protocol, that both know
     struct quota_charge charge; // one connection

@@ -9,12 +9,9 @@
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
+#include "proto/version.h"
 
-enum {
-    VERSION = 1,
-    MAX_SPARE = 64,
-    FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH,
-};
+enum { MAX_SPARE = 64 };
 
 void request_reply_error(struct peer *peer, uint64_t id, int error, const struct quota_refusal *refusal)
 {
@@ -43,7 +40,7 @@ static void breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode code
 
     message_breach(code, sentence, &e);
     if (code == DISKALLOC__V1__ERROR_CODE__VERSION)
-        e.limit = e.used = VERSION;
+        e.limit = e.used = PROTOCOL_VERSION;
     reply.id = id;
     reply.error = &e;
     peer->reply(peer, &reply, -1);
@@ -179,7 +176,7 @@ static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__HelloReply hello = DISKALLOC__V1__HELLO_REPLY__INIT;
 
-    hello.version = VERSION;
+    hello.version = PROTOCOL_VERSION;
     hello.features = peer->features;
     hello.generation = field_bytes(env->generation, sizeof env->generation);
     hello.max_packet = PACKET_MAX;
@@ -216,14 +213,14 @@ static void hello(struct request_env *env, struct peer *peer, uint64_t id, const
 {
     struct request *request;
 
-    if (m->version_min > VERSION || m->version_max < VERSION) {
+    if (m->version_min > PROTOCOL_VERSION || m->version_max < PROTOCOL_VERSION) {
         breach(peer, id, DISKALLOC__V1__ERROR_CODE__VERSION, "this daemon speaks version 1 of the protocol");
         return;
     }
     snprintf(peer->client_name, sizeof peer->client_name, "%.*s",
-             (int)(m->client_name.len < PEER_NAME_MAX ? m->client_name.len : PEER_NAME_MAX),
+             (int)(m->client_name.len < CLIENT_NAME_MAX ? m->client_name.len : CLIENT_NAME_MAX),
              m->client_name.len ? (const char *)m->client_name.data : "");
-    peer->features = m->features & FEATURES;
+    peer->features = m->features & PROTOCOL_FEATURES;
     if (peer->pid == 0)
         peer->pid = (pid_t)m->pid;
     request = request_new(env, peer, id);

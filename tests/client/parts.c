@@ -14,6 +14,7 @@
 #include "client/memory/reservation.h"
 #include "client/options.h"
 #include "client/util/error.h"
+#include "proto/version.h"
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
@@ -232,7 +233,7 @@ static void the_environment_chooses_the_address_and_forbids_the_fallback(void **
     assert_int_equal(address_parse(NULL, &a), -EINVAL);
     unsetenv("DISKALLOC_ADDRESS");
     assert_int_equal(address_parse(NULL, &a), 0);
-    assert_string_equal(a.path, ADDRESS_DEFAULT_SOCKET);
+    assert_string_equal(a.path, DEFAULT_SOCKET);
     assert_true(a.may_fall_back);
 }
 
