@@ -8,7 +8,6 @@ enum log_level {
     LOG_LEVEL_ERROR = 3, // as syslog's
     LOG_LEVEL_WARNING = 4,
     LOG_LEVEL_NOTICE = 5,
-    LOG_LEVEL_INFO = 6,
 };
 
 // Kinds of events that the journal's catalog explains: systemd/diskallocd.catalog.
@@ -34,4 +33,3 @@ void log_with(enum log_level level, const struct log_fields *fields, const char 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
-#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -51,7 +51,7 @@ static int undo_half_growth(struct store *s, uid_t uid, const struct record *rec
         (uint64_t)st->st_blocks * 512 <= charged + charged / 256 + BLOCK_SLACK)
         return 0;
     fd = store_open_file(s, uid, &record->handle, O_RDWR);
-    return fd < 0 ? fd : spillfile_undo(s->ops, fd, (uint64_t)st->st_size);
+    return fd < 0 ? fd : s->ops->truncate(fd, (uint64_t)st->st_size);
 }
 
 // Nothing is in it and nobody knows whose it was. One that has content may come from a backup without attributes, and stays.

@@ -38,16 +38,6 @@ int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t fr
     return r < 0 ? r : (int64_t)(from + piece);
 }
 
-int spillfile_commit(const struct file_ops *ops, int fd, uint64_t size)
-{
-    return ops->truncate(fd, size);
-}
-
-int spillfile_undo(const struct file_ops *ops, int fd, uint64_t size)
-{
-    return ops->truncate(fd, size);
-}
-
 int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse)
 {
     int64_t at = (int64_t)old_size;
@@ -57,9 +47,9 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
         return -EOVERFLOW;
     while (!sparse && at >= 0 && (uint64_t)at < new_size)
         at = spillfile_allocate_piece(ops, fd, (uint64_t)at, new_size);
-    r = at < 0 ? (int)at : spillfile_commit(ops, fd, new_size);
+    r = at < 0 ? (int)at : ops->truncate(fd, new_size);
     if (r < 0 && new_size > old_size)
-        spillfile_undo(ops, fd, old_size);
+        ops->truncate(fd, old_size);
     return r;
 }
 

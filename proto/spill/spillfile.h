@@ -9,7 +9,7 @@
 
 #define SPILLFILE_PIECE ((uint64_t)1 << 30) // fallocate and free go in pieces of this size
 
-// Blocks for the bytes from FROM to TO that the file does not own yet, PIECE by piece.  The size stays: spillfile_commit changes it.
+// Blocks for the bytes from FROM to TO that the file does not own yet, PIECE by piece.  The size stays.
 // Grants one piece and returns the offset reached (TO: all is granted), or -errno.
 int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to);
 
@@ -17,13 +17,9 @@ int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t fr
 // for want of space is worth a second try.
 bool spillfile_settle(const struct file_ops *ops, int fd);
 
-// The one step that makes a grow or shrink true: after a crash the size is the old or the new one.
-int spillfile_commit(const struct file_ops *ops, int fd, uint64_t size);
-
-// Drops blocks behind SIZE, the file's size, which a failed or interrupted grow left.
-int spillfile_undo(const struct file_ops *ops, int fd, uint64_t size);
-
-// All of it for callers that need not stop in between: 0, or -errno and the file is as before.
+// Grows or shrinks the file from OLD_SIZE to NEW_SIZE in one call: all pieces, then the size.  0, or -errno and the file is as
+// before.  Changing the size is the one step that makes a grow or shrink true: after a crash the size is the old or the new one,
+// and blocks behind it are dropped by setting the size once more.
 int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse);
 
 // Discarding: the blocks from OFFSET on go, the size stays.
