@@ -21,6 +21,7 @@
 #include "daemon/user.h"
 #include "daemon/work/worker.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 #include "proto/util/size.h"
 
 #include "daemon/daemon_internal.h"
@@ -32,7 +33,7 @@ enum {
 
 static enum work_status read_space(struct work *w)
 {
-    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
+    struct daemon *d = container_of(w, struct daemon, space_work);
 
     d->space_result = store_space(d->store, &d->fresh_space);
     return WORK_DONE;
@@ -40,7 +41,7 @@ static enum work_status read_space(struct work *w)
 
 static void space_is_read(struct work *w)
 {
-    struct daemon *d = (struct daemon *)((char *)w - offsetof(struct daemon, space_work));
+    struct daemon *d = container_of(w, struct daemon, space_work);
 
     d->space_asked = false;
     if (d->space_result < 0)

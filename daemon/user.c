@@ -9,6 +9,7 @@
 
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 #include "proto/util/text.h"
 
 enum {
@@ -165,7 +166,7 @@ static void take_entry(struct user *u)
 
 static enum work_status run_read(struct work *w)
 {
-    struct user *u = (struct user *)((char *)w - offsetof(struct user, work));
+    struct user *u = container_of(w, struct user, work);
 
     u->was_answered = user_entry_read(u->uid, &u->fresh);
     return WORK_DONE;
@@ -173,7 +174,7 @@ static enum work_status run_read(struct work *w)
 
 static void read_done(struct work *w)
 {
-    struct user *u = (struct user *)((char *)w - offsetof(struct user, work));
+    struct user *u = container_of(w, struct user, work);
     struct user_waiter *waiter;
 
     take_entry(u);

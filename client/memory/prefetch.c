@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 
 #include "client/memory/mapping.h"
+#include "proto/util/container.h"
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
@@ -97,7 +98,7 @@ static void make(struct prefetch *p, const struct piece *piece)
 
 static enum background_result run(struct background_task *t)
 {
-    struct prefetch *p = (struct prefetch *)((char *)t - offsetof(struct prefetch, task));
+    struct prefetch *p = container_of(t, struct prefetch, task);
     struct piece piece;
     bool more;
 

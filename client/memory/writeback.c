@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <stddef.h>
 
+#include "proto/util/container.h"
+
 #define MIB ((uint64_t)1 << 20)
 
 #define FIRST_LOOK (8 * MIB)
@@ -54,7 +56,7 @@ static bool write_chunk(struct writeback *w)
 
 static enum background_result run(struct background_task *t)
 {
-    struct writeback *w = (struct writeback *)((char *)t - offsetof(struct writeback, task));
+    struct writeback *w = container_of(t, struct writeback, task);
 
     if (!w->looked || w->filled >= w->written + CHUNK)
         look(w);

@@ -7,6 +7,7 @@
 #include "client/diskalloc.h"
 #include "client/region/region.h"
 #include "client/util/error.h"
+#include "proto/util/container.h"
 
 static void grow_now(struct diskalloc_region *r, uint64_t size)
 {
@@ -21,7 +22,7 @@ static void grow_now(struct diskalloc_region *r, uint64_t size)
 
 static enum background_result run(struct background_task *t)
 {
-    struct diskalloc_region *r = (struct diskalloc_region *)((char *)t - offsetof(struct diskalloc_region, early_task));
+    struct diskalloc_region *r = container_of(t, struct diskalloc_region, early_task);
 
     if (pthread_mutex_trylock(&r->lock) != 0)
         return BACKGROUND_DONE;

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/container.h"
 
 struct settings {
     struct worker_pool *pool;
@@ -120,7 +121,7 @@ static int apply(struct settings_change *change)
 
 static enum work_status run_quota(struct work *w)
 {
-    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    struct settings_change *change = container_of(w, struct settings_change, work);
     _cleanup_free_ char *text = NULL;
     int r = apply(change);
 
@@ -134,7 +135,7 @@ static enum work_status run_quota(struct work *w)
 
 static enum work_status run_reload(struct work *w)
 {
-    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
     int r = settings_load(&s->source, &change->copy, &change->error);
 
@@ -154,7 +155,7 @@ static void start_first(struct settings *s);
 
 static void change_done(struct work *w)
 {
-    struct settings_change *change = (struct settings_change *)((char *)w - offsetof(struct settings_change, work));
+    struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
 
     if (change->result == 0 && change->subject)

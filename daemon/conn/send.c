@@ -10,6 +10,7 @@
 #include "daemon/request/message.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/container.h"
 
 enum {
     MAX_QUEUED_REPLIES = 256, // while the peer does not read
@@ -27,7 +28,7 @@ struct queued_reply {
 
 static struct conn *conn_of(struct peer *peer)
 {
-    return (struct conn *)((char *)peer - offsetof(struct conn, peer));
+    return container_of(peer, struct conn, peer);
 }
 
 // 0: sent; -EAGAIN: later; another -errno: the connection is bad.

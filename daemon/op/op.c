@@ -20,13 +20,14 @@
 #include "daemon/orphans.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
+#include "proto/util/container.h"
 #include "proto/util/size.h"
 
 static void advance(struct op_env *env, struct region *r);
 
 static struct op *op_of(struct work *w)
 {
-    return (struct op *)((char *)w - offsetof(struct op, work));
+    return container_of(w, struct op, work);
 }
 
 static enum work_status run_work(struct work *w)

@@ -7,6 +7,7 @@
 
 #include "daemon/quota/quota.h"
 #include "daemon/quota/quota_internal.h"
+#include "proto/util/container.h"
 
 enum { BUCKETS_FIRST = 64 };
 
@@ -188,7 +189,7 @@ struct quota_user *quota_find_user(struct quota *q, uid_t uid)
 {
     struct quota_account *own = table_find(&q->users, uid);
 
-    return own ? (struct quota_user *)((char *)own - offsetof(struct quota_user, own)) : NULL;
+    return own ? container_of(own, struct quota_user, own) : NULL;
 }
 
 struct quota_user *quota_user_ref(struct quota *q, uid_t uid)

@@ -9,6 +9,7 @@
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
+#include "proto/util/container.h"
 #include "proto/version.h"
 
 enum { MAX_SPARE = 64 };
@@ -194,7 +195,7 @@ static void send_hello_reply(struct request_env *env, struct peer *peer, uint64_
 // Who it is, is known: it may come in if its limit of connections allows.
 static void user_is_known(struct user_waiter *waiter)
 {
-    struct request *request = (struct request *)((char *)waiter - offsetof(struct request, user_waiter));
+    struct request *request = container_of(waiter, struct request, user_waiter);
     struct peer *peer = request->peer;
     struct quota_refusal refusal;
     int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
