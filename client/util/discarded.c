@@ -1,8 +1,6 @@
 #include "client/util/discarded.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "client/util/error.h"
 #include "proto/util/checked.h"
@@ -24,20 +22,6 @@ int discarded_add(struct ranges *r, uint64_t offset, uint64_t length)
     return explain(ranges_add(r, offset, length), r);
 }
 
-static int copy(const struct ranges *from, struct ranges *ret)
-{
-    *ret = *from;
-    ret->n_allocated = from->n;
-    ret->items = calloc(from->n + 1, sizeof *ret->items);
-    if (!ret->items) {
-        *ret = (struct ranges){0};
-        return -ENOMEM;
-    }
-    if (from->n > 0)
-        memcpy(ret->items, from->items, from->n * sizeof *ret->items);
-    return 0;
-}
-
 static int end_copy(struct ranges *ret, int r)
 {
     r = explain(r, ret);
@@ -48,14 +32,14 @@ static int end_copy(struct ranges *ret, int r)
 
 int discarded_with(const struct ranges *now, uint64_t offset, uint64_t length, struct ranges *ret)
 {
-    int r = copy(now, ret);
+    int r = ranges_copy(now, ret);
 
     return r < 0 ? r : end_copy(ret, ranges_add(ret, offset, length));
 }
 
 int discarded_without(const struct ranges *now, uint64_t offset, uint64_t length, struct ranges *ret)
 {
-    int r = copy(now, ret);
+    int r = ranges_copy(now, ret);
 
     return r < 0 ? r : end_copy(ret, ranges_remove(ret, offset, length));
 }

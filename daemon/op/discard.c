@@ -2,7 +2,6 @@
 // found again at start as the file's holes: nothing more is written down but that there are some.
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/log.h"
@@ -10,20 +9,6 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
-
-static int copy_ranges(const struct ranges *from, struct ranges *ret)
-{
-    struct ranges copy = *from;
-
-    copy.n_allocated = from->n;
-    copy.items = from->n ? malloc(from->n * sizeof *copy.items) : NULL;
-    if (from->n && !copy.items)
-        return -ENOMEM;
-    if (from->n)
-        memcpy(copy.items, from->items, from->n * sizeof *copy.items);
-    *ret = copy;
-    return 0;
-}
 
 // Too many pieces is a limit like others, and says which.
 static int explain_pieces(struct op *op, int result)
@@ -64,7 +49,7 @@ static int prepare_discard(struct op *op)
     op->extra = op->length - ranges_overlap(&r->discarded, op->offset, op->length);
     if (op->extra == 0)
         return OP_NOTHING_TO_DO;
-    result = copy_ranges(&r->discarded, &op->discarded);
+    result = ranges_copy(&r->discarded, &op->discarded);
     if (result == 0)
         result = ranges_add(&op->discarded, op->offset, op->length);
     op->at = op->offset;
@@ -162,7 +147,7 @@ static int prepare_restore(struct op *op)
     op->extra = ranges_overlap(&r->discarded, op->offset, op->length);
     if (op->extra == 0)
         return OP_NOTHING_TO_DO;
-    result = copy_ranges(&r->discarded, &op->discarded);
+    result = ranges_copy(&r->discarded, &op->discarded);
     if (result == 0)
         result = ranges_remove(&op->discarded, op->offset, op->length);
     if (result == 0)

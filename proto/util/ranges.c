@@ -15,6 +15,20 @@ void ranges_deinit(struct ranges *r)
     *r = (struct ranges){0};
 }
 
+int ranges_copy(const struct ranges *from, struct ranges *ret)
+{
+    *ret = (struct ranges){0};
+    if (from->n == 0)
+        return 0;
+    ret->items = malloc(from->n * sizeof *ret->items);
+    if (!ret->items)
+        return -ENOMEM;
+    memcpy(ret->items, from->items, from->n * sizeof *ret->items);
+    ret->n = ret->n_allocated = from->n;
+    ret->sum = from->sum;
+    return 0;
+}
+
 size_t ranges_find(const struct ranges *r, uint64_t offset)
 {
     size_t low = 0, high = r->n;

@@ -17,6 +17,8 @@ struct ranges {
 };
 
 void ranges_deinit(struct ranges *r);
+// A copy into RET, which is overwritten: 0 or -ENOMEM, and then RET is empty.
+int ranges_copy(const struct ranges *from, struct ranges *ret);
 // Adds, or takes away, what lies between OFFSET and OFFSET + LENGTH (which must not wrap).
 // 0; -EMFILE: it would be in more than RANGES_MAX pieces; -ENOMEM; on failure nothing has changed.
 int ranges_add(struct ranges *r, uint64_t offset, uint64_t length);
