@@ -12,11 +12,6 @@
 
 enum { BLOCK = 4096 };
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t growth_first_after_need(uint64_t first, uint64_t needed)
 {
     while (first < needed && first < GROWTH_FIRST_MOST)
@@ -40,13 +35,13 @@ uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
     // Only growth in multiples of 2 MiB can be mapped by large pages.
     if (!checked_align_up(next, next >= 2 * MIB ? 2 * MIB : BLOCK, &next))
         return needed;
-    return min(next, most);
+    return u64_min(next, most);
 }
 
 // When a quarter is left of a small one, an eighth of a large one: the time to fill that is longer than an answer takes.
 uint64_t growth_early(uint64_t size, uint64_t end, uint64_t most)
 {
-    uint64_t margin = size < 64 * MIB ? size / 4 : min(size / 8, 64 * MIB);
+    uint64_t margin = size < 64 * MIB ? size / 4 : u64_min(size / 8, 64 * MIB);
     uint64_t next;
 
     if (size == 0 || size >= most || size - end > margin)
@@ -57,14 +52,14 @@ uint64_t growth_early(uint64_t size, uint64_t end, uint64_t most)
 
 uint64_t growth_halfway(uint64_t needed, uint64_t refused)
 {
-    return needed + ((refused - needed) / 2 & ~(uint64_t)(BLOCK - 1));
+    return needed + align_down((refused - needed) / 2, BLOCK);
 }
 
 uint64_t growth_fallback(uint64_t size, uint64_t needed, uint64_t most, uint64_t left)
 {
-    uint64_t size_in_blocks, whole = left & ~(uint64_t)(BLOCK - 1), next;
+    uint64_t size_in_blocks, whole = align_down(left, BLOCK), next;
 
     if (!checked_align_up(size, BLOCK, &size_in_blocks) || !checked_add(size_in_blocks, whole, &next) || next < needed)
         return needed;
-    return min(next, most);
+    return u64_min(next, most);
 }

@@ -120,7 +120,7 @@ bool mapping_unmap_piece(struct mapping *m, uint64_t length)
 
     if (!m->base || m->granted <= length)
         return false;
-    from = (m->granted - length) & ~(RESERVATION_ALIGN - 1);
+    from = align_down(m->granted - length, RESERVATION_ALIGN);
     if (mmap(m->base + from, m->granted - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
              0) == MAP_FAILED)
         return false;
@@ -157,7 +157,7 @@ int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ra
 
 int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without)
 {
-    uint64_t end = (size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+    uint64_t end = align_up(size, PAGE_SIZE);
     int r = end > m->granted ? mapping_allow(m, m->granted, end, without) : mapping_forbid(m, end, m->granted);
 
     if (r < 0) {
@@ -171,7 +171,7 @@ int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *wi
 
 static uint64_t unit_of(uint64_t at)
 {
-    return at & ~(RESERVATION_ALIGN - 1);
+    return align_down(at, RESERVATION_ALIGN);
 }
 
 // A kernel without huge pages refuses the first, and makes no large pages.

@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 
 #include "client/memory/mapping.h"
+#include "proto/util/checked.h"
 #include "proto/util/container.h"
 
 #define KIB ((uint64_t)1 << 10)
@@ -59,16 +60,6 @@ bool prefetch_is_possible(void)
     return possible;
 }
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 struct piece {
     uint64_t from, to;
 };
@@ -78,7 +69,7 @@ static bool claim(struct prefetch *p, uint64_t end, struct piece *ret)
 {
     if (p->claimed >= end)
         return false;
-    *ret = (struct piece){p->claimed, min((p->claimed / PIECE + 1) * PIECE, end)};
+    *ret = (struct piece){p->claimed, u64_min((p->claimed / PIECE + 1) * PIECE, end)};
     p->claimed = ret->to;
     return true;
 }
@@ -160,7 +151,7 @@ bool prefetch_is_one_by_one(uint64_t from, uint64_t needed)
 
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max)
 {
-    uint64_t window = window_of(needed), end = min((needed + window - 1) / window * window, size);
+    uint64_t window = window_of(needed), end = u64_min((needed + window - 1) / window * window, size);
     bool helped;
 
     if (p->off || !prefetch_is_one_by_one(from, needed))
@@ -168,12 +159,12 @@ uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint6
     helped = size >= LARGE && p->background && background_start(p->background);
     pthread_mutex_lock(&p->lock);
     // What was filled by other ways than through here needs no making.
-    p->claimed = max(p->claimed, from);
+    p->claimed = u64_max(p->claimed, from);
     // It came sooner than expected.
     if (p->claimed < end)
         p->ahead *= 2;
-    p->ahead = min(p->ahead, ahead_max);
-    p->want = helped ? min(end + min(end / 4, p->ahead), size) : 0;
+    p->ahead = u64_min(p->ahead, ahead_max);
+    p->want = helped ? u64_min(end + u64_min(end / 4, p->ahead), size) : 0;
     if (p->claimed < p->want)
         background_submit(p->background, &p->task);
     make_window(p, from, end);
@@ -186,7 +177,7 @@ void prefetch_cut(struct prefetch *p, uint64_t end)
     if (p->background)
         background_cancel(p->background, &p->task);
     pthread_mutex_lock(&p->lock);
-    p->claimed = min(p->claimed, end);
+    p->claimed = u64_min(p->claimed, end);
     p->want = 0;
     pthread_mutex_unlock(&p->lock);
 }

@@ -15,6 +15,7 @@
 
 #include "client/memory/cgroup.h"
 #include "client/memory/proctext.h"
+#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 
@@ -31,11 +32,6 @@ static uint64_t less(uint64_t a, uint64_t b)
 static uint64_t plus(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t min(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static void consider(struct pressure_state *s, uint64_t most, uint64_t used)
@@ -130,7 +126,7 @@ static struct pressure_threshold scale(struct pressure_threshold t, uint64_t gro
     double part = machine && t.bytes < machine ? (double)t.bytes / (double)machine : 1;
 
     if (t.bytes && machine)
-        t.bytes = 1 + (uint64_t)(part * (double)min(group, no_limit));
+        t.bytes = 1 + (uint64_t)(part * (double)u64_min(group, no_limit));
     return t;
 }
 
@@ -143,7 +139,7 @@ static bool consider_group(const struct pressure *p, struct pressure_state *s, u
 
     if (!read_usage(p->group, p->unified, &u))
         return false;
-    limit = min(p->limit, u.limit_above);
+    limit = u64_min(p->limit, u.limit_above);
     if (limit >= no_limit)
         return true;
     can_be_dirty = less(limit, less(u.all, plus(u.file, u.slab)));
@@ -166,7 +162,7 @@ static uint64_t read_limit(const char *dir, bool unified)
     }
     proctext_read_number(dir, "/memory.max", &most);
     proctext_read_number(dir, "/memory.high", &high);
-    return min(most, high);
+    return u64_min(most, high);
 }
 
 static void find_group(struct pressure *p, uint64_t machine)

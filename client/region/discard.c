@@ -7,8 +7,6 @@
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
 
-#define BLOCK_MASK ((uint64_t)(DISCARD_BLOCK - 1))
-
 static int check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
     char from[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
@@ -54,7 +52,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 
 static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
-    uint64_t from = (offset + BLOCK_MASK) & ~BLOCK_MASK, to = (offset + length) & ~BLOCK_MASK;
+    uint64_t from = align_up(offset, DISCARD_BLOCK), to = align_down(offset + length, DISCARD_BLOCK);
     int e = check(r, offset, length);
 
     return e < 0 || from >= to ? e : region_discard_locked(r, from, to - from);
@@ -122,13 +120,12 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 // The last block is never discarded when the region ends within it.
 static int restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
-    uint64_t from = offset & ~BLOCK_MASK, to = (offset + length + BLOCK_MASK) & ~BLOCK_MASK;
+    uint64_t from = align_down(offset, DISCARD_BLOCK), to = align_up(offset + length, DISCARD_BLOCK);
     int e = check(r, offset, length);
 
     if (e < 0 || length == 0)
         return e;
-    if (to > (r->size & ~BLOCK_MASK))
-        to = r->size & ~BLOCK_MASK;
+    to = u64_min(to, align_down(r->size, DISCARD_BLOCK));
     return from < to ? region_restore_locked(r, from, to - from) : 0;
 }
 
@@ -153,7 +150,7 @@ static const int kernel_advice[] = {
 
 static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)
 {
-    uint64_t from = offset & ~BLOCK_MASK, to = (offset + length + BLOCK_MASK) & ~BLOCK_MASK;
+    uint64_t from = align_down(offset, DISCARD_BLOCK), to = align_up(offset + length, DISCARD_BLOCK);
     int e;
 
     error_handle(r->handle);

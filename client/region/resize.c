@@ -7,6 +7,7 @@
 #include "client/memory/dispose.h"
 #include "client/region/region.h"
 #include "client/util/error.h"
+#include "proto/util/checked.h"
 #include "proto/util/size.h"
 
 // A region that another process grew beyond what is reserved here is accessible as far as that goes.
@@ -88,7 +89,7 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
 // What is discarded is whole blocks before the end.  One that the new end would be in is granted again first.
 static int shrink(struct diskalloc_region *r, uint64_t size)
 {
-    uint64_t block = size & ~(uint64_t)(DISCARD_BLOCK - 1);
+    uint64_t block = align_down(size, DISCARD_BLOCK);
     bool restored = block < size && ranges_overlap(&r->backing->discarded, block, DISCARD_BLOCK) > 0;
     int e = restored ? region_restore_locked(r, block, DISCARD_BLOCK) : 0;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "client/util/error.h"
+#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
 void remote_take_region(struct backing *b, const WireRegion *region)
@@ -18,11 +19,6 @@ void remote_take_region(struct backing *b, const WireRegion *region)
     b->sparse = region->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE;
     b->named = region->name.len > 0;
     ((struct remote_backing *)b)->discarded = region->discarded;
-}
-
-static uint64_t whole_blocks(uint64_t size)
-{
-    return (size + DISCARD_BLOCK - 1) & ~(uint64_t)(DISCARD_BLOCK - 1);
 }
 
 int remote_check_region(const struct answer *a, bool with_fd)
@@ -102,7 +98,7 @@ int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
     if (r == 0)
         remote_take_region(b, a.reply->region);
     if (r == 0)
-        ranges_cut(&b->discarded, whole_blocks(b->size));
+        ranges_cut(&b->discarded, align_up(b->size, DISCARD_BLOCK));
     if (r == 0 && ret_fd)
         *ret_fd = steal_fd(&a.fd);
     answer_deinit(&a);

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proto/util/checked.h"
+
 static void *arena_alloc(void *data, size_t size)
 {
     struct arena *arena = data;
-    size_t at = (arena->used + 15) & ~(size_t)15;
+    size_t at = align_up(arena->used, 16);
 
     if (at > arena->size || size > arena->size - at)
         return NULL;

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
 #define XFS_MAGIC 0x58465342
@@ -58,7 +59,7 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
 static void write_out_around(int fd, uint64_t edge)
 {
     const uint64_t largest_page = 2 << 20;
-    uint64_t from = edge & ~(largest_page - 1);
+    uint64_t from = align_down(edge, largest_page);
 
     if (from != edge)
         sync_file_range(fd, (off_t)from, (off_t)largest_page,
@@ -75,8 +76,8 @@ int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_
 // What lies between two extents, in whole blocks: the last one may be partly behind the size.
 static int add_hole(struct ranges *holes, uint64_t from, uint64_t to, uint32_t block_size, uint64_t size)
 {
-    from = (from + block_size - 1) & ~(uint64_t)(block_size - 1);
-    to = (to == size ? to + block_size - 1 : to) & ~(uint64_t)(block_size - 1);
+    from = align_up(from, block_size);
+    to = to == size ? align_up(to, block_size) : align_down(to, block_size);
     return from < to ? ranges_add(holes, from, to - from) : 0;
 }
 

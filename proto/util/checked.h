@@ -1,4 +1,4 @@
-// Size arithmetic that cannot wrap.  Each function is true when the result fits and was written.
+// Size arithmetic.  Each checked_ function is true when the result fits into 64 bits; only then *RET is written.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,13 +23,35 @@ static inline bool checked_mul(uint64_t a, uint64_t b, uint64_t *ret)
     return true;
 }
 
-// Up to the next multiple of ALIGN, a power of two.
+// A rounded down to a multiple of ALIGN, a power of two.
+static inline uint64_t align_down(uint64_t a, uint64_t align)
+{
+    return a & ~(align - 1);
+}
+
+// A rounded up to a multiple of ALIGN, a power of two.
 static inline bool checked_align_up(uint64_t a, uint64_t align, uint64_t *ret)
 {
     uint64_t sum;
 
     if (!checked_add(a, align - 1, &sum))
         return false;
-    *ret = sum & ~(align - 1);
+    *ret = align_down(sum, align);
     return true;
+}
+
+// The same for sizes that are known to be far below 2^64: files end at 2^63.
+static inline uint64_t align_up(uint64_t a, uint64_t align)
+{
+    return align_down(a + align - 1, align);
+}
+
+static inline uint64_t u64_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t u64_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
