@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "client/ctl/ctl.h"
+#include "client/ctl/output.h"
 #include "client/ctl/text.h"
 #include "proto/version.h"
 

@@ -1,6 +1,5 @@
-// What the commands share: complaints, the connection, JSON.
+// Asking the daemon: connects when a command asks for the first time.  Declared in ctl.h.
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,38 +7,7 @@
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
 
-enum { ANSWER_SECONDS = 30 };
-
-static char last_complaint[4 * TEXT_MAX];
-
-void ctl_complain(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(last_complaint, sizeof(last_complaint), format, args);
-    va_end(args);
-    fprintf(stderr, "diskallocctl: %s\n", last_complaint);
-}
-
-const char *ctl_last_complaint(void)
-{
-    return last_complaint;
-}
-
-int ctl_print_json(json_t *object)
-{
-    int r = -1;
-
-    if (object && json_object_set_new(object, "version", json_integer(1)) == 0)
-        r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
-    json_decref(object);
-    putchar('\n');
-    if (r == 0)
-        return EXIT_DONE;
-    ctl_complain("the answer can't be written as JSON");
-    return EXIT_REFUSED;
-}
+enum { ANSWER_SECONDS = 30 }; // without --timeout
 
 static int connect_once(struct ctl *ctl)
 {

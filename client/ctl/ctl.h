@@ -1,17 +1,11 @@
-// What every command gets: the options, and one connection that is made when the command first asks.
+// A run of diskallocctl as every command sees it: the options of the command line and the connection to the daemon.
 #pragma once
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "client/ctl/output.h"
 #include "client/ctl/session.h"
 
-enum exit_status {
-    EXIT_DONE = 0,
-    EXIT_REFUSED = 1, // refused or failed
-    EXIT_USAGE = 2,
-    EXIT_NO_DAEMON = 3,
-};
-
+// Options that only some commands take.
 enum command_option {
     OPTION_USER = 1 << 0,
     OPTION_FORCE = 1 << 1,
@@ -19,42 +13,42 @@ enum command_option {
     OPTION_CRIT = 1 << 3,
 };
 
+// main.c fills in everything but the session before it runs the command.
 struct ctl {
-    const char *address; // "unix:/..."
-    bool json;
-    bool human;  // sizes for people, bars
-    bool colour; // of bars
-    const char *user;
-    bool force;
-    const char *warn, *crit; // as given, or NULL
-    char **args;             // behind the command's name
+    const char *address;     // "unix:/..."
+    bool json;               // --json: print one JSON object
+    bool human;              // round sizes for people and draw bars
+    bool colour;             // draw the bars in colour
+    const char *user;        // --user; NULL: not given
+    bool force;              // --force
+    const char *warn, *crit; // --warn and --crit as they were given; NULL: not given
+    char **args;             // the command's arguments, without its name
     int n_args;
-    int timeout_seconds; // for each answer; 0: the command's own choice
-    struct session session;
+    int timeout_seconds;    // how long to wait for each answer; 0: the command chooses
+    struct session session; // ctl_ask connects it when the command asks for the first time
 };
 
+// A row of main.c's table of commands.
 struct command {
-    const char *name, *verb;     // "quota", "set"; verb NULL: a command of one word
-    int (*run)(struct ctl *ctl); // an exit status
+    const char *name, *verb;     // "quota", "set"; verb is NULL for a command of one word
+    int (*run)(struct ctl *ctl); // returns the exit status of the program
     int min_args, max_args;
-    unsigned options; // enum command_option bits that it understands
+    unsigned options; // the enum command_option bits that it takes
     const char *synopsis, *what;
 };
 
-// Sends REQUEST, connecting first if need be.  EXIT_DONE and *RET is the reply, which may be an error, to be freed by
-// session_free_reply; or what to exit with, and everything was said on stderr.
+// Connects if there is no connection yet, sends REQUEST and waits for its reply.
+// EXIT_DONE and *RET is the reply, which may be a refusal and is freed by session_free_reply; or, after a complaint, another
+// exit status.
 int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret);
-// The same for replies of BODY alone (any, when it is 0); NULL: everything was said, and *RET_STATUS is what to exit with.
+
+// As ctl_ask, but every reply that is not of BODY ends in a complaint; BODY__NOT_SET takes any reply that is no refusal.
+// Returns the reply, or NULL; *RET_STATUS is the exit status so far.
 Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply__BodyCase body,
                                int *ret_status);
-void ctl_complain_of_error(const Diskalloc__V1__Error *e);
 
-// One sentence on stderr.
-__attribute__((format(printf, 1, 2))) void ctl_complain(const char *format, ...);
-// What was complained of last; "" for nothing.
-const char *ctl_last_complaint(void);
-// Prints and frees OBJECT with "version" put in.  An exit status.
-int ctl_print_json(json_t *object);
+// Complains of a refusal, with the daemon's sentence and numbers.
+void ctl_complain_of_error(const Diskalloc__V1__Error *e);
 
 int status_run(struct ctl *ctl);
 int usage_run(struct ctl *ctl);
@@ -65,5 +59,6 @@ int quota_unset_run(struct ctl *ctl);
 int rm_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
-// `check` where it is used wrongly, or no connection can be tried: what was complained of last, as plugins say it.
+
+// Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring plugin does.
 int check_unknown(const struct ctl *ctl);

@@ -1,17 +1,8 @@
 // `diskallocctl quota list`
-#include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/ctl.h"
-#include "client/ctl/table.h"
+#include "client/ctl/list.h"
 #include "client/ctl/text.h"
-
-// What a page of the list goes to: one of the two, by --json.
-struct list {
-    const struct ctl *ctl;
-    json_t *array;
-    struct table table;
-};
 
 static const struct table_column columns[] = {
     {"SUBJECT", false}, {"KEY", false}, {"VALUE", true}, {"NOW", true}, {"ORIGIN", false},
@@ -59,46 +50,27 @@ static void add_entry(struct list *l, const Diskalloc__V1__QuotaEntry *e)
             add_row(&l->table, l->ctl->human, e, e->values[i]);
 }
 
-// One page behind CURSOR, which becomes the next one's.  EXIT_DONE, or what to exit with.
-static int fetch_page(struct ctl *ctl, struct list *l, ProtobufCBinaryData *cursor)
+static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply *reply)
+{
+    for (size_t i = 0; i < reply->quota_list->n_entries; i++)
+        add_entry(l, reply->quota_list->entries[i]);
+    return &reply->quota_list->next_cursor;
+}
+
+static Diskalloc__V1__Reply *ask(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
     Diskalloc__V1__ListQuota get = DISKALLOC__V1__LIST_QUOTA__INIT;
-    Diskalloc__V1__Reply *reply;
-    int status;
 
-    get.cursor = *cursor;
+    get.cursor = cursor;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_QUOTA;
     request.list_quota = &get;
-    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, &status);
-    free(cursor->data);
-    *cursor = (ProtobufCBinaryData){0};
-    if (!reply)
-        return status;
-    for (size_t i = 0; i < reply->quota_list->n_entries; i++)
-        add_entry(l, reply->quota_list->entries[i]);
-    *cursor = reply->quota_list->next_cursor;
-    reply->quota_list->next_cursor = (ProtobufCBinaryData){0};
-    session_free_reply(reply);
-    return status;
+    return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, ret_status);
 }
 
 int quota_list_run(struct ctl *ctl)
 {
-    struct list l = {.ctl = ctl, .array = json_array()};
-    ProtobufCBinaryData cursor = {0};
-    int status;
+    static const struct list_kind kind = {"quotas", columns, sizeof(columns) / sizeof(columns[0]), ask, add_page};
 
-    table_init(&l.table, columns, sizeof(columns) / sizeof(columns[0]));
-    do
-        status = fetch_page(ctl, &l, &cursor);
-    while (status == EXIT_DONE && cursor.len > 0);
-    if (status == EXIT_DONE && ctl->json)
-        status = ctl_print_json(json_pack("{sO}", "quotas", l.array));
-    else if (status == EXIT_DONE && table_print(&l.table) < 0)
-        status = EXIT_REFUSED;
-    free(cursor.data);
-    table_deinit(&l.table);
-    json_decref(l.array);
-    return status;
+    return list_run(ctl, &kind);
 }

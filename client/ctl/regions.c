@@ -1,21 +1,9 @@
 // `diskallocctl regions`
-#include "client/ctl/ctl.h"
-
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "client/ctl/regions.h"
-#include "client/ctl/table.h"
+#include "client/ctl/list.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
-
-// What a page of the list goes to: one of the two, by --json.
-struct list {
-    const struct ctl *ctl;
-    json_t *array;
-    struct table table;
-};
 
 static const struct table_column columns[] = {
     {"HANDLE", false}, {"NAME", false},    {"OWNER", false}, {"SIZE", true},     {"GRANTED", true},
@@ -29,20 +17,6 @@ static const char *state_of(const Diskalloc__V1__Region *r)
     if (r->unlinked)
         return "unlinked";
     return r->attachments > 0 ? "attached" : "idle";
-}
-
-json_t *regions_holders_json(const Diskalloc__V1__Region *r)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < r->n_holders; i++) {
-        const Diskalloc__V1__Holder *h = r->holders[i];
-
-        json_array_append_new(array, json_pack("{so, so, so}", "uid", text_json_number(h->uid), "pid",
-                                               text_json_number(h->pid), "client_name",
-                                               text_json_bytes(h->client_name.data, h->client_name.len)));
-    }
-    return array;
 }
 
 static json_t *region_json(const Diskalloc__V1__Region *r)
@@ -66,7 +40,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
                      "mode", mode,
                      "created", text_json_time(r->created),
                      "sparse", (r->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE) != 0,
-                     "holders", regions_holders_json(r));
+                     "holders", text_json_holders(r));
     // clang-format on
 }
 
@@ -85,56 +59,34 @@ static void add_row(struct table *t, bool human, const Diskalloc__V1__Region *r)
     table_add(t, text_time(r->created, text));
 }
 
-static void add_page(struct list *l, const Diskalloc__V1__RegionList *page)
+static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply *reply)
 {
+    const Diskalloc__V1__RegionList *page = reply->region_list;
+
     for (size_t i = 0; i < page->n_regions; i++)
         if (l->ctl->json)
             json_array_append_new(l->array, region_json(page->regions[i]));
         else
             add_row(&l->table, l->ctl->human, page->regions[i]);
+    return &reply->region_list->next_cursor;
 }
 
-// One page behind CURSOR, which becomes the next one's.  EXIT_DONE, or what to exit with.
-static int fetch_page(struct ctl *ctl, struct list *l, ProtobufCBinaryData *cursor)
+static Diskalloc__V1__Reply *ask(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
     Diskalloc__V1__ListRegions get = DISKALLOC__V1__LIST_REGIONS__INIT;
-    Diskalloc__V1__Reply *reply;
-    int status;
 
     if (ctl->user)
         get.user = field_text(ctl->user);
-    get.cursor = *cursor;
+    get.cursor = cursor;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_REGIONS;
     request.list_regions = &get;
-    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION_LIST, &status);
-    free(cursor->data);
-    *cursor = (ProtobufCBinaryData){0};
-    if (!reply)
-        return status;
-    add_page(l, reply->region_list);
-    *cursor = reply->region_list->next_cursor;
-    reply->region_list->next_cursor = (ProtobufCBinaryData){0};
-    session_free_reply(reply);
-    return status;
+    return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION_LIST, ret_status);
 }
 
 int regions_run(struct ctl *ctl)
 {
-    struct list l = {.ctl = ctl, .array = json_array()};
-    ProtobufCBinaryData cursor = {0};
-    int status;
+    static const struct list_kind kind = {"regions", columns, sizeof(columns) / sizeof(columns[0]), ask, add_page};
 
-    table_init(&l.table, columns, sizeof(columns) / sizeof(columns[0]));
-    do
-        status = fetch_page(ctl, &l, &cursor);
-    while (status == EXIT_DONE && cursor.len > 0);
-    if (status == EXIT_DONE && ctl->json)
-        status = ctl_print_json(json_pack("{sO}", "regions", l.array));
-    else if (status == EXIT_DONE && table_print(&l.table) < 0)
-        status = EXIT_REFUSED;
-    free(cursor.data);
-    table_deinit(&l.table);
-    json_decref(l.array);
-    return status;
+    return list_run(ctl, &kind);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
-#include "client/ctl/regions.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
@@ -90,8 +89,7 @@ static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
                  holders && *holders ? holders : "somebody");
     if (ctl->json)
         ctl_print_json(json_pack("{so, ss, so}", "removed", json_null(), "handle",
-                                 text_handle(r->handle.data, r->handle.len, handle), "holders",
-                                 regions_holders_json(r)));
+                                 text_handle(r->handle.data, r->handle.len, handle), "holders", text_json_holders(r)));
     return EXIT_REFUSED;
 }
 

@@ -125,3 +125,17 @@ json_t *text_json_time(uint64_t seconds)
 
     return json_string(text_time(seconds, text));
 }
+
+json_t *text_json_holders(const Diskalloc__V1__Region *r)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < r->n_holders; i++) {
+        const Diskalloc__V1__Holder *h = r->holders[i];
+
+        json_array_append_new(array, json_pack("{so, so, so}", "uid", text_json_number(h->uid), "pid",
+                                               text_json_number(h->pid), "client_name",
+                                               text_json_bytes(h->client_name.data, h->client_name.len)));
+    }
+    return array;
+}

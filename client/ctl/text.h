@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/diskalloc.pb-c.h"
+
 enum { TEXT_MAX = 1024 };
 
 // What other users chose (names, programs' names), so that it can't steer a terminal: control characters, what turns the
@@ -25,3 +27,4 @@ json_t *text_json_bytes(const void *bytes, size_t n); // bytes that are no UTF-8
 json_t *text_json_limit(uint64_t limit);              // null: none
 json_t *text_json_number(uint64_t number);
 json_t *text_json_time(uint64_t seconds);
+json_t *text_json_holders(const Diskalloc__V1__Region *r);

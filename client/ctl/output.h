@@ -1,0 +1,20 @@
+// Everything that diskallocctl says beside its tables: one sentence of complaint on stderr, or one JSON object on stdout.
+#pragma once
+#include <jansson.h>
+
+// The exit status of every command but `check`, which has the statuses of monitoring plugins.
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_REFUSED = 1, // the daemon refused, or something failed
+    EXIT_USAGE = 2,
+    EXIT_NO_DAEMON = 3,
+};
+
+// Prints one sentence on stderr, with the program's name in front.
+__attribute__((format(printf, 1, 2))) void ctl_complain(const char *format, ...);
+// The sentence that ctl_complain printed last; "" before the first.
+const char *ctl_last_complaint(void);
+
+// Adds "version" to OBJECT, prints and frees it.  OBJECT may be NULL, which stands for a lack of memory.
+// EXIT_DONE, or EXIT_REFUSED after a complaint.
+int ctl_print_json(json_t *object);
