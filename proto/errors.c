@@ -6,8 +6,8 @@
 
 #define CODE(name) DISKALLOC__V1__ERROR_CODE__##name
 
-// The two errnos of a row differ where the daemon needs to tell apart what a program need not (EUSERS, ENOTCONN, ESHUTDOWN),
-// and where the program knows another name for it (EXFULL).
+// The two errnos of a row differ where the daemon needs to tell apart what a program need not (EUSERS, ENOTCONN,
+// ESHUTDOWN), and where the program knows another name for it (EXFULL).
 static const struct protocol_error errors[] = {
     {EIO, EIO, CODE(IO), "the disk reported an error"}, // the first row is taken for every errno that has none
     {EPROTO, EPROTO, CODE(PROTOCOL), "the packet breaks the protocol"},

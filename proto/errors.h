@@ -1,5 +1,5 @@
-// How errors cross the wire: the daemon turns a negative errno into a code with a sentence, the client turns the code into
-// a negative errno.  Both read one table, so that the two directions cannot drift apart.  Pure.
+// How errors cross the wire: the daemon turns a negative errno into a code with a sentence, the client turns the code
+// into a negative errno.  Both read one table, so that the two directions cannot drift apart.  Pure.
 #pragma once
 #include "proto/diskalloc.pb-c.h"
 

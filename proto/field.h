@@ -1,5 +1,5 @@
-// Values for the `bytes` fields of a message.  A field only points to them: they must outlive its packing.  Packing reads
-// them, so that the const may be cast away here.
+// Values for the `bytes` fields of a message.  A field only points to them: they must outlive its packing.  Packing
+// reads them, so that the const may be cast away here.
 #pragma once
 #include <string.h>
 

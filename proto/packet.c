@@ -1,3 +1,4 @@
+// Packets with file descriptors, by sendmsg(2) and recvmsg(2): see packet.h.
 #include "proto/packet.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 
 #include "proto/util/cleanup.h"
 
-// Room for more descriptors than the one that is allowed: what a peer sends too much is then received and closed here. More
-// than these the kernel drops itself and says MSG_CTRUNC.
+// A packet may carry one descriptor.  There is room for more, so that the surplus of a peer that breaks the rule is
+// received and closed here.  What does not fit either, the kernel drops, and sets MSG_CTRUNC.
 enum { MAX_RECEIVED_FDS = 4 };
 
 int packet_send(int sock, const void *bytes, size_t n, int fd, int flags)
@@ -39,7 +40,7 @@ int packet_send(int sock, const void *bytes, size_t n, int fd, int flags)
     return sent < 0 ? -errno : 0;
 }
 
-// Takes every descriptor out of M; how many there were. The first is in *RET_FD, the others are closed.
+// Takes all descriptors out of M and returns their number.  The first one goes to *RET_FD, the others are closed.
 static int take_fds(struct msghdr *m, int *ret_fd)
 {
     int n = 0;
@@ -60,7 +61,7 @@ static int take_fds(struct msghdr *m, int *ret_fd)
     return n;
 }
 
-// An empty packet and the end of the stream both read as 0 bytes.
+// recvmsg(2) returns 0 for an empty packet and for the end of the stream alike: tells the two apart.
 static bool has_hung_up(int sock)
 {
     struct pollfd p = {.fd = sock, .events = POLLRDHUP};

@@ -1,3 +1,4 @@
+// The calls of fileops.h, made to the kernel.
 #include "proto/spill/fileops.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ static int system_link_at(int fd, int dirfd, const char *path)
 {
     char self[64];
 
-    // By /proc: AT_EMPTY_PATH wants CAP_DAC_READ_SEARCH.
+    // Through /proc, because linkat(2) with AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH.
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, self, dirfd, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }

@@ -1,4 +1,4 @@
-// The record, all integers little-endian:
+// The format of the record, with all integers little-endian (offset, length, field):
 //
 //    0  4  magic "DAr1"         32  8  created, seconds since the epoch
 //    4  1  version, 1           40  8  used, bytes
@@ -8,8 +8,9 @@
 //   12  4  owner gid            72  n  name
 //   16 16  handle               ..  4  CRC-32 (IEEE 802.3, reflected) of all before
 //
-// The handle is also the file's name in a daemon's spill directory; here it tells a copied file from the original.
-// An anonymous region's record is 76 bytes, below the 80 at which ext4 gives the attribute a block of its own.
+// The handle is also the name of the file in a daemon's spill directory.  It stands in the record too, so that a copied
+// file is told from the original.
+// The record of an anonymous region has 76 bytes.  From 80 bytes on, ext4 would give the attribute a block of its own.
 #include "proto/spill/record.h"
 
 #include <errno.h>
@@ -80,7 +81,7 @@ int record_decode(const uint8_t *bytes, size_t n, struct record *ret)
 
     if (n < NAME_AT + CRC_SIZE || memcmp(bytes, magic, sizeof magic) != 0)
         return -EBADMSG;
-    // Another version may have another layout behind the version byte: nothing else of it is looked at.
+    // A newer version may have another layout behind the version byte, so nothing behind it is read.
     if (bytes[4] > RECORD_VERSION)
         return -EPROTONOSUPPORT;
     r.name_length = bytes[5];

@@ -1,5 +1,6 @@
-// What is written down about a region: one `user.` extended attribute of its file, so that the spill directory is the only
-// database.  The format is on disk and hard to change: see record.c.  Pure but for record_load and record_store.
+// The record of a region: all that is kept of it on disk beside its content.  It is an extended attribute of the
+// region's file, so that the spill directory is the only database.  The format is described in record.c; files on disk
+// have it, so a change needs a new version.  Pure, but for record_load, record_store and boot_id_read.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +17,11 @@ enum {
 };
 
 enum record_flag {
-    RECORD_SPARSE = 1 << 0,    // nothing is preallocated
-    RECORD_COMMITTED = 1 << 1, // used and element_size mean something
-    RECORD_UNLINKED = 1 << 2,  // was named, has lost its name, has holders
-    RECORD_SHARED = 1 << 4,    // more than one attachment at a time has been seen
-    RECORD_HAS_HOLES = 1 << 3, // something was discarded: which parts, the file's own holes say
+    RECORD_SPARSE = 1 << 0,    // no blocks are allocated in advance
+    RECORD_COMMITTED = 1 << 1, // the region was committed: used and element_size are valid
+    RECORD_UNLINKED = 1 << 2,  // the region had a name and was unlinked; it is kept for its holders
+    RECORD_SHARED = 1 << 4,    // the region has had more than one attachment at a time
+    RECORD_HAS_HOLES = 1 << 3, // parts were discarded; the holes of the file say which
 };
 
 struct boot_id {
@@ -30,25 +31,27 @@ struct boot_id {
 struct record {
     struct handle handle;
     uint32_t owner_uid;
-    uint32_t owner_gid; // the owner's primary group in the user database when the region was made
-    uint32_t mode;      // chmod's bits; who else may attach
-    uint32_t flags;     // enum record_flag
-    struct boot_id boot;
-    uint64_t created; // seconds since the epoch
-    uint64_t used;    // bytes, as last committed
-    uint32_t element_size;
-    uint8_t name_length; // 0: anonymous
+    uint32_t owner_gid;    // the owner's primary group in the user database when the region was made
+    uint32_t mode;         // who else may attach the region, in the bits of chmod(2)
+    uint32_t flags;        // enum record_flag
+    struct boot_id boot;   // the boot of the machine in which the region was made
+    uint64_t created;      // seconds since the epoch
+    uint64_t used;         // bytes, as last committed
+    uint32_t element_size; // bytes, as last committed
+    uint8_t name_length;   // bytes; 0: the region is anonymous
     char name[NAME_MAX_LENGTH + 1];
 };
 
-// The number of bytes written to RET.
+// Writes the record to RET and returns its length in bytes.
 size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX]);
-// 0; -EPROTONOSUPPORT: of a newer version, to be left alone; -EBADMSG: damaged.
+// 0; -EPROTONOSUPPORT: the record is of a newer version, and its file must be left alone; -EBADMSG: the record is
+// damaged.
 int record_decode(const uint8_t *bytes, size_t n, struct record *ret);
 
-// To and from the file.  record_load: -ENODATA when it has none, or as record_decode; else 0 or -errno.
+// Read and write the record of a file: 0 or -errno.  record_load returns -ENODATA for a file that has no record, and
+// the errors of record_decode.
 int record_load(const struct file_ops *ops, int fd, struct record *ret);
 int record_store(const struct file_ops *ops, int fd, const struct record *r);
 
-// The running kernel's boot id; zero bytes where /proc does not tell.
+// The id of this boot of the machine; all bytes are zero if /proc does not tell.
 struct boot_id boot_id_read(void);

@@ -1,3 +1,4 @@
+// Growing, shrinking and discarding in a spill file, and what its file system guarantees: see spillfile.h.
 #include "proto/spill/spillfile.h"
 
 #include <errno.h>
@@ -54,8 +55,9 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
     return r;
 }
 
-// The kernel can split a large page of its cache only while it is clean.  One that reached into the hole would ask for blocks for
-// all of itself, the hole too, when somebody stores next to it.
+// Writes out the page of the page cache, up to 2 MiB large, that EDGE lies within.  The kernel splits a large page only
+// while it is clean.  If a large page reached into the hole unsplit, a store next to the hole would allocate blocks for
+// the whole page, and so for a part of the hole.
 static void write_out_around(int fd, uint64_t edge)
 {
     const uint64_t largest_page = 2 << 20;
@@ -73,7 +75,7 @@ int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_
     return ops->allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
-// What lies between two extents, in whole blocks: the last one may be partly behind the size.
+// Adds the whole blocks between two extents.  The last block of the file may be partly behind SIZE.
 static int add_hole(struct ranges *holes, uint64_t from, uint64_t to, uint32_t block_size, uint64_t size)
 {
     from = align_up(from, block_size);
@@ -134,7 +136,7 @@ static void classify(const struct statfs *fs, struct spillfile_guarantee *g)
         }
 }
 
-// btrfs copies on write unless the file was made in a No_COW directory.
+// btrfs copies on write, which needs new blocks, unless the file was made in a No_COW directory.
 static void make_nocow(int dirfd, bool set, struct spillfile_guarantee *g)
 {
     int flags = 0;
@@ -197,7 +199,7 @@ static bool is_mount_point(int dirfd)
            (here.st_dev != parent.st_dev || here.st_ino == parent.st_ino);
 }
 
-// A loop device over a file with holes.
+// Whether the file system is on a loop device over a file with holes.
 static bool is_on_sparse_image(int dirfd)
 {
     char path[128], image[4096];
@@ -221,8 +223,9 @@ void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
 {
     if (!g->hard)
         return;
-    // On xfs the holder of even a read-only descriptor can share its blocks with a file of their own (FICLONE), wherever on
-    // that file system they may write: overwriting what is shared needs new blocks.
+    // On xfs, whoever has a descriptor of a region, even for reading only, can make a file of their own share the
+    // region's blocks (FICLONE) if they may write anywhere on that file system.  Overwriting a shared block needs a new
+    // block.
     if (!is_mount_point(dirfd) && can_share_blocks(dirfd))
         g->reason = "reflink: others who write to this file system can share its blocks; give the spill directory one "
                     "of its own";

@@ -1,5 +1,6 @@
-// What the daemon and the embedded library do alike to a spill file: growing it so that a granted byte is a byte on disk,
-// and finding out whether its file system keeps such a promise.
+// Spill files: the files that regions lie in.  Both the daemon and the library's local backend (dir:) use these
+// functions to grow a file so that every granted byte has a block on disk, to give blocks back, and to find out whether
+// the file system keeps the promise that a granted byte can always be stored to.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -7,41 +8,42 @@
 #include "proto/spill/fileops.h"
 #include "proto/util/ranges.h"
 
-#define SPILLFILE_PIECE ((uint64_t)1 << 30) // fallocate and free go in pieces of this size
+#define SPILLFILE_PIECE ((uint64_t)1 << 30) // bytes that are allocated, or freed, with one call
 
-// Blocks for the bytes from FROM to TO that the file does not own yet, PIECE by piece.  The size stays.
-// Grants one piece and returns the offset reached (TO: all is granted), or -errno.
+// Allocates blocks for the bytes from FROM on, up to TO and not more than SPILLFILE_PIECE.  The file's size stays.
+// Returns the offset that was reached (TO: all is allocated), or -errno.
 int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to);
 
-// On a file system where freed blocks are free only once a transaction has ended (btrfs): ends it, and true: what was refused
-// for want of space is worth a second try.
+// On btrfs, freed blocks can be used again only when a transaction has ended: ends it, and returns true.  An allocation
+// that failed with ENOSPC is then worth a second try.  False on other file systems, and on failure.
 bool spillfile_settle(const struct file_ops *ops, int fd);
 
-// Grows or shrinks the file from OLD_SIZE to NEW_SIZE in one call: all pieces, then the size.  0, or -errno and the file is as
-// before.  Changing the size is the one step that makes a grow or shrink true: after a crash the size is the old or the new one,
-// and blocks behind it are dropped by setting the size once more.
+// Grows or shrinks the file from OLD_SIZE to NEW_SIZE in one call: all pieces, then the size.  0, or -errno and the
+// file is as before.  Changing the size is the one step that makes a grow or shrink true: after a crash the size is the
+// old or the new one, and blocks behind it are dropped by setting the size once more.
 int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse);
 
-// Discarding: the blocks from OFFSET on go, the size stays.
+// Frees the blocks of LENGTH bytes from OFFSET on.  The file's size stays.
 int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_t length);
 
-// The holes of a file of SIZE bytes that was made by spillfile_resize, in whole blocks: what is discarded of it.  RET must be empty.
-// By FIEMAP, which unlike SEEK_HOLE tells a hole from blocks that were not written to yet.
-// 0; -EOPNOTSUPP: the file system can't say; -errno.
+// Puts the holes of a file into RET, which must be empty: in a file that grew by spillfile_resize, these are the
+// discarded parts.  FIEMAP tells a hole from an allocated block that nobody wrote to yet; SEEK_HOLE does not.
+// 0; -EOPNOTSUPP: the file system has no FIEMAP; another -errno.
 int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct ranges *ret);
 
 struct spillfile_guarantee {
-    bool hard;         // fallocate reserves, for good
-    bool can_allocate; // fallocate works at all
-    bool can_discard;  // its holes can be found again
-    const char *file_system;
-    const char *reason; // why it is not hard, "" otherwise; static storage
+    bool hard;               // a store to an allocated block never fails for want of space
+    bool can_allocate;       // fallocate(2) works
+    bool can_discard;        // FIEMAP works, so that holes can be found again after a restart
+    const char *file_system; // "ext4"; static storage
+    const char *reason;      // why it is not hard, otherwise ""; static storage
 };
 
-// Asks the file system of directory DIRFD, by its type and by trying on an O_TMPFILE there.  Sets No_COW on the
-// directory where that is what makes it hard (btrfs) and SET_NOCOW.  0 or -errno: the directory can't be used at all.
+// Finds out what the file system of the directory DIRFD guarantees: by its type, and by trying with an O_TMPFILE in the
+// directory.  With SET_NOCOW, sets No_COW on a directory of btrfs, which makes its guarantee hard.
+// 0, or -errno: the directory can't be used at all.
 int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret);
 
-// Looks for what makes a guarantee soft although the file system keeps it: blocks that others could share, a device that can
-// run out below.  Best effort: what cannot be seen from here is not found.
+// Makes a hard guarantee soft if something around the directory breaks it: other users could share blocks, or the
+// device below can run out of space.  Best effort: not everything can be seen from here.
 void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g);

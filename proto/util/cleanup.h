@@ -1,4 +1,5 @@
-// Ownership that ends with the scope: `_cleanup_close_ int fd = -1;`, given away by `steal_fd(&fd)`.
+// Local variables that own something and release it when their scope ends: `_cleanup_close_ int fd = -1;`,
+// `_cleanup_free_ char *p = NULL;`.  steal_fd(&fd) and steal(&p) give the ownership away.
 #pragma once
 #include <dirent.h>
 #include <stdlib.h>

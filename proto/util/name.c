@@ -1,3 +1,4 @@
+// Names and handles of regions: see name.h.
 #include "proto/util/name.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+// Sets of byte ranges, as a sorted array: see ranges.h.
 #include "proto/util/ranges.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ size_t ranges_find(const struct ranges *r, uint64_t offset)
     return low;
 }
 
-// Room for one more than there are.
+// Makes room for one more range.  0, -EMFILE or -ENOMEM.
 static int make_room(struct ranges *r)
 {
     size_t n = r->n_allocated ? r->n_allocated * 2 : 4;
@@ -62,7 +63,7 @@ static int make_room(struct ranges *r)
     return 0;
 }
 
-// Puts WITH in the place of the N ranges at AT; there is room.
+// Puts the N_WITH ranges of WITH in the place of the N ranges at index AT.  The caller has made room.
 static void replace(struct ranges *r, size_t at, size_t n, const struct range *with, size_t n_with)
 {
     for (size_t i = at; i < at + n; i++)
@@ -79,7 +80,7 @@ static void replace(struct ranges *r, size_t at, size_t n, const struct range *w
 int ranges_add(struct ranges *r, uint64_t offset, uint64_t length)
 {
     struct range whole = {offset, length};
-    // What touches it on the left becomes part of it too.
+    // A range that ends where the new one begins is merged with it, so the search begins one byte earlier.
     size_t at = ranges_find(r, offset ? offset - 1 : 0), n = 0;
 
     if (length == 0)
@@ -131,7 +132,7 @@ void ranges_cut(struct ranges *r, uint64_t size)
 {
     size_t at = ranges_find(r, size);
 
-    // Of the one that spans SIZE the beginning stays.
+    // A range that spans SIZE keeps its beginning.
     if (at < r->n && r->items[at].offset < size) {
         r->sum -= end_of(&r->items[at]) - size;
         r->items[at].length = size - r->items[at].offset;

@@ -1,3 +1,4 @@
+// Sizes in text: see size.h.
 #include "proto/util/size.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-// Numbers and characters in text: the parts that every parser of daemon and client needs.  Pure, and independent of the locale.
+// Numbers and characters in text: the parts that every parser of daemon and client needs.  Pure, and independent of the
+// locale.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@ int digits_parse(const char *text, unsigned base, uint64_t *ret, const char **re
 // True if the whole of TEXT is a number in BASE (2 to 10) of at most MAX.
 bool number_parse(const char *text, unsigned base, uint64_t max, uint64_t *ret);
 
-// True if TEXT is the number of a user or group as "+1000".  The highest number is refused: to the kernel it means "none".
+// True if TEXT is the number of a user or group as "+1000".  The highest number is refused: to the kernel it means
+// "none".
 bool id_parse(const char *text, uint32_t *ret);
 
 // The length in bytes of the UTF-8 character that the N bytes begin with, and its code point in *RET.
