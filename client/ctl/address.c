@@ -1,3 +1,4 @@
+// Where the daemon is: see address.h.
 #include "client/ctl/address.h"
 
 #include <stdio.h>
@@ -11,21 +12,22 @@
 
 static const char unix_prefix[] = "unix:", dir_prefix[] = "dir:";
 
+// A copy of ADDRESS, which SOURCE gave; or NULL after a complaint.
 static char *check(const char *address, const char *source)
 {
     char text[TEXT_MAX];
 
     text_escape(address, strlen(address), text);
     if (strncmp(address, dir_prefix, strlen(dir_prefix)) == 0) {
-        ctl_complain("%s is %s, a directory that programs use by themselves: there is no daemon to ask", source, text);
+        ctl_complain("%s is %s, a directory that programs use without a daemon, so there is none to ask", source, text);
         return NULL;
     }
     if (strncmp(address, unix_prefix, strlen(unix_prefix)) != 0 || address_path(address)[0] != '/') {
-        ctl_complain("%s is %s, and has to be unix: with the absolute path of a socket", source, text);
+        ctl_complain("%s is %s; it must be unix: followed by the absolute path of a socket", source, text);
         return NULL;
     }
     if (strlen(address_path(address)) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-        ctl_complain("%s is %s, and a socket's path has at most 107 bytes", source, text);
+        ctl_complain("%s is %s; the path of a socket has at most 107 bytes", source, text);
         return NULL;
     }
     return strdup(address);

@@ -1,8 +1,9 @@
 // Where the daemon is, from the options and the environment.
 #pragma once
 
-// One of ADDRESS and INSTANCE at most; both NULL: $DISKALLOC_ADDRESS, else the system's daemon.
-// "unix:/..." to be freed; or NULL, and it was said on stderr why.
+// The address from --address, or from --instance, or from $DISKALLOC_ADDRESS, or that of the default socket.  At most
+// one of ADDRESS and INSTANCE is not NULL.
+// Returns "unix:/...", which the caller frees; or NULL after a complaint.
 char *address_resolve(const char *address, const char *instance);
-// The socket's path in what address_resolve returned.
+// The path of the socket in an address that address_resolve returned.
 const char *address_path(const char *address);

@@ -9,6 +9,7 @@
 
 enum { ANSWER_SECONDS = 30 }; // without --timeout
 
+// An exit status; complains of every failure.
 static int connect_once(struct ctl *ctl)
 {
     const char *what;
@@ -70,7 +71,7 @@ Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request,
     if (reply->error)
         ctl_complain_of_error(reply->error);
     else
-        ctl_complain("the daemon answered with something else than what was asked");
+        ctl_complain("the daemon's answer does not fit the request");
     session_free_reply(reply);
     return NULL;
 }

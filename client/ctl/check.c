@@ -1,4 +1,5 @@
-// `diskallocctl check`: one line and an exit status as plugins of Nagios have them.
+// `diskallocctl check`: compares usage with percentages of the limits.  Prints one line and ends with an exit status as
+// the plugins of Nagios and of other monitoring systems do.
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +11,14 @@
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
 
-enum { MEASURES_MAX = 7, ANSWER_SECONDS = 10 }; // Nagios waits for 10 or more
+enum {
+    MEASURES_MAX = 7,    // three of the own account, three of the total, one of the disk
+    ANSWER_SECONDS = 10, // for each answer, without --timeout: Nagios waits 10 seconds or longer for a plugin
+};
 
 struct measure {
     char name[24]; // "own bytes"
-    bool is_bytes;
+    bool is_bytes; // bytes, not a number of regions or connections
     uint64_t used, limit;
 };
 
@@ -48,7 +52,7 @@ static bool parse_percent(const char *option, const char *text, unsigned *ret)
         *ret = (unsigned)percent;
         return true;
     }
-    ctl_complain("%s %s: it takes a percentage from 0%% to 100%%, as in check --warn 80%% --crit 95%%", option,
+    ctl_complain("%s %s: the option takes a percentage from 0%% to 100%%, as in check --warn 80%% --crit 95%%", option,
                  text_escape(text, strlen(text), escaped));
     return false;
 }
@@ -60,11 +64,11 @@ static bool parse_thresholds(const struct ctl *ctl, struct check *c)
         return false;
     if (c->warn <= c->crit)
         return true;
-    ctl_complain("--warn %u%% is above --crit %u%%; it is used as: check --warn 80%% --crit 95%%", c->warn, c->crit);
+    ctl_complain("--warn %u%% is above --crit %u%%; use them as in check --warn 80%% --crit 95%%", c->warn, c->crit);
     return false;
 }
 
-// PERCENT of LIMIT, rounded up: from there on it counts.
+// PERCENT of LIMIT, rounded up: the lowest usage that counts as a warning, or as critical.
 static uint64_t threshold(uint64_t limit, unsigned percent)
 {
     return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
@@ -89,7 +93,7 @@ static void measure(struct check *c, const char *whose, const char *what, uint64
     m->limit = limit;
 }
 
-// Whether SUBJECT's usage could be had, or may not be seen.
+// Measures the account of SUBJECT, unless the caller may not see it.  False after a complaint: the daemon did not tell.
 static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, const char *subject)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
@@ -116,7 +120,7 @@ static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, c
     return fine;
 }
 
-// What of the disk may be granted at all is all but keep_free.
+// Measures the disk.  Its limit is the size without keep_free, which is never granted.  False after a complaint.
 static bool look_at_disk(struct ctl *ctl, struct check *c)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
@@ -164,7 +168,7 @@ static void print_performance(const struct check *c, const struct measure *m)
                (unsigned long long)threshold(m->limit, c->crit), (unsigned long long)m->limit);
 }
 
-// The worst first, since pagers cut lines.
+// The worst measures come first, because messages on pagers are cut off.
 static void print_text(const struct check *c, enum state worst)
 {
     const char *separator = " - ";

@@ -38,12 +38,12 @@ struct command {
 };
 
 // Connects if there is no connection yet, sends REQUEST and waits for its reply.
-// EXIT_DONE and *RET is the reply, which may be a refusal and is freed by session_free_reply; or, after a complaint, another
-// exit status.
+// EXIT_DONE and *RET is the reply, which may be a refusal and is freed by session_free_reply; or, after a complaint,
+// another exit status.
 int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret);
 
-// As ctl_ask, but every reply that is not of BODY ends in a complaint; BODY__NOT_SET takes any reply that is no refusal.
-// Returns the reply, or NULL; *RET_STATUS is the exit status so far.
+// As ctl_ask, but every reply that is not of BODY ends in a complaint; BODY__NOT_SET takes any reply that is no
+// refusal.  Returns the reply, or NULL; *RET_STATUS is the exit status so far.
 Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply__BodyCase body,
                                int *ret_status);
 
@@ -60,5 +60,6 @@ int rm_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
 
-// Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring plugin does.
+// Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring
+// plugin does.
 int check_unknown(const struct ctl *ctl);

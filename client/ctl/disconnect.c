@@ -1,4 +1,4 @@
-// `diskallocctl disconnect`
+// `diskallocctl disconnect`: closes the connections of a user.
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ int disconnect_run(struct ctl *ctl)
     int status;
 
     if (!*ctl->args[0]) {
-        ctl_complain("disconnect takes a user's name or +UID");
+        ctl_complain("disconnect takes a user's name, or +UID");
         return EXIT_USAGE;
     }
     disconnect.user = field_text(ctl->args[0]);

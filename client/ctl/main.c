@@ -1,4 +1,5 @@
-// diskallocctl: asks a daemon.  One file a family of commands; this one reads the command line.
+// diskallocctl: shows what a daemon holds and for whom, and administers it.  This file reads the command line, finds
+// the command and runs it.  Each command has a file of its own name.
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -15,8 +16,9 @@
 #include "proto/version.h"
 
 static const struct command commands[] = {
-    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and what is used in all"},
-    {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]", "what total, user:NAME or group:NAME uses; without it, you"},
+    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together"},
+    {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]",
+     "the usage of total, user:NAME or group:NAME; without SUBJECT, your own"},
     {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
     {"quota", "list", quota_list_run, 0, 0, 0, "quota list", "the limits, and where each comes from"},
     {"quota", "set", quota_set_run, 2, INT_MAX, 0, "quota set SUBJECT KEY=VALUE...", "set limits, from now on"},
@@ -24,11 +26,11 @@ static const struct command commands[] = {
     {"rm", NULL, rm_run, 1, 1, OPTION_FORCE, "rm [--force] NAME|HANDLE", "remove a region, USER/NAME another user's"},
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
     {"check", NULL, check_run, 0, 0, OPTION_WARN | OPTION_CRIT, "check [--warn 80%] [--crit 95%]",
-     "usage, as plugins of Nagios say it"},
+     "one line about your usage, as a plugin of Nagios prints it"},
 };
 
 enum {
-    OPT_ARGUMENT = 1, // what getopt_long makes of arguments
+    OPT_ARGUMENT = 1, // getopt_long returns this for a word that is no option
     OPT_ADDRESS = 256,
     OPT_INSTANCE,
     OPT_JSON,
@@ -65,15 +67,15 @@ static int print_help(void)
     puts("\nOptions:\n"
          "  --address ADDR                   the daemon's socket, as unix:/PATH\n"
          "  --instance NAME                  the daemon diskallocd@NAME\n"
-         "  --json                           one JSON object, bytes as integers\n"
-         "  --human                          sizes for people even when this is no terminal\n"
-         "  --timeout SECONDS                how long to wait for an answer: 30, for check 10\n"
+         "  --json                           print one JSON object, with sizes as integers in bytes\n"
+         "  --human                          print rounded sizes and bars even if the output is no terminal\n"
+         "  --timeout SECONDS                how long to wait for an answer; the default is 30, and 10 for check\n"
          "  --help, --version\n\n"
-         "SUBJECT of a quota: total, default, user:NAME, members:GROUP (each member's default), group:GROUP (their "
-         "sum).\n"
+         "SUBJECT of a quota: total, default, user:NAME, members:GROUP (the default of each member), "
+         "group:GROUP (the sum of the members).\n"
          "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
-         "Without --address and --instance: $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
-         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon there;\n"
+         "Without --address and --instance, the daemon is that of $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
+         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon answers;\n"
          "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
     return EXIT_DONE;
 }
@@ -84,13 +86,14 @@ static int print_version(void)
     return EXIT_DONE;
 }
 
+// The command line, before the command is known.
 struct parsed {
     const char *address, *instance;
-    unsigned options; // enum command_option bits that were given
-    int (*instead)(void);
-    char **words; // all that are no options: the command and its arguments
+    unsigned options;     // enum command_option bits that were given
+    int (*instead)(void); // --help or --version: runs in the place of a command
+    char **words;         // the words that are no options: the command and its arguments
     int n_words;
-    bool wrong; // and it was said why
+    bool wrong; // an option is wrong; there was a complaint
 };
 
 static void parse_timeout(struct ctl *ctl, struct parsed *p, const char *text)
@@ -148,13 +151,14 @@ static void take_option(struct ctl *ctl, struct parsed *p, int option)
     case OPT_VERSION:
         p->instead = p->wrong ? NULL : print_version;
         break;
-    default: // getopt_long has said why
+    default: // getopt_long has printed what is wrong
         p->wrong = true;
         opterr = 0;
     }
 }
 
-// Options may stand anywhere; all are read even when one is wrong, since `check` has exit statuses of its own.
+// Options may stand anywhere.  All words are read even if an option is wrong: if the command turns out to be `check`,
+// the exit status is another.
 static void parse(struct ctl *ctl, struct parsed *p, int argc, char **argv)
 {
     for (int option; !p->instead && (option = getopt_long(argc, argv, "-", options, NULL)) != -1;)
@@ -179,11 +183,11 @@ static void complain_of_command(const struct parsed *p)
     char name[TEXT_MAX];
 
     if (p->n_words == 0)
-        ctl_complain("it needs a command; see --help");
+        ctl_complain("a command is missing; see --help");
     else if (strcmp(p->words[0], "quota") == 0)
-        ctl_complain("it is used as: diskallocctl quota list, quota set or quota unset; see --help");
+        ctl_complain("quota is followed by list, set or unset; see --help");
     else
-        ctl_complain("%s is no command; see --help", text_escape(p->words[0], strlen(p->words[0]), name));
+        ctl_complain("%s is not a command; see --help", text_escape(p->words[0], strlen(p->words[0]), name));
 }
 
 static bool is_used_rightly(struct ctl *ctl, const struct parsed *p, const struct command *c)
@@ -195,11 +199,11 @@ static bool is_used_rightly(struct ctl *ctl, const struct parsed *p, const struc
     ctl->args = p->words + n;
     ctl->n_args = p->n_words - n;
     if (ctl->n_args < c->min_args || ctl->n_args > c->max_args || p->options & ~c->options) {
-        ctl_complain("it is used as: diskallocctl %s", c->synopsis);
+        ctl_complain("usage: diskallocctl %s", c->synopsis);
         return false;
     }
     if (p->address && p->instance) {
-        ctl_complain("--address and --instance both say which daemon; give one");
+        ctl_complain("--address and --instance exclude each other");
         return false;
     }
     return true;
@@ -247,7 +251,7 @@ int main(int argc, char **argv)
     _cleanup_free_ char **words = calloc((size_t)argc + 1, sizeof(char *));
 
     if (!words) {
-        ctl_complain("there is no memory");
+        ctl_complain("out of memory");
         return EXIT_REFUSED;
     }
     p.words = words;

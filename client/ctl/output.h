@@ -1,4 +1,5 @@
-// Everything that diskallocctl says beside its tables: one sentence of complaint on stderr, or one JSON object on stdout.
+// Everything that diskallocctl says beside its tables: one sentence of complaint on stderr, or one JSON object on
+// stdout.
 #pragma once
 #include <jansson.h>
 

@@ -1,4 +1,4 @@
-// `diskallocctl quota list`
+// `diskallocctl quota list`: the limits, and where each comes from.
 #include <string.h>
 
 #include "client/ctl/list.h"

@@ -1,4 +1,4 @@
-// `diskallocctl regions`
+// `diskallocctl regions`: the list of regions that the caller may see.
 #include <stdio.h>
 
 #include "client/ctl/list.h"

@@ -1,4 +1,4 @@
-// `diskallocctl rm`
+// `diskallocctl rm`: removes a region.
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,14 +9,15 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/name.h"
 
-// What is to be removed: by one or the other.
+// The region to be removed, given by its handle or by its name.
 struct target {
-    char *copy; // of the argument: the user, and behind it the name
-    const char *user, *name;
+    char *copy;              // of the argument, cut at the slash between user and name
+    const char *user, *name; // within copy; user is "" for the caller
     struct handle handle;
     bool by_handle;
 };
 
+// False after a complaint.  Free RET->copy in either case.
 static bool parse(const char *argument, struct target *ret)
 {
     char *slash, text[TEXT_MAX];
@@ -28,7 +29,7 @@ static bool parse(const char *argument, struct target *ret)
     }
     ret->copy = strdup(argument);
     if (!ret->copy) {
-        ctl_complain("there is no memory");
+        ctl_complain("out of memory");
         return false;
     }
     slash = strrchr(ret->copy, '/');
@@ -38,7 +39,7 @@ static bool parse(const char *argument, struct target *ret)
         *slash = '\0';
     if (name_check(ret->name, strlen(ret->name)) == 0 && (!slash || *ret->user))
         return true;
-    ctl_complain("%s is neither a handle nor a region's name, nor USER/NAME",
+    ctl_complain("%s is neither a handle, nor the name of a region, nor USER/NAME",
                  text_escape(argument, strlen(argument), text));
     return false;
 }
@@ -74,6 +75,7 @@ static char *holders_text(const Diskalloc__V1__Region *r)
     return text;
 }
 
+// Complains of the refusal, and with --json prints the holders of a region that is attached.
 static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
 {
     const Diskalloc__V1__Region *r = reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION ? reply->region : NULL;
@@ -85,7 +87,7 @@ static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
         return EXIT_REFUSED;
     }
     text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
-    ctl_complain("%s is attached by %s; --force removes it all the same, and they keep their memory", argument,
+    ctl_complain("%s is attached by %s; with --force it is removed all the same, and they keep their memory", argument,
                  holders && *holders ? holders : "somebody");
     if (ctl->json)
         ctl_print_json(json_pack("{so, ss, so}", "removed", json_null(), "handle",

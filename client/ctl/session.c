@@ -1,3 +1,4 @@
+// One connection to a daemon, with blocking calls: see session.h.
 #include "client/ctl/session.h"
 
 #include <errno.h>
@@ -96,11 +97,11 @@ static int send_request(struct session *s, const Diskalloc__V1__Request *request
     return r == -EAGAIN ? -ETIMEDOUT : r;
 }
 
-// One packet, whatever it answers.
+// Receives one packet, which may be the reply to any request, or an event.
 static int receive_reply(struct session *s, Diskalloc__V1__Reply **ret)
 {
     static uint8_t bytes[PACKET_MAX];
-    _cleanup_close_ int fd = -1; // no request of ours is answered with one
+    _cleanup_close_ int fd = -1; // the replies that diskallocctl asks for have no descriptor
     ssize_t n = packet_receive(s->fd, bytes, sizeof(bytes), 0, &fd);
 
     if (n == 0)
@@ -123,7 +124,8 @@ int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__
         r = receive_reply(s, ret);
         if (r < 0 || (*ret)->id == request->id)
             return r;
-        // An event; or, with an error, the last word before the daemon hangs up.
+        // Id 0 is an event, which is skipped; with an error, it is the last message before the daemon closes the
+        // connection.
         if ((*ret)->id == 0 && (*ret)->error)
             return 0;
         session_free_reply(*ret);

@@ -1,19 +1,23 @@
-// A synchronous conversation with a daemon: one request, one reply.
+// A conversation with a daemon in which every request waits for its reply.  It does not use the client library, because
+// diskallocctl needs no regions.
 #pragma once
 #include <stdint.h>
 
 #include "proto/diskalloc.pb-c.h"
 
 struct session {
-    int fd; // -1: not connected
-    uint64_t last_id;
+    int fd;           // -1: not connected
+    uint64_t last_id; // of the requests
 };
 
-// Connects to the socket PATH and says Hello; each answer is waited for that long.  0; -errno, and *RET_WHAT says what failed.
+// Connects to the socket PATH and sends Hello.  TIMEOUT_SECONDS bounds this, and later the wait for each answer.
+// 0; or -errno, and *RET_WHAT says what failed.
 int session_open(struct session *s, const char *path, int timeout_seconds, const char **ret_what);
 void session_close(struct session *s);
 
-// Gives REQUEST an id, sends it and waits for its reply, which may be an error of the daemon's.
-// 0; -ETIMEDOUT; -ECONNRESET: the daemon hung up; -EPROTO; -errno.
+// Gives REQUEST an id, sends it and waits for its reply, which may be a refusal.
+// 0; -ETIMEDOUT; -ECONNRESET: the daemon closed the connection; -EPROTO: the answer can't be understood; another
+// -errno.
 int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret);
+// REPLY may be NULL.
 void session_free_reply(Diskalloc__V1__Reply *reply);

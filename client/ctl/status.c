@@ -1,4 +1,4 @@
-// `diskallocctl status`
+// `diskallocctl status`: the daemon, its disk, and the usage of all users together.
 #include "client/ctl/ctl.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+// Tables of text: see table.h.
 #include "client/ctl/table.h"
 
 #include <errno.h>
@@ -24,7 +25,7 @@ void table_add(struct table *t, const char *text)
 {
     char *copy = strdup(text);
 
-    // Room is made whenever the number of cells reaches a power of two.
+    // The array is full whenever the number of cells is a power of two, or 0; then its room is doubled.
     if ((t->n_cells & (t->n_cells - 1)) == 0) {
         char **cells = reallocarray(t->cells, t->n_cells ? 2 * t->n_cells : 1, sizeof(char *));
 
@@ -39,7 +40,7 @@ void table_add(struct table *t, const char *text)
     t->cells[t->n_cells++] = copy;
 }
 
-// Columns on a terminal; the text was escaped, so it is well-formed UTF-8.
+// The columns that TEXT takes on a terminal, one for each character.  The text was escaped, so it is well-formed UTF-8.
 static int width_of(const char *text)
 {
     int width = 0;

@@ -1,12 +1,15 @@
+// Values in text and in JSON: see text.h.
 #include "client/ctl/text.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "proto/util/name.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
 
+// False for control characters, invisible characters, and those that turn the direction of writing.
 static bool is_harmless(uint32_t code)
 {
     if (code < 0x20 || (code >= 0x7f && code < 0xa0))
@@ -17,7 +20,7 @@ static bool is_harmless(uint32_t code)
 
 const char *text_escape(const void *bytes, size_t n, char ret[static TEXT_MAX])
 {
-    enum { WIDEST = 4 * 4 + 1 };
+    enum { WIDEST = 4 * 4 + 1 }; // bytes of a character of four bytes, each escaped, and a NUL
     const unsigned char *c = bytes;
     char *at = ret;
 
@@ -64,9 +67,13 @@ const char *text_time(uint64_t seconds, char ret[static TEXT_MAX])
 
 const char *text_handle(const uint8_t *bytes, size_t n, char ret[static TEXT_MAX])
 {
+    struct handle h;
+
     ret[0] = '\0';
-    for (size_t i = 0; i < n && i < 16; i++)
-        sprintf(ret + 2 * i, "%02x", bytes[i]);
+    if (n != sizeof h.bytes)
+        return ret;
+    memcpy(h.bytes, bytes, n);
+    handle_format(&h, ret);
     return ret;
 }
 

@@ -1,4 +1,4 @@
-// `diskallocctl usage`
+// `diskallocctl usage`: an account's usage and limits.
 #include "client/ctl/ctl.h"
 
 #include <stdio.h>
@@ -46,7 +46,7 @@ static void add(struct table *t, const char *what, const char *used, const char 
     table_add(t, note);
 }
 
-// A bar for people, and a word where a limit was lowered below what is used.
+// A bar with --human, and a remark if the usage is above a limit that was lowered.
 static const char *note_of(const struct ctl *ctl, uint64_t used, uint64_t limit, char ret[static 2 * TEXT_MAX])
 {
     char bar[TEXT_MAX] = "";
