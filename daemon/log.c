@@ -1,3 +1,4 @@
+// The daemon's log: see log.h.
 #include "daemon/log.h"
 
 #include <inttypes.h>
@@ -13,12 +14,13 @@
 #include <systemd/sd-journal.h>
 
 enum {
-    LINE_MAX_LENGTH = 2048,
-    FIELD_MAX_LENGTH = 128,
-    MAX_FIELDS = 10,
+    LINE_MAX_LENGTH = 2048, // bytes of a message
+    FIELD_MAX_LENGTH = 128, // bytes of another field of the journal, with its name
+    MAX_FIELDS = 10,        // fields of one entry, see send_to_journal
 };
 
-// systemd says in $JOURNAL_STREAM which stream it made; stderr may have been sent elsewhere since.
+// systemd sets $JOURNAL_STREAM to the device and inode of the stream that it connected to the journal.  stderr may have
+// been redirected since, so the two are compared.
 static bool stderr_is_the_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -29,12 +31,14 @@ static bool stderr_is_the_journal(void)
            st.st_dev == device && st.st_ino == inode;
 }
 
+// One entry of the journal.  fields[0] is the message.
 struct entry {
     struct iovec fields[MAX_FIELDS];
     int n;
     char text[MAX_FIELDS][FIELD_MAX_LENGTH];
 };
 
+// A value that is too long is cut off.
 static void add_text(struct entry *e, const char *name, const char *value)
 {
     char *text = e->text[e->n];
@@ -88,14 +92,16 @@ static void log_args(enum log_level level, const struct log_fields *fields, cons
     end = begin + (size_t)n;
     if (end > sizeof line - 2)
         end = sizeof line - 2;
-    // What peers or files say may be in it: one line stays one line.
+    // The message may contain text of peers or files.  Control characters are replaced, so that one message stays one
+    // line.
     for (size_t i = begin; i < end; i++)
         if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
             line[i] = '?';
     if (stderr_is_the_journal() && send_to_journal(level, fields, line, end))
         return;
     line[end] = '\n';
-    // One write, so that lines of several threads do not mix. There is nobody to tell when it fails.
+    // A single write(2), so that the lines of several threads do not mix.  If it fails, there is nowhere to report
+    // that.
     if (write(STDERR_FILENO, line + begin, end - begin + 1) < 0)
         return;
 }

@@ -1,31 +1,34 @@
-// Lines for the administrator: to the journal with fields when stderr is the journal, else plain lines on stderr.
+// The daemon's log, for the administrator.  If stderr is connected to the journal, messages are sent to the journal
+// with fields; otherwise they are plain lines on stderr.  Any thread may log.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+// The numbers are those of syslog(3).
 enum log_level {
-    LOG_LEVEL_ERROR = 3, // as syslog's
+    LOG_LEVEL_ERROR = 3,
     LOG_LEVEL_WARNING = 4,
     LOG_LEVEL_NOTICE = 5,
 };
 
-// Kinds of events that the journal's catalog explains: systemd/diskallocd.catalog.
+// MESSAGE_IDs of the kinds of messages that systemd/diskallocd.catalog explains.
 #define LOG_ID_REFUSAL "c8f75f2dce79483bb9dcae992292655f"
 #define LOG_ID_WARNING "89c95d455629470cb202f156d6da3288"
 #define LOG_ID_IO_ERROR "e49005b4b8784d24b0dc596d53b210a7"
 
-// What a line is about: DISKALLOC_... fields of the journal.
+// The fields DISKALLOC_... that an entry of the journal has beside its message.  Plain lines do not show them.
 struct log_fields {
-    const char *message_id; // NULL: none
-    bool has_user;
-    uid_t uid;
-    pid_t pid;              // 0: not known
-    const char *handle;     // NULL: no region
-    const char *limit_name; // NULL: no limit
-    uint64_t limit, used, asked;
+    const char *message_id;      // one of LOG_ID_...; NULL: none
+    bool has_user;               // uid is valid
+    uid_t uid;                   // of the user whom the message is about
+    pid_t pid;                   // of the client; 0: not known
+    const char *handle;          // of the region; NULL: the message is about no region
+    const char *limit_name;      // NULL: the message is about no limit
+    uint64_t limit, used, asked; // with limit_name: bytes, regions or connections
 };
 
+// FORMAT and the arguments make the message, without a newline.
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_with(enum log_level level, const struct log_fields *fields, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

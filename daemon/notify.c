@@ -1,3 +1,4 @@
+// Messages to the service manager: see notify.h.
 #include "daemon/notify.h"
 
 #include <inttypes.h>
@@ -13,7 +14,7 @@ void notify_ready(void)
 
 void notify_reloading(void)
 {
-    // The time tells the manager which reload it is (Type=notify-reload).
+    // With Type=notify-reload, the manager needs the time to tell this reload from others.
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
 }
 
@@ -34,7 +35,7 @@ uint64_t notify_watchdog_period(void)
 {
     uint64_t usec = 0;
 
-    // Twice as often as must be.
+    // Half of the interval after which the manager would end the daemon.
     return sd_watchdog_enabled(0, &usec) > 0 ? usec / 2 : 0;
 }
 

@@ -1,11 +1,13 @@
-// What the service manager is told: sd_notify(3), nothing where there is none.
+// Tells the service manager about the state of the daemon, by sd_notify(3).  Without a service manager these functions
+// do nothing.
 #pragma once
 #include <stdint.h>
 
 void notify_ready(void);
-void notify_reloading(void); // notify_ready ends it
+void notify_reloading(void); // notify_ready tells that the reload has ended
 void notify_stopping(void);
+// The line that `systemctl status` shows.  BYTES are those charged.
 void notify_status(uint64_t regions, uint64_t bytes, uint64_t clients);
-// How often the watchdog wants to hear of us, in microseconds; 0: never.
+// How often to call notify_watchdog, in microseconds; 0: never.
 uint64_t notify_watchdog_period(void);
 void notify_watchdog(void);
