@@ -1,4 +1,7 @@
-// A vector in a file of one's own, 1 GiB of records of 64 bytes: what is in the file is kept, what is pushed is there next time.
+// on_file [FILE [SHORT]]: a vector in a file of your own, which keeps its elements from one run to the next.
+//
+// Each run pushes 1 GiB of records of 64 bytes behind those that are in the file already.  No daemon is needed.  With
+// any second argument it pushes 1 MiB.
 #include <diskalloc/vec.h>
 
 #include <fcntl.h>
@@ -18,7 +21,7 @@ static int fail(void)
 int main(int argc, char **argv)
 {
     const char *path = argc > 1 ? argv[1] : "dummy.file";
-    const size_t n = (size_t)1 << (argc > 2 ? 14 : 24); // any second argument: 1 MiB will do
+    const size_t n = (size_t)1 << (argc > 2 ? 14 : 24); // records
     struct diskalloc_region *region;
     struct dummies v;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -27,12 +30,14 @@ int main(int argc, char **argv)
         perror(path);
         return 1;
     }
+    // The region has its own descriptor of the file; the vector takes the region over.
     if (diskalloc_region_from_fd(fd, NULL, &region) < 0 || dummies_init_region(&v, region) < 0)
         return fail();
     printf("%zu records were there\n", v.len);
     for (size_t i = 0; i < n; i++)
         if (dummies_push(&v, (struct dummy){"ABCDEFGH12345678"}) < 0)
             return fail();
+    // Cuts the file to the records.  Without this it would end with the room that the vector reserved for more of them.
     if (dummies_commit(&v, 0) < 0)
         return fail();
     printf("now %zu: look at %s\n", v.len, path);

@@ -1,7 +1,11 @@
-// wordsort FILE…: which words are the most frequent?  Every word becomes a record of 64 bytes in one vector on disk, which is then
-// sorted in place.  At the end it tells where all those bytes really are.
+// wordsort FILE…: prints which words are the most frequent in the files.
 //
-// A word is a run of ASCII letters in lower case, cut to 63 bytes; the files are read as one stream.  So the counts are those of
+// Every word becomes a record of 64 bytes in one vector on disk.  The vector is sorted in place, and equal words are
+// counted.  At the end the program prints where the bytes of the vector really are: on disk, in its own memory, in the
+// page cache.
+//
+// A word is a run of ASCII letters, in lower case and cut to 63 bytes.  The files are read as one stream.  The counts
+// are those of
 //   cat FILE… | tr -cs A-Za-z '\n' | tr A-Z a-z | grep . | cut -b1-63 | sort | uniq -c | sort -k1,1nr -k2 | head
 #include <diskalloc/vec.h>
 
@@ -20,8 +24,8 @@
 
 struct reader {
     struct words *words;
-    struct word word; // being read
-    size_t length;    // of it, may be more than fits
+    struct word word; // the word that is being read
+    size_t length;    // its letters so far; may be more than fit into the record
 };
 
 _Noreturn static void die(const char *what)
@@ -69,7 +73,7 @@ static void read_file(struct reader *r, const char *path)
     close(fd);
 }
 
-// Once, and again until there are MIN bytes of records.  Returns how often.
+// Reads all files once, and again until there are MIN bytes of records.  Returns how often the files were read.
 static unsigned read_files(struct words *words, char **paths, uint64_t min)
 {
     struct reader r = {.words = words};
@@ -89,7 +93,8 @@ struct count {
     const char *word;
 };
 
-// Equal counts stay in the order of the words, which come sorted.
+// Inserts C into the list of the most frequent words, behind those with the same count: the words come in alphabetical
+// order.
 static void keep_top(struct count top[static N_TOP], struct count c)
 {
     size_t i = N_TOP;

@@ -1,11 +1,18 @@
-// American flag sort: count the letters at one position, then swap every record into its letter's part, then sort each part by
-// the next letter.  A part of words that have ended is sorted: they are equal.
+// An American flag sort of the records.
+//
+// It counts the letters at one position of the words, moves every record into the part of the array that belongs to its
+// letter, and then sorts each part by the next letter.  Words that have ended at the position are equal, so their part
+// needs no more sorting.
 #include <string.h>
 
 #include "wordsort.h"
 
-enum { N_LETTERS = 27, FEW = 24 };
+enum {
+    N_LETTERS = 27, // a to z, and the end of a word
+    FEW = 24,       // so few records are sorted by insertion
+};
 
+// 0 for a word that has ended before AT, 1 to 26 for a to z.
 static unsigned letter(const struct word *w, size_t at)
 {
     return w->text[at] ? (unsigned)(w->text[at] - 'a') + 1 : 0;
@@ -23,7 +30,8 @@ static void insertion_sort(struct word *words, size_t n, size_t at)
     }
 }
 
-// Leaves in START where each letter's part begins, in START[N_LETTERS] the end.
+// Orders the records by the letter at AT.  Afterwards START[c] is the index at which the part of letter c begins, and
+// START[N_LETTERS] is N.
 static void partition(struct word *words, size_t n, size_t at, size_t start[static N_LETTERS + 1])
 {
     size_t next[N_LETTERS];

@@ -1,4 +1,5 @@
-// Where are the bytes of a vector?  On disk, charged for, in this process (as htop shows it), in the page cache.
+// Where are the bytes of a vector?  Prints how many are on disk, how many the daemon charges to this user, how many
+// this process has mapped (as htop shows them), and how many are in the page cache.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdint.h>
@@ -42,7 +43,7 @@ static void print_charged(struct diskalloc *da)
         printf("  charged by the daemon  %.1f MiB to this user, of %.1f MiB\n", mib(u.bytes), mib(u.bytes_limit));
 }
 
-// In bytes; 0 when there is no such line.
+// A field of /proc/self/status, in bytes; 0 if there is no such line.
 static uint64_t status_field(const char *name)
 {
     FILE *f = fopen("/proc/self/status", "re");
@@ -75,7 +76,7 @@ static void print_cached(int fd)
     } pages;
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-    // mincore(2) calls every page of another user's file resident, cachestat(2) (Linux 6.5) does not
+    // cachestat(2) needs Linux 6.5.  mincore(2) is no substitute: it calls every page of another user's file resident.
     if (fd < 0 || syscall(CACHESTAT_NR, fd, &range, &pages, 0U) < 0)
         printf("  in the page cache      unknown: no cachestat(2) here\n");
     else
