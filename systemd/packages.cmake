@@ -1,11 +1,11 @@
-# Debian packages: cmake --workflow --preset package
-option(DISKALLOC_PACKAGES "Install what packages have and cmake --install should not: /etc, Debian's documentation" OFF)
+# Makes the Debian packages: cmake --workflow --preset package
+option(DISKALLOC_PACKAGES "Install also what belongs into packages only: /etc, and the documentation for Debian" OFF)
 if(NOT DISKALLOC_PACKAGES)
   return()
 endif()
 
 set(CPACK_GENERATOR DEB)
-# Each package has its own; CMake would put the project's before it.
+# Each package has its own summary.  CMake would put that of the project before it.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_PACKAGE_NAME diskalloc)
 set(CPACK_PACKAGE_CONTACT "The diskalloc authors <diskalloc@example.org>" CACHE STRING
@@ -23,7 +23,7 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 set(release ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 
-# package COMPONENT NAME SECTION SUMMARY TEXT
+# package(COMPONENT NAME SECTION SUMMARY TEXT): makes the package NAME of what is installed for COMPONENT
 function(package component name section summary text)
   string(TOUPPER ${component} upper)
   set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
@@ -63,7 +63,7 @@ set(CPACK_DEBIAN_CTL_PACKAGE_SUGGESTS diskallocd)
 set(debian ${PROJECT_SOURCE_DIR}/systemd/debian)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA ${debian}/postinst ${debian}/prerm ${debian}/postrm ${debian}/conffiles)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shlibs)
-# dpkg knows not to overwrite what was edited.
+# debian/conffiles lists this file, so that dpkg does not overwrite it when it was edited.
 install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)
 install(DIRECTORY DESTINATION /etc/diskalloc/diskallocd.conf.d COMPONENT daemon)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/systemd/debian/compress.cmake)

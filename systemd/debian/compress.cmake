@@ -1,4 +1,4 @@
-# What Debian wants compressed, in the tree that is about to be packed.
+# Runs before the packages are made: compresses the manual pages and changelogs, as Debian requires.
 file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/man/man*/*)
 file(GLOB_RECURSE changelogs ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/doc/*/changelog.Debian)
 list(FILTER pages EXCLUDE REGEX "\\.gz$")
