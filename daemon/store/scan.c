@@ -12,7 +12,6 @@
 #include "daemon/store/store_internal.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-#include "proto/util/text.h"
 
 // What a file may own beyond its size without being suspected of growth that was not finished: metadata.
 enum { BLOCK_SLACK = 64 * 1024 };
@@ -23,16 +22,6 @@ struct scan {
     void *data;
     uint64_t n_foreign;
 };
-
-bool store_parse_uid(const char *text, uid_t *ret)
-{
-    uint64_t value;
-
-    if ((text[0] == '0' && text[1]) || !number_parse(text, 10, UINT32_MAX - 1, &value))
-        return false;
-    *ret = (uid_t)value;
-    return true;
-}
 
 static int foreign(struct scan *scan, const char *dir, const char *name, const char *why)
 {
@@ -149,21 +138,10 @@ static bool is_known_neighbour(const char *name)
     return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and its half-written successor
 }
 
-// A second stream over the directory: dir_fd itself keeps its position.
-static DIR *open_top(struct store *s)
-{
-    int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!dir && fd >= 0)
-        close(fd);
-    return dir;
-}
-
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)
 {
     struct scan scan = {.store = s, .found = found, .data = data};
-    _cleanup_closedir_ DIR *dir = open_top(s);
+    _cleanup_closedir_ DIR *dir = store_open_top(s);
     struct dirent *entry;
     int r = 0;
 
@@ -183,15 +161,4 @@ int store_scan(struct store *s, int (*found)(void *data, struct store_found *reg
         r = -errno;
     *ret_foreign = scan.n_foreign;
     return r;
-}
-
-void store_remove_empty_dirs(struct store *s)
-{
-    _cleanup_closedir_ DIR *dir = open_top(s);
-    struct dirent *entry;
-    uid_t uid;
-
-    while (dir && (entry = readdir(dir)))
-        if (store_parse_uid(entry->d_name, &uid))
-            s->ops->unlink_at(s->dir_fd, entry->d_name, AT_REMOVEDIR);
 }

@@ -21,6 +21,7 @@
 
 #include "daemon/store/store_internal.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/text.h"
 
 enum {
     PATH_LENGTH = 48, // "4294967295/" and a handle
@@ -147,12 +148,43 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
     return 0;
 }
 
+bool store_parse_uid(const char *text, uid_t *ret)
+{
+    uint64_t value;
+
+    if ((text[0] == '0' && text[1]) || !number_parse(text, 10, UINT32_MAX - 1, &value))
+        return false;
+    *ret = (uid_t)value;
+    return true;
+}
+
+DIR *store_open_top(struct store *s)
+{
+    int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir && fd >= 0)
+        close(fd);
+    return dir;
+}
+
+static void remove_empty_dirs(struct store *s)
+{
+    _cleanup_closedir_ DIR *dir = store_open_top(s);
+    struct dirent *entry;
+    uid_t uid;
+
+    while (dir && (entry = readdir(dir)))
+        if (store_parse_uid(entry->d_name, &uid))
+            s->ops->unlink_at(s->dir_fd, entry->d_name, AT_REMOVEDIR);
+}
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
     if (s->block_size) // the lock is ours
-        store_remove_empty_dirs(s);
+        remove_empty_dirs(s);
     if (s->reserve_fd >= 0)
         close(s->reserve_fd);
     if (s->lock_fd >= 0)

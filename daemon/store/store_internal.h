@@ -1,5 +1,6 @@
 // What store.c and store_scan.c share.
 #pragma once
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "daemon/store/store.h"
@@ -18,4 +19,5 @@ struct store {
 
 // "1000": a user's directory.
 bool store_parse_uid(const char *text, uid_t *ret);
-void store_remove_empty_dirs(struct store *s);
+// A new stream over the spill directory, so that the position of dir_fd itself does not matter. NULL, with errno.
+DIR *store_open_top(struct store *s);
