@@ -12,9 +12,11 @@
 // Every sum is at most the total's, because a user counts once in an account, so checking for a wrap when charging is
 // enough: moving between groups cannot wrap.
 //
-// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  Users and groups are found by hashing
-// their numbers, so that a hundred thousand accounts are no slower than ten.  A user's account lives as long as somebody
-// refers to it; total and groups live as long as the quota.  An account that was given no limits has none.
+// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  A charge holds a pointer to its user,
+// and the user holds pointers to its accounts, so that charging looks nothing up.  Users and groups are found by their numbers in trees
+// (among 100,000: 0.3 µs, where a hash table took 0.04 µs) only when somebody connects, changes groups, or asks for usage.
+// A user's account lives as long as somebody refers to it; total and groups live as long as the quota.  An account that was
+// given no limits has none.
 //
 // It does not know what the limits mean, where they come from, or what a percentage is: that is config.c's.
 #include "daemon/quota/quota.h"

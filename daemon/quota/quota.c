@@ -1,4 +1,4 @@
-// The accounts and the users they belong to: found by hashing their numbers.
+// The accounts and the users they belong to, in trees by their numbers.
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,69 +9,24 @@
 #include "daemon/quota/quota_internal.h"
 #include "proto/util/container.h"
 
-enum { BUCKETS_FIRST = 64 };
-
 static const struct quota_limits no_limits = {
     .max = {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
     .region_bytes = QUOTA_UNLIMITED,
     .warn_bytes = QUOTA_UNLIMITED,
 };
 
-static struct quota_account **table_bucket(const struct table *t, uint32_t id)
+static int compare_ids(const struct quota_account *a, const struct quota_account *b)
 {
-    return &t->buckets[((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (t->n_buckets - 1)];
+    return (a->id > b->id) - (a->id < b->id);
 }
 
-static struct quota_account *table_find(const struct table *t, uint32_t id)
+TREE_GENERATE(quota_accounts, quota_account, node, compare_ids)
+
+static struct quota_account *find_account(const struct quota_accounts *accounts, uint32_t id)
 {
-    struct quota_account *a = *table_bucket(t, id);
+    struct quota_account wanted = {.id = id};
 
-    while (a && a->id != id)
-        a = a->next;
-    return a;
-}
-
-static void table_link(struct table *t, struct quota_account *a)
-{
-    struct quota_account **bucket = table_bucket(t, a->id);
-
-    a->next = *bucket;
-    *bucket = a;
-}
-
-// Without memory for it the table stays as it is, and is only slower.
-static void table_grow(struct table *t)
-{
-    struct table bigger = {.n_buckets = 2 * t->n_buckets, .n = t->n};
-
-    bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
-    if (!bigger.buckets)
-        return;
-    for (size_t i = 0; i < t->n_buckets; i++)
-        for (struct quota_account *a = t->buckets[i], *next; a; a = next) {
-            next = a->next;
-            table_link(&bigger, a);
-        }
-    free(t->buckets);
-    *t = bigger;
-}
-
-static void table_insert(struct table *t, struct quota_account *a)
-{
-    if (t->n >= t->n_buckets)
-        table_grow(t);
-    table_link(t, a);
-    t->n++;
-}
-
-static void table_remove(struct table *t, struct quota_account *a)
-{
-    struct quota_account **at = table_bucket(t, a->id);
-
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
-    t->n--;
+    return RB_FIND(quota_accounts, (struct quota_accounts *)accounts, &wanted);
 }
 
 static void account_init(struct quota_account *a, const char *kind, uint32_t id)
@@ -94,33 +49,25 @@ struct quota *quota_new(void)
 
     if (!q)
         return NULL;
-    q->users.n_buckets = q->groups.n_buckets = BUCKETS_FIRST;
-    q->users.buckets = calloc(BUCKETS_FIRST, sizeof(struct quota_account *));
-    q->groups.buckets = calloc(BUCKETS_FIRST, sizeof(struct quota_account *));
-    if (!q->users.buckets || !q->groups.buckets) {
-        free(q->groups.buckets);
-        free(q->users.buckets);
-        free(q);
-        return NULL;
-    }
+    RB_INIT(&q->users);
+    RB_INIT(&q->groups);
     quota_account_set(&q->total, "total", &no_limits);
     return q;
 }
 
 void quota_free(struct quota *q)
 {
+    struct quota_account *a;
+
     if (!q)
         return;
-    assert(q->users.n == 0);
+    assert(RB_EMPTY(&q->users));
     account_assert_zero(&q->total);
-    for (size_t i = 0; i < q->groups.n_buckets; i++)
-        for (struct quota_account *a = q->groups.buckets[i], *next; a; a = next) {
-            next = a->next;
-            account_assert_zero(a);
-            free(a);
-        }
-    free(q->groups.buckets);
-    free(q->users.buckets);
+    while ((a = RB_ROOT(&q->groups))) {
+        RB_REMOVE(quota_accounts, &q->groups, a);
+        account_assert_zero(a);
+        free(a);
+    }
     free(q);
 }
 
@@ -131,7 +78,7 @@ struct quota_account *quota_total(struct quota *q)
 
 struct quota_account *quota_find_group(struct quota *q, gid_t gid)
 {
-    return table_find(&q->groups, gid);
+    return find_account(&q->groups, gid);
 }
 
 struct quota_account *quota_group(struct quota *q, gid_t gid)
@@ -140,7 +87,7 @@ struct quota_account *quota_group(struct quota *q, gid_t gid)
 
     if (!a && (a = calloc(1, sizeof(*a)))) {
         account_init(a, "group", gid);
-        table_insert(&q->groups, a);
+        RB_INSERT(quota_accounts, &q->groups, a);
     }
     return a;
 }
@@ -187,7 +134,7 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
 
 struct quota_user *quota_find_user(struct quota *q, uid_t uid)
 {
-    struct quota_account *own = table_find(&q->users, uid);
+    struct quota_account *own = find_account(&q->users, uid);
 
     return own ? container_of(own, struct quota_user, own) : NULL;
 }
@@ -203,7 +150,7 @@ struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
         account_init(&u->own, "user", uid);
         u->quota = q;
         u->n_accounts = 2;
-        table_insert(&q->users, &u->own);
+        RB_INSERT(quota_accounts, &q->users, &u->own);
     }
     u->n_refs++;
     return u;
@@ -217,14 +164,9 @@ void quota_user_unref(struct quota_user *u)
     if (--u->n_refs > 0)
         return;
     account_assert_zero(&u->own);
-    table_remove(&u->quota->users, &u->own);
+    RB_REMOVE(quota_accounts, &u->quota->users, &u->own);
     free(u->groups);
     free(u);
-}
-
-struct quota *quota_of_user(const struct quota_user *u)
-{
-    return u->quota;
 }
 
 uid_t quota_user_uid(const struct quota_user *u)

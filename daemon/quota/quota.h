@@ -51,7 +51,6 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
 
 struct quota_user *quota_user_ref(struct quota *q, uid_t uid); // found or made; NULL: no memory
 void quota_user_unref(struct quota_user *u);
-struct quota *quota_of_user(const struct quota_user *u);
 uid_t quota_user_uid(const struct quota_user *u);
 // Which group accounts this user's charges fall on; what is charged already moves from the old to the new ones,
 // whatever their limits.  0 or -ENOMEM and nothing changed.

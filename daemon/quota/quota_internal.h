@@ -1,16 +1,18 @@
 // What quota.c (charges) and quota_account.c (accounts) share.
 #pragma once
 #include "daemon/quota/quota.h"
+#include "daemon/tree.h"
 
 enum { LABEL_SIZE = 51 }; // with the longest resource's name behind it, it fits a refusal's limit_name
 
+// A charge touches the first three fields: they come first, so that they share cache lines.
 struct quota_account {
-    struct quota_account *next; // in its bucket
-    uint32_t id;
-    uint64_t used[QUOTA_RESOURCE_N];
+    uint64_t used[QUOTA_RESOURCE_N]; // bytes or counts; the sum of the charges of all its users
     struct quota_limits limits;
-    bool refused[QUOTA_RESOURCE_N], warned; // the administrator was told
+    bool refused[QUOTA_RESOURCE_N], warned; // the administrator was told, and need not be told again
+    uint32_t id;                            // uid or gid
     char label[LABEL_SIZE];
+    RB_ENTRY(quota_account) node; // in users or groups of struct quota
 };
 
 struct quota_user {
@@ -22,15 +24,11 @@ struct quota_user {
     struct quota_account own; // last: what a charge touches lies together, the label behind it
 };
 
-struct table {
-    struct quota_account **buckets;
-    size_t n_buckets; // a power of two
-    size_t n;
-};
+RB_HEAD(quota_accounts, quota_account);
 
 struct quota {
     struct quota_account total;
-    struct table users, groups;
+    struct quota_accounts users, groups;
     quota_warning_fn warning;
     void *warning_data;
 };
