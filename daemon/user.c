@@ -1,8 +1,6 @@
 #include "daemon/user.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +8,11 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
+#include "proto/util/nss.h"
 #include "proto/util/text.h"
 
 enum {
     ENTRY_LIFETIME_MS = 60 * 1000,
-    NSS_BUFFER_SIZE = 64 * 1024,
-    GROUPS_MAX = 65536,
 };
 
 RB_HEAD(user_tree, user);
@@ -44,67 +41,21 @@ static bool is_printable(const char *name)
     return true;
 }
 
-static void read_groups(struct user_entry *e)
-{
-    int n = 64;
-
-    for (;;) {
-        gid_t *groups = calloc((size_t)n, sizeof *groups);
-        int had = n;
-
-        if (!groups)
-            return;
-        if (getgrouplist(e->name, e->gid, groups, &n) >= 0) {
-            e->groups = groups;
-            e->n_groups = (size_t)n;
-            return;
-        }
-        free(groups);
-        if (n <= had || n > GROUPS_MAX)
-            return;
-    }
-}
-
-// Some databases report a uid that they do not know as an error; these are trouble.
-static bool is_trouble(int error)
-{
-    static const int trouble[] = {EIO, EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, ERANGE, ETIMEDOUT, ECONNREFUSED};
-
-    for (size_t i = 0; i < sizeof trouble / sizeof *trouble; i++)
-        if (error == trouble[i])
-            return true;
-    return false;
-}
-
 bool user_entry_read(uid_t uid, struct user_entry *ret)
 {
-    _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
-    struct passwd pw, *found = NULL;
-    int error = buffer ? getpwuid_r(uid, &pw, buffer, NSS_BUFFER_SIZE, &found) : ENOMEM;
+    _cleanup_free_ char *name = NULL;
+    int r;
 
     *ret = (struct user_entry){.gid = (gid_t)-1};
     snprintf(ret->name, sizeof ret->name, "+%u", uid);
-    if (error != 0 || !found)
-        return !is_trouble(error);
-    ret->gid = found->pw_gid;
-    if (is_printable(found->pw_name) && strlen(found->pw_name) < sizeof ret->name) {
-        snprintf(ret->name, sizeof ret->name, "%s", found->pw_name);
-        read_groups(ret);
+    r = nss_read_user(uid, &name, &ret->gid);
+    if (r < 0)
+        return r == -ENOENT;
+    if (is_printable(name) && strlen(name) < sizeof ret->name) {
+        strcpy(ret->name, name);
+        nss_read_groups(name, ret->gid, &ret->groups, &ret->n_groups);
     }
     return true;
-}
-
-int user_entry_find(const char *name, uid_t *ret)
-{
-    _cleanup_free_ char *buffer = malloc(NSS_BUFFER_SIZE);
-    struct passwd pw, *found = NULL;
-
-    if (name[0] == '+')
-        return id_parse(name, ret) ? 0 : -ENOENT;
-    if (!buffer || getpwnam_r(name, &pw, buffer, NSS_BUFFER_SIZE, &found) != 0 || !found)
-        return -ENOENT;
-    *ret = found->pw_uid;
-    return 0;
 }
 
 static void set_limits(struct user *u)
@@ -328,7 +279,7 @@ struct user *user_find_by_name(struct user_table *t, const char *name)
 
     // Numbers are no names: for them the user database is not asked.
     if (name[0] == '+')
-        return user_entry_find(name, &wanted.uid) == 0 ? RB_FIND(user_tree, &t->users, &wanted) : NULL;
+        return id_parse(name, &wanted.uid) ? RB_FIND(user_tree, &t->users, &wanted) : NULL;
     RB_FOREACH (u, user_tree, &t->users)
         if (strcmp(u->entry.name, name) == 0)
             return u;

@@ -21,8 +21,6 @@ struct user_entry {
 };
 // Blocks. False: the database did not answer; RET is then a user of no name and no groups, as one that it does not know.
 bool user_entry_read(uid_t uid, struct user_entry *ret);
-// The uid of "alice" or "+1000"; blocks.  0 or -ENOENT.
-int user_entry_find(const char *name, uid_t *ret);
 
 struct user_waiter {
     void (*ready)(struct user_waiter *waiter);

@@ -1,6 +1,5 @@
 // `diskallocctl quota set` and `quota unset`
-#include <grp.h>
-#include <pwd.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "client/ctl/text.h"
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/nss.h"
 #include "proto/util/size.h"
 
 static const struct {
@@ -135,8 +135,9 @@ static void warn_of_unknown_name(const char *subject)
     const char *name = name_of(subject);
     bool is_user = *subject == 'u';
     char text[TEXT_MAX];
+    id_t id;
 
-    if (*name && *name != '+' && !(is_user ? getpwnam(name) != NULL : getgrnam(name) != NULL))
+    if (*name && (is_user ? nss_find_user : nss_find_group)(name, &id) == -ENOENT)
         ctl_complain("%s was set, but there is no such %s", escaped(subject, text), is_user ? "user" : "group");
 }
 

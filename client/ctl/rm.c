@@ -1,5 +1,4 @@
 // `diskallocctl rm`: removes a region.
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/name.h"
+#include "proto/util/nss.h"
 
 // The region to be removed, given by its handle or by its name.
 struct target {
@@ -46,10 +46,11 @@ static bool parse(const char *argument, struct target *ret)
 
 static const char *user_name(uint32_t uid, char ret[static TEXT_MAX])
 {
-    const struct passwd *pw = getpwuid(uid);
+    _cleanup_free_ char *name = NULL;
+    gid_t gid;
 
-    if (pw)
-        return text_escape(pw->pw_name, strlen(pw->pw_name), ret);
+    if (nss_read_user(uid, &name, &gid) == 0)
+        return text_escape(name, strlen(name), ret);
     snprintf(ret, TEXT_MAX, "+%u", uid);
     return ret;
 }

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,8 @@
 #include "client/util/error.h"
 #include "client/util/fork.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/nss.h"
+#include "proto/util/text.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // others may make and unlink the same name meanwhile
 
@@ -61,13 +62,13 @@ static int local_create(struct backend *backend, const struct backing_request *q
 
 static int check_user(const struct region_name *name)
 {
-    char buffer[4096], number[16];
-    struct passwd pw, *found = NULL;
+    _cleanup_free_ char *own = NULL;
+    uid_t uid;
+    gid_t gid;
 
-    snprintf(number, sizeof number, "+%u", geteuid());
-    if (name->user[0] == '\0' || strcmp(name->user, number) == 0)
+    if (name->user[0] == '\0' || (id_parse(name->user, &uid) && uid == geteuid()))
         return 0;
-    if (getpwuid_r(geteuid(), &pw, buffer, sizeof buffer, &found) == 0 && found && strcmp(name->user, pw.pw_name) == 0)
+    if (nss_read_user(geteuid(), &own, &gid) == 0 && strcmp(name->user, own) == 0)
         return 0;
     return error_why(-EOPNOTSUPP, "a directory has only one's own regions, none of %s", name->user);
 }

@@ -58,7 +58,3 @@ int config_index_reserve(struct config *c, size_t n);
 void config_index_add(struct config *c, size_t index);
 void config_index_rebuild(struct config *c); // after subjects were moved
 void config_index_deinit(struct config_index *x);
-
-// Numbers of names in the user database; "+N" is a number itself.  0, or -ENOENT when it has no such name.
-int config_lookup_user(const char *name, uint32_t *ret);
-int config_lookup_group(const char *name, uint32_t *ret);

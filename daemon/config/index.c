@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
+#include "proto/util/nss.h"
 #include "proto/util/text.h"
 
 enum { FIRST_SLOTS = 32 };
@@ -119,5 +120,5 @@ const struct config_subject *config_find_subject(const struct config *c, enum co
     const struct config_subject *s = config_find_name(c, kind, name);
     uint32_t id;
 
-    return !s && id_parse(name, &id) ? config_find_id(c, kind, id) : s;
+    return s || !id_parse(name, &id) ? s : config_find_id(c, kind, id);
 }

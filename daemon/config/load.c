@@ -8,6 +8,7 @@
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/nss.h"
 #include "proto/version.h"
 
 static const char built_in_admin_group[] = "diskalloc";
@@ -173,7 +174,7 @@ static void look_up_admin_group(struct config *c, config_warn_fn warn, void *war
 {
     _cleanup_free_ char *sentence = NULL;
 
-    c->admin_gid_known = config_lookup_group(c->admin_group, &c->admin_gid) == 0;
+    c->admin_gid_known = nss_find_group(c->admin_group, &c->admin_gid) == 0;
     if (c->admin_gid_known || strcmp(c->admin_group, built_in_admin_group) == 0)
         return;
     if (asprintf(&sentence, "admin_group = %s: there is no such group", c->admin_group) < 0)

@@ -1,14 +1,14 @@
 // Whom a quota is for: subjects as the configuration writes them, and their numbers in the user database.
 #include <errno.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
 #include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/nss.h"
 #include "proto/util/text.h"
 
 static const struct {
@@ -61,45 +61,6 @@ int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, c
     return -EINVAL;
 }
 
-int config_lookup_user(const char *name, uint32_t *ret)
-{
-    struct passwd pw, *found = NULL;
-    _cleanup_free_ char *buffer = NULL;
-    int error = ERANGE;
-
-    if (id_parse(name, ret))
-        return 0;
-    for (size_t size = 1024; error == ERANGE && size <= 1024 * 1024; size *= 4) {
-        free(steal(&buffer));
-        buffer = malloc(size);
-        error = buffer ? getpwnam_r(name, &pw, buffer, size, &found) : ENOMEM;
-    }
-    if (!found)
-        return -ENOENT;
-    *ret = pw.pw_uid;
-    return 0;
-}
-
-int config_lookup_group(const char *name, uint32_t *ret)
-{
-    struct group gr, *found = NULL;
-    _cleanup_free_ char *buffer = NULL;
-    int error = ERANGE;
-
-    if (id_parse(name, ret))
-        return 0;
-    // A group's entry holds all of its members.
-    for (size_t size = 4096; error == ERANGE && size <= 64 * 1024 * 1024; size *= 4) {
-        free(steal(&buffer));
-        buffer = malloc(size);
-        error = buffer ? getgrnam_r(name, &gr, buffer, size, &found) : ENOMEM;
-    }
-    if (!found)
-        return -ENOENT;
-    *ret = gr.gr_gid;
-    return 0;
-}
-
 // By name, or by the number that both names have.
 static int find_subject(const struct config *c, const struct config_subject *s)
 {
@@ -140,7 +101,7 @@ int config_add_subject(struct config *c, const char *text, bool *ret_is_new)
         s.name = strdup(name);
         if (!s.name)
             return -ENOMEM;
-        s.known = (s.kind == CONFIG_USER ? config_lookup_user : config_lookup_group)(name, &s.id) == 0;
+        s.known = (s.kind == CONFIG_USER ? nss_find_user : nss_find_group)(name, &s.id) == 0;
     }
     r = find_subject(c, &s);
     if (r >= 0) {

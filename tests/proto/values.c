@@ -87,6 +87,9 @@ static void an_id_has_a_plus_and_is_not_the_one_that_means_none(void **state)
 
     (void)state;
     assert_false(id_parse("1000", &id));
+    assert_false(id_parse("+ 1", &id));
+    assert_false(id_parse("++1", &id));
+    assert_false(id_parse("+1x", &id));
     assert_false(id_parse("+", &id));
     assert_false(id_parse("+-1", &id));
     assert_false(id_parse("+4294967295", &id));
