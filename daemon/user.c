@@ -209,7 +209,7 @@ static void set_shared_limits(struct user_table *t)
     config_total_limits(t->config, t->disk_total, &limits);
     quota_account_set(quota_total(t->quota), "total", &limits);
     for (size_t i = 0; i < t->config->n_subjects; i++) {
-        const struct config_subject *s = &t->config->subjects[i];
+        const struct config_subject *s = t->config->subjects[i];
         struct quota_account *group;
         char label[64];
 

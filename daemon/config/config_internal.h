@@ -1,60 +1,70 @@
-// What the files of config share: the table of keys, and the state while files are read.
+// What the files of daemon/config share: the subjects as a table, the keys, and how sentences are made.
 #pragma once
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #include "daemon/config/config.h"
 
+// ---- config.c: the data ----
+
+// Makes room for one more subject: 0 or -ENOMEM.  After that, one config_insert cannot fail.
+int config_make_room(struct config *c);
+void config_insert(struct config *c, struct config_subject *s); // takes S
+void config_remove(struct config *c, struct config_subject *s); // frees S
+void config_subject_free(struct config_subject *s);
+// NULL: there is none.
+struct config_subject *config_find_name(const struct config *c, enum config_subject_kind kind, const char *name);
+struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id);
+
+// Copies where a value was said, FILE NULL for no file, and its text.  0, or -ENOMEM and nothing has changed.
+int config_value_set_origin(struct config_value *v, const char *file, unsigned line, const char *text);
+void config_value_deinit(struct config_value *v); // leaves it CONFIG_UNSET
+
+// Returns ERROR, with a sentence in *RET_ERROR (NULL when there is no memory).
+__attribute__((format(printf, 3, 4))) int config_fail(char **ret_error, int error, const char *format, ...);
+// Does nothing when WARN is NULL.
+__attribute__((format(printf, 3, 4))) void config_warn(config_warn_fn warn, void *data, const char *format, ...);
+
+// ---- keys.c ----
+
 struct config_key {
     const char *name;
-    // Writes what TEXT means to FIELD.  NULL, or what is wrong with TEXT; config_no_memory.
+    // Writes the meaning of TEXT to FIELD.  Returns NULL, or what is wrong with TEXT, which may be config_no_memory.
+    // NULL: the key is known, and this version does not support it.
     const char *(*parse)(void *field, const char *text);
-    size_t offset; // of FIELD in struct config, or struct config_subject
+    size_t offset; // of FIELD in struct config; 0 for the keys of quotas, whose FIELD is a config_value of a subject
     bool is_value; // FIELD is a config_value, which keeps where it was said
 };
 
 extern const char config_no_memory[];
+extern const struct config_key config_quota_keys[]; // by enum config_quota_key
 
 // NULL: there is no such key.
 const struct config_key *config_daemon_key(const char *name);
 const struct config_key *config_quota_key(const char *name);
 
-// From the place of a value that the files say to that of one set at run time.
-#define CONFIG_RUNTIME_OFFSET (offsetof(struct config_subject, runtime) - offsetof(struct config_subject, values))
+// ---- subjects.c ----
 
-// "bytes", ...: as the files write it.
-const char *config_quota_key_name(enum config_quota_key key);
-
-// Reads one file into C; later keys win.  0, or -errno and *RET_ERROR is a sentence.
-int config_read_file(struct config *c, const char *path, config_warn_fn warn, void *warn_data, char **ret_error);
-
-// The same for the run-time layer.  Closes STREAM; PATH is for sentences only.
-int config_read_runtime(struct config *c, FILE *stream, const char *path, config_warn_fn warn, void *warn_data,
-                        char **ret_error);
-
-// What SUBJECT says of KEY, the run-time layer first; NULL: nothing, or SUBJECT is.
-const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key);
-void config_subject_deinit(struct config_subject *s);
-
-// UTF-8 without control characters but tabs.
+// Whether LINE is UTF-8 without control characters other than tabs.
 bool config_is_text(const char *line);
-// Why SUBJECT can't stand in a section's line; NULL: it can.
+// Whether some readers of such files would take the end of LINE for a comment: white space and then ; or #.
+bool config_has_inline_comment(const char *line);
+// Why SUBJECT cannot stand in the line of a section; NULL: it can.
 const char *config_subject_complaint(const char *subject);
-const char *config_kind_noun(enum config_subject_kind kind);
-// Of numbers only; for the limits of which 0 would be a surprise.
+const char *config_kind_noun(enum config_subject_kind kind); // "user" or "group"
+// The subject that TEXT means in C, under this name or another name of the same user or group; or a new one, which is the caller's.
+// Changes nothing in C.  Asks the user database, and blocks.  0, -EINVAL or -ENOMEM.
+int config_resolve_subject(const struct config *c, const char *text, struct config_subject **ret, bool *ret_is_new);
+
+// ---- limits.c ----
+
+// What SUBJECT says of KEY, the last layer first.  NULL: nothing, or SUBJECT is NULL.
+const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key);
+// Whether V is a limit of 0.  False for warn_at, where 0 is no surprise.
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v);
 
-// The subject called TEXT, made when it is not there: its index, -EINVAL or -ENOMEM.
-int config_add_subject(struct config *c, const char *text, bool *ret_is_new);
+// ---- file.c ----
 
-// NULL: there is none.
-struct config_subject *config_find_name(const struct config *c, enum config_subject_kind kind, const char *name);
-struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id);
-
-// Room for N subjects: 0 or -ENOMEM.
-int config_index_reserve(struct config *c, size_t n);
-void config_index_add(struct config *c, size_t index);
-void config_index_rebuild(struct config *c); // after subjects were moved
-void config_index_deinit(struct config_index *x);
+// Reads one file into C, over what is there already.  LAYER CONFIG_RUNTIME: the file holds quotas only, and a subject may have
+// several sections.  Closes STREAM; PATH is for sentences.  0, or -errno and *RET_ERROR is a sentence.
+int config_read(struct config *c, FILE *stream, const char *path, enum config_layer layer, config_warn_fn warn,
+                void *warn_data, char **ret_error);

@@ -1,211 +1,190 @@
-// One file of the configuration, or of the quotas set at run time.  libinih splits the lines; but it cuts long lines and sections without a word, takes
-// indented lines for continuations and strips what looks like a comment behind a value, so each line is looked at here before
-// inih sees it.
+// Reads one file of the configuration, or the file of the quotas set at run time, line by line.
+//
+// The reader is strict: a line that is not exactly a comment, a section or a key ends the reading with a sentence.  A limit
+// that was misread would be noticed only when a disk is full, so nothing is guessed, cut or skipped.  That is why no
+// library reads these files: libinih cuts long lines and long sections without a word, takes an indented line for the
+// continuation of the last value, and drops the end of a value that looks like a comment.  With libinih, each of its lines
+// had to be checked here first, which left nothing for libinih but to look for the '='.
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
-#include "proto/util/cleanup.h"
-#include "proto/util/text.h"
 
 enum {
-    LINE_MAX_LENGTH = 198,   // what fits inih's 200 bytes with a newline
-    SECTION_MAX_LENGTH = 49, // what fits its 50
-    DAEMON = -1,
-    NOWHERE = -2,
+    LINE_MAX_LENGTH = 198, // bytes, without the end of the line
+    SECTION_MAX_LENGTH = 49,
+    KEYS_MAX = 16, // of one section; more than there are
+};
+
+// A section of the daemon or of a subject, and the keys that this section has had so far.
+struct section {
+    bool is_daemon;
+    struct config_subject *subject; // NULL: [daemon], or no section yet
+    char name[SECTION_MAX_LENGTH + 1];
+    const struct config_key *keys[KEYS_MAX];
+    unsigned lines[KEYS_MAX]; // of the keys
+    size_t n_keys;
 };
 
 struct reader {
     struct config *config;
     const char *path;
     FILE *stream;
+    enum config_layer layer;
     config_warn_fn warn;
     void *warn_data;
-    bool runtime; // quotas only, for the run-time layer
-    unsigned line;
-    unsigned daemon_line; // of [daemon] in this file, 0: not there so far
-    unsigned *lines;      // the same of each subject
-    size_t n_lines;
-    int section;           // index of the subject, DAEMON or NOWHERE
-    char section_name[64]; // as written
-    const struct config_key *keys_seen[16];
-    unsigned key_lines[16];
-    size_t n_keys_seen; // in this section
-    int error;
+    unsigned line;        // that is being read, from 1
+    unsigned daemon_line; // of [daemon] in this file; 0: it was not there yet
+    struct section section;
+    int error; // -errno; the reading ends
     char *sentence;
 };
 
-// Only the first error counts.
 __attribute__((format(printf, 3, 4))) static bool fail(struct reader *r, int error, const char *format, ...)
 {
     char text[512];
     va_list args;
 
-    if (r->error)
-        return false;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    r->error = error;
-    if (asprintf(&r->sentence, "%s:%u: %s", r->path, r->line, text) < 0)
-        r->sentence = NULL;
+    r->error = config_fail(&r->sentence, error, "%s:%u: %s", r->path, r->line, text);
     return false;
 }
 
-__attribute__((format(printf, 2, 3))) static void warn(const struct reader *r, const char *format, ...)
+// LINE is where this file had the same section before, 0 where it did not, and becomes the present line.
+static bool enter_section(struct reader *r, const char *name, struct config_subject *subject, unsigned *line)
 {
-    char text[1024];
-    va_list args;
-    _cleanup_free_ char *sentence = NULL;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (asprintf(&sentence, "%s:%u: %s", r->path, r->line, text) < 0)
-        sentence = NULL;
-    if (sentence)
-        r->warn(r->warn_data, sentence);
-}
-
-// What inih would take for a comment behind a value.
-static bool has_inline_comment(const char *line)
-{
-    for (; *line; line++)
-        if ((line[0] == ' ' || line[0] == '\t') && (line[1] == ';' || line[1] == '#'))
-            return true;
-    return false;
-}
-
-bool config_is_text(const char *line)
-{
-    size_t left = strlen(line), n;
-
-    for (uint32_t code; left > 0; line += n, left -= n) {
-        n = utf8_decode(line, left, &code);
-        if (n == 0 || (code < ' ' && code != '\t') || code == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-// Where the line of SUBJECT's section in this file is kept; NULL: no memory.
-static unsigned *line_of(struct reader *r, int subject)
-{
-    size_t wanted = (size_t)subject + 1, n = r->n_lines ? r->n_lines : 16;
-    unsigned *lines;
-
-    if (subject == DAEMON)
-        return &r->daemon_line;
-    while (n < wanted)
-        n *= 2;
-    if (n > r->n_lines) {
-        lines = reallocarray(r->lines, n, sizeof(*lines));
-        if (!lines)
-            return NULL;
-        memset(lines + r->n_lines, 0, (n - r->n_lines) * sizeof(*lines));
-        r->lines = lines;
-        r->n_lines = n;
-    }
-    return &r->lines[subject];
-}
-
-static bool remember_section(struct reader *r, int subject, const char *name)
-{
-    unsigned *line = line_of(r, subject);
-
-    if (!line)
-        return fail(r, -ENOMEM, "there is no memory for [%s]", name);
-    // Names that were unknown when they were set may since have become one user's.
-    if (*line && !r->runtime)
+    // Names that were unknown when they were set at run time may since have become names of one user.
+    if (*line && r->layer != CONFIG_RUNTIME)
         return fail(r, -EINVAL, "[%s] was there already, on line %u", name, *line);
     *line = r->line;
-    r->section = subject;
-    r->n_keys_seen = 0;
-    snprintf(r->section_name, sizeof(r->section_name), "%.*s", (int)sizeof(r->section_name) - 1, name);
+    r->section = (struct section){.is_daemon = !subject, .subject = subject};
+    strcpy(r->section.name, name);
     return true;
 }
 
-const char *config_kind_noun(enum config_subject_kind kind)
+static bool begin_quota(struct reader *r, const char *name)
 {
-    return kind == CONFIG_USER ? "user" : "group";
-}
-
-const char *config_subject_complaint(const char *subject)
-{
-    if (strlen(subject) > SECTION_MAX_LENGTH - strlen("quota "))
-        return "a subject has at most 43 bytes";
-    if (!config_is_text(subject) || strchr(subject, ']') || has_inline_comment(subject))
-        return "a subject can't have control characters, bytes that are not UTF-8, ], or what looks like a comment";
-    return NULL;
-}
-
-static bool begin_quota(struct reader *r, const char *name, const char *subject)
-{
+    struct config_subject *s;
     bool is_new;
-    int index = config_add_subject(r->config, subject, &is_new);
+    int error = config_resolve_subject(r->config, name + strlen("quota "), &s, &is_new);
 
-    if (index == -ENOMEM)
-        return fail(r, index, "there is no memory for [%s]", name);
-    if (index < 0)
-        return fail(r, index,
+    if (error == -EINVAL)
+        return fail(r, error,
                     "[%s] is no known section: a quota is of total, default, user:NAME, members:GROUP or group:GROUP",
                     name);
-    if (is_new && !r->config->subjects[index].known && r->config->subjects[index].name)
-        warn(r, "[%s] names an unknown %s, and means nothing until there is one", name,
-             config_kind_noun(r->config->subjects[index].kind));
-    return remember_section(r, index, name);
+    if (error == 0 && is_new) {
+        error = config_make_room(r->config);
+        if (error == 0)
+            config_insert(r->config, s);
+        else
+            config_subject_free(s);
+    }
+    if (error < 0)
+        return fail(r, error, "there is no memory for [%s]", name);
+    if (is_new && s->name && !s->known)
+        config_warn(r->warn, r->warn_data, "%s:%u: [%s] names an unknown %s, and means nothing until there is one",
+                    r->path, r->line, name, config_kind_noun(s->kind));
+    if (s->last_file != r->config->n_files) {
+        s->last_file = r->config->n_files;
+        s->last_line = 0;
+    }
+    return enter_section(r, name, s, &s->last_line);
 }
 
 static bool begin_section(struct reader *r, char *line)
 {
-    char *end = strchr(line, ']');
+    char *end = strchr(line, ']'), *name = line + 1;
 
     if (!end || end[1])
         return fail(r, -EINVAL, "%s: a section is written [NAME], with nothing behind it", line);
     *end = '\0';
-    line++;
-    if (end - line > SECTION_MAX_LENGTH)
-        return fail(r, -EINVAL, "[%s] is too long for a section, which has at most %d bytes", line, SECTION_MAX_LENGTH);
-    if (!r->runtime && strcmp(line, "daemon") == 0)
-        return remember_section(r, DAEMON, line);
-    if (strncmp(line, "quota ", strlen("quota ")) == 0)
-        return begin_quota(r, line, line + strlen("quota "));
-    return fail(r, -EINVAL, "[%s] is no known section", line);
+    if (end - name > SECTION_MAX_LENGTH)
+        return fail(r, -EINVAL, "[%s] is too long for a section, which has at most %d bytes", name, SECTION_MAX_LENGTH);
+    if (r->layer == CONFIG_FILES && strcmp(name, "daemon") == 0)
+        return enter_section(r, name, NULL, &r->daemon_line);
+    if (strncmp(name, "quota ", strlen("quota ")) == 0)
+        return begin_quota(r, name);
+    return fail(r, -EINVAL, "[%s] is no known section", name);
 }
 
-static bool check_key_line(struct reader *r, const char *line)
+static bool remember_key(struct reader *r, const struct config_key *key)
 {
-    const char *separator = strpbrk(line, "=:");
+    struct section *s = &r->section;
 
-    if (!separator || *separator != '=' || separator == line)
-        return fail(r, -EINVAL, "%s: neither [SECTION] nor KEY = VALUE", line);
-    if (r->section == NOWHERE)
-        return fail(r, -EINVAL, "%s: it stands before any section", line);
+    for (size_t i = 0; i < s->n_keys; i++)
+        if (s->keys[i] == key)
+            return fail(r, -EINVAL, "%s was said already in [%s], on line %u", key->name, s->name, s->lines[i]);
+    s->keys[s->n_keys] = key;
+    s->lines[s->n_keys++] = r->line;
     return true;
 }
 
-// Looks at LINE without its end and without what is around it.
-static bool check_line(struct reader *r, const char *line)
+static bool set_key(struct reader *r, const char *name, const char *text)
 {
-    char copy[LINE_MAX_LENGTH + 2];
+    struct config_subject *s = r->section.subject;
+    const struct config_key *key = s ? config_quota_key(name) : config_daemon_key(name);
+    const char *complaint;
+    void *field;
 
+    if (!key)
+        return fail(r, -EINVAL, "%s is no known key of [%s]", name, r->section.name);
+    if (!remember_key(r, key))
+        return false;
+    field = s ? (void *)&s->values[r->layer][key - config_quota_keys] : (char *)r->config + key->offset;
+    complaint = *text ? key->parse(field, text) : "it has no value";
+    if (!complaint && key->is_value && config_value_set_origin(field, r->path, r->line, text) < 0)
+        complaint = config_no_memory;
+    if (complaint)
+        return fail(r, complaint == config_no_memory ? -ENOMEM : -EINVAL, "%s = %s: %s", name, text, complaint);
+    if (field == &r->config->socket)
+        r->config->socket_was_set = true;
+    return true;
+}
+
+// TEXT without the white space around it.
+static char *trim(char *text)
+{
+    char *end = text + strlen(text);
+
+    while (end > text && isspace((unsigned char)end[-1]))
+        *--end = '\0';
+    while (isspace((unsigned char)*text))
+        text++;
+    return text;
+}
+
+static bool take_key(struct reader *r, char *line)
+{
+    char *separator = strpbrk(line, "=:");
+
+    if (!separator || *separator != '=' || separator == line)
+        return fail(r, -EINVAL, "%s: neither [SECTION] nor KEY = VALUE", line);
+    if (!r->section.is_daemon && !r->section.subject)
+        return fail(r, -EINVAL, "%s: it stands before any section", line);
+    *separator = '\0';
+    return set_key(r, trim(line), trim(separator + 1));
+}
+
+static bool take_line(struct reader *r, char *line)
+{
+    if (r->line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0) // a byte order mark
+        line += 3;
+    line = trim(line);
     if (*line == '\0' || *line == ';' || *line == '#')
         return true;
     if (!config_is_text(line))
         return fail(r, -EINVAL, "it is not text: there are control characters in it, or bytes that are not UTF-8");
-    if (has_inline_comment(line))
+    if (config_has_inline_comment(line))
         return fail(r, -EINVAL, "%s: a comment has to stand on a line of its own", line);
-    if (*line != '[')
-        return check_key_line(r, line);
-    strcpy(copy, line);
-    return begin_section(r, copy);
+    return *line == '[' ? begin_section(r, line) : take_key(r, line);
 }
 
-// One line without its end; false at the end of the file, and after an error.
+// The next line without its end.  False at the end of the file, and after an error.
 static bool read_line(struct reader *r, char buffer[static LINE_MAX_LENGTH + 2])
 {
     size_t n = 0;
@@ -229,112 +208,17 @@ static bool read_line(struct reader *r, char buffer[static LINE_MAX_LENGTH + 2])
     return true;
 }
 
-// inih's reader: the next line if it is a good one; nothing to end it all.
-static char *next_line(char *ret, int size, void *data)
-{
-    struct reader *r = data;
-    char buffer[LINE_MAX_LENGTH + 2];
-    char *line = buffer, *end;
-
-    if (r->error || size < LINE_MAX_LENGTH + 2 || !read_line(r, buffer))
-        return NULL;
-    if (r->line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
-        line += 3;
-    while (isspace((unsigned char)*line))
-        line++;
-    for (end = line + strlen(line); end > line && isspace((unsigned char)end[-1]);)
-        *--end = '\0';
-    if (!check_line(r, line))
-        return NULL;
-    snprintf(ret, (size_t)size, "%s\n", line);
-    return ret;
-}
-
-static bool remember_key(struct reader *r, const struct config_key *key)
-{
-    for (size_t i = 0; i < r->n_keys_seen; i++)
-        if (r->keys_seen[i] == key)
-            return fail(r, -EINVAL, "%s was said already in [%s], on line %u", key->name, r->section_name,
-                        r->key_lines[i]);
-    r->keys_seen[r->n_keys_seen] = key;
-    r->key_lines[r->n_keys_seen++] = r->line;
-    return true;
-}
-
-static bool set_origin(struct reader *r, struct config_value *v, const char *text)
-{
-    char *file = r->runtime ? NULL : strdup(r->path), *copy = strdup(text);
-
-    if (!copy || (!file && !r->runtime)) {
-        free(file);
-        free(copy);
-        return fail(r, -ENOMEM, "%s", config_no_memory);
-    }
-    free(v->file);
-    free(v->text);
-    v->file = file;
-    v->line = r->line;
-    v->text = copy;
-    return true;
-}
-
-// inih's handler.
-static int set_key(void *data, const char *section, const char *name, const char *text)
-{
-    struct reader *r = data;
-    const struct config_key *key = r->section == DAEMON ? config_daemon_key(name) : config_quota_key(name);
-    void *base = r->section == DAEMON ? (void *)r->config : &r->config->subjects[r->section];
-    void *field;
-    const char *complaint;
-
-    (void)section;
-    if (!key)
-        return fail(r, -EINVAL, "%s is no known key of [%s]", name, r->section_name);
-    if (!remember_key(r, key))
-        return false;
-    field = (char *)base + key->offset + (r->runtime ? CONFIG_RUNTIME_OFFSET : 0);
-    complaint = *text ? key->parse(field, text) : "it has no value";
-    if (complaint)
-        return fail(r, complaint == config_no_memory ? -ENOMEM : -EINVAL, "%s = %s: %s", name, text, complaint);
-    if (field == &r->config->socket)
-        r->config->socket_was_set = true;
-    return key->is_value ? set_origin(r, field, text) : true;
-}
-
-static int read_stream(struct reader *r, char **ret_error)
-{
-    int at;
-
-    r->section = NOWHERE;
-    at = ini_parse_stream(next_line, r, set_key, r);
-    if (at != 0 && !r->error)
-        fail(r, at < 0 ? -ENOMEM : -EINVAL, "it can't be understood");
-    fclose(r->stream);
-    free(r->lines);
-    *ret_error = r->sentence;
-    return r->error;
-}
-
-int config_read_file(struct config *c, const char *path, config_warn_fn warn_fn, void *warn_data, char **ret_error)
-{
-    struct reader r = {.config = c, .path = path, .warn = warn_fn, .warn_data = warn_data};
-
-    r.stream = fopen(path, "re");
-    if (!r.stream) {
-        int error = -errno;
-
-        if (asprintf(ret_error, "%s can't be opened: %s", path, strerror(-error)) < 0)
-            *ret_error = NULL;
-        return error;
-    }
-    return read_stream(&r, ret_error);
-}
-
-int config_read_runtime(struct config *c, FILE *stream, const char *path, config_warn_fn warn_fn, void *warn_data,
-                        char **ret_error)
+int config_read(struct config *c, FILE *stream, const char *path, enum config_layer layer, config_warn_fn warn,
+                void *warn_data, char **ret_error)
 {
     struct reader r = {
-        .config = c, .path = path, .stream = stream, .warn = warn_fn, .warn_data = warn_data, .runtime = true};
+        .config = c, .path = path, .stream = stream, .layer = layer, .warn = warn, .warn_data = warn_data};
+    char line[LINE_MAX_LENGTH + 2];
 
-    return read_stream(&r, ret_error);
+    c->n_files++;
+    while (read_line(&r, line) && take_line(&r, line))
+        ;
+    fclose(stream);
+    *ret_error = r.sentence;
+    return r.error;
 }

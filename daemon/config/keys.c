@@ -150,16 +150,13 @@ static const struct config_key daemon_keys[] = {
     {NULL, NULL, 0, false},
 };
 
-#define QUOTA_KEY(key) (offsetof(struct config_subject, values) + (key) * sizeof(struct config_value))
-
-// In the order of enum config_quota_key.
-static const struct config_key quota_keys[] = {
-    {"bytes", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_BYTES), true},
-    {"regions", parse_count, QUOTA_KEY(CONFIG_QUOTA_REGIONS), true},
-    {"connections", parse_count, QUOTA_KEY(CONFIG_QUOTA_CONNECTIONS), true},
-    {"region_bytes", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_REGION_BYTES), true},
-    {"warn_at", parse_bytes, QUOTA_KEY(CONFIG_QUOTA_WARN_AT), true},
-    {NULL, NULL, 0, false},
+const struct config_key config_quota_keys[] = {
+    [CONFIG_QUOTA_BYTES] = {.name = "bytes", .parse = parse_bytes, .is_value = true},
+    [CONFIG_QUOTA_REGIONS] = {.name = "regions", .parse = parse_count, .is_value = true},
+    [CONFIG_QUOTA_CONNECTIONS] = {.name = "connections", .parse = parse_count, .is_value = true},
+    [CONFIG_QUOTA_REGION_BYTES] = {.name = "region_bytes", .parse = parse_bytes, .is_value = true},
+    [CONFIG_QUOTA_WARN_AT] = {.name = "warn_at", .parse = parse_bytes, .is_value = true},
+    [CONFIG_QUOTA_KEY_N] = {.name = NULL},
 };
 
 static const struct config_key *find_key(const struct config_key *keys, const char *name)
@@ -177,10 +174,5 @@ const struct config_key *config_daemon_key(const char *name)
 
 const struct config_key *config_quota_key(const char *name)
 {
-    return find_key(quota_keys, name);
-}
-
-const char *config_quota_key_name(enum config_quota_key key)
-{
-    return quota_keys[key].name;
+    return find_key(config_quota_keys, name);
 }

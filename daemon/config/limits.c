@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "daemon/config/config_internal.h"
-#include "daemon/config/runtime.h"
 
 static char unlimited_text[] = "unlimited", warn_at_text[] = "80%";
 static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};
@@ -26,9 +25,15 @@ uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total)
 
 const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key)
 {
-    if (subject && subject->runtime[key].kind != CONFIG_UNSET)
-        return &subject->runtime[key];
-    return subject && subject->values[key].kind != CONFIG_UNSET ? &subject->values[key] : NULL;
+    for (size_t layer = CONFIG_LAYER_N; subject && layer-- > 0;)
+        if (subject->values[layer][key].kind != CONFIG_UNSET)
+            return &subject->values[layer][key];
+    return NULL;
+}
+
+bool config_allows_nothing(enum config_quota_key key, const struct config_value *v)
+{
+    return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
 // The value that SUBJECT (or NULL) says of KEY, or FALLBACK.
@@ -137,10 +142,10 @@ bool config_describe(const struct config *c, const struct config_subject *s, enu
         v = built_in(key);
     if (!v)
         return false;
-    ret->key = config_quota_key_name(key);
+    ret->key = config_quota_keys[key].name;
     ret->text = v->text;
     ret->value = config_value_bytes(v, whole_of(c, s, key, fs_total));
-    if (v == &s->runtime[key])
+    if (v == &s->values[CONFIG_RUNTIME][key])
         snprintf(ret->origin, sizeof(ret->origin), "set at run time");
     else if (v->file)
         snprintf(ret->origin, sizeof(ret->origin), "%s:%u", v->file, v->line);

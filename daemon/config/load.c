@@ -13,41 +13,36 @@
 
 static const char built_in_admin_group[] = "diskalloc";
 
-static int set_built_in_quota(struct config *c, const char *subject, const char *key_name, const char *text)
-{
-    const struct config_key *key = config_quota_key(key_name);
-    struct config_value *v;
-    bool is_new;
-    int index = config_add_subject(c, subject, &is_new);
-
-    if (index < 0)
-        return index;
-    v = (struct config_value *)((char *)&c->subjects[index] + key->offset);
-    key->parse(v, text);
-    v->text = strdup(text);
-    return v->text ? 0 : -ENOMEM;
-}
-
 static int set_built_in_quotas(struct config *c)
 {
     static const struct {
-        const char *subject, *key, *text;
+        const char *subject;
+        enum config_quota_key key;
+        const char *text;
     } built_in[] = {
-        {"total", "bytes", "80%"},
-        {"total", "regions", "100000"},
-        {"total", "connections", "10000"},
-        {"default", "bytes", "50G"},
-        {"default", "regions", "1000"},
-        {"default", "connections", "1024"},
-        {"default", "region_bytes", "unlimited"},
-        {"default", "warn_at", "80%"},
+        {"total", CONFIG_QUOTA_BYTES, "80%"},
+        {"total", CONFIG_QUOTA_REGIONS, "100000"},
+        {"total", CONFIG_QUOTA_CONNECTIONS, "10000"},
+        {"default", CONFIG_QUOTA_BYTES, "50G"},
+        {"default", CONFIG_QUOTA_REGIONS, "1000"},
+        {"default", CONFIG_QUOTA_CONNECTIONS, "1024"},
+        {"default", CONFIG_QUOTA_REGION_BYTES, "unlimited"},
+        {"default", CONFIG_QUOTA_WARN_AT, "80%"},
     };
 
     for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
-        int r = set_built_in_quota(c, built_in[i].subject, built_in[i].key, built_in[i].text);
+        struct config_subject *s;
+        struct config_value *v;
+        bool is_new;
 
-        if (r < 0)
-            return r;
+        if (config_make_room(c) < 0 || config_resolve_subject(c, built_in[i].subject, &s, &is_new) < 0)
+            return -ENOMEM;
+        if (is_new)
+            config_insert(c, s);
+        v = &s->values[CONFIG_FILES][built_in[i].key];
+        config_quota_keys[built_in[i].key].parse(v, built_in[i].text);
+        if (config_value_set_origin(v, NULL, 0, built_in[i].text) < 0)
+            return -ENOMEM;
     }
     return 0;
 }
@@ -58,6 +53,8 @@ static struct config *config_new(void)
 
     if (!c)
         return NULL;
+    RB_INIT(&c->names);
+    RB_INIT(&c->ids);
     c->socket_mode = 0666;
     c->keep_free = (struct config_value){.kind = CONFIG_PERCENT, .number = 5};
     c->socket = strdup(DEFAULT_SOCKET);
@@ -68,23 +65,6 @@ static struct config *config_new(void)
         return NULL;
     }
     return c;
-}
-
-void config_free(struct config *c)
-{
-    if (!c)
-        return;
-    for (size_t i = 0; i < c->n_subjects; i++)
-        config_subject_deinit(&c->subjects[i]);
-    free(c->subjects);
-    config_index_deinit(&c->index);
-    free(c->keep_free.file);
-    free(c->keep_free.text);
-    free(c->metrics_listen);
-    free(c->admin_group);
-    free(c->spill_dir);
-    free(c->socket);
-    free(c);
 }
 
 // "*.conf" as a shell would find them.
@@ -100,16 +80,26 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+static int read_file(struct config *c, const char *path, config_warn_fn warn, void *warn_data, char **ret_error)
+{
+    FILE *stream = fopen(path, "re");
+    int error = -errno;
+
+    if (!stream)
+        return config_fail(ret_error, error, "%s can't be opened: %s", path, strerror(-error));
+    return config_read(c, stream, path, CONFIG_FILES, warn, warn_data, ret_error);
+}
+
 static int read_drop_in(struct config *c, const char *dir, const char *name, config_warn_fn warn, void *warn_data,
                         char **ret_error)
 {
-    _cleanup_free_ char *file = NULL;
+    _cleanup_free_ char *path = NULL;
 
-    if (asprintf(&file, "%s/%s", dir, name) < 0) {
-        file = NULL;
+    if (asprintf(&path, "%s/%s", dir, name) < 0) {
+        path = NULL;
         return -ENOMEM;
     }
-    return config_read_file(c, file, warn, warn_data, ret_error);
+    return read_file(c, path, warn, warn_data, ret_error);
 }
 
 static int read_drop_ins(struct config *c, const char *dir, config_warn_fn warn, void *warn_data, char **ret_error)
@@ -118,10 +108,8 @@ static int read_drop_ins(struct config *c, const char *dir, config_warn_fn warn,
     int r = 0, n = scandir(dir, &entries, is_drop_in, by_bytes);
 
     if (n < 0) {
-        r = errno == ENOENT ? 0 : -errno;
-        if (r < 0 && asprintf(ret_error, "%s can't be read: %s", dir, strerror(-r)) < 0)
-            *ret_error = NULL;
-        return r;
+        r = -errno;
+        return r == -ENOENT ? 0 : config_fail(ret_error, r, "%s can't be read: %s", dir, strerror(-r));
     }
     for (int i = 0; i < n; i++) {
         if (r == 0)
@@ -145,66 +133,41 @@ static int read_all(struct config *c, const char *path, config_warn_fn warn, voi
         return -ENOMEM;
     }
     if (!by_default || access(path, F_OK) == 0 || errno != ENOENT)
-        r = config_read_file(c, path, warn, warn_data, ret_error);
+        r = read_file(c, path, warn, warn_data, ret_error);
     return r < 0 ? r : read_drop_ins(c, dir, warn, warn_data, ret_error);
-}
-
-bool config_allows_nothing(enum config_quota_key key, const struct config_value *v)
-{
-    return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
 static void warn_of_zeros(const struct config_subject *s, config_warn_fn warn, void *warn_data)
 {
-    for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
-        const struct config_value *v = &s->values[key];
-        _cleanup_free_ char *sentence = NULL;
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        const struct config_value *v = &s->values[CONFIG_FILES][key];
 
-        if (!config_allows_nothing((enum config_quota_key)key, v))
-            continue;
-        if (asprintf(&sentence, "%s:%u: %s = 0: nothing is allowed; write unlimited for no limit", v->file, v->line,
-                     config_quota_key_name((enum config_quota_key)key)) < 0)
-            sentence = NULL;
-        else
-            warn(warn_data, sentence);
+        if (config_allows_nothing((enum config_quota_key)key, v))
+            config_warn(warn, warn_data, "%s:%u: %s = 0: nothing is allowed; write unlimited for no limit", v->file,
+                        v->line, config_quota_keys[key].name);
     }
 }
 
 static void look_up_admin_group(struct config *c, config_warn_fn warn, void *warn_data)
 {
-    _cleanup_free_ char *sentence = NULL;
-
     c->admin_gid_known = nss_find_group(c->admin_group, &c->admin_gid) == 0;
-    if (c->admin_gid_known || strcmp(c->admin_group, built_in_admin_group) == 0)
-        return;
-    if (asprintf(&sentence, "admin_group = %s: there is no such group", c->admin_group) < 0)
-        sentence = NULL;
-    else
-        warn(warn_data, sentence);
-}
-
-static void warn_nobody(void *data, const char *sentence)
-{
-    (void)data;
-    (void)sentence;
+    if (!c->admin_gid_known && strcmp(c->admin_group, built_in_admin_group) != 0)
+        config_warn(warn, warn_data, "admin_group = %s: there is no such group", c->admin_group);
 }
 
 int config_load(const char *path, config_warn_fn warn, void *warn_data, struct config **ret, char **ret_error)
 {
     struct config *c = config_new();
     char *error = NULL;
-    int r;
+    int r = c ? read_all(c, path, warn, warn_data, &error) : -ENOMEM;
 
-    if (!warn)
-        warn = warn_nobody;
-    r = c ? read_all(c, path, warn, warn_data, &error) : -ENOMEM;
     if (r < 0) {
         config_free(c);
         *ret_error = error ? error : strdup("there is no memory for the configuration");
         return r;
     }
     for (size_t i = 0; i < c->n_subjects; i++)
-        warn_of_zeros(&c->subjects[i], warn, warn_data);
+        warn_of_zeros(c->subjects[i], warn, warn_data);
     look_up_admin_group(c, warn, warn_data);
     *ret = c;
     return 0;

@@ -1,101 +1,58 @@
-// Quotas set at run time: changes to the layer, and its file.
+// Quotas set at run time.
+//
+// `diskallocctl quota set` changes one subject of the layer CONFIG_RUNTIME.  The layer is kept in a file of the spill directory,
+// in the syntax of the configuration, and read again at start and on each reload, over the files in /etc.
+//
+// A change has three steps.  A worker prepares it (looks the subject up in the user database), renders the whole layer as the
+// change will leave it, and replaces the file: write, fsync, rename, fsync of the directory.  Then the loop applies the change to
+// the configuration that is in use.  So a change that was answered is on disk, and one that failed has changed nothing.
+//
+// The worker reads the configuration that the loop uses, without a lock.  It may: settings.c has only one change under way
+// at a time, the loop alone writes the configuration, and it does so only when that one change ends.
+//
+// A change is not made by a reload, although that would be one way less: a reload would also bring in edits of the files in /etc
+// that the administrator has not asked for yet, would refuse a quota for a mistake in one of those files, and would ask the
+// user database about every name again.
 #include "daemon/config/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
 
 #define TEMPORARY_FILE CONFIG_RUNTIME_FILE ".new"
 
-enum { TEXT_MAX_LENGTH = 64 }; // of a value; the longest number has 20
+enum { TEXT_MAX_LENGTH = 64 }; // of a value; the longest number has 20 digits
 
-__attribute__((format(printf, 3, 4))) static int fail(char **ret_error, int error, const char *format, ...)
+int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
+                        char **ret_error)
 {
-    va_list args;
+    _cleanup_close_ int fd = openat(dir_fd, CONFIG_RUNTIME_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    _cleanup_free_ char *path = NULL;
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, "re");
+    int error = -errno;
 
-    va_start(args, format);
-    if (vasprintf(ret_error, format, args) < 0)
-        *ret_error = NULL;
-    va_end(args);
-    return error;
+    if (fd < 0 && error == -ENOENT)
+        return 0;
+    if (!stream)
+        return config_fail(ret_error, error, "%s/%s can't be opened: %s", dir, CONFIG_RUNTIME_FILE, strerror(-error));
+    fd = -1; // the stream's
+    if (asprintf(&path, "%s/%s", dir, CONFIG_RUNTIME_FILE) < 0) {
+        path = NULL;
+        fclose(stream);
+        return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    }
+    return config_read(c, stream, path, CONFIG_RUNTIME, warn, warn_data, ret_error);
 }
 
-// What a sentence may repeat of what somebody sent.
+// TEXT, if it may be repeated in a sentence: somebody sent it.
 static const char *quoted(const char *text)
 {
     return strlen(text) <= TEXT_MAX_LENGTH && config_is_text(text) ? text : "what was sent";
-}
-
-static bool copy_value(struct config_value *to, const struct config_value *from)
-{
-    *to = *from;
-    to->file = from->file ? strdup(from->file) : NULL;
-    to->text = from->text ? strdup(from->text) : NULL;
-    return (to->file || !from->file) && (to->text || !from->text);
-}
-
-static bool copy_subject(struct config_subject *to, const struct config_subject *from)
-{
-    bool whole = true;
-
-    *to = (struct config_subject){.kind = from->kind, .known = from->known, .id = from->id};
-    if (from->name) {
-        to->name = strdup(from->name);
-        whole = to->name != NULL;
-    }
-    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
-        whole &= copy_value(&to->values[key], &from->values[key]);
-        whole &= copy_value(&to->runtime[key], &from->runtime[key]);
-    }
-    return whole;
-}
-
-static bool copy_subjects(struct config *to, const struct config *from)
-{
-    size_t n_allocated = 1; // as config_add_subject has it
-
-    while (n_allocated < from->n_subjects)
-        n_allocated *= 2;
-    to->subjects = calloc(n_allocated, sizeof(*to->subjects));
-    if (!to->subjects || config_index_reserve(to, from->n_subjects) < 0)
-        return false;
-    for (size_t i = 0; i < from->n_subjects; i++) {
-        to->n_subjects++;
-        if (!copy_subject(&to->subjects[i], &from->subjects[i]))
-            return false;
-        config_index_add(to, i);
-    }
-    return true;
-}
-
-struct config *config_copy_quotas(const struct config *c)
-{
-    struct config *copy = calloc(1, sizeof(*copy));
-
-    if (!copy || copy_subjects(copy, c))
-        return copy;
-    config_free(copy);
-    return NULL;
-}
-
-void config_swap_quotas(struct config *a, struct config *b)
-{
-    struct config_subject *subjects = a->subjects;
-    struct config_index index = a->index;
-    size_t n = a->n_subjects;
-
-    a->subjects = b->subjects;
-    a->n_subjects = b->n_subjects;
-    a->index = b->index;
-    b->subjects = subjects;
-    b->n_subjects = n;
-    b->index = index;
 }
 
 static int check_subject(const char *subject, char **ret_error)
@@ -104,169 +61,133 @@ static int check_subject(const char *subject, char **ret_error)
     enum config_subject_kind kind;
 
     if (complaint)
-        return fail(ret_error, -EINVAL, "%s: %s", quoted(subject), complaint);
+        return config_fail(ret_error, -EINVAL, "%s: %s", quoted(subject), complaint);
     if (config_parse_subject(subject, &kind, &name) < 0)
-        return fail(ret_error, -EINVAL, "%s: a quota is of total, default, user:NAME, members:GROUP or group:GROUP",
-                    quoted(subject));
+        return config_fail(ret_error, -EINVAL,
+                           "%s: a quota is of total, default, user:NAME, members:GROUP or group:GROUP",
+                           quoted(subject));
     return 0;
 }
 
-static const struct config_key *find_key(const char *name, char **ret_error)
+// TEXT NULL: KEY is to be unset.
+static int take_key(struct config_change *change, const char *name, const char *text, char **ret_error)
 {
     const struct config_key *key = config_quota_key(name);
-
-    if (!key)
-        fail(ret_error, -EINVAL, "%s is no key of a quota: it is bytes, regions, connections, region_bytes or warn_at",
-             quoted(name));
-    return key;
-}
-
-static int parse_setting(struct config_subject *s, const struct config_setting *setting, char **ret_error)
-{
-    const struct config_key *key = find_key(setting->key, ret_error);
     struct config_value *v;
     const char *complaint;
 
     if (!key)
-        return -EINVAL;
-    v = (struct config_value *)((char *)s + key->offset + CONFIG_RUNTIME_OFFSET);
-    if (v->kind != CONFIG_UNSET)
-        return fail(ret_error, -EINVAL, "%s is there twice", key->name);
-    complaint = !*setting->text                           ? "it has no value"
-                : strlen(setting->text) > TEXT_MAX_LENGTH ? "the value is too long"
-                                                          : key->parse(v, setting->text);
+        return config_fail(ret_error, -EINVAL,
+                           "%s is no key of a quota: it is bytes, regions, connections, region_bytes or warn_at",
+                           quoted(name));
+    v = &change->values[key - config_quota_keys];
+    if (text && change->touched[key - config_quota_keys])
+        return config_fail(ret_error, -EINVAL, "%s is there twice", key->name);
+    change->touched[key - config_quota_keys] = true;
+    if (!text)
+        return 0;
+    complaint = !*text                           ? "it has no value"
+                : strlen(text) > TEXT_MAX_LENGTH ? "the value is too long"
+                                                 : key->parse(v, text);
     if (complaint)
-        return fail(ret_error, -EINVAL, "%s = %s: %s", key->name, quoted(setting->text), complaint);
-    v->text = strdup(setting->text);
-    return v->text ? 0 : fail(ret_error, -ENOMEM, "%s", config_no_memory);
+        return config_fail(ret_error, -EINVAL, "%s = %s: %s", key->name, quoted(text), complaint);
+    if (config_value_set_origin(v, NULL, 0, text) < 0)
+        return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    return 0;
 }
 
-__attribute__((format(printf, 3, 4))) static void say(config_warn_fn warn, void *warn_data, const char *format, ...)
+static void warn_of(const struct config_change *change, config_warn_fn warn, void *data)
 {
-    char sentence[512];
-    va_list args;
-
-    if (!warn)
-        return;
-    va_start(args, format);
-    vsnprintf(sentence, sizeof(sentence), format, args);
-    va_end(args);
-    warn(warn_data, sentence);
-}
-
-static void warn_of(const struct config_subject *s, const struct config_subject *set, config_warn_fn warn, void *data)
-{
+    const struct config_subject *s = change->subject;
     char name[128];
 
     config_subject_text(s, name, sizeof(name));
     if (s->name && !s->known)
-        say(warn, data, "%s names an unknown %s, and means nothing until there is one", name,
-            config_kind_noun(s->kind));
-    for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++)
-        if (config_allows_nothing((enum config_quota_key)key, &set->runtime[key]))
-            say(warn, data, "%s %s = %s: nothing is allowed; write unlimited for no limit", name,
-                config_quota_key_name((enum config_quota_key)key), set->runtime[key].text);
+        config_warn(warn, data, "%s names an unknown %s, and means nothing until there is one", name,
+                    config_kind_noun(s->kind));
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+        if (config_allows_nothing((enum config_quota_key)key, &change->values[key]))
+            config_warn(warn, data, "%s %s = %s: nothing is allowed; write unlimited for no limit", name,
+                        config_quota_keys[key].name, change->values[key].text);
 }
 
-static void move_settings(struct config_subject *to, struct config_subject *from)
+int config_change_prepare(struct config_change *change, struct config *c, const char *subject, const char *const *keys,
+                          const char *const *texts, size_t n, config_warn_fn warn, void *warn_data, char **ret_error)
 {
-    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
-        if (from->runtime[key].kind == CONFIG_UNSET)
-            continue;
-        free(to->runtime[key].text);
-        to->runtime[key] = from->runtime[key];
-        from->runtime[key] = (struct config_value){0};
-    }
-}
-
-static int apply(struct config *c, const char *subject, struct config_subject *set, config_warn_fn warn,
-                 void *warn_data, char **ret_error)
-{
-    bool is_new;
-    int index = config_add_subject(c, subject, &is_new);
-
-    if (index < 0)
-        return fail(ret_error, index, "%s", config_no_memory);
-    warn_of(&c->subjects[index], set, warn, warn_data);
-    move_settings(&c->subjects[index], set);
-    return 0;
-}
-
-int config_set_runtime(struct config *c, const char *subject, const struct config_setting *settings, size_t n,
-                       config_warn_fn warn, void *warn_data, char **ret_error)
-{
-    struct config_subject set = {0};
     int r = check_subject(subject, ret_error);
 
-    if (r == 0 && n == 0)
-        r = fail(ret_error, -EINVAL, "there is nothing to set");
+    *change = (struct config_change){.config = c};
+    if (r == 0 && texts && n == 0)
+        r = config_fail(ret_error, -EINVAL, "there is nothing to set");
     for (size_t i = 0; r == 0 && i < n; i++)
-        r = parse_setting(&set, &settings[i], ret_error);
-    if (r == 0)
-        r = apply(c, subject, &set, warn, warn_data, ret_error);
-    config_subject_deinit(&set);
+        r = take_key(change, keys[i], texts ? texts[i] : NULL, ret_error);
+    for (size_t key = 0; n == 0 && key < CONFIG_QUOTA_KEY_N; key++)
+        change->touched[key] = true;
+    if (r == 0 && config_resolve_subject(c, subject, &change->subject, &change->is_new) < 0)
+        r = config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    if (r < 0)
+        config_change_deinit(change);
+    else if (texts)
+        warn_of(change, warn, warn_data);
     return r;
 }
 
 static bool says_nothing(const struct config_subject *s)
 {
-    for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
         if (config_said(s, (enum config_quota_key)key))
             return false;
     return s->name != NULL;
 }
 
-static void remove_subject(struct config *c, size_t i)
+void config_change_apply(struct config_change *change)
 {
-    config_subject_deinit(&c->subjects[i]);
-    memmove(&c->subjects[i], &c->subjects[i + 1], (--c->n_subjects - i) * sizeof(*c->subjects));
-    config_index_rebuild(c);
+    struct config_subject *s = change->subject;
+
+    if (change->is_new)
+        config_insert(change->config, s);
+    change->is_new = false;
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        if (!change->touched[key])
+            continue;
+        config_value_deinit(&s->values[CONFIG_RUNTIME][key]);
+        s->values[CONFIG_RUNTIME][key] = change->values[key];
+        change->values[key] = (struct config_value){.kind = CONFIG_UNSET};
+    }
+    if (says_nothing(s))
+        config_remove(change->config, s);
+    change->subject = NULL;
 }
 
-static void unset(struct config_value *v)
+void config_change_deinit(struct config_change *change)
 {
-    free(v->text);
-    *v = (struct config_value){0};
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+        config_value_deinit(&change->values[key]);
+    if (change->is_new)
+        config_subject_free(change->subject);
+    change->is_new = false;
+    change->subject = NULL;
 }
 
-int config_unset_runtime(struct config *c, const char *subject, const char *const *keys, size_t n, char **ret_error)
-{
-    bool is_new;
-    int index, r = check_subject(subject, ret_error);
-
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = find_key(keys[i], ret_error) ? 0 : -EINVAL;
-    if (r < 0)
-        return r;
-    index = config_add_subject(c, subject, &is_new);
-    if (index < 0)
-        return fail(ret_error, index, "%s", config_no_memory);
-    for (size_t key = 0; n == 0 && key < CONFIG_QUOTA_KEY_N; key++)
-        unset(&c->subjects[index].runtime[key]);
-    for (size_t i = 0; i < n; i++)
-        unset((struct config_value *)((char *)&c->subjects[index] + config_quota_key(keys[i])->offset +
-                                      CONFIG_RUNTIME_OFFSET));
-    if (says_nothing(&c->subjects[index]))
-        remove_subject(c, (size_t)index);
-    return 0;
-}
-
-static void render_subject(FILE *stream, const struct config_subject *s)
+static void render_subject(FILE *stream, const struct config_subject *s, const struct config_change *change)
 {
     char name[128];
     bool begun = false;
 
-    for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
-        if (s->runtime[key].kind == CONFIG_UNSET)
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        bool is_changed = change && change->subject == s && change->touched[key];
+        const struct config_value *v = is_changed ? &change->values[key] : &s->values[CONFIG_RUNTIME][key];
+
+        if (v->kind == CONFIG_UNSET)
             continue;
         if (!begun)
             fprintf(stream, "\n[quota %s]\n", config_subject_text(s, name, sizeof(name)));
         begun = true;
-        fprintf(stream, "%s = %s\n", config_quota_key_name((enum config_quota_key)key), s->runtime[key].text);
+        fprintf(stream, "%s = %s\n", config_quota_keys[key].name, v->text);
     }
 }
 
-char *config_render_runtime(const struct config *c)
+char *config_render_runtime(const struct config *c, const struct config_change *change)
 {
     char *text = NULL;
     size_t n;
@@ -277,7 +198,9 @@ char *config_render_runtime(const struct config *c)
         return NULL;
     fputs("# Set by diskallocctl quota; diskallocd replaces this file.\n", stream);
     for (size_t i = 0; i < c->n_subjects; i++)
-        render_subject(stream, &c->subjects[i]);
+        render_subject(stream, c->subjects[i], change);
+    if (change && change->is_new)
+        render_subject(stream, change->subject, change);
     failed = ferror(stream);
     if (fclose(stream) == 0 && !failed)
         return text;
@@ -318,41 +241,4 @@ int config_write_runtime(int dir_fd, const char *text)
         return r;
     }
     return fsync(dir_fd) < 0 ? -errno : 0;
-}
-
-// For sentences.
-static const char *path_in(int dir_fd, char *ret, size_t n)
-{
-    char link[64];
-    ssize_t length;
-
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
-    length = readlink(link, ret, n - sizeof("/" CONFIG_RUNTIME_FILE));
-    strcpy(ret + (length > 0 ? length : 0), length > 0 ? "/" CONFIG_RUNTIME_FILE : CONFIG_RUNTIME_FILE);
-    return ret;
-}
-
-static void warn_nobody(void *data, const char *sentence)
-{
-    (void)data;
-    (void)sentence;
-}
-
-int config_load_runtime(struct config *c, int dir_fd, config_warn_fn warn, void *warn_data, char **ret_error)
-{
-    char path[512];
-    FILE *stream;
-    int r, fd = openat(dir_fd, CONFIG_RUNTIME_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-    if (fd < 0 && errno == ENOENT)
-        return 0;
-    path_in(dir_fd, path, sizeof(path));
-    stream = fd < 0 ? NULL : fdopen(fd, "re");
-    if (!stream) {
-        r = -errno;
-        if (fd >= 0)
-            close(fd);
-        return fail(ret_error, r, "%s can't be opened: %s", path, strerror(-r));
-    }
-    return config_read_runtime(c, stream, path, warn ? warn : warn_nobody, warn_data, ret_error);
 }

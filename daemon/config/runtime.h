@@ -1,41 +1,34 @@
-// Run-time quotas: a layer over what the files say that lives in the spill directory, in the same syntax.  To change them:
-// copy on the loop; change, render and write the copy on a worker; swap on the loop.  Of several changes one at a time.
+// Quotas set at run time: the second layer of the configuration, and its file in the spill directory.
 #pragma once
 #include "daemon/config/config.h"
 
-#define CONFIG_RUNTIME_FILE ".quota"
+#define CONFIG_RUNTIME_FILE ".quota" // in the spill directory
 
-struct config_setting {
-    const char *key, *text;
+// Reads the layer from DIR_FD (whose path DIR is for sentences) into what config_load gave: at start, and on each reload.
+// The file may be absent.  Blocks.  0, or -errno and *RET_ERROR is a sentence; C is then good for config_free only.
+int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
+                        char **ret_error);
+
+// One change of the layer, on its way into CONFIG.  Prepared and written on a worker, applied on the loop.
+struct config_change {
+    struct config *config;
+    struct config_subject *subject; // in CONFIG; when IS_NEW, not there yet, and the change's own
+    bool is_new;
+    bool touched[CONFIG_QUOTA_KEY_N];
+    struct config_value values[CONFIG_QUOTA_KEY_N]; // of the touched keys; CONFIG_UNSET: nothing is set any more
 };
 
-// A configuration with the quotas of C and nothing else; NULL: no memory.
-struct config *config_copy_quotas(const struct config *c);
-void config_swap_quotas(struct config *a, struct config *b);
-// All of the settings or none.  Both look names up where they were not known yet (this may block); an unknown one is accepted
-// with a warning, a limit of 0 as well.  0, -EINVAL or -ENOMEM, and *RET_ERROR is a sentence to be freed.
-int config_set_runtime(struct config *c, const char *subject, const struct config_setting *settings, size_t n,
-                       config_warn_fn warn, void *warn_data, char **ret_error);
-// N 0: all keys of the subject.  What is not set is unset: 0.
-int config_unset_runtime(struct config *c, const char *subject, const char *const *keys, size_t n, char **ret_error);
-// The layer as the text of its file, to be freed; NULL: no memory.  Pure.
-char *config_render_runtime(const struct config *c);
-// Replaces DIR_FD's CONFIG_RUNTIME_FILE atomically and durably.  0 or -errno, and the old file is as it was (unless it was the
-// directory's fsync that failed, after the new one had its name).  I/O only.
+// Checks a change and looks its subject up.  Only reads C.  TEXTS: set KEYS, all of them or none.  TEXTS NULL: unset KEYS; N 0:
+// unset all keys.  An unknown name, and a limit of 0, are accepted with a warning.  Unsetting what is not set is no error.  Blocks.
+// 0, -EINVAL or -ENOMEM, and *RET_ERROR is a sentence to be freed.
+int config_change_prepare(struct config_change *change, struct config *c, const char *subject, const char *const *keys,
+                          const char *const *texts, size_t n, config_warn_fn warn, void *warn_data, char **ret_error);
+// Makes a prepared change true.  Cannot fail, if config_make_room was called before the change was prepared.
+void config_change_apply(struct config_change *change);
+void config_change_deinit(struct config_change *change); // idempotent; applied or not
+
+// The layer of C, as CHANGE (NULL: none) will leave it, as the text of its file, to be freed.  NULL: no memory.  Pure.
+char *config_render_runtime(const struct config *c, const struct config_change *change);
+// Replaces DIR_FD's CONFIG_RUNTIME_FILE atomically and durably.  0, or -errno and the old file is as it was (unless the last
+// step failed, the fsync of the directory: then the new file is in place, and may be lost in a crash).
 int config_write_runtime(int dir_fd, const char *text);
-// Puts the layer over what config_load gave: at start and after each reload.  No file is fine.  0, or -errno and *RET_ERROR is a
-// sentence; C is then good for config_free only.
-int config_load_runtime(struct config *c, int dir_fd, config_warn_fn warn, void *warn_data, char **ret_error);
-
-// What holds of one key of one subject, for lists; subjects are in C->subjects.
-struct config_description {
-    const char *key;
-    const char *text; // as written
-    uint64_t value;   // on a file system of FS_TOTAL bytes; QUOTA_UNLIMITED: no limit
-    char origin[512]; // "built in", "FILE:LINE", "set at run time"
-};
-// False: nothing is said of it.
-bool config_describe(const struct config *c, const struct config_subject *s, enum config_quota_key key,
-                     uint64_t fs_total, struct config_description *ret);
-// "user:alice", in RET of N bytes.  Returns RET.
-const char *config_subject_text(const struct config_subject *s, char *ret, size_t n);

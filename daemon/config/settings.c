@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/config/runtime.h"
+#include "daemon/config/config_internal.h"
 #include "daemon/log.h"
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
@@ -93,41 +93,24 @@ const struct config *settings_config(const struct settings *s)
 int settings_load_runtime(struct settings *s)
 {
     _cleanup_free_ char *error = NULL;
-    int r = config_load_runtime(s->config, store_dir_fd(s->store), warn, NULL, &error);
+    int r = config_load_runtime(s->config, store_dir_fd(s->store), store_dir(s->store), warn, NULL, &error);
 
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
     return r;
 }
 
-// A limit set for what was only said in the files before needs no other care: the layer lies over them.
-static int apply(struct settings_change *change)
-{
-    struct config_setting *settings;
-    int r;
-
-    if (change->n == 0 || !change->texts)
-        return config_unset_runtime(change->copy, change->subject, (const char *const *)change->keys, change->n,
-                                    &change->error);
-    settings = calloc(change->n, sizeof *settings);
-    if (!settings)
-        return -ENOMEM;
-    for (size_t i = 0; i < change->n; i++)
-        settings[i] = (struct config_setting){change->keys[i], change->texts[i]};
-    r = config_set_runtime(change->copy, change->subject, settings, change->n, warn, NULL, &change->error);
-    free(settings);
-    return r;
-}
-
 static enum work_status run_quota(struct work *w)
 {
     struct settings_change *change = container_of(w, struct settings_change, work);
+    struct settings *s = change->settings;
     _cleanup_free_ char *text = NULL;
-    int r = apply(change);
+    int r = config_change_prepare(&change->quota, s->config, change->subject, (const char *const *)change->keys,
+                                  (const char *const *)change->texts, change->n, warn, NULL, &change->error);
 
     if (r == 0) {
-        text = config_render_runtime(change->copy);
-        r = text ? config_write_runtime(store_dir_fd(change->settings->store), text) : -ENOMEM;
+        text = config_render_runtime(s->config, &change->quota);
+        r = text ? config_write_runtime(store_dir_fd(s->store), text) : -ENOMEM;
     }
     change->result = r;
     return WORK_DONE;
@@ -137,10 +120,11 @@ static enum work_status run_reload(struct work *w)
 {
     struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
-    int r = settings_load(&s->source, &change->copy, &change->error);
+    int r = settings_load(&s->source, &change->loaded, &change->error);
 
     if (r == 0)
-        r = config_load_runtime(change->copy, store_dir_fd(s->store), warn, NULL, &change->error);
+        r = config_load_runtime(change->loaded, store_dir_fd(s->store), store_dir(s->store), warn, NULL,
+                                &change->error);
     change->result = r;
     return WORK_DONE;
 }
@@ -159,18 +143,18 @@ static void change_done(struct work *w)
     struct settings *s = change->settings;
 
     if (change->result == 0 && change->subject)
-        config_swap_quotas(s->config, change->copy);
+        config_change_apply(&change->quota);
     else if (change->result == 0) {
         struct config *old = s->config;
 
-        warn_of_what_needs_a_restart(old, change->copy);
-        s->config = change->copy;
-        change->copy = old;
+        warn_of_what_needs_a_restart(old, change->loaded);
+        s->config = change->loaded;
+        change->loaded = old;
     }
     if (change->result == 0)
         s->changed(s->data);
-    config_free(change->copy);
-    change->copy = NULL;
+    config_free(change->loaded);
+    change->loaded = NULL;
     TAILQ_REMOVE(&s->changes, change, entry);
     change->done(change);
     start_first(s);
@@ -184,14 +168,11 @@ static void start_first(struct settings *s)
         return;
     change->work = (struct work){
         .lane = geteuid(), .brief = true, .run = change->subject ? run_quota : run_reload, .done = change_done};
-    if (change->subject)
-        change->copy = config_copy_quotas(s->config);
-    if (change->subject && !change->copy) {
-        change->result = -ENOMEM;
+    change->result = change->subject ? config_make_room(s->config) : 0;
+    if (change->result == 0)
+        worker_submit(s->pool, &change->work);
+    else
         change_done(&change->work);
-        return;
-    }
-    worker_submit(s->pool, &change->work);
 }
 
 void settings_submit(struct settings *s, struct settings_change *change)
@@ -214,6 +195,7 @@ void settings_change_free(struct settings_change *change)
     free(change->texts);
     free(change->subject);
     free(change->error);
-    config_free(change->copy);
+    config_change_deinit(&change->quota);
+    config_free(change->loaded);
     free(change);
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include <stddef.h>
 
-#include "daemon/config/config.h"
+#include "daemon/config/runtime.h"
 #include "daemon/work/worker.h"
 
 struct settings;
@@ -36,7 +36,8 @@ struct settings_change {
     char *error; // a sentence, or NULL
 
     struct settings *settings;
-    struct config *copy;
+    struct config_change quota; // when SUBJECT is not NULL
+    struct config *loaded;      // else, until it is in use
     struct work work;
     TAILQ_ENTRY(settings_change) entry;
 };

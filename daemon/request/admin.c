@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/config/runtime.h"
 #include "daemon/config/settings.h"
 #include "daemon/policy.h"
 #include "daemon/request/message.h"
@@ -193,7 +192,7 @@ void request_list_quota(struct request_env *env, struct peer *peer, uint64_t id,
         memcpy(&at, m->cursor.data, sizeof at);
     arena_reset(env->reply_arena);
     for (; at < env->config->n_subjects && list.n_entries < ENTRIES_ON_A_PAGE; at++) {
-        const struct config_subject *s = &env->config->subjects[at];
+        const struct config_subject *s = env->config->subjects[at];
         Diskalloc__V1__QuotaEntry *entry = may_see(env, peer->user, s) ? describe(env, s) : NULL;
 
         if (entry && entry->n_values > 0)

@@ -97,13 +97,13 @@ static void drop_ins_are_read_in_the_order_of_their_names_and_later_keys_win(voi
     assert_int_equal(limits_of_user(&f, 5, GIB).max[QUOTA_REGIONS], 11);
     assert_int_equal(limits_of_user(&f, 5, GIB).max[QUOTA_CONNECTIONS], 44);
     assert_string_equal(f.config->spill_dir, "/a");
-    s = &f.config->subjects[f.config->n_subjects - 1];
+    s = f.config->subjects[f.config->n_subjects - 1];
     snprintf(path, sizeof(path), "%s.d/a.conf", f.path);
-    assert_string_equal(s->values[CONFIG_QUOTA_BYTES].file, path);
-    assert_int_equal(s->values[CONFIG_QUOTA_BYTES].line, 4);
-    assert_string_equal(s->values[CONFIG_QUOTA_REGIONS].file, f.path);
-    assert_int_equal(s->values[CONFIG_QUOTA_REGIONS].line, 5);
-    assert_null(s->values[CONFIG_QUOTA_WARN_AT].file);
+    assert_string_equal(s->values[CONFIG_FILES][CONFIG_QUOTA_BYTES].file, path);
+    assert_int_equal(s->values[CONFIG_FILES][CONFIG_QUOTA_BYTES].line, 4);
+    assert_string_equal(s->values[CONFIG_FILES][CONFIG_QUOTA_REGIONS].file, f.path);
+    assert_int_equal(s->values[CONFIG_FILES][CONFIG_QUOTA_REGIONS].line, 5);
+    assert_null(s->values[CONFIG_FILES][CONFIG_QUOTA_WARN_AT].file);
     config_fixture_deinit(&f);
 }
 
@@ -122,7 +122,7 @@ static void unknown_users_and_groups_are_accepted_with_a_warning(void **state)
     assert_non_null(strstr(f.warnings, "admin_group = no-such-admins: there is no such group"));
     assert_false(config_group_limits(f.config, 0, GIB, &limits));
     assert_int_equal(limits_of_user(&f, 0, GIB).max[QUOTA_BYTES], 50 * GIB);
-    assert_string_equal(f.config->subjects[3].name, "DOMAIN\\no such group");
+    assert_string_equal(f.config->subjects[3]->name, "DOMAIN\\no such group");
     config_fixture_deinit(&f);
 }
 

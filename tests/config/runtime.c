@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "daemon/config/config_internal.h"
 #include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
 
@@ -28,13 +29,25 @@ static void layer_deinit(struct layer_fixture *f)
     config_fixture_deinit(&f->files);
 }
 
+// Sets TEXTS, or unsets what TEXTS NULL says, at once.
+static int change(struct layer_fixture *f, const char *subject, const char *const *keys, const char *const *texts,
+                  size_t n)
+{
+    struct config_change change;
+    int r;
+
+    free(steal(&f->files.error));
+    assert_int_equal(config_make_room(f->files.config), 0);
+    r = config_change_prepare(&change, f->files.config, subject, keys, texts, n, warn, &f->files, &f->files.error);
+    if (r == 0)
+        config_change_apply(&change);
+    config_change_deinit(&change);
+    return r;
+}
+
 static int set(struct layer_fixture *f, const char *subject, const char *key, const char *text)
 {
-    struct config_setting setting = {key, text};
-
-    free(f->files.error);
-    f->files.error = NULL;
-    return config_set_runtime(f->files.config, subject, &setting, 1, warn, &f->files, &f->files.error);
+    return change(f, subject, &key, &text, 1);
 }
 
 static void must_set(struct layer_fixture *f, const char *subject, const char *key, const char *text)
@@ -45,22 +58,20 @@ static void must_set(struct layer_fixture *f, const char *subject, const char *k
 
 static void must_unset(struct layer_fixture *f, const char *subject, const char *key)
 {
-    free(f->files.error);
-    f->files.error = NULL;
-    if (config_unset_runtime(f->files.config, subject, &key, key != NULL, &f->files.error) < 0)
+    if (change(f, subject, &key, NULL, key != NULL) < 0)
         fail_msg("%s", f->files.error);
 }
 
 // As a daemon that starts anew, or reloads.
 static void save_and_load_again(struct layer_fixture *f)
 {
-    char *text = config_render_runtime(f->files.config);
+    char *text = config_render_runtime(f->files.config, NULL);
 
     assert_non_null(text);
     assert_int_equal(config_write_runtime(f->dir, text), 0);
     free(text);
     assert_int_equal(load(&f->files), 0);
-    if (config_load_runtime(f->files.config, f->dir, warn, &f->files, &f->files.error) < 0)
+    if (config_load_runtime(f->files.config, f->dir, f->files.dir, warn, &f->files, &f->files.error) < 0)
         fail_msg("%s", f->files.error);
 }
 
@@ -77,8 +88,8 @@ static const struct config_subject *subject(const struct layer_fixture *f, const
     char name[128];
 
     for (size_t i = 0; i < f->files.config->n_subjects; i++)
-        if (strcmp(config_subject_text(&f->files.config->subjects[i], name, sizeof(name)), text) == 0)
-            return &f->files.config->subjects[i];
+        if (strcmp(config_subject_text(f->files.config->subjects[i], name, sizeof(name)), text) == 0)
+            return f->files.config->subjects[i];
     return NULL;
 }
 
@@ -184,15 +195,14 @@ static void each_value_tells_its_text_and_where_it_comes_from(void **state)
 
 static void a_mistake_in_one_of_several_settings_changes_nothing(void **state)
 {
-    const struct config_setting settings[] = {{"bytes", "1G"}, {"regions", "many"}};
+    const char *const keys[] = {"bytes", "regions"}, *const texts[] = {"1G", "many"};
     struct layer_fixture f;
     size_t n;
 
     (void)state;
     layer_init(&f, "");
     n = f.files.config->n_subjects;
-    assert_int_equal(config_set_runtime(f.files.config, "user:+5", settings, 2, warn, &f.files, &f.files.error),
-                     -EINVAL);
+    assert_int_equal(change(&f, "user:+5", keys, texts, 2), -EINVAL);
     assert_string_equal(f.files.error, "regions = many: it has to be a whole number or unlimited");
     assert_int_equal(f.files.config->n_subjects, n);
     assert_int_equal(limits_of(&f, 5, 77).max[QUOTA_BYTES], 50 * GIB);
@@ -238,14 +248,14 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
 
     (void)state;
     layer_init(&f, "");
-    before = config_render_runtime(f.files.config);
+    before = config_render_runtime(f.files.config, NULL);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (set(&f, cases[i].subject, cases[i].key, cases[i].text) != -EINVAL)
             fail_msg("accepted: %s %s=%s", cases[i].subject, cases[i].key, cases[i].text);
         if (!strstr(f.files.error, cases[i].says))
             fail_msg("\"%s\" does not say \"%s\"", f.files.error, cases[i].says);
     }
-    after = config_render_runtime(f.files.config);
+    after = config_render_runtime(f.files.config, NULL);
     assert_string_equal(before, after);
     free(before);
     free(after);
@@ -254,22 +264,21 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
 
 static void a_key_twice_and_no_key_at_all_are_refused(void **state)
 {
-    const struct config_setting settings[] = {{"bytes", "1G"}, {"bytes", "1G"}};
+    const char *const keys[] = {"bytes", "bytes"}, *const texts[] = {"1G", "1G"};
     struct layer_fixture f;
 
     (void)state;
     layer_init(&f, "");
-    assert_int_equal(config_set_runtime(f.files.config, "total", settings, 2, warn, &f.files, &f.files.error), -EINVAL);
+    assert_int_equal(change(&f, "total", keys, texts, 2), -EINVAL);
     assert_string_equal(f.files.error, "bytes is there twice");
-    free(steal(&f.files.error));
-    assert_int_equal(config_set_runtime(f.files.config, "total", settings, 0, warn, &f.files, &f.files.error), -EINVAL);
+    assert_int_equal(change(&f, "total", keys, texts, 0), -EINVAL);
     assert_string_equal(f.files.error, "there is nothing to set");
     layer_deinit(&f);
 }
 
 static void unsetting_what_is_not_set_is_fine_and_a_wrong_key_is_not(void **state)
 {
-    const char *keys[] = {"bytes", "files"};
+    const char *const keys[] = {"bytes", "files"};
     struct layer_fixture f;
     size_t n;
 
@@ -280,7 +289,7 @@ static void unsetting_what_is_not_set_is_fine_and_a_wrong_key_is_not(void **stat
     must_unset(&f, "total", NULL);
     assert_int_equal(f.files.config->n_subjects, n);
     must_set(&f, "total", "bytes", "1G");
-    assert_int_equal(config_unset_runtime(f.files.config, "total", keys, 2, &f.files.error), -EINVAL);
+    assert_int_equal(change(&f, "total", keys, NULL, 2), -EINVAL);
     assert_non_null(strstr(f.files.error, "files is no key"));
     assert_string_equal(describe(&f, "total", CONFIG_QUOTA_BYTES).text, "1G");
     layer_deinit(&f);
@@ -321,24 +330,35 @@ static void a_name_and_its_number_are_one_subject(void **state)
     layer_deinit(&f);
 }
 
-static void a_copy_is_changed_without_the_original_until_they_are_swapped(void **state)
+static void a_change_that_is_prepared_holds_only_when_it_is_applied(void **state)
 {
-    const struct config_setting setting = {"bytes", "3G"};
+    static const char *const subjects[] = {"user:+5", "user:+6"}, *const key = "bytes", *const text = "3G";
     struct layer_fixture f;
-    struct config *copy;
 
     (void)state;
-    layer_init(&f, "[quota user:+5]\nbytes = 1G\n");
+    layer_init(&f, "[quota user:+5]\nbytes = 1G\n[quota user:+6]\nbytes = 1G\n");
     must_set(&f, "user:+5", "regions", "8");
-    copy = config_copy_quotas(f.files.config);
-    assert_non_null(copy);
-    assert_int_equal(config_set_runtime(copy, "user:+5", &setting, 1, NULL, NULL, &f.files.error), 0);
+    for (int apply = 0; apply < 2; apply++) {
+        struct config_change change;
+        char *rendered;
+
+        assert_int_equal(config_change_prepare(&change, f.files.config, subjects[apply], &key, &text, 1, warn, &f.files,
+                                               &f.files.error),
+                         0);
+        rendered = config_render_runtime(f.files.config, &change);
+        assert_non_null(rendered);
+        assert_non_null(
+            strstr(rendered, apply ? "[quota user:+6]\nbytes = 3G\n" : "[quota user:+5]\nbytes = 3G\nregions = 8\n"));
+        free(rendered);
+        assert_int_equal(limits_of(&f, 5, 77).max[QUOTA_BYTES], GIB);
+        assert_int_equal(limits_of(&f, 6, 77).max[QUOTA_BYTES], GIB);
+        if (apply)
+            config_change_apply(&change);
+        config_change_deinit(&change);
+    }
     assert_int_equal(limits_of(&f, 5, 77).max[QUOTA_BYTES], GIB);
-    config_swap_quotas(f.files.config, copy);
-    config_free(copy);
-    assert_int_equal(limits_of(&f, 5, 77).max[QUOTA_BYTES], 3 * GIB);
     assert_int_equal(limits_of(&f, 5, 77).max[QUOTA_REGIONS], 8);
-    assert_string_equal(f.files.config->spill_dir, "/var/lib/diskalloc");
+    assert_int_equal(limits_of(&f, 6, 77).max[QUOTA_BYTES], 3 * GIB);
     layer_deinit(&f);
 }
 
@@ -386,7 +406,7 @@ static void a_damaged_file_is_refused_with_file_and_line(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         write_bytes(path, cases[i].text, strlen(cases[i].text));
         assert_int_equal(load(&f.files), 0);
-        assert_int_equal(config_load_runtime(f.files.config, f.dir, NULL, NULL, &f.files.error), -EINVAL);
+        assert_int_equal(config_load_runtime(f.files.config, f.dir, f.files.dir, NULL, NULL, &f.files.error), -EINVAL);
         snprintf(where, sizeof(where), "%s:%u: ", path, cases[i].line);
         if (strncmp(f.files.error, where, strlen(where)) != 0)
             fail_msg("\"%s\" does not begin with \"%s\"", f.files.error, where);
@@ -394,7 +414,7 @@ static void a_damaged_file_is_refused_with_file_and_line(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/dev/null", path), 0);
     assert_int_equal(load(&f.files), 0);
-    assert_int_equal(config_load_runtime(f.files.config, f.dir, NULL, NULL, &f.files.error), -ELOOP);
+    assert_int_equal(config_load_runtime(f.files.config, f.dir, f.files.dir, NULL, NULL, &f.files.error), -ELOOP);
     layer_deinit(&f);
 }
 
@@ -408,7 +428,7 @@ static void names_that_have_become_one_users_are_merged_when_the_file_is_read(vo
     layer_init(&f, "");
     snprintf(path, sizeof(path), "%s/.quota", f.files.dir);
     write_bytes(path, text, strlen(text));
-    assert_int_equal(config_load_runtime(f.files.config, f.dir, NULL, NULL, &f.files.error), 0);
+    assert_int_equal(config_load_runtime(f.files.config, f.dir, f.files.dir, NULL, NULL, &f.files.error), 0);
     assert_int_equal(limits_of(&f, 0, 77).max[QUOTA_BYTES], GIB);
     assert_int_equal(limits_of(&f, 0, 77).max[QUOTA_REGIONS], 2);
     layer_deinit(&f);
@@ -418,7 +438,6 @@ static void a_hundred_thousand_subjects_are_all_found(void **state)
 {
     enum { N = 100000 };
     struct layer_fixture f;
-    struct config *copy;
     char name[32], bytes[32];
 
     (void)state;
@@ -430,10 +449,6 @@ static void a_hundred_thousand_subjects_are_all_found(void **state)
         f.files.warnings[0] = '\0';
     }
     save_and_load_again(&f);
-    copy = config_copy_quotas(f.files.config);
-    assert_non_null(copy);
-    config_swap_quotas(f.files.config, copy);
-    config_free(copy);
     must_unset(&f, "user:+1000", NULL);
     for (unsigned i = 0; i < N; i++)
         if (limits_of(&f, 1000 + 7 * i, 77).max[QUOTA_BYTES] != (i ? i : 50 * GIB))
@@ -455,7 +470,7 @@ int main(void)
         TEST(unsetting_what_is_not_set_is_fine_and_a_wrong_key_is_not),
         TEST(unknown_names_and_zeros_are_accepted_with_a_warning),
         TEST(a_name_and_its_number_are_one_subject),
-        TEST(a_copy_is_changed_without_the_original_until_they_are_swapped),
+        TEST(a_change_that_is_prepared_holds_only_when_it_is_applied),
         TEST(the_file_has_the_syntax_of_the_configuration_and_nothing_else_is_left),
         TEST(a_damaged_file_is_refused_with_file_and_line),
         TEST(names_that_have_become_one_users_are_merged_when_the_file_is_read),

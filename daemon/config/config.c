@@ -1,0 +1,161 @@
+// The configuration as a table of subjects, found by name and by number, and how its values and sentences are made.
+#include "daemon/config/config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config/config_internal.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/nss.h"
+#include "proto/util/text.h"
+
+static int compare_names(const struct config_subject *a, const struct config_subject *b)
+{
+    int kinds = (a->kind > b->kind) - (a->kind < b->kind);
+
+    return kinds ? kinds : strcmp(a->name ? a->name : "", b->name ? b->name : "");
+}
+
+static int compare_ids(const struct config_subject *a, const struct config_subject *b)
+{
+    int kinds = (a->kind > b->kind) - (a->kind < b->kind);
+
+    return kinds ? kinds : (a->id > b->id) - (a->id < b->id);
+}
+
+TREE_GENERATE(config_names, config_subject, by_name, compare_names)
+TREE_GENERATE(config_ids, config_subject, by_id, compare_ids)
+
+struct config_subject *config_find_name(const struct config *c, enum config_subject_kind kind, const char *name)
+{
+    struct config_subject wanted = {.kind = kind, .name = (char *)name};
+
+    return RB_FIND(config_names, (struct config_names *)&c->names, &wanted);
+}
+
+struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id)
+{
+    struct config_subject wanted = {.kind = kind, .id = id};
+
+    return RB_FIND(config_ids, (struct config_ids *)&c->ids, &wanted);
+}
+
+const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
+                                                 const char *name)
+{
+    const struct config_subject *s = config_find_name(c, kind, name);
+    id_t id;
+
+    return s || !id_parse(name, &id) ? s : config_find_id(c, kind, id);
+}
+
+int config_make_room(struct config *c)
+{
+    size_t n = c->n_allocated ? 2 * c->n_allocated : 16;
+    struct config_subject **subjects;
+
+    if (c->n_subjects < c->n_allocated)
+        return 0;
+    subjects = reallocarray(c->subjects, n, sizeof(struct config_subject *));
+    if (!subjects)
+        return -ENOMEM;
+    c->subjects = subjects;
+    c->n_allocated = n;
+    return 0;
+}
+
+void config_insert(struct config *c, struct config_subject *s)
+{
+    c->subjects[c->n_subjects++] = s;
+    RB_INSERT(config_names, &c->names, s);
+    if (s->known)
+        RB_INSERT(config_ids, &c->ids, s);
+}
+
+void config_remove(struct config *c, struct config_subject *s)
+{
+    size_t i = 0;
+
+    while (c->subjects[i] != s)
+        i++;
+    memmove(&c->subjects[i], &c->subjects[i + 1], (--c->n_subjects - i) * sizeof(struct config_subject *));
+    RB_REMOVE(config_names, &c->names, s);
+    if (s->known)
+        RB_REMOVE(config_ids, &c->ids, s);
+    config_subject_free(s);
+}
+
+void config_value_deinit(struct config_value *v)
+{
+    free(v->file);
+    free(v->text);
+    *v = (struct config_value){.kind = CONFIG_UNSET};
+}
+
+int config_value_set_origin(struct config_value *v, const char *file, unsigned line, const char *text)
+{
+    _cleanup_free_ char *new_file = file ? strdup(file) : NULL, *new_text = strdup(text);
+
+    if (!new_text || (file && !new_file))
+        return -ENOMEM;
+    free(v->file);
+    free(v->text);
+    v->file = steal(&new_file);
+    v->line = line;
+    v->text = steal(&new_text);
+    return 0;
+}
+
+void config_subject_free(struct config_subject *s)
+{
+    if (!s)
+        return;
+    for (size_t layer = 0; layer < CONFIG_LAYER_N; layer++)
+        for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+            config_value_deinit(&s->values[layer][key]);
+    free(s->name);
+    free(s);
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_subjects; i++)
+        config_subject_free(c->subjects[i]);
+    free(c->subjects);
+    config_value_deinit(&c->keep_free);
+    free(c->metrics_listen);
+    free(c->admin_group);
+    free(c->spill_dir);
+    free(c->socket);
+    free(c);
+}
+
+int config_fail(char **ret_error, int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(ret_error, format, args) < 0)
+        *ret_error = NULL;
+    va_end(args);
+    return error;
+}
+
+void config_warn(config_warn_fn warn, void *data, const char *format, ...)
+{
+    char *sentence = NULL;
+    va_list args;
+
+    if (!warn)
+        return;
+    va_start(args, format);
+    if (vasprintf(&sentence, format, args) >= 0) {
+        warn(data, sentence);
+        free(sentence);
+    }
+    va_end(args);
+}
