@@ -8,7 +8,6 @@
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
-#include "proto/util/nss.h"
 #include "proto/util/text.h"
 
 static int compare_names(const struct config_subject *a, const struct config_subject *b)
