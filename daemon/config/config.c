@@ -126,7 +126,6 @@ void config_free(struct config *c)
         config_subject_free(c->subjects[i]);
     free(c->subjects);
     config_value_deinit(&c->keep_free);
-    free(c->metrics_listen);
     free(c->admin_group);
     free(c->spill_dir);
     free(c->socket);

@@ -74,7 +74,6 @@ struct config {
     bool admin_gid_known; // the user database knows ADMIN_GROUP
     gid_t admin_gid;
     struct config_value keep_free;
-    char *metrics_listen;             // NULL: off
     bool socket_was_set;              // by a file or an option
     struct config_subject **subjects; // in the order in which they were first named
     size_t n_subjects, n_allocated;

@@ -62,18 +62,6 @@ static const char *parse_bool(void *field, const char *text)
     return "it has to be yes or no";
 }
 
-static const char *parse_listen(void *field, const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-
-    if (text[0] == '/')
-        return parse_socket(field, text);
-    if (!colon || colon == text || !number_parse(colon + 1, 10, UINT16_MAX, &port) || port == 0)
-        return "it has to be host:port or the absolute path of a socket";
-    return set_string(field, text);
-}
-
 static void set_value(struct config_value *v, enum config_kind kind, uint64_t number)
 {
     v->kind = kind;
@@ -146,7 +134,7 @@ static const struct config_key daemon_keys[] = {
     {"spill_dir_require_mount", parse_bool, offsetof(struct config, spill_dir_require_mount), false},
     {"admin_group", parse_name, offsetof(struct config, admin_group), false},
     {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
-    {"metrics_listen", parse_listen, offsetof(struct config, metrics_listen), false},
+    {.name = "metrics_listen"}, // refused, rather than accepted while nothing listens
     {NULL, NULL, 0, false},
 };
 

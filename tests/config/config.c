@@ -28,7 +28,6 @@ static void an_empty_file_means_the_built_in_values(void **state)
     assert_int_equal(f.config->keep_free.kind, CONFIG_PERCENT);
     assert_int_equal(f.config->keep_free.number, 5);
     assert_null(f.config->keep_free.file);
-    assert_null(f.config->metrics_listen);
     limits = limits_of_user(&f, 1000, 1000 * GIB);
     assert_int_equal(limits.max[QUOTA_BYTES], 50 * GIB);
     assert_int_equal(limits.max[QUOTA_REGIONS], 1000);
@@ -51,7 +50,7 @@ static void every_key_of_the_daemon_is_taken(void **state)
     (void)state;
     config_fixture_init(&f);
     load_text(&f, "[daemon]\nsocket = /a b\nsocket_mode = 660\nspill_dir=/spill\nspill_dir_require_mount = yes\n"
-                  "admin_group = root\nkeep_free = 3G\nmetrics_listen = [::1]:9090\n");
+                  "admin_group = root\nkeep_free = 3G\n");
     assert_string_equal(f.config->socket, "/a b");
     assert_true(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0660);
@@ -62,7 +61,6 @@ static void every_key_of_the_daemon_is_taken(void **state)
     assert_int_equal(config_value_bytes(&f.config->keep_free, GIB), 3 * GIB);
     assert_string_equal(f.config->keep_free.file, f.path);
     assert_int_equal(f.config->keep_free.line, 7);
-    assert_string_equal(f.config->metrics_listen, "[::1]:9090");
     assert_string_equal(f.warnings, "");
     config_fixture_deinit(&f);
 }

@@ -103,6 +103,30 @@ static void an_orderly_end_touches_no_clients_memory(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
+static void a_bad_configuration_and_bad_run_time_quotas_end_with_78_and_a_sentence(void **state)
+{
+    struct test_daemon bad, good;
+    char path[200];
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(test_daemon_start_expecting_failure(&bad, "[daemon]\nmetrics_listen = localhost:9090\n", NULL),
+                     78);
+    assert_true(test_daemon_logged(&bad, "diskallocd.conf:2: metrics_listen: not supported by this version"));
+    test_daemon_stop_and_remove(&bad);
+    test_daemon_start(&good, NULL, NULL);
+    test_daemon_stop(&good);
+    snprintf(path, sizeof(path), "%s/.quota", good.spill);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fputs("[quota total]\nbytes = 5X\n", f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(test_daemon_start_expecting_failure(&bad, NULL, good.spill), 78);
+    assert_true(test_daemon_logged(&bad, "spill/.quota:2: bytes = 5X: "));
+    test_daemon_stop_and_remove(&bad);
+    test_daemon_stop_and_remove(&good);
+}
+
 static void a_second_daemon_is_refused_the_spill_directory(void **state)
 {
     struct test_daemon first, second;
@@ -317,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(named_regions_persist_with_all_that_is_known_of_them),
         TEST(an_orderly_end_touches_no_clients_memory),
+        TEST(a_bad_configuration_and_bad_run_time_quotas_end_with_78_and_a_sentence),
         TEST(a_second_daemon_is_refused_the_spill_directory),
         TEST(a_socket_that_another_daemon_listens_to_is_not_taken),
         TEST(a_stale_socket_is_taken_over),
