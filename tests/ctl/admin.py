@@ -223,9 +223,19 @@ class QuotaTest(AdminTest):
         self.run_ctl("quota", "unset", "total", "bytes")
         self.run_ctl("quota", "unset", "user:no-such-user-here")
 
-    def test_what_the_daemon_refuses_exits_with_1(self):
-        self.assertIn("43 bytes", self.run_ctl("quota", "set", "user:" + "u" * 60, "bytes=1G", status=1))
-        self.assertIn("subject", self.run_ctl("quota", "set", "user:a]b", "bytes=1G", status=1))
+    def test_the_daemons_sentence_says_what_is_wrong_and_the_status_is_2(self):
+        for arguments, said in (
+            (("set", "user:" + "u" * 60, "bytes=1G"), "43 bytes"),
+            (("set", "user:a]b", "bytes=1G"), "subject"),
+            (("set", "everybody", "bytes=1G"), "members:GROUP"),
+            (("set", "total", "files=5"), "region_bytes"),
+            (("set", "total", "bytes=5X"), "bytes = 5X"),
+            (("set", "total", "bytes=1G", "bytes=2G"), "bytes is there twice"),
+            (("unset", "everybody"), "members:GROUP"),
+            (("unset", "total", "files"), "region_bytes"),
+        ):
+            with self.subTest(arguments=arguments):
+                self.assertIn(said, self.run_ctl("quota", *arguments, status=2))
 
     def test_wrong_usage_exits_with_2(self):
         values = ("", "5X", "5 G", "-1", "+1", "1.5G", "0x10", "101%", "-1%", "%", "Unlimited", "9" * 30, "16777216T", "1e9")
