@@ -25,8 +25,8 @@ struct backing_request {
 struct backing {
     const struct backing_ops *ops;
     struct handle handle;
-    int fd;        // -1: none
-    bool keeps_fd; // else it is closed once it is mapped
+    int fd;        // of the file, opened and closed by the backing; -1: not open now
+    bool keeps_fd; // fd stays open as long as the backing exists
     bool read_only, sparse, named;
     bool is_callers_file; // of diskalloc_region_from_fd
     bool unsure;          // an answer was lost: what is below may be wrong until a refresh
@@ -55,7 +55,11 @@ struct backing_ops {
     int (*restore)(struct backing *b, uint64_t offset, uint64_t length);
     int (*refresh)(struct backing *b);
     int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
-    int (*open_file)(struct backing *b);              // into b->fd, to be kept
+    // The next two are NULL where keeps_fd.  The region has mapped the file: the backing may close b->fd.
+    void (*mapped)(struct backing *b);
+    // A new descriptor of the file, or -errno.  KEEP: it becomes b->fd and stays the backing's, until close; otherwise it is the
+    // caller's, who closes it.
+    int (*open_file)(struct backing *b, bool keep);
     void (*close)(struct backing *b, bool inherited); // frees; an inherited one is left alone on the other side
 };
 

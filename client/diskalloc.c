@@ -11,8 +11,8 @@
 #include "client/memory/prefetch.h"
 #include "client/options.h"
 #include "client/util/error.h"
-#include "client/util/fork.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/container.h"
 
 const char *diskalloc_version(void)
 {
@@ -43,6 +43,24 @@ static int open_backend(struct diskalloc *da, struct address *address, const str
     return r == -ENOENT ? -ECONNREFUSED : r;
 }
 
+static void prepare_fork(struct fork_hook *hook)
+{
+    background_prepare_fork(&container_of(hook, struct diskalloc, fork)->background);
+}
+
+static void forked_parent(struct fork_hook *hook)
+{
+    background_after_fork(&container_of(hook, struct diskalloc, fork)->background);
+}
+
+static void forked_child(struct fork_hook *hook)
+{
+    struct diskalloc *da = container_of(hook, struct diskalloc, fork);
+
+    background_forked(&da->background);
+    da->backend->ops->forked(da->backend);
+}
+
 static int client_open(const char *text, const struct diskalloc_options *options, struct diskalloc **ret)
 {
     struct diskalloc_options checked;
@@ -70,7 +88,10 @@ static int client_open(const char *text, const struct diskalloc_options *options
     da->refs = 1;
     da->first_size = GROWTH_FIRST_LEAST;
     background_init(&da->background, !(checked.flags & DISKALLOC_NO_THREADS) && prefetch_is_possible());
-    process_add_client(da);
+    da->fork = (struct fork_hook){.prepare = prepare_fork, .parent = forked_parent, .child = forked_child};
+    fork_lock();
+    fork_register(&da->fork, FORK_CLIENT);
+    fork_unlock();
     *ret = steal(&da);
     return 0;
 }
@@ -91,7 +112,9 @@ void client_unref(struct diskalloc *da)
 {
     if (!da || atomic_fetch_sub(&da->refs, 1) > 1)
         return;
-    process_remove_client(da);
+    fork_lock();
+    fork_unregister(&da->fork);
+    fork_unlock();
     background_deinit(&da->background);
     da->backend->ops->close(da->backend);
     free(da->address);

@@ -3,13 +3,13 @@
 #include <diskalloc/client.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/queue.h>
 
 #include "client/backend.h"
 #include "client/util/background.h"
+#include "client/util/fork.h"
 
 struct diskalloc {
-    LIST_ENTRY(diskalloc) link;
+    struct fork_hook fork;
     _Atomic unsigned refs;
     struct backend *backend;
     struct background background;

@@ -13,7 +13,7 @@
 #define BLOCK ((uint64_t)4096)
 #define GIB ((uint64_t)1 << 30)
 
-// Sorted by address; guarded by process_lock.
+// Sorted by address; guarded by fork_lock.
 static struct {
     struct diskalloc_region **regions;
     size_t n, allocated;
@@ -46,9 +46,9 @@ static struct diskalloc_region *find(const void *block)
 {
     struct diskalloc_region *r;
 
-    process_lock();
+    fork_lock();
     r = find_locked(block);
-    process_unlock();
+    fork_unlock();
     return r;
 }
 
@@ -76,7 +76,7 @@ static struct diskalloc_region *take(const void *block)
 {
     struct diskalloc_region *r;
 
-    process_lock();
+    fork_lock();
     r = find_locked(block);
     if (r) {
         size_t at = position(block);
@@ -84,7 +84,7 @@ static struct diskalloc_region *take(const void *block)
         blocks.n--;
         memmove(blocks.regions + at, blocks.regions + at + 1, (blocks.n - at) * sizeof *blocks.regions);
     }
-    process_unlock();
+    fork_unlock();
     return r;
 }
 
@@ -117,9 +117,9 @@ static int block_new(struct diskalloc *da, size_t size, void **ret)
     e = region_create(da, &o, false, &r);
     if (e < 0)
         return e;
-    process_lock();
+    fork_lock();
     e = insert_locked(r);
-    process_unlock();
+    fork_unlock();
     if (e < 0)
         region_close(r);
     else

@@ -14,12 +14,10 @@
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 #include "proto/version.h"
 
 enum { DEADLINE_MS = 5000 }; // of connect and of Hello
-
-// Guarded by process_lock, which a fork takes.
-static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
 
 static int get_cookie(int sock, uint64_t *ret)
 {
@@ -45,39 +43,38 @@ void connection_unref(struct connection *c)
 {
     if (!c || --c->refs > 0)
         return;
-    process_lock();
+    fork_lock();
     if (connection_is_ours(c))
         close(c->sock);
-    LIST_REMOVE(c, entry);
-    process_unlock();
+    fork_unregister(&c->fork);
+    fork_unlock();
     free(c);
 }
 
-void connections_forked(void)
+static void forked(struct fork_hook *hook)
 {
-    struct connection *c;
+    struct connection *c = container_of(hook, struct connection, fork);
 
-    while ((c = LIST_FIRST(&connections))) {
-        if (connection_is_ours(c))
-            close(c->sock);
-        LIST_REMOVE(c, entry);
-        free(c);
-    }
+    if (connection_is_ours(c))
+        close(c->sock);
+    fork_unregister(hook);
+    free(c);
 }
 
 static int open_socket(struct connection *c)
 {
     int r;
 
-    process_lock();
+    c->fork.child = forked;
+    fork_lock();
     c->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (c->sock < 0)
         r = -errno;
     else if ((r = get_cookie(c->sock, &c->cookie)) < 0)
         close(c->sock);
     else
-        LIST_INSERT_HEAD(&connections, c, entry);
-    process_unlock();
+        fork_register(&c->fork, FORK_CONNECTION);
+    fork_unlock();
     return r;
 }
 

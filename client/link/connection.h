@@ -1,17 +1,17 @@
 // A fresh connection to the daemon: nobody else uses it yet, so one thread simply asks and waits for the answer.
 //
-// All connections of a process are on a list from the birth of their socket to its close, so that a forked child can close
-// what it inherited, whatever other threads of its parent were doing.
+// A connection has a fork hook from the birth of its socket to the close of it, so that a forked child closes what it
+// inherited, whatever other threads of its parent were doing.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "client/link/wire.h"
+#include "client/util/fork.h"
 
 // A socket by which it is known again: programs close and reuse descriptors that are not theirs.
 struct connection {
-    LIST_ENTRY(connection) entry;
+    struct fork_hook fork; // in a forked child, closes and frees the connection, whoever has it
     int sock;
     uint64_t cookie;
     uint64_t features; // of the .proto: those that both sides know
@@ -28,9 +28,6 @@ int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, W
 bool connection_is_ours(const struct connection *c);
 struct connection *connection_ref(struct connection *c);
 void connection_unref(struct connection *c); // NULL is fine; the last one closes, and leaves what is not ours alone
-
-// In a forked child: closes all, whoever has them.
-void connections_forked(void);
 
 enum { REQUEST_MAX = 1024 }; // bytes of any request that this library makes
 // 0, or -EINVAL when it is longer than that.

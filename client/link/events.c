@@ -74,9 +74,9 @@ int events_fd(struct events *e)
 
     if (e->epoll >= 0)
         return e->epoll;
-    process_lock();
+    fork_lock();
     r = open_all(e);
-    process_unlock();
+    fork_unlock();
     if (r == 0)
         show_queued(e);
     return r < 0 ? r : e->epoll;

@@ -203,7 +203,7 @@ static int local_attach(struct backend *backend, const struct handle *handle, ui
     struct local *l = (struct local *)backend;
     bool read_only = flags & DISKALLOC_REGION_READ_ONLY;
     struct record record = {.handle = *handle};
-    int fd = process_reopen_file(handle, read_only), r = -ENODATA;
+    int fd = local_reopen(handle, read_only), r = -ENODATA;
 
     if (fd >= 0)
         r = record_load(&file_ops_system, fd, &record);
@@ -254,11 +254,11 @@ static int local_event_fd(struct backend *backend)
     struct local *l = (struct local *)backend;
     int r;
 
-    process_lock();
+    fork_lock();
     if (l->no_events < 0)
         l->no_events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r = l->no_events < 0 ? -errno : l->no_events;
-    process_unlock();
+    fork_unlock();
     return r;
 }
 

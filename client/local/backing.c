@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "client/local/blocks.h"
@@ -9,16 +11,20 @@
 #include "client/local/lock.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 
 struct local_backing {
     struct backing base;
+    LIST_ENTRY(local_backing) entry;
     int dir;          // -1: anonymous; a duplicate, for the fsync of a durable commit
     uint64_t counted; // of all_bytes
     bool can_discard; // the file system can tell what is
 };
 
 static _Atomic uint64_t all_regions, all_bytes;
+// The backings of this process, inherited ones too; guarded by fork_lock.
+static LIST_HEAD(, local_backing) all = LIST_HEAD_INITIALIZER(all);
 
 static void count_bytes(struct local_backing *l)
 {
@@ -30,6 +36,32 @@ void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
 {
     *ret_regions = atomic_load(&all_regions);
     *ret_bytes = atomic_load(&all_bytes);
+}
+
+// By /proc, not by dup: locks belong to the open file description.
+static int reopen(int fd, bool read_only)
+{
+    char self[64];
+    int opened;
+
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    opened = open(self, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    return opened < 0 ? -errno : opened;
+}
+
+int local_reopen(const struct handle *handle, bool read_only)
+{
+    struct local_backing *l;
+    int fd = -ENOENT;
+
+    fork_lock();
+    LIST_FOREACH (l, &all, entry)
+        if (handle_equal(&l->base.handle, handle)) {
+            fd = reopen(l->base.fd, read_only);
+            break;
+        }
+    fork_unlock();
+    return fd;
 }
 
 static int look_at_size(struct backing *b)
@@ -265,19 +297,17 @@ static int local_commit(struct backing *b, uint64_t used, uint32_t element_size,
     return 0;
 }
 
-static int local_open_file(struct backing *b)
-{
-    (void)b;
-    return 0;
-}
-
 static void local_close(struct backing *b, bool inherited)
 {
     struct local_backing *l = (struct local_backing *)b;
 
     (void)inherited;
+    fork_lock();
+    LIST_REMOVE(l, entry);
+    fork_unlock();
     atomic_fetch_sub(&all_bytes, l->counted);
     atomic_fetch_sub(&all_regions, 1);
+    cleanup_close(&b->fd);
     cleanup_close(&l->dir);
     ranges_deinit(&b->discarded);
     free(l);
@@ -291,7 +321,6 @@ static const struct backing_ops local_backing_ops = {
     .restore = local_restore,
     .refresh = local_refresh,
     .commit = local_commit,
-    .open_file = local_open_file,
     .close = local_close,
 };
 
@@ -336,6 +365,9 @@ int local_backing_new(const struct local *from, int fd, const struct record *rec
         return r;
     }
     atomic_fetch_add(&all_regions, 1);
+    fork_lock();
+    LIST_INSERT_HEAD(&all, l, entry);
+    fork_unlock();
     steal_fd(&owned);
     *ret = &steal(&l)->base;
     return 0;

@@ -90,15 +90,10 @@ static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, 
     return 0;
 }
 
-static int file_open_file(struct backing *b)
-{
-    (void)b;
-    return 0;
-}
-
 static void file_close(struct backing *b, bool inherited)
 {
     (void)inherited;
+    cleanup_close(&b->fd);
     ranges_deinit(&b->discarded);
     free(b);
 }
@@ -110,7 +105,6 @@ static const struct backing_ops file_backing_ops = {
     .restore = file_restore,
     .refresh = file_refresh,
     .commit = file_commit,
-    .open_file = file_open_file,
     .close = file_close,
 };
 

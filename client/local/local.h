@@ -14,5 +14,8 @@ struct local {
 // Takes FD, a spill file that nobody has attached yet by it, whatever happens.  RECORD: NULL for an anonymous one.
 // 0; -ESTALE: it was unlinked meanwhile; -errno.
 int local_backing_new(const struct local *l, int fd, const struct record *record, uint32_t flags, struct backing **ret);
+// A new descriptor of the file of a region that this process has (an inherited one counts), with an open file description of its
+// own; -ENOENT: this process has none with this handle; -errno.
+int local_reopen(const struct handle *handle, bool read_only);
 // The regions of this process that came from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);

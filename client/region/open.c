@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/diskalloc.h"
 #include "client/memory/dispose.h"
@@ -10,7 +9,6 @@
 #include "client/options.h"
 #include "client/region/region.h"
 #include "client/util/error.h"
-#include "client/util/fork.h"
 #include "proto/util/size.h"
 
 // Address space for a region whose size is not known yet (a region's file is not made before there is room for it).
@@ -59,10 +57,8 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     if (e < 0)
         return e;
     mapping_guard(&r->mapping, 0, r->mapping.reserve, &b->discarded);
-    if (!b->keeps_fd) {
-        close(b->fd);
-        b->fd = -1;
-    }
+    if (b->ops->mapped)
+        b->ops->mapped(b);
     r->size = b->size;
     r->used = b->used;
     // What a sparse region touches is what it gets blocks for.
@@ -77,7 +73,7 @@ static struct diskalloc_region *region_new(struct diskalloc *da)
     if (!r)
         return NULL;
     r->da = da ? client_ref(da) : NULL;
-    r->generation = process_generation();
+    r->generation = fork_generation();
     pthread_mutex_init(&r->lock, NULL);
     region_early_init(r);
     prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
@@ -92,8 +88,6 @@ static void region_abandon(struct diskalloc_region *r)
     prefetch_deinit(&r->prefetch);
     writeback_deinit(&r->writeback);
     mapping_deinit(&r->mapping);
-    if (b && b->fd >= 0)
-        close(b->fd);
     if (b)
         b->ops->close(b, false);
     client_unref(r->da);
@@ -154,7 +148,7 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
         region_abandon(r);
         return e;
     }
-    process_add_region(r);
+    region_watch_forks(r);
     *ret = r;
     return 0;
 }

@@ -2,16 +2,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "client/diskalloc.h"
 #include "client/memory/dispose.h"
 #include "client/util/error.h"
-#include "client/util/fork.h"
+#include "proto/util/container.h"
 
 bool region_is_inherited(const struct diskalloc_region *r)
 {
-    return r->generation != process_generation();
+    return r->generation != fork_generation();
 }
 
 int region_check(const struct diskalloc_region *r, bool writing)
@@ -24,12 +23,22 @@ int region_check(const struct diskalloc_region *r, bool writing)
     return 0;
 }
 
-void region_forked(struct diskalloc_region *r)
+static void forked(struct fork_hook *hook)
 {
+    struct diskalloc_region *r = container_of(hook, struct diskalloc_region, fork);
+
     pthread_mutex_init(&r->lock, NULL);
     r->early_task = (struct background_task){0};
     prefetch_forked(&r->prefetch);
     writeback_forked(&r->writeback);
+}
+
+void region_watch_forks(struct diskalloc_region *r)
+{
+    r->fork.child = forked;
+    fork_lock();
+    fork_register(&r->fork, FORK_REGION);
+    fork_unlock();
 }
 
 // What was inherited is another's, and what has a name others see: these are unmapped before anybody is told.
@@ -42,15 +51,15 @@ void region_close(struct diskalloc_region *r)
 {
     bool inherited = region_is_inherited(r), lingers = may_linger(r);
 
-    process_remove_region(r);
+    fork_lock();
+    fork_unregister(&r->fork);
+    fork_unlock();
     if (!inherited)
         region_early_deinit(r);
     prefetch_deinit(&r->prefetch);
     writeback_deinit(&r->writeback);
     if (!lingers)
         mapping_deinit(&r->mapping);
-    if (r->backing->fd >= 0)
-        close(r->backing->fd);
     r->backing->ops->close(r->backing, inherited);
     if (lingers)
         dispose(&r->da->background, &r->mapping);
@@ -97,7 +106,7 @@ int region_open_file_locked(struct diskalloc_region *r)
     if (r->backing->fd < 0)
         e = region_check(r, false);
     if (e == 0 && r->backing->fd < 0)
-        e = r->backing->ops->open_file(r->backing);
+        e = r->backing->ops->open_file(r->backing, true);
     return e < 0 ? e : r->backing->fd;
 }
 

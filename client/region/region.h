@@ -4,15 +4,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/queue.h>
 
 #include "client/backend.h"
 #include "client/memory/mapping.h"
 #include "client/memory/prefetch.h"
 #include "client/memory/writeback.h"
+#include "client/util/fork.h"
 
 struct diskalloc_region {
-    LIST_ENTRY(diskalloc_region) link;
+    struct fork_hook fork;
     struct diskalloc *da; // a reference; NULL: of a caller's file
     pthread_mutex_t lock; // of all below
     struct backing *backing;
@@ -27,7 +27,7 @@ struct diskalloc_region {
     struct background_task early_task;
     uint64_t early_size;    // its, to grow to
     uint64_t early_refused; // the size that growing early was refused for; 0: it was not
-    unsigned generation;    // process_generation() when it was made
+    unsigned generation;    // fork_generation() when it was made
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -68,4 +68,4 @@ int region_settle_early(struct diskalloc_region *r, bool wait);
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 // In a forked child.
-void region_forked(struct diskalloc_region *r);
+void region_watch_forks(struct diskalloc_region *r);

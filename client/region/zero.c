@@ -12,21 +12,14 @@
 
 enum { NOT_WORTH_A_LOOK = 256 << 10 };
 
-// One that the caller owns: its offset is nobody else's.
+// A descriptor that the caller owns: its offset is nobody else's.
 static int open_own(struct diskalloc_region *r)
 {
-    struct backing *b = r->backing;
-    int fd = -EBUSY, kept;
+    int fd = -EBUSY;
 
     pthread_mutex_lock(&r->lock);
-    kept = b->fd;
-    if (!region_is_inherited(r)) {
-        b->fd = -1;
-        fd = b->ops->open_file(b);
-        if (fd == 0)
-            fd = b->fd;
-        b->fd = kept;
-    }
+    if (!region_is_inherited(r))
+        fd = r->backing->ops->open_file(r->backing, false);
     pthread_mutex_unlock(&r->lock);
     error_forget();
     return fd;

@@ -25,6 +25,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
     b->base = (struct backing){
         .ops = &remote_backing_ops,
         .handle = attachment->handle,
+        .fd = -1,
         .read_only = attachment->read_only,
     };
     remote_take_region(&b->base, region);
@@ -44,7 +45,6 @@ static int list_discarded(struct backing **b)
     int r = remote_list_discarded(*b);
 
     if (r < 0) {
-        cleanup_close(&(*b)->fd);
         (*b)->ops->close(*b, false);
         *b = NULL;
     }

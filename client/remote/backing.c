@@ -208,15 +208,25 @@ static int remote_commit(struct backing *b, uint64_t used, uint32_t element_size
     return remote_ask(b, &q, 0, NULL);
 }
 
-static int remote_open_file(struct backing *b)
+static void remote_mapped(struct backing *b)
+{
+    cleanup_close(&b->fd);
+    b->fd = -1;
+}
+
+static int remote_open_file(struct backing *b, bool keep)
 {
     Diskalloc__V1__OpenFile open_file = DISKALLOC__V1__OPEN_FILE__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
+    int fd = -1, r;
 
     open_file.handle = field_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_OPEN_FILE;
     q.open_file = &open_file;
-    return remote_ask(b, &q, 0, &b->fd);
+    r = remote_ask(b, &q, 0, &fd);
+    if (r == 0 && keep)
+        b->fd = fd;
+    return r < 0 ? r : fd;
 }
 
 static void remote_backing_close(struct backing *b, bool inherited)
@@ -229,6 +239,7 @@ static void remote_backing_close(struct backing *b, bool inherited)
         remote_drop_early(b);
         link_detach(remote->link, remote->attachment);
     }
+    cleanup_close(&b->fd);
     ranges_deinit(&b->discarded);
     free(remote);
 }
@@ -243,6 +254,7 @@ const struct backing_ops remote_backing_ops = {
     .restore = remote_restore,
     .refresh = remote_refresh,
     .commit = remote_commit,
+    .mapped = remote_mapped,
     .open_file = remote_open_file,
     .close = remote_backing_close,
 };

@@ -9,7 +9,7 @@
 //   - A fork leaves it behind.  `whole` is held over what would be a mess in the child if a fork cut it in two (a descriptor
 //     that is closed but still in the books), and a fork waits for that.
 //
-// Lock order: process_lock, whole, lock.
+// Lock order: fork_lock, whole, lock.
 #include "client/util/background.h"
 
 #include <sched.h>

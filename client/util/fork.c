@@ -1,128 +1,86 @@
-// fork: the lock is taken around it, so that the lists are whole in the child; there every other lock is made new (the
-// threads that may have held them do not exist) and every client forgets the connection that it shares with the parent.
+// pthread_atfork calls the three functions below on the thread that forks.  The lock is taken before the fork and released after
+// it, in the parent and in the child.  The lists of hooks are therefore whole in the child.
+//
+// Before the fork each client brings its background thread to a point where nothing is half done (client/util/background.c);
+// that may take as long as one piece of the thread's work.  In the child the connections are closed first, then the clients get
+// new locks, then the regions.
 #include "client/util/fork.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stddef.h>
 
-#include "client/diskalloc.h"
-#include "client/link/connection.h"
-#include "client/region/region.h"
+TAILQ_HEAD(fork_hooks, fork_hook);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic unsigned generation;
-static LIST_HEAD(, diskalloc) clients = LIST_HEAD_INITIALIZER(clients);
-static LIST_HEAD(, diskalloc_region) regions = LIST_HEAD_INITIALIZER(regions);
+static struct fork_hooks hooks[FORK_ORDER_N] = {
+    [FORK_CONNECTION] = TAILQ_HEAD_INITIALIZER(hooks[FORK_CONNECTION]),
+    [FORK_CLIENT] = TAILQ_HEAD_INITIALIZER(hooks[FORK_CLIENT]),
+    [FORK_REGION] = TAILQ_HEAD_INITIALIZER(hooks[FORK_REGION]),
+};
 
-static void forked(void)
+// Calls the function at OFFSET in each hook.  The next hook is read first: a hook may unregister itself.
+static void call_all(size_t offset)
 {
-    struct diskalloc *da;
-    struct diskalloc_region *r;
+    for (int order = 0; order < FORK_ORDER_N; order++)
+        for (struct fork_hook *hook = TAILQ_FIRST(&hooks[order]), *next; hook; hook = next) {
+            void (*function)(struct fork_hook *) = *(void (**)(struct fork_hook *))((char *)hook + offset);
 
-    generation++;
-    connections_forked();
-    LIST_FOREACH (da, &clients, link) {
-        background_forked(&da->background);
-        da->backend->ops->forked(da->backend);
-    }
-    LIST_FOREACH (r, &regions, link)
-        region_forked(r);
-    pthread_mutex_unlock(&lock);
+            next = TAILQ_NEXT(hook, entry);
+            if (function)
+                function(hook);
+        }
 }
 
 static void prepare(void)
 {
-    struct diskalloc *da;
-
     pthread_mutex_lock(&lock);
-    LIST_FOREACH (da, &clients, link)
-        background_prepare_fork(&da->background);
+    call_all(offsetof(struct fork_hook, prepare));
 }
 
-static void forked_parent(void)
+static void parent(void)
 {
-    struct diskalloc *da;
+    call_all(offsetof(struct fork_hook, parent));
+    pthread_mutex_unlock(&lock);
+}
 
-    LIST_FOREACH (da, &clients, link)
-        background_after_fork(&da->background);
+static void child(void)
+{
+    generation++;
+    call_all(offsetof(struct fork_hook, child));
     pthread_mutex_unlock(&lock);
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(prepare, forked_parent, forked);
+    pthread_atfork(prepare, parent, child);
 }
 
-void process_lock(void)
+void fork_lock(void)
 {
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&lock);
 }
 
-void process_unlock(void)
+void fork_unlock(void)
 {
     pthread_mutex_unlock(&lock);
 }
 
-unsigned process_generation(void)
+void fork_register(struct fork_hook *hook, enum fork_order order)
+{
+    hook->order = order;
+    TAILQ_INSERT_TAIL(&hooks[order], hook, entry);
+}
+
+void fork_unregister(struct fork_hook *hook)
+{
+    TAILQ_REMOVE(&hooks[hook->order], hook, entry);
+}
+
+unsigned fork_generation(void)
 {
     return atomic_load(&generation);
-}
-
-void process_add_client(struct diskalloc *da)
-{
-    process_lock();
-    LIST_INSERT_HEAD(&clients, da, link);
-    process_unlock();
-}
-
-void process_remove_client(struct diskalloc *da)
-{
-    process_lock();
-    LIST_REMOVE(da, link);
-    process_unlock();
-}
-
-void process_add_region(struct diskalloc_region *r)
-{
-    process_lock();
-    LIST_INSERT_HEAD(&regions, r, link);
-    process_unlock();
-}
-
-void process_remove_region(struct diskalloc_region *r)
-{
-    process_lock();
-    LIST_REMOVE(r, link);
-    process_unlock();
-}
-
-// By /proc, not by dup: locks belong to the open file description.
-static int reopen(int fd, bool read_only)
-{
-    char self[64];
-    int opened;
-
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    opened = open(self, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-    return opened < 0 ? -errno : opened;
-}
-
-int process_reopen_file(const struct handle *handle, bool read_only)
-{
-    struct diskalloc_region *r;
-    int fd = -ENOENT;
-
-    process_lock();
-    LIST_FOREACH (r, &regions, link) {
-        if (r->backing->keeps_fd && !r->backing->is_callers_file && handle_equal(&r->backing->handle, handle)) {
-            fd = reopen(r->backing->fd, read_only);
-            break;
-        }
-    }
-    process_unlock();
-    return fd;
 }

@@ -1,27 +1,39 @@
-// What there is once in a process: the lists of its clients and regions, and what a fork does to them.
+// Forks of the program: the lock that a fork takes, and hooks of the objects that a fork concerns.
+//
+// fork() copies the memory of the whole process and only one of its threads.  So in the child the locks that other threads
+// held are never released, and the connection to the daemon is shared with the parent.  Each object that has such a thing
+// registers a hook, which puts the object right in the child.
 #pragma once
-#include <pthread.h>
-#include <stdbool.h>
 #include <sys/queue.h>
 
-#include "proto/util/name.h"
+// In this order the hooks are called, before and after a fork: a hook may rely on those of the orders before its own.
+enum fork_order {
+    FORK_CONNECTION,
+    FORK_CLIENT,
+    FORK_REGION,
+    FORK_ORDER_N,
+};
 
-struct diskalloc;
-struct diskalloc_region;
+// Embedded in the object that the hook belongs to.  All three functions are called with the lock held, and must not register
+// or unregister another hook; child may unregister its own.  NULL: nothing is to be done then.
+struct fork_hook {
+    void (*prepare)(struct fork_hook *hook); // before the fork
+    void (*parent)(struct fork_hook *hook);  // after the fork, in the parent
+    void (*child)(struct fork_hook *hook);   // after the fork, in the child, which has one thread
+    enum fork_order order;                   // written by fork_register, like entry
+    TAILQ_ENTRY(fork_hook) entry;
+};
 
-// Guards the lists, the blocks of the realloc face, and descriptors that a fork must not leak.  Short sections only; taken
-// last.  A fork takes it.
-void process_lock(void);
-void process_unlock(void);
+// The lock of the process.  It guards the hooks, lists that belong to the whole process (the blocks of client/malloc.c, the
+// backings of client/local), and descriptors between their making and their being noted somewhere.  A fork takes the lock,
+// so the child sees all of that whole.  Hold it for a few instructions, and take no other lock while holding it.
+void fork_lock(void);
+void fork_unlock(void);
 
-// How many forks lie between this process and the first one.  What has another number was inherited.
-unsigned process_generation(void);
+// Both with the lock held.
+void fork_register(struct fork_hook *hook, enum fork_order order);
+void fork_unregister(struct fork_hook *hook);
 
-void process_add_client(struct diskalloc *da);
-void process_remove_client(struct diskalloc *da);
-void process_add_region(struct diskalloc_region *r);
-void process_remove_region(struct diskalloc_region *r);
-
-// A new descriptor, with an open file description of its own, of the file of a region of this process (inherited ones count)
-// with a descriptor and this handle; -ENOENT, or -errno.
-int process_reopen_file(const struct handle *handle, bool read_only);
+// The number of forks between this process and the one that loaded the library.  An object that was made at another
+// generation was inherited from a parent.
+unsigned fork_generation(void);
