@@ -10,69 +10,76 @@
 
 struct link;
 
-// What must be attached again on a new connection.
+// A region that is attached again on each new connection.
 struct attachment {
     TAILQ_ENTRY(attachment) entry;
     struct handle handle;
     bool read_only;
-    _Atomic bool stale; // the daemon does not know it any more
+    _Atomic bool stale; // set by reconnect.c: the daemon does not know the region any more
 };
 
+// The reply to a request.
 struct answer {
     WireReply *reply;
-    int fd;         // -1: none
-    uint64_t epoch; // of the connection that it came by
-    bool repeated;  // an earlier attempt may have been carried out
+    int fd;         // the descriptor that came with the reply; -1: none
+    uint64_t epoch; // number of the connection by which the reply came
+    bool repeated;  // an earlier attempt was sent, and may have been carried out
 };
 
-// A request in flight: on its thread's stack, or of its region.  The link's.
+// A request in flight.  It lies on the stack of the thread that waits for it, or in its region.  Only the link uses the fields.
 struct call {
     TAILQ_ENTRY(call) entry;
     uint64_t id;
-    pthread_cond_t changed; // answered, lost, or it is this thread's turn to read
-    struct answer answer;   // reply NULL: not yet
-    bool lost;
-    bool awaited; // by a thread
+    pthread_cond_t changed; // signalled: the call is answered or lost, or it is this thread's turn to read
+    struct answer answer;   // reply is NULL until it has come
+    bool lost;              // the connection was lost before the reply came
+    bool awaited;           // a thread waits for the reply
 };
 
 enum link_flag {
-    LINK_ONCE = 1, // not to be repeated when the connection is lost: -EINTR tells the caller, who has to look first
+    LINK_ONCE =
+        1, // do not repeat the request when the connection is lost: -EINTR, and the caller has to look what was done
 };
 
-// PATH and the name are copied.  Connects once: errors as connection_open.
-int link_new(const char *path, const struct diskalloc_options *options, struct link **ret);
-void link_free(struct link *link);
+// link.c
 
-// Sends Q (its id is chosen here) and waits for the reply.  0 and RET is to be given to answer_deinit, whatever the reply says;
-// -ECONNRESET: no daemon within the reconnect timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.
-int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
-// The same for a GrowRegion that waits for space until UNTIL, a deadline of client/clock.h: on another connection only for what
-// is left of it.  Being without a daemon ends with it too.
-int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret);
+// Copies PATH and the client's name, and connects once.  0 or -errno as connection_open.
+int link_new(const char *path, const struct diskalloc_options *options, struct link **ret);
+void link_free(struct link *link); // all regions are closed by now
+// In a forked child: makes the locks new and forgets the parent's connection.
+void link_forked(struct link *link);
+// True if there is a connection and its daemon has FEATURE (of the .proto).
+bool link_has_feature(struct link *link, uint64_t feature);
 void answer_deinit(struct answer *a);
 
-// Sends Q without waiting for anything; C is on its way until it is collected or dropped.  -EAGAIN: not now.
+// call.c: sends Q, whose id is chosen here, and waits for the reply.  FLAGS: enum link_flag.
+// 0 and RET is to be given to answer_deinit, whatever the reply says; -ECONNRESET: there was no daemon within the reconnect
+// timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.
+int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
+// As link_call, for a GrowRegion that waits for space until UNTIL, a deadline of proto/util/clock.h.  If the request is repeated on
+// another connection, it waits only for the time that is left.  Being without a daemon ends at UNTIL too.
+int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret);
+
+// post.c: a request that no thread waits for.
+
+// Sends Q.  C is in flight until link_collect or link_drop.  0; -EAGAIN: it can't be sent now.
 int link_post(struct link *link, WireRequest *q, struct call *c);
-// 0 and RET is to be given to answer_deinit; -EPIPE: the connection is lost, and nobody knows what became of it; -EAGAIN, where not
-// WAITing: not yet, and it remains on its way.
+// 0 and RET is to be given to answer_deinit; -EPIPE: the connection was lost, and nobody knows whether the request was carried out;
+// -EAGAIN, if not WAIT: there is no reply yet, and C stays in flight.
 int link_collect(struct link *link, struct call *c, bool wait, struct answer *ret);
-// Nobody wants the answer.
+// Forgets C: nobody wants the reply.
 void link_drop(struct link *link, struct call *c);
-// Whether the daemon has FEATURE, of the .proto.
-bool link_has_feature(struct link *link, uint64_t feature);
 
-// From now on ATTACHMENT is attached on every connection.  False: the connection of EPOCH, where it was attached, is gone
-// already, and it has to be asked for again.
+// attach.c
+
+// From now on ATTACHMENT is attached again on each new connection.  False: the connection EPOCH, on which the region was attached, is
+// lost already, and the caller has to ask for the region again.
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch);
-// Tells the daemon without waiting for it; the link frees ATTACHMENT.
+// Tells the daemon, without waiting for it, and frees ATTACHMENT.
 void link_detach(struct link *link, struct attachment *attachment);
-
-// Whether the client has HANDLE attached for more than one region.
+// True if more than one region of the client has HANDLE attached.
 bool link_is_shared(struct link *link, const struct handle *handle);
 
-// As diskalloc_event_fd and diskalloc_next_event.
+// poll.c: as diskalloc_event_fd and diskalloc_next_event.
 int link_event_fd(struct link *link);
 int link_next_event(struct link *link, struct diskalloc_event *ret);
-
-// In a forked child: a link without a connection.
-void link_forked(struct link *link);

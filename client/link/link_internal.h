@@ -1,4 +1,4 @@
-// What link.c (talking) and relink.c (connecting) share.
+// What the files of this folder share.  All functions are called with the lock of the link held.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
@@ -11,55 +11,70 @@
 
 enum { EVENTS_FIRST_PAUSE_MS = 1 };
 
-// When a call gives up; of client/clock.h, set when it first finds the connection gone.
+// When a caller gives up being without a connection.
 struct deadline {
-    bool set;
-    uint64_t at, latest;
-    int pause_ms; // before the next attempt
+    bool set;            // by the first attempt that finds the connection gone
+    uint64_t at, latest; // times of proto/util/clock.h; at is latest at the latest
+    int pause_ms;        // before the next attempt
 };
 
 struct link {
-    char *path, *client_name;
-    int reconnect_timeout_ms;
+    char *path, *client_name;      // copies
+    int reconnect_timeout_ms;      // how long a request tries to connect again
     pthread_mutex_t lock;          // of all below
-    pthread_cond_t reconnected;    // or the attempt failed
-    struct connection *connection; // NULL: none
-    uint64_t epoch;                // how many connections were lost
-    uint64_t last_id;
-    pthread_cond_t turn;  // fewer wait for space
-    unsigned n_waiting;   // calls that wait for space, at the daemon
-    uint64_t n_unawaited; // replies to come that nobody waits for
-    bool reading;         // a thread is reading CONNECTION
-    bool connecting;      // a thread is making a new one
-    bool was_connected;   // in this process, so that the next connection is a reconnection
-    TAILQ_HEAD(, call) calls;
-    TAILQ_HEAD(, attachment) attachments, leaving;
-    TAILQ_HEAD(, attachment) closed; // while connecting: whoever does that may be looking at them
+    pthread_cond_t reconnected;    // signalled: an attempt to connect has ended, well or not
+    struct connection *connection; // a reference; NULL: lost
+    uint64_t epoch;                // number of connections that were lost
+    uint64_t last_id;              // of a request
+    pthread_cond_t turn;           // signalled: fewer calls wait for space
+    unsigned n_waiting;            // calls that wait for space at the daemon
+    uint64_t n_unawaited;          // replies to come that nobody waits for
+    bool reading;                  // a thread is reading the connection
+    bool connecting;               // a thread is making a new connection
+    bool was_connected;            // there was a connection in this process: the next one is a reconnection
+    TAILQ_HEAD(, call) calls;      // in flight
+    TAILQ_HEAD(, attachment) attachments;
+    TAILQ_HEAD(, attachment) leaving; // closed, and the daemon has not been told yet
+    TAILQ_HEAD(, attachment) closed;  // closed while connecting: the thread that connects may be looking at them
     struct events events;
-    struct deadline events_deadline; // of being without a connection, for whoever asks for events only
-    unsigned events_pause_ms;
+    struct deadline events_deadline; // of being without a connection, for a program that asks for events only
+    unsigned events_pause_ms;        // before poll.c tries to connect again
 };
 
-// Around a call that waits for space.
-void link_take_turn(struct link *link, uint64_t until); // not later than UNTIL, even if it has not come
-void link_end_turn(struct link *link);
-// With the lock held, which is given up meanwhile.  0: there is a connection; -ECONNRESET, -EPROTO, ...
-int link_connect(struct link *link, struct deadline *deadline);
-// The connection that there was at SINCE (of client/clock.h) is lost.  When it had held for a while, the next one has all the time again;
-// when the daemon hangs up on the same request again and again, that ends at the deadline too.
-void link_note_lost(struct deadline *deadline, uint64_t since);
-// One attempt, for whoever waits for events.  0: there is a connection, or will be tried again; -errno.
-int link_connect_for_events(struct link *link);
+// link.c
+
+// The connection is not used any more, and every call in flight learns of that.  Threads that read or poll the socket are woken; each
+// has a reference to the connection, so the descriptor is closed when the last one has left.
 void link_lose(struct link *link);
-// Reads one packet; the lock is given up meanwhile unless FLAGS say not to wait.  False: there was none, or the connection is lost.
-bool link_read_one(struct link *link, int flags);
-// Reads until C, which is on the list, has its answer or is lost.
-void link_await(struct link *link, struct call *c);
-// Whoever stops reading calls the next one.
-void link_hand_over_reading(struct link *link);
-// 0, -EAGAIN: the socket is full, or -errno.
-int link_try_send(struct link *link, const uint8_t *bytes, size_t n);
-// Tells the daemon of what was closed, as far as the socket takes it.  -EAGAIN when there is more.
-int link_flush_leaving(struct link *link);
-// On CHANGED, until UNTIL (of client/clock.h) at the latest.
+// Waits for CHANGED until UNTIL (of proto/util/clock.h) at the latest.
 void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until);
+
+// read.c
+
+// Reads one packet and gives it to the call that it answers.  FLAGS of recvmsg: without MSG_DONTWAIT the lock is given up
+// meanwhile.  False: there was no packet, or the connection is lost.
+bool link_read_one(struct link *link, int flags);
+// Waits until C, which is in flight, is answered or lost.
+void link_await(struct link *link, struct call *c);
+// To be called by a thread that stops reading or waiting: wakes another one that then reads.
+void link_hand_over_reading(struct link *link);
+
+// send.c
+
+// 0; -EAGAIN: the socket is full; -EPIPE or another -errno: the connection can't be used.
+int link_try_send(struct link *link, const uint8_t *bytes, size_t n);
+// Sends the request of C, which is in flight, and waits for room in the socket.  0; -EPIPE: the connection is lost.
+int link_send_call(struct link *link, const struct call *c, const uint8_t *bytes, size_t n);
+// Tells the daemon of the regions that were closed, as far as the socket has room.  0; -EAGAIN: there are more to tell.
+int link_flush_leaving(struct link *link);
+
+// reconnect.c
+
+// Makes a connection if there is none, or waits for the thread that does; the lock is given up meanwhile.  0: there is one;
+// -ECONNRESET: there was none until DEADLINE; -EPROTO, -EINVAL, -EMFILE, -ENFILE, -ENOMEM: no other attempt would end better.
+int link_connect(struct link *link, struct deadline *deadline);
+// A request was sent at SINCE (of proto/util/clock.h), and its connection was lost.  If the connection had held for a while, the
+// next reconnection has all the time again.  If the daemon hangs up on the same request again and again, that ends at the deadline.
+void link_note_lost(struct deadline *deadline, uint64_t since);
+// One attempt to connect, for a program that asks for events.  0: there is a connection, or the next call tries again; -errno.
+int link_connect_for_events(struct link *link);

@@ -1,4 +1,4 @@
-// A link as a program that polls sees it.
+// Events, for a program that polls a descriptor (events.c) and then asks for the next event.
 #include <sys/socket.h>
 
 #include "client/link/link_internal.h"
@@ -19,7 +19,7 @@ int link_event_fd(struct link *link)
     return fd;
 }
 
-// What another thread reads meanwhile, it queues.
+// Another thread that reads the connection queues the events that it finds.
 int link_next_event(struct link *link, struct diskalloc_event *ret)
 {
     int r = 0;

@@ -1,10 +1,10 @@
-// Requests whose answers are looked for later, by the thread that sent them.  Until then any thread that reads may put the answer there.
+// Requests that no thread waits for: the thread that sent one looks for the answer later.  Until then any thread that reads the
+// connection may put the answer into the call.
 #include <errno.h>
 #include <sys/socket.h>
 
 #include "client/link/link_internal.h"
 
-// With the lock held.
 static int post(struct link *link, struct call *c, const uint8_t *bytes, size_t n)
 {
     uint64_t epoch = link->epoch;
@@ -75,14 +75,4 @@ void link_drop(struct link *link, struct call *c)
     answer_deinit(&c->answer);
     forget(link, c);
     pthread_mutex_unlock(&link->lock);
-}
-
-bool link_has_feature(struct link *link, uint64_t feature)
-{
-    bool has;
-
-    pthread_mutex_lock(&link->lock);
-    has = link->connection && link->connection->features & feature;
-    pthread_mutex_unlock(&link->lock);
-    return has;
 }

@@ -1,4 +1,8 @@
-// Making and remaking the connection of a link.
+// Making the connection again.  One thread does it for all; the others wait for `reconnected`.  The lock is given up meanwhile, so
+// regions may be closed, and further calls begin to wait.
+//
+// A new connection is of use only when the daemon knows the client's regions on it: so every attachment is attached again first, before
+// any request is sent.
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -44,8 +48,8 @@ static void free_closed(struct link *link)
     }
 }
 
-// What to attach again, copied: the list may change while nobody holds the lock, but what is on it is not freed before the
-// attempt is over.
+// A copy of the list: the list may change while the lock is not held.  The attachments themselves are not freed before the attempt is
+// over (see `closed`).
 static size_t list_attachments(struct link *link, struct attachment ***ret)
 {
     struct attachment *a;
@@ -101,7 +105,7 @@ static int connect_and_attach(struct link *link, struct attachment **attachments
     return r;
 }
 
-// One attempt, by this thread, for all.
+// One attempt to connect, by this thread for all.
 static int connect_once(struct link *link)
 {
     _cleanup_free_ struct attachment **attachments = NULL;
@@ -127,16 +131,6 @@ static int connect_once(struct link *link)
     return r;
 }
 
-void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until)
-{
-    struct timespec at = clock_timespec(until);
-
-    if (until == UINT64_MAX)
-        pthread_cond_wait(changed, &link->lock);
-    else
-        pthread_cond_clockwait(changed, &link->lock, CLOCK_MONOTONIC, &at);
-}
-
 static void wait_for_other(struct link *link, const struct deadline *d)
 {
     link_sleep(link, &link->reconnected, link->was_connected ? d->at : UINT64_MAX);
@@ -160,7 +154,7 @@ static bool may_connect(const struct link *link)
     return !link->was_connected || link->reconnect_timeout_ms != 0;
 }
 
-// Whether another attempt could end better.
+// True if no other attempt would end better.
 static bool is_final(int r)
 {
     return r == -EPROTO || r == -EINVAL || r == -EMFILE || r == -ENFILE || r == -ENOMEM;
@@ -172,7 +166,7 @@ void link_note_lost(struct deadline *deadline, uint64_t since)
         deadline->set = false;
 }
 
-// A forked child has lost nothing yet: its first attempt is no reconnection.
+// In a forked child the first connection is no reconnection.
 int link_connect(struct link *link, struct deadline *deadline)
 {
     int r;
@@ -204,7 +198,7 @@ int link_connect(struct link *link, struct deadline *deadline)
     return 0;
 }
 
-// The timer calls again: nobody waits here longer than an attempt takes.
+// The timer of events.c makes the program call again, so this waits no longer than one attempt takes.
 int link_connect_for_events(struct link *link)
 {
     int r = 0;
@@ -226,79 +220,4 @@ int link_connect_for_events(struct link *link)
         return gone(link);
     error_forget();
     return 0;
-}
-
-int link_new(const char *path, const struct diskalloc_options *options, struct link **ret)
-{
-    struct link *link = calloc(1, sizeof *link);
-    int r = -ENOMEM;
-
-    if (!link)
-        return -ENOMEM;
-    link->path = strdup(path);
-    link->client_name = strdup(options->client_name ? options->client_name : program_invocation_short_name);
-    link->reconnect_timeout_ms = options->reconnect_timeout_ms;
-    pthread_mutex_init(&link->lock, NULL);
-    pthread_cond_init(&link->reconnected, NULL);
-    pthread_cond_init(&link->turn, NULL);
-    TAILQ_INIT(&link->calls);
-    TAILQ_INIT(&link->attachments);
-    TAILQ_INIT(&link->leaving);
-    TAILQ_INIT(&link->closed);
-    events_init(&link->events);
-    link->events_deadline.latest = UINT64_MAX;
-    link->events_pause_ms = EVENTS_FIRST_PAUSE_MS;
-    if (link->path && link->client_name)
-        r = connection_open(path, link->client_name, &link->connection);
-    if (r < 0) {
-        link_free(link);
-        return r == -EAGAIN ? -EMFILE : r;
-    }
-    link->was_connected = true;
-    *ret = link;
-    return 0;
-}
-
-static void free_attachments(struct link *link)
-{
-    struct attachment *a;
-
-    while ((a = TAILQ_FIRST(&link->leaving))) {
-        TAILQ_REMOVE(&link->leaving, a, entry);
-        free(a);
-    }
-}
-
-// All regions are closed by now.
-void link_free(struct link *link)
-{
-    connection_unref(link->connection);
-    events_deinit(&link->events);
-    free_attachments(link);
-    pthread_cond_destroy(&link->reconnected);
-    pthread_cond_destroy(&link->turn);
-    pthread_mutex_destroy(&link->lock);
-    free(link->path);
-    free(link->client_name);
-    free(link);
-}
-
-// What other threads had on their lists was theirs; what the parent has attached is the parent's.  Its connection is closed here
-// already, and its epoll instance is not this process's to change.
-void link_forked(struct link *link)
-{
-    pthread_mutex_init(&link->lock, NULL);
-    pthread_cond_init(&link->reconnected, NULL);
-    pthread_cond_init(&link->turn, NULL);
-    link->connection = NULL;
-    events_deinit(&link->events);
-    TAILQ_INIT(&link->calls);
-    TAILQ_INIT(&link->attachments);
-    TAILQ_INIT(&link->leaving);
-    TAILQ_INIT(&link->closed);
-    link->reading = link->connecting = link->was_connected = false;
-    link->events_deadline.set = false;
-    link->n_unawaited = 0;
-    link->n_waiting = 0;
-    link->epoch++;
 }
