@@ -79,8 +79,3 @@ struct backend_ops {
     void (*forked)(struct backend *backend); // in the child: locks made new, nothing shared with the parent is used
     void (*close)(struct backend *backend);
 };
-
-// The three of them.  PATH is copied.
-int remote_backend_new(const char *path, const struct diskalloc_options *options, struct backend **ret);
-int local_backend_new(const char *path, struct backend **ret);
-int file_backing_new(int fd, uint32_t flags, struct backing **ret);

@@ -7,9 +7,11 @@
 
 #include "client/address.h"
 #include "client/growth.h"
+#include "client/local/local.h"
 #include "client/memory/dispose.h"
 #include "client/memory/prefetch.h"
 #include "client/options.h"
+#include "client/remote/remote.h"
 #include "client/util/error.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"

@@ -5,7 +5,6 @@
 #include "client/diskalloc.h"
 #include "client/growth.h"
 #include "client/region/region.h"
-#include "client/region/zero.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 
@@ -225,7 +224,7 @@ static void note_filled(struct diskalloc_region *r, uint64_t filled)
         int fd;
 
         pthread_mutex_lock(&r->lock);
-        fd = region_open_file_locked(r);
+        fd = region_keep_file(r);
         error_forget();
         writeback_give_file(&r->writeback, fd < 0 ? -1 : fd);
         pthread_mutex_unlock(&r->lock);
@@ -269,7 +268,7 @@ struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, s
     if (grown.result < 0)
         return grown;
     // What was there before this call is anybody's, whatever an earlier one found.
-    zero_bytes(r, (uint64_t)cap * element_size, (uint64_t)(len + additional) * element_size, size);
+    region_zero(r, (uint64_t)cap * element_size, (uint64_t)(len + additional) * element_size, size);
     return grown;
 }
 

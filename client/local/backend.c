@@ -1,6 +1,6 @@
 // The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name, a named one
 // a file of that name with the daemon's record on it.  Other files are never touched.
-#include "client/local/local.h"
+#include "client/local/local_internal.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "client/local/blocks.h"
-#include "client/local/local.h"
+#include "client/local/local_internal.h"
 #include "client/local/lock.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"

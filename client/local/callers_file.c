@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "client/backend.h"
 #include "client/local/blocks.h"
+#include "client/local/local.h"
 #include "client/util/error.h"
 #include "proto/spill/fileops.h"
 #include "proto/util/cleanup.h"

@@ -1,6 +1,6 @@
-// The directory backend's two halves: the directory (local.c) and one file of it (local_file.c).
+// What the directory (backend.c) and one file of it (backing.c) share.
 #pragma once
-#include "client/backend.h"
+#include "client/local/local.h"
 #include "proto/spill/record.h"
 #include "proto/spill/spillfile.h"
 

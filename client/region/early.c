@@ -1,6 +1,11 @@
-// Growing before there is need, so that a vector waits neither for a daemon's answer nor for the file system, which lets nobody grow a
-// file while pages of it are being made.  A backend that has to be asked is asked, and answers in its own time; one that has not
-// is used by the client's thread, if that finds the region free: then whoever has it locked is about to do it anyway.
+// Growing before there is need, so that a vector waits neither for the daemon's answer nor for the file system, which lets no
+// thread grow a file while another makes pages of it.
+//
+// A daemon is asked by a request that no thread waits for; its answer is taken over when the vector comes by again
+// (region_settle_early).  A directory needs no request: the client's thread grows the file, if the region's lock is free.  If
+// it is not, the thread that holds the lock is about to grow the region anyway.
+//
+// A refusal is no news: the space is not needed yet.  The region asks early again only when its size has changed.
 #include <errno.h>
 #include <stddef.h>
 
@@ -33,23 +38,13 @@ static enum background_result run(struct background_task *t)
     return BACKGROUND_DONE;
 }
 
-void region_early_init(struct diskalloc_region *r)
-{
-    r->early_task.run = run;
-}
-
-void region_early_deinit(struct diskalloc_region *r)
-{
-    if (r->da)
-        background_cancel(&r->da->background, &r->early_task);
-}
-
 void region_grow_early(struct diskalloc_region *r, uint64_t size)
 {
     if (!r->backing->ops->grow_early || r->early_refused == r->size || region_check(r, true) < 0 ||
         region_check_size(r, size) < 0)
         return;
     r->early_size = size;
+    r->early_task.run = run;
     if (r->backing->ops->settle_early || !r->da || !background_runs(&r->da->background))
         grow_now(r, size);
     else

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/diskalloc.h"
+#include "client/local/local.h"
 #include "client/memory/dispose.h"
 #include "client/memory/reservation.h"
 #include "client/options.h"
@@ -66,35 +67,6 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     return 0;
 }
 
-static struct diskalloc_region *region_new(struct diskalloc *da)
-{
-    struct diskalloc_region *r = calloc(1, sizeof *r);
-
-    if (!r)
-        return NULL;
-    r->da = da ? client_ref(da) : NULL;
-    r->generation = fork_generation();
-    pthread_mutex_init(&r->lock, NULL);
-    region_early_init(r);
-    prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
-    writeback_init(&r->writeback, da ? &da->background : NULL);
-    return r;
-}
-
-static void region_abandon(struct diskalloc_region *r)
-{
-    struct backing *b = r->backing;
-
-    prefetch_deinit(&r->prefetch);
-    writeback_deinit(&r->writeback);
-    mapping_deinit(&r->mapping);
-    if (b)
-        b->ops->close(b, false);
-    client_unref(r->da);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
-}
-
 enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };
 
 struct source {
@@ -148,7 +120,6 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
         region_abandon(r);
         return e;
     }
-    region_watch_forks(r);
     *ret = r;
     return 0;
 }

@@ -1,3 +1,12 @@
+// The life of a region, the rules that every call on it checks, and the calls that only read it.
+//
+// A region owns its address space (mapping), its backing, and three helpers that work beside the program: prefetch, writeback
+// and the early grow.  The helpers run on the client's thread and touch the mapping; so region_close stops them first, takes
+// the mapping away next, and tells the backend last: the daemon can remove a file only when nobody maps it.
+//
+// The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c), because freeing
+// pages takes long.  An inherited region is the parent's, and a region with a name is other programs' too: these are
+// unmapped before the backend is told.
 #include "client/region/region.h"
 
 #include <errno.h>
@@ -7,6 +16,75 @@
 #include "client/memory/dispose.h"
 #include "client/util/error.h"
 #include "proto/util/container.h"
+#include "proto/util/size.h"
+
+// The locks may have been held by threads that the child does not have.
+static void forked(struct fork_hook *hook)
+{
+    struct diskalloc_region *r = container_of(hook, struct diskalloc_region, fork);
+
+    pthread_mutex_init(&r->lock, NULL);
+    r->early_task = (struct background_task){0};
+    prefetch_forked(&r->prefetch);
+    writeback_forked(&r->writeback);
+}
+
+struct diskalloc_region *region_new(struct diskalloc *da)
+{
+    struct diskalloc_region *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->da = da ? client_ref(da) : NULL;
+    r->generation = fork_generation();
+    pthread_mutex_init(&r->lock, NULL);
+    prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
+    writeback_init(&r->writeback, da ? &da->background : NULL);
+    r->fork.child = forked;
+    fork_lock();
+    fork_register(&r->fork, FORK_REGION);
+    fork_unlock();
+    return r;
+}
+
+// LINGERS: the client's thread unmaps the memory.
+static void destroy(struct diskalloc_region *r, bool lingers)
+{
+    bool inherited = region_is_inherited(r);
+
+    fork_lock();
+    fork_unregister(&r->fork);
+    fork_unlock();
+    if (r->da && !inherited)
+        background_cancel(&r->da->background, &r->early_task);
+    prefetch_deinit(&r->prefetch);
+    writeback_deinit(&r->writeback);
+    if (!lingers)
+        mapping_deinit(&r->mapping);
+    if (r->backing)
+        r->backing->ops->close(r->backing, inherited);
+    if (lingers)
+        dispose(&r->da->background, &r->mapping);
+    client_unref(r->da);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void region_abandon(struct diskalloc_region *r)
+{
+    destroy(r, false);
+}
+
+void region_close(struct diskalloc_region *r)
+{
+    destroy(r, r->da && !r->backing->named && !region_is_inherited(r));
+}
+
+void diskalloc_region_close(struct diskalloc_region *region)
+{
+    if (region)
+        region_close(region);
+}
 
 bool region_is_inherited(const struct diskalloc_region *r)
 {
@@ -23,55 +101,43 @@ int region_check(const struct diskalloc_region *r, bool writing)
     return 0;
 }
 
-static void forked(struct fork_hook *hook)
+int region_check_size(const struct diskalloc_region *r, uint64_t size)
 {
-    struct diskalloc_region *r = container_of(hook, struct diskalloc_region, fork);
+    char asked[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX];
 
-    pthread_mutex_init(&r->lock, NULL);
-    r->early_task = (struct background_task){0};
-    prefetch_forked(&r->prefetch);
-    writeback_forked(&r->writeback);
+    if (size > INT64_MAX)
+        return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)size);
+    if (size <= r->mapping.reserve)
+        return 0;
+    error_limit(-ENOMEM, "reserve", r->mapping.reserve, r->size, size > r->size ? size - r->size : 0);
+    return error_why(-ENOMEM, "%s is more than the region's reserve of %s", size_format(size, asked),
+                     size_format(r->mapping.reserve, reserve));
 }
 
-void region_watch_forks(struct diskalloc_region *r)
+int region_follow_backing(struct diskalloc_region *r)
 {
-    r->fork.child = forked;
-    fork_lock();
-    fork_register(&r->fork, FORK_REGION);
-    fork_unlock();
+    uint64_t size = r->backing->size < r->mapping.reserve ? r->backing->size : r->mapping.reserve;
+    int e = mapping_set_access(&r->mapping, size, &r->backing->discarded);
+
+    if (e < 0)
+        return e;
+    atomic_store(&r->size, size);
+    atomic_store(&r->used, r->backing->used);
+    return 0;
 }
 
-// What was inherited is another's, and what has a name others see: these are unmapped before anybody is told.
-static bool may_linger(const struct diskalloc_region *r)
+uint64_t region_mark(struct diskalloc_region *r)
 {
-    return r->da && !r->backing->named && !region_is_inherited(r);
+    return r->da ? dispose_mark(&r->da->background) : 0;
 }
 
-void region_close(struct diskalloc_region *r)
+bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since)
 {
-    bool inherited = region_is_inherited(r), lingers = may_linger(r);
-
-    fork_lock();
-    fork_unregister(&r->fork);
-    fork_unlock();
-    if (!inherited)
-        region_early_deinit(r);
-    prefetch_deinit(&r->prefetch);
-    writeback_deinit(&r->writeback);
-    if (!lingers)
-        mapping_deinit(&r->mapping);
-    r->backing->ops->close(r->backing, inherited);
-    if (lingers)
-        dispose(&r->da->background, &r->mapping);
-    client_unref(r->da);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
-}
-
-void diskalloc_region_close(struct diskalloc_region *region)
-{
-    if (region)
-        region_close(region);
+    if ((e != -EDQUOT && e != -ENOSPC) || !r->da || !dispose_await(&r->da->background, since))
+        return false;
+    error_forget();
+    error_handle(r->handle);
+    return true;
 }
 
 void *diskalloc_region_data(const struct diskalloc_region *r)
@@ -97,28 +163,4 @@ uint64_t diskalloc_region_used(const struct diskalloc_region *r)
 const char *diskalloc_region_handle(const struct diskalloc_region *r)
 {
     return r->handle;
-}
-
-int region_open_file_locked(struct diskalloc_region *r)
-{
-    int e = 0;
-
-    if (r->backing->fd < 0)
-        e = region_check(r, false);
-    if (e == 0 && r->backing->fd < 0)
-        e = r->backing->ops->open_file(r->backing, true);
-    return e < 0 ? e : r->backing->fd;
-}
-
-int diskalloc_region_fd(struct diskalloc_region *r)
-{
-    int fd;
-
-    error_begin("diskalloc_region_fd");
-    if (!r)
-        return error_end(-EINVAL);
-    pthread_mutex_lock(&r->lock);
-    fd = region_open_file_locked(r);
-    pthread_mutex_unlock(&r->lock);
-    return error_end(fd);
 }

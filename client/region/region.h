@@ -1,4 +1,5 @@
-// A region: address space with a backing.
+// A region: address space over a file that a backing provides.  This header is the folder's: each comment names the file of
+// its functions.
 #pragma once
 #include <diskalloc/client.h>
 #include <pthread.h>
@@ -11,61 +12,83 @@
 #include "client/memory/writeback.h"
 #include "client/util/fork.h"
 
+// Sizes are bytes.  A thread that resizes the region holds the lock, also while it waits for the daemon's answer; a thread that
+// waits for space (resize.c) does not.
 struct diskalloc_region {
     struct fork_hook fork;
-    struct diskalloc *da; // a reference; NULL: of a caller's file
-    pthread_mutex_t lock; // of all below
-    struct backing *backing;
-    struct mapping mapping;
+    struct diskalloc *da;       // a reference; NULL: the region of a caller's file
+    pthread_mutex_t lock;       // of all below, unless something else is said
+    struct backing *backing;    // owned; NULL only while the region is being opened
+    struct mapping mapping;     // base never changes, and is read without the lock
     struct prefetch prefetch;   // has a lock of its own
-    struct writeback writeback; // needs none
-    _Atomic uint64_t size;      // accessible bytes; written under the lock, read without
-    _Atomic uint64_t used;      // likewise
-    _Atomic uint64_t kept;      // the size that others or the program itself gave it: not a vector's to take back
-    int sync_error;             // an I/O error stays
-    uint64_t began_with;        // of a vector's own region: its first size
+    struct writeback writeback; // its fields are atomic
+    _Atomic uint64_t size;      // the accessible bytes; written under the lock, read without
+    _Atomic uint64_t used;      // the bytes that were committed; written under the lock, read without
+    _Atomic uint64_t kept; // a vector must not shrink the region below this size: other users of the region grew it
+    int sync_error;        // the first I/O error of a sync, 0 before: it stays, as the kernel reports it only once
+    uint64_t began_with;   // the first size of a region that a vector made for itself; 0: of any other region
     struct background_task early_task;
-    uint64_t early_size;    // its, to grow to
-    uint64_t early_refused; // the size that growing early was refused for; 0: it was not
-    unsigned generation;    // fork_generation() when it was made
+    uint64_t early_size;    // early_task grows the region to this size
+    uint64_t early_refused; // the size of the region when an early grow was refused; 0: none was
+    unsigned generation;    // fork_generation() when the region was made
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
-// The public calls without their error_begin and error_end.
+// region.c: life and rules.
+
+// A region without backing and mapping, to be completed by open.c.  DA may be NULL.  NULL: no memory.
+struct diskalloc_region *region_new(struct diskalloc *da);
+void region_close(struct diskalloc_region *r);
+// As region_close, for a region that open.c could not complete: everything is given back before this returns.
+void region_abandon(struct diskalloc_region *r);
+
+// True if the region was inherited through fork, and so is not this process's to change.
+bool region_is_inherited(const struct diskalloc_region *r);
+// The next three with the lock held.
+// 0; -EBUSY: the region was inherited; -EROFS: it is read-only and WRITING is asked for.
+int region_check(const struct diskalloc_region *r, bool writing);
+// 0; -EOVERFLOW, -ENOMEM: the region can't have SIZE bytes, whatever the backing says.
+int region_check_size(const struct diskalloc_region *r, uint64_t size);
+// Makes the accessible part equal to the backing's size, as far as the reservation goes.  0 or -ENOMEM.
+int region_follow_backing(struct diskalloc_region *r);
+
+// Regions that were closed give their space back a moment later, on the client's thread.  A request that was refused with E
+// may succeed now if that has happened since region_mark returned SINCE; region_may_try_again waits for it.
+uint64_t region_mark(struct diskalloc_region *r);
+bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
+
+// open.c
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
                   struct diskalloc_region **ret);
-void region_close(struct diskalloc_region *r);
+
+// early.c: growing before there is need.  All with the lock held.
+void region_grow_early(struct diskalloc_region *r, uint64_t size);
+// Takes the answer to an early grow over, if one was sent and its answer is there; WAIT: waits for the answer.
+// At least 0; -EAGAIN: there is no answer yet; -EDQUOT: the grow was refused; another -errno: nobody knows.
+int region_settle_early(struct diskalloc_region *r, bool wait);
+
+// refresh.c: takes over what is known of the backing only after an early grow, or after an answer was lost.  Every change of the
+// region begins with this call, with the lock held.  0 or -errno.
+int region_reconcile(struct diskalloc_region *r);
+
+// discard.c.  OFFSET and LENGTH are whole blocks, within the size.  With the lock held, after region_reconcile.
+int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+
+// resize.c: as the public functions of these names, without their error_begin and error_end.
 int region_resize(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
+
+// commit.c: likewise.
 int region_sync(struct diskalloc_region *r);
 int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 
-// Whether it was inherited through fork, and so is not this process's to change.
-bool region_is_inherited(const struct diskalloc_region *r);
-// Called with the lock held.  0, -EBUSY (inherited) or, where WRITING, -EROFS.
-int region_check(const struct diskalloc_region *r, bool writing);
-// A page of memory that the region keeps accessible equals its backing's size.  Called with the lock held.
-int region_follow_backing(struct diskalloc_region *r);
-// A resize that region_check has allowed, and whether it can't be done whatever the backing says.  Called with the lock held.
-int region_resize_locked(struct diskalloc_region *r, uint64_t size);
-int region_check_size(const struct diskalloc_region *r, uint64_t size);
-// Before anything is concluded from the size or the discarded parts: what the backend has, after an answer was lost.  Called with
-// the lock held.  0 or a negative errno.
-int region_reconcile(struct diskalloc_region *r);
-// Whether what was refused with E may be had now: something closed before has come back since SINCE, a region_mark.
-uint64_t region_mark(struct diskalloc_region *r);
-bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
-// A descriptor of its file, which the region then keeps.  Called with the lock held.  At least 0, or -errno.
-int region_open_file_locked(struct diskalloc_region *r);
-// Growing before there is need: see region_early.c.  The first two without the lock, the others with it.
-void region_early_init(struct diskalloc_region *r);
-void region_early_deinit(struct diskalloc_region *r); // before the region is closed
-void region_grow_early(struct diskalloc_region *r, uint64_t size);
-// What was asked for is taken over, as far as the answer is known, or WAITing for it.  At least 0; -EAGAIN: not yet; -EDQUOT: it was
-// refused.
-int region_settle_early(struct diskalloc_region *r, bool wait);
-// OFFSET and LENGTH in whole blocks, as the backing's ops want it.  Called with the lock held.
-int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
-int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
-// In a forked child.
-void region_watch_forks(struct diskalloc_region *r);
+// file.c: descriptors of the region's file.  Both with the lock held; at least 0 or -errno.
+// The backing's descriptor, which stays open until the region is closed.
+int region_keep_file(struct diskalloc_region *r);
+// A descriptor with an offset of its own, for the caller to close.  Not where the backing keeps its descriptor (keeps_fd).
+int region_open_file(struct diskalloc_region *r);
+
+// zero.c: makes the accessible bytes from FROM to TO zero, without touching those that are known to be zero.  The region had
+// SIZE_BEFORE bytes before it was grown.  Without the lock.
+void region_zero(struct diskalloc_region *r, uint64_t from, uint64_t to, uint64_t size_before);

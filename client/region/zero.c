@@ -1,7 +1,9 @@
-// Who asked for elements of a region that was grown just now wants zeros, and gets them from the file system.  But another process may
-// have grown the region before, and have written there.  A backend with a descriptor knows what the last grow found.  With a
-// daemon the file itself is asked, through a descriptor of its own: blocks that nobody wrote to are holes to SEEK_DATA.
-#include "client/region/zero.h"
+// Making elements zero in a vector that was grown just now.  Bytes that nobody has written to are zero already, and a page that is
+// not touched costs neither memory nor time.  But another process may have grown the region before, and may have written
+// there.  So the question is which bytes to touch:
+//   - a backing that keeps its descriptor knows the size that its last grow found (fresh_from): the bytes behind it are new;
+//   - with a daemon, the file itself is asked: SEEK_DATA skips blocks that nobody wrote to.
+#include "client/region/region.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,11 +17,10 @@ enum { NOT_WORTH_A_LOOK = 256 << 10 };
 // A descriptor that the caller owns: its offset is nobody else's.
 static int open_own(struct diskalloc_region *r)
 {
-    int fd = -EBUSY;
+    int fd;
 
     pthread_mutex_lock(&r->lock);
-    if (!region_is_inherited(r))
-        fd = r->backing->ops->open_file(r->backing, false);
+    fd = region_open_file(r);
     pthread_mutex_unlock(&r->lock);
     error_forget();
     return fd;
@@ -44,7 +45,7 @@ static void zero_data(char *base, int fd, uint64_t from, uint64_t to)
     }
 }
 
-void zero_bytes(struct diskalloc_region *r, uint64_t from, uint64_t to, uint64_t size_before)
+void region_zero(struct diskalloc_region *r, uint64_t from, uint64_t to, uint64_t size_before)
 {
     _cleanup_close_ int fd = -1;
 

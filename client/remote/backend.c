@@ -1,5 +1,5 @@
 // The backend that asks a daemon.
-#include "client/remote/remote.h"
+#include "client/remote/remote_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // A region that a daemon made, attached on the client's connection.  The .proto says of each request why it may be repeated; all but
 // Shrink are as they stand.
-#include "client/remote/remote.h"
+#include "client/remote/remote_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,102 +8,6 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-
-void remote_take_region(struct backing *b, const WireRegion *region)
-{
-    b->unsure = false;
-    b->size = region->size;
-    b->used = region->committed ? region->used : 0;
-    b->element_size = region->element_size;
-    b->committed = region->committed;
-    b->sparse = region->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE;
-    b->named = region->name.len > 0;
-    ((struct remote_backing *)b)->discarded = region->discarded;
-}
-
-int remote_check_region(const struct answer *a, bool with_fd)
-{
-    int r = wire_refusal(a->reply);
-
-    if (r < 0)
-        return r;
-    if (with_fd && a->fd < 0 && a->reply->has_fd)
-        return error_why(-EMFILE, "this process may not have more descriptors");
-    if (a->reply->body_case != DISKALLOC__V1__REPLY__BODY_REGION || (with_fd && a->fd < 0))
-        return error_why(-EPROTO, "the daemon's reply has no region, or no descriptor");
-    return 0;
-}
-
-// One that another thread's close of the same region has detached while this one was being attached.
-static int attach_anew(struct remote_backing *remote)
-{
-    Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
-    WireRequest q = WIRE_REQUEST_INIT;
-    struct answer a = {.fd = -1};
-    int r;
-
-    attach.handle = field_handle(&remote->base.handle);
-    attach.flags = remote->attachment->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0;
-    q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
-    q.attach_region = &attach;
-    r = link_call(remote->link, &q, 0, &a);
-    if (r == 0)
-        r = wire_refusal(a.reply);
-    answer_deinit(&a);
-    return r;
-}
-
-static bool is_not_attached(const struct answer *a)
-{
-    return a->reply->error && a->reply->error->code == DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED;
-}
-
-static int call_once(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
-{
-    return until ? link_call_until(remote->link, q, until, ret) : link_call(remote->link, q, flags, ret);
-}
-
-int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
-{
-    int r;
-
-    if (remote->attachment->stale)
-        return error_why(-ESTALE, "the daemon does not know the region any more");
-    r = call_once(remote, q, flags, until, ret);
-    if (r < 0 || !is_not_attached(ret))
-        return r;
-    answer_deinit(ret);
-    r = attach_anew(remote);
-    if (r < 0)
-        return r == -ENOENT ? -ESTALE : r;
-    error_forget();
-    return call_once(remote, q, flags, until, ret);
-}
-
-int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
-{
-    struct remote_backing *remote = (struct remote_backing *)b;
-    struct answer a = {.fd = -1};
-    int r;
-
-    remote_settle_early(b, true);
-    r = remote_call(remote, q, flags, 0, &a);
-    if (r < 0) {
-        b->unsure = true;
-        return r;
-    }
-    r = remote_check_region(&a, ret_fd != NULL);
-    if (r == -ENOENT)
-        r = -ESTALE;
-    if (r == 0)
-        remote_take_region(b, a.reply->region);
-    if (r == 0)
-        ranges_cut(&b->discarded, align_up(b->size, DISCARD_BLOCK));
-    if (r == 0 && ret_fd)
-        *ret_fd = steal_fd(&a.fd);
-    answer_deinit(&a);
-    return r;
-}
 
 static int remote_grow(struct backing *b, uint64_t size)
 {

@@ -1,7 +1,7 @@
 // Discarded parts of a region that a daemon made.
 #include <errno.h>
 
-#include "client/remote/remote.h"
+#include "client/remote/remote_internal.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"
 

@@ -2,7 +2,7 @@
 // again: nobody waits for a round trip.
 #include <errno.h>
 
-#include "client/remote/remote.h"
+#include "client/remote/remote_internal.h"
 #include "client/util/error.h"
 #include "proto/diskalloc.pb-c.h"
 

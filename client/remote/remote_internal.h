@@ -1,38 +1,46 @@
-// The daemon backend's two halves: the client's side (remote.c) and one attached region of it (remote_region.c).
+// What the files of this folder share: the client's side (backend.c) and one attached region of it (the others).
 #pragma once
-#include "client/backend.h"
 #include "client/link/link.h"
+#include "client/remote/remote.h"
 
 struct remote {
     struct backend base;
-    struct link *link;
+    struct link *link; // owned
 };
 
 struct remote_backing {
     struct backing base;
-    struct link *link;
-    struct attachment *attachment; // the link's, once it is attached
-    uint64_t discarded;            // bytes, as last heard of
-    struct call early;             // on its way, if it is
+    struct link *link;             // the backend's
+    struct attachment *attachment; // given to the link, once the region is attached
+    uint64_t discarded;            // bytes that are discarded, as the daemon said last
+    struct call early;             // the early grow whose answer is awaited, where early_asked
     bool early_asked;
 };
 
-extern const struct backing_ops remote_backing_ops;
+// ask.c: requests about an attached region.
 
-// 0, the daemon's refusal, or -EPROTO unless the reply has what it has to have.
+// Sends Q; if the daemon says that the region is not attached, attaches it and sends Q once more.  UNTIL: Q is a GrowRegion that
+// waits for space until then (of proto/util/clock.h); 0: it does not wait.  FLAGS: enum link_flag.
+// 0 and *RET is to be given to answer_deinit, whatever the reply says; -ESTALE: the daemon does not know the region any more;
+// -errno as link_call.
+int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret);
+// As remote_call, for a request whose reply is the region: B takes the reply over.  RET_FD: takes the descriptor that comes with the
+// reply; NULL: none is expected.  An early grow was settled before (client/region sees to that).
+int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd);
+// 0; the daemon's refusal; -EPROTO: the reply has no region, or not the descriptor that it should have; -EMFILE.
 int remote_check_region(const struct answer *a, bool with_fd);
-// A grow that nobody waits for: see backing_ops.  Before any other request about the region it is settled.
+// Takes over what the daemon says of a region: all but which parts are discarded.
+void remote_take_region(struct backing *b, const WireRegion *region);
+
+// early.c: see grow_early and settle_early of backing_ops.  The last one forgets a grow whose answer nobody wants any more.
 int remote_grow_early(struct backing *b, uint64_t size);
 int remote_settle_early(struct backing *b, bool wait);
 void remote_drop_early(struct backing *b);
-// Into b->discarded.
+
+// discard.c.  The first one asks which parts are discarded, and sets b->discarded.
 int remote_list_discarded(struct backing *b);
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length);
 int remote_restore(struct backing *b, uint64_t offset, uint64_t length);
 
-// A request about an attached region: link_call, until UNTIL if that is not 0, and once more where the daemon says that it is not
-// attached.
-int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret);
-// The same with a region as its reply, which B takes over; *RET_FD its descriptor where one is wanted.
-int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd);
-void remote_take_region(struct backing *b, const WireRegion *region);
+// backing.c
+extern const struct backing_ops remote_backing_ops;

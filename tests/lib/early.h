@@ -6,7 +6,7 @@
 
 #define backend client_backend // the library's and the tests' are two things
 #include "client/region/region.h"
-#include "client/remote/remote.h"
+#include "client/remote/remote_internal.h"
 #undef backend
 
 static inline bool is_on_its_way(const struct u64s *v)

@@ -1,0 +1,40 @@
+// Descriptors of a region's file.  The memory needs none: the mapping keeps the file alive.  So a daemon's region has no
+// descriptor until the program, the write-behind or zero.c asks for one.
+#include <errno.h>
+
+#include "client/region/region.h"
+#include "client/util/error.h"
+
+// An early grow is settled first: the answer to this request tells the region's size too.
+static int open_file(struct diskalloc_region *r, bool keep)
+{
+    int e = region_check(r, false);
+
+    if (e < 0)
+        return e;
+    region_settle_early(r, true);
+    return r->backing->ops->open_file(r->backing, keep);
+}
+
+int region_keep_file(struct diskalloc_region *r)
+{
+    return r->backing->fd >= 0 ? r->backing->fd : open_file(r, true);
+}
+
+int region_open_file(struct diskalloc_region *r)
+{
+    return open_file(r, false);
+}
+
+int diskalloc_region_fd(struct diskalloc_region *r)
+{
+    int fd;
+
+    error_begin("diskalloc_region_fd");
+    if (!r)
+        return error_end(-EINVAL);
+    pthread_mutex_lock(&r->lock);
+    fd = region_keep_file(r);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(fd);
+}

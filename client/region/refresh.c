@@ -1,0 +1,75 @@
+// Taking over what changed without this region's doing: another process grew the region, discarded or restored parts of it,
+// or an answer of the daemon was lost, so that nobody here knows whether the request was carried out.
+#include <errno.h>
+
+#include "client/region/region.h"
+#include "client/util/error.h"
+
+// Gives access to what is granted and takes it from what is discarded.  Access to granted bytes is not taken away, not even
+// for a moment: other threads use them.
+static int follow_discarded(struct diskalloc_region *r)
+{
+    const struct ranges *discarded = &r->backing->discarded;
+    uint64_t end = r->mapping.granted;
+    int e = mapping_allow(&r->mapping, 0, end, discarded);
+
+    for (size_t i = 0; e == 0 && i < discarded->n && discarded->items[i].offset < end; i++) {
+        uint64_t to = discarded->items[i].offset + discarded->items[i].length;
+
+        e = mapping_forbid(&r->mapping, discarded->items[i].offset, to < end ? to : end);
+    }
+    return e;
+}
+
+// 1: the region has changed; 0: it has not; -errno.
+static int take_over(struct diskalloc_region *r)
+{
+    uint64_t before = r->size, discarded = r->backing->discarded.sum;
+    bool changed = false;
+    int e = r->backing->ops->refresh(r->backing);
+
+    if (e == 0)
+        e = region_follow_backing(r);
+    if (e == 0 && r->backing->discarded.sum != discarded) {
+        e = follow_discarded(r);
+        changed = true;
+    }
+    if (r->size > before)
+        atomic_store(&r->kept, r->size);
+    return e < 0 ? e : changed || r->size != before;
+}
+
+int region_reconcile(struct diskalloc_region *r)
+{
+    int e;
+
+    region_settle_early(r, true);
+    e = r->backing->unsure ? take_over(r) : 0;
+    return e < 0 ? e : 0;
+}
+
+static int refresh_locked(struct diskalloc_region *r)
+{
+    int e = region_check(r, false);
+
+    if (e < 0)
+        return e;
+    region_settle_early(r, true);
+    e = take_over(r);
+    if (e >= 0 && r->backing->size > r->mapping.reserve)
+        return region_check_size(r, r->backing->size);
+    return e;
+}
+
+int diskalloc_region_refresh(struct diskalloc_region *r)
+{
+    int e;
+
+    error_begin("diskalloc_region_refresh");
+    if (!r)
+        return error_end(-EINVAL);
+    pthread_mutex_lock(&r->lock);
+    e = refresh_locked(r);
+    pthread_mutex_unlock(&r->lock);
+    return error_end(e);
+}
