@@ -211,11 +211,8 @@ static void ask_early(struct diskalloc_region *r, uint64_t end)
 {
     uint64_t next = growth_early(r->size, end, r->mapping.reserve);
 
-    if (next == 0)
-        return;
-    pthread_mutex_lock(&r->lock);
-    region_grow_early(r, next);
-    pthread_mutex_unlock(&r->lock);
+    if (next > 0)
+        region_grow_early(r, next);
 }
 
 static void note_filled(struct diskalloc_region *r, uint64_t filled)

@@ -38,16 +38,27 @@ static enum background_result run(struct background_task *t)
     return BACKGROUND_DONE;
 }
 
+static bool may_grow_early(const struct diskalloc_region *r, uint64_t size)
+{
+    return r->backing->ops->grow_early && r->early_refused != r->size && region_check(r, true) == 0 &&
+           region_check_size(r, size) == 0;
+}
+
+// The task is submitted without the lock: the thread runs it at once, and would find the region locked.
 void region_grow_early(struct diskalloc_region *r, uint64_t size)
 {
-    if (!r->backing->ops->grow_early || r->early_refused == r->size || region_check(r, true) < 0 ||
-        region_check_size(r, size) < 0)
-        return;
-    r->early_size = size;
-    r->early_task.run = run;
-    if (r->backing->ops->settle_early || !r->da || !background_runs(&r->da->background))
+    bool is_task = !r->backing->ops->settle_early && r->da && background_runs(&r->da->background), may;
+
+    pthread_mutex_lock(&r->lock);
+    may = may_grow_early(r, size);
+    if (may && is_task) {
+        r->early_size = size;
+        if (!r->early_task.run) // it is read by the thread, once it was submitted
+            r->early_task.run = run;
+    } else if (may)
         grow_now(r, size);
-    else
+    pthread_mutex_unlock(&r->lock);
+    if (may && is_task)
         background_submit(&r->da->background, &r->early_task);
     error_forget();
 }

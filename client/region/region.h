@@ -61,9 +61,10 @@ bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
                   struct diskalloc_region **ret);
 
-// early.c: growing before there is need.  All with the lock held.
+// early.c: growing before there is need.
+// Begins to grow the region to SIZE, without waiting and without a word if that can't be done.  Without the lock.
 void region_grow_early(struct diskalloc_region *r, uint64_t size);
-// Takes the answer to an early grow over, if one was sent and its answer is there; WAIT: waits for the answer.
+// With the lock held.  Takes the answer to an early grow over, if one was sent and its answer is there; WAIT: waits for the answer.
 // At least 0; -EAGAIN: there is no answer yet; -EDQUOT: the grow was refused; another -errno: nobody knows.
 int region_settle_early(struct diskalloc_region *r, bool wait);
 
