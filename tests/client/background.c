@@ -1,6 +1,6 @@
 // The client's thread: turns, cancelling, ending, where there is none, signals.
 #include "tests/lib/actor.h"
-#include "tests/lib/background_job.h"
+#include "tests/lib/scripted_task.h"
 
 #include <pthread.h>
 #include <sched.h>

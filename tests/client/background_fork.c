@@ -1,6 +1,6 @@
 // The client's thread and fork: what must be whole, and what the child has.
 #include "tests/lib/actor.h"
-#include "tests/lib/background_job.h"
+#include "tests/lib/scripted_task.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // Addresses, and daemons that are gone, silent or mad.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <pthread.h>
 #include <signal.h>

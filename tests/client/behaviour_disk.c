@@ -1,5 +1,5 @@
 // Real file systems, really full: growing is refused without a signal, and what was granted can be stored to.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

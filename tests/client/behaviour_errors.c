@@ -1,5 +1,5 @@
 // Wrong use and refusals that both backends have: code, text, numbers, and nothing changed.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
 // Each configured limit refuses with its name and numbers, changes nothing, and lets everything up to it through.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <grp.h>
 #include <pwd.h>

@@ -1,6 +1,6 @@
 // What others do to a region that one holds: read-only attachments, unlinking, other processes, forked children.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

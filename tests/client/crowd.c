@@ -1,5 +1,5 @@
 // Many threads on one connection: nobody waits for what another one has to do first.
-#include "tests/lib/play.h"
+#include "tests/lib/fake_daemon.h"
 
 #include <semaphore.h>
 #include <sys/syscall.h>

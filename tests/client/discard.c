@@ -1,5 +1,5 @@
 // Giving parts of a region back, and getting them again.
-#include "tests/lib/play.h"
+#include "tests/lib/fake_daemon.h"
 
 #include <signal.h>
 #include <sys/wait.h>

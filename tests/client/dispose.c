@@ -1,7 +1,7 @@
 // What a closed region had comes back by itself, and before anybody is refused for the want of it.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
-#include "tests/lib/inspect.h"
+#include "tests/lib/proc_self.h"
+#include "tests/lib/test_backend.h"
 
 #include <pthread.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
 // Events: a descriptor to poll, whatever becomes of the connection.
-#include "tests/lib/play.h"
+#include "tests/lib/fake_daemon.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // The connection to a daemon that fails in chosen places.
-#include "tests/lib/play.h"
+#include "tests/lib/fake_daemon.h"
 
 static void a_grow_whose_answer_was_lost_is_repeated(void **state)
 {

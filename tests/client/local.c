@@ -1,5 +1,5 @@
 // The backend of a directory: what only it can get wrong.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 #include <pwd.h>

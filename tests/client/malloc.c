@@ -1,5 +1,5 @@
 // The realloc face, and what forks and limits on address space do to it.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>

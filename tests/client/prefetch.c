@@ -1,6 +1,6 @@
 // Memory that is made before a vector gets to it: how far, and for whom.
-#include "tests/lib/prefetch.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/prefetch_state.h"
+#include "tests/lib/test_backend.h"
 
 #define HUGE_PAGE (2 * MIB)
 #define LARGE (8 * MIB)      // from here on the thread helps

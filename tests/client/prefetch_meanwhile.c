@@ -1,6 +1,6 @@
 // Memory that is made before a vector gets to it: whatever a program does meanwhile, nothing notices.
-#include "tests/lib/backends.h"
-#include "tests/lib/prefetch.h"
+#include "tests/lib/prefetch_state.h"
+#include "tests/lib/test_backend.h"
 
 #include <time.h>
 

@@ -1,5 +1,5 @@
 // How much may be dirtied, told from made-up trees of /proc and /sys, and from this machine's own.
-#include "tests/lib/proctree.h"
+#include "tests/lib/fake_proc.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // Limits of control groups, told from made-up trees: v1, v2, both, nested, seen through namespaces and bind mounts.
-#include "tests/lib/proctree.h"
+#include "tests/lib/fake_proc.h"
 
 static void under_a_v1_limit_clean_cache_is_room(void **state)
 {

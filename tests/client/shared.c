@@ -1,5 +1,5 @@
 // A region that another holder changes at the same time.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/mman.h>
 

@@ -1,7 +1,7 @@
 // How many system calls the common things cost, through a daemon, once the client is warm: counted by strace between marks.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
-#include "tests/lib/inspect.h"
+#include "tests/lib/proc_self.h"
+#include "tests/lib/test_backend.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

@@ -1,5 +1,5 @@
 // What each function of a vector promises.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 

@@ -1,5 +1,5 @@
 // Waiting for space: what the library does about it.
-#include "tests/lib/play.h"
+#include "tests/lib/fake_daemon.h"
 
 #include <signal.h>
 

@@ -1,6 +1,6 @@
 // Whatever order requests, refusals and deaths come in: no limit is ever exceeded, and what is charged is what is on disk.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/mman.h>
 

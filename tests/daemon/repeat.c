@@ -1,5 +1,5 @@
 // What a client may repeat after a lost reply is done once and charged once.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

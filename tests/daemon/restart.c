@@ -1,6 +1,6 @@
 // A daemon that is killed again and again under a client that goes on pushing: nothing is lost, and the charge is right.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <sys/mman.h>
 

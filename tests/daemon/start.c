@@ -1,6 +1,6 @@
 // Starting and ending: what persists, what is cleaned up, what is left alone, and one daemon a directory.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

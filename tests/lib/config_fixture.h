@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config.h"
-#include "tests/lib/fixture.h"
+#include "tests/lib/scratch.h"
 
 struct config_fixture {
     char dir[256], path[300];

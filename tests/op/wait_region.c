@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
-#include "tests/lib/backends.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/test_backend.h"
 
 struct waiting_grow {
     struct diskalloc_region *region;

@@ -1,5 +1,5 @@
 // What ends a wait: whatever gives bytes back. What does not begin one: what can never be granted.
-#include "tests/lib/quota_case.h"
+#include "tests/lib/quota_usage.h"
 
 #include <pthread.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 // A group's sum is shared by its members, who keep their own limits; each key comes from the nearest section that has it.
-#include "tests/lib/quota_case.h"
+#include "tests/lib/quota_usage.h"
 
 static struct people people;
 

@@ -3,7 +3,7 @@
 //
 // A moment is a number of requests: the client that makes the last one kills, while the others' are on their way.
 // DISKALLOC_CRASH_KILLS=N sets how many, DISKALLOC_TEST_SEED=N which.
-#include "tests/lib/crash_client.h"
+#include "tests/lib/random_client.h"
 
 #include <ftw.h>
 #include <inttypes.h>

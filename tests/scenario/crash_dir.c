@@ -1,6 +1,6 @@
 // What a daemon meets in a spill directory that somebody else has been at: it starts or says why not, counts and names what it leaves
 // alone, and serves its clients beside it.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 // Fair shares of a whole daemon: one user's requests do not keep others waiting, a hung disk does not keep anybody out, and who waits
 // for a limit may go on asking.
-#include "tests/lib/ice.h"
-#include "tests/lib/quota_case.h"
+#include "tests/lib/frozen_disk.h"
+#include "tests/lib/quota_usage.h"
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota default]\nregions = 1000\nconnections = 1000\n"
                              "[quota total]\nbytes = 64M\n";

@@ -1,9 +1,9 @@
 // A file system that does not answer, and a daemon that is stopped: who asks for nothing of the disk is answered, deadlines pass, and
 // afterwards everything goes on as if nothing had been.
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
-#include "tests/lib/ice.h"
+#include "tests/lib/frozen_disk.h"
 #include "tests/lib/raw_client.h"
+#include "tests/lib/test_backend.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // Vectors that are filled slowly, filled to a gigabyte, and many at once.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

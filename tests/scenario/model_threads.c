@@ -1,5 +1,5 @@
 // Any thread may use any region of a client.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // A vector on disk against an array in memory: a long random walk through everything that a vector can do.
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 struct item {
     uint32_t part[3]; // does not divide a page

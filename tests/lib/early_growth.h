@@ -1,8 +1,8 @@
 // What the tests of growth that is asked for before it is needed share: whether it was, and a daemon that does not answer.
 #pragma once
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
-#include "tests/lib/pushed.h"
+#include "tests/lib/numbers.h"
+#include "tests/lib/test_backend.h"
 
 #define backend client_backend // the library's and the tests' are two things
 #include "client/region/region.h"

@@ -3,7 +3,7 @@
 // Directories carry the test process's pid in their name.  A janitor, forked before main and reparented to init, waits for the
 // end of a pipe that only the test process (and children that it forked) hold: so it removes them also after a crash, a failed
 // assertion or a passed deadline.  Mounts are made in a mount namespace of the process, which the kernel takes down with it.
-#include "tests/lib/fixture.h"
+#include "tests/lib/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>

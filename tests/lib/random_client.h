@@ -1,7 +1,7 @@
 // A client that does whatever a client can do, at random, and knows what each of its bytes must be.
 #pragma once
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 enum { CRASH_CLIENTS = 8, CRASH_ROWS = 3000, CRASH_BLOCKS = 64, CRASH_BRIEF = 3 };
 

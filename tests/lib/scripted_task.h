@@ -1,6 +1,6 @@
 // What the tests of the client's thread share: a task that does what it is told, and somebody who waits.
 #pragma once
-#include "tests/lib/inspect.h"
+#include "tests/lib/proc_self.h"
 
 #include <semaphore.h>
 

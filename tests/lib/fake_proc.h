@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "client/memory/pressure.h"
-#include "tests/lib/fixture.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
 
 #define MIB ((uint64_t)1 << 20)
 

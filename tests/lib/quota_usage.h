@@ -2,8 +2,8 @@
 // administrator sees.
 #pragma once
 #include "tests/lib/actor.h"
-#include "tests/lib/backends.h"
 #include "tests/lib/raw_client.h"
+#include "tests/lib/test_backend.h"
 
 #include <grp.h>
 #include <sys/mman.h>

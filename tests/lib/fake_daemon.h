@@ -1,6 +1,6 @@
 // A daemon of a few lines that answers as it is told, so that a connection can fail in chosen places.
 #pragma once
-#include "tests/lib/backends.h"
+#include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "proto/util/cleanup.h"
-#include "tests/lib/fixture.h"
+#include "tests/lib/scratch.h"
 
 enum { START_SECONDS = 60 };
 

@@ -1,8 +1,8 @@
 // What the tests of memory made ahead share: what is there, whether the thread is at work, and whether it could be.
 #pragma once
 #include "tests/lib/actor.h"
-#include "tests/lib/inspect.h"
-#include "tests/lib/pushed.h"
+#include "tests/lib/numbers.h"
+#include "tests/lib/proc_self.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,8 +1,8 @@
 // The two ways to get memory from the library, through a daemon and embedded in a directory: a test body runs with each and
 // can't tell them apart.
 #pragma once
-#include "tests/lib/fixture.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
 
 #include <diskalloc/client.h>
 #include <diskalloc/vec.h>
