@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "tests/lib/test_daemon.h"
+
 // ---- One CPU for all, or as the kernel likes ----
 
 static void pin_thread(pid_t tid, bool one)

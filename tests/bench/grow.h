@@ -2,6 +2,7 @@
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/raw_client.h"
+#include "tests/lib/test_daemon.h"
 
 #include <time.h>
 

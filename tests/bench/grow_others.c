@@ -7,8 +7,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "tests/lib/test_daemon.h"
+
 enum { OTHERS_UID = 4243 };
-#define MIB ((uint64_t)1 << 20)
 
 // A process of another user that does FN until it is killed; it says when it is ready.
 static pid_t start_others(void (*fn)(const char *socket, long how_much, int ready), const char *socket, long how_much,

@@ -11,6 +11,8 @@
 #include "tests/bench/report.h"
 #include "tests/bench/workload.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 double bench_now(void)
 {

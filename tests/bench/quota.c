@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "tests/lib/harness.h"
+#include "tests/lib/test_daemon.h"
 
 enum {
     ROUNDS = 9,

@@ -16,6 +16,7 @@
 
 #include "proto/spill/record.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/test_daemon.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 

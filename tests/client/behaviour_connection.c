@@ -1,5 +1,7 @@
 // Addresses, and daemons that are gone, silent or mad.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -25,13 +27,13 @@ static void a_socket_that_nobody_listens_to_refuses(void **state)
     char dir[128], path[140], address[150];
 
     (void)state;
-    fixture_make_dir(dir, sizeof(dir));
+    scratch_make_dir(dir, sizeof(dir));
     snprintf(path, sizeof(path), "%s/s", dir);
     snprintf(address, sizeof(address), "unix:%s", path);
     close(listen_at(path));
     EXPECT_FAILURE(-ECONNREFUSED, "diskalloc_open", diskalloc_open(address, NULL, &da));
     assert_ptr_equal(da, (struct diskalloc *)0x1);
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 static void a_daemon_that_says_nothing_refuses(void **state)
@@ -41,14 +43,14 @@ static void a_daemon_that_says_nothing_refuses(void **state)
     int sock;
 
     (void)state;
-    fixture_make_dir(dir, sizeof(dir));
+    scratch_make_dir(dir, sizeof(dir));
     snprintf(path, sizeof(path), "%s/s", dir);
     snprintf(address, sizeof(address), "unix:%s", path);
     sock = listen_at(path);
     EXPECT_FAILURE(-ECONNREFUSED, "diskalloc_open", diskalloc_open(address, NULL, &da));
     assert_ptr_equal(da, (struct diskalloc *)0x1);
     close(sock);
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 struct madman {
@@ -81,7 +83,7 @@ static void check_that_nonsense_is_a_protocol_error(const void *says, size_t n)
     struct madman m = {.says = says, .n = n};
     pthread_t thread;
 
-    fixture_make_dir(dir, sizeof(dir));
+    scratch_make_dir(dir, sizeof(dir));
     snprintf(path, sizeof(path), "%s/s", dir);
     snprintf(address, sizeof(address), "unix:%s", path);
     m.sock = listen_at(path);
@@ -91,7 +93,7 @@ static void check_that_nonsense_is_a_protocol_error(const void *says, size_t n)
     shutdown(m.sock, SHUT_RDWR);
     assert_int_equal(pthread_join(thread, NULL), 0);
     close(m.sock);
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 static void a_daemon_that_answers_nonsense_breaks_the_protocol(void **state)
@@ -213,7 +215,7 @@ static void without_a_daemon_anonymous_regions_fall_back_to_a_disk(void **state)
         return;
     }
     unsetenv("DISKALLOC_ADDRESS");
-    fixture_make_dir(dir, sizeof(dir));
+    scratch_make_dir(dir, sizeof(dir));
     assert_return_code(setenv("TMPDIR", dir, 1), errno);
     assert_int_equal(diskalloc_open(NULL, NULL, &da), 0);
     snprintf(address, sizeof(address), "dir:%s", dir);
@@ -232,7 +234,7 @@ static void without_a_daemon_anonymous_regions_fall_back_to_a_disk(void **state)
     assert_string_equal(diskalloc_address(da), "dir:/var/tmp");
     diskalloc_close(da);
     unsetenv("TMPDIR");
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 static void embedded_regions_leave_nothing_behind(void **state)

@@ -1,5 +1,7 @@
 // Real file systems, really full: growing is refused without a signal, and what was granted can be stored to.
+#include "tests/lib/loop_mount.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

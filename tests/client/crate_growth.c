@@ -1,4 +1,5 @@
 // What a vector on disk got wrong before, as promises of this one: growing, refusals, and what new memory holds.
+#include "tests/lib/loop_mount.h"
 #include "tests/lib/test_backend.h"
 
 #include <sys/statvfs.h>

@@ -1,4 +1,5 @@
 // What a vector on disk got wrong before, as promises of this one: alignment, what is in a file already, and how many.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 #include <dirent.h>

@@ -1,5 +1,7 @@
 // Giving parts of a region back, and getting them again.
 #include "tests/lib/fake_daemon.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -294,7 +296,7 @@ static void a_callers_file_is_punched_and_filled(void **state)
     int fd;
 
     (void)state;
-    fixture_make_dir(dir, sizeof dir);
+    scratch_make_dir(dir, sizeof dir);
     fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(diskalloc_region_from_fd(fd, NULL, &r), 0);
@@ -313,7 +315,7 @@ static void a_callers_file_is_punched_and_filled(void **state)
     expect_bytes(r, 40 * BLOCK, 64 * BLOCK, 7);
     diskalloc_region_close(r);
     close(fd);
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 static void every_advice_is_taken(struct backend *b)

@@ -1,6 +1,8 @@
 // What a closed region had comes back by itself, and before anybody is refused for the want of it.
 #include "tests/lib/actor.h"
+#include "tests/lib/loop_mount.h"
 #include "tests/lib/proc_self.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 #include <pthread.h>

@@ -1,6 +1,8 @@
 // Growth that is asked for before it is needed: it comes without being waited for, and where it does not come nobody notices.
 #include "tests/lib/early_growth.h"
 #include "tests/lib/fake_daemon.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 #include <sys/statvfs.h>
 

@@ -1,5 +1,6 @@
 // Growth that is asked for before it is needed, of a daemon that is stopped, so that it stays on its way for as long as the test wants.
 #include "tests/lib/early_growth.h"
+#include "tests/lib/scratch.h"
 
 struct halted {
     struct backend *b;

@@ -1,5 +1,6 @@
 // Events: a descriptor to poll, whatever becomes of the connection.
 #include "tests/lib/fake_daemon.h"
+#include "tests/lib/test_daemon.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
 // The examples, run as their readers would run them.
 #include "tests/lib/harness.h"
+#include "tests/lib/test_daemon.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 // The connection to a daemon that fails in chosen places.
 #include "tests/lib/fake_daemon.h"
+#include "tests/lib/scratch.h"
 
 static void a_grow_whose_answer_was_lost_is_repeated(void **state)
 {

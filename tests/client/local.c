@@ -1,4 +1,5 @@
 // The backend of a directory: what only it can get wrong.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
@@ -30,7 +31,7 @@ static void a_foreign_file_of_that_name_is_refused_and_untouched(struct backend 
         EXPECT_FAILURE(-EEXIST, "diskalloc_region_open", open_named(b->da, "mine", 4096, flags, &r));
     }
     EXPECT_FAILURE(-EEXIST, "diskalloc_region_unlink", diskalloc_region_unlink(b->da, "mine"));
-    content = fixture_read_file(path);
+    content = scratch_read_file(path);
     assert_string_equal(content, "precious");
     free(content);
     assert_null(r);

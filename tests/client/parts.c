@@ -1,5 +1,6 @@
 // What the library is made of and can be tried without a region: growth, address space, options, addresses, the last error.
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
 
 #include <diskalloc/client.h>
 #include <errno.h>
@@ -15,11 +16,6 @@
 #include "client/options.h"
 #include "client/util/error.h"
 #include "proto/version.h"
-
-#define KIB ((uint64_t)1 << 10)
-#define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
-#define TIB ((uint64_t)1 << 40)
 
 static void growth_doubles_from_64_kib_and_then_goes_by_an_eighth(void **state)
 {

@@ -1,5 +1,6 @@
 // How much may be dirtied, told from made-up trees of /proc and /sys, and from this machine's own.
 #include "tests/lib/fake_proc.h"
+#include "tests/lib/scratch.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -307,10 +308,10 @@ static void a_real_limit_and_what_is_dirtied_under_it_are_seen(void **state)
         print_message("no memory control group can be made here\n");
         skip();
     }
-    fixture_make_dir(dir, sizeof(dir));
+    scratch_make_dir(dir, sizeof(dir));
     snprintf(g.file, sizeof(g.file), "%s/junk", dir);
     status = test_in_child(look_from_inside, &g, (uid_t)-1);
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
     assert_return_code(rmdir(g.dir), errno);
     assert_int_equal(status, 0);
 }

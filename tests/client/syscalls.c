@@ -1,6 +1,7 @@
 // How many system calls the common things cost, through a daemon, once the client is warm: counted by strace between marks.
 #include "tests/lib/actor.h"
 #include "tests/lib/proc_self.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
@@ -156,7 +157,7 @@ static void the_common_things_take_few_system_calls(void **state)
     backend_start(&b, true, NULL, NULL);
     snprintf(trace, sizeof(trace), "%s/trace", b.daemon.dir);
     assert_int_equal(test_in_child(trace_self, b.address, (uid_t)-1), 0);
-    text = fixture_read_file(trace);
+    text = scratch_read_file(trace);
     assert_non_null(text);
     for (size_t i = 0; i < N_CASES; i++) {
         unsigned counts[N_COUNTED] = {0};

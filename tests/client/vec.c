@@ -1,4 +1,5 @@
 // What each function of a vector promises.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
@@ -19,7 +20,7 @@ static int open_directory(void **state)
     char address[176];
 
     (void)state;
-    fixture_make_dir(directory, sizeof directory);
+    scratch_make_dir(directory, sizeof directory);
     snprintf(address, sizeof address, "dir:%s", directory);
     return diskalloc_open(address, NULL, &da);
 }
@@ -28,7 +29,7 @@ static int close_directory(void **state)
 {
     (void)state;
     diskalloc_close(da);
-    fixture_remove_tree(directory);
+    scratch_remove_tree(directory);
     return 0;
 }
 

@@ -1,5 +1,7 @@
 // Waiting for space: what the library does about it.
 #include "tests/lib/fake_daemon.h"
+#include "tests/lib/loop_mount.h"
+#include "tests/lib/test_daemon.h"
 
 #include <signal.h>
 

@@ -1,8 +1,6 @@
 // What the configuration may say, and what it means.
 #include "tests/lib/config_fixture.h"
 
-#define GIB (UINT64_C(1) << 30)
-
 static struct quota_limits limits_of_user(const struct config_fixture *f, uid_t uid, uint64_t fs_total)
 {
     struct quota_limits limits;

@@ -7,9 +7,6 @@
 #include "daemon/config/runtime.h"
 #include "proto/util/cleanup.h"
 
-#define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
-
 struct layer_fixture {
     struct config_fixture files;
     int dir;

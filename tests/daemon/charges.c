@@ -1,6 +1,9 @@
 // Whatever order requests, refusals and deaths come in: no limit is ever exceeded, and what is charged is what is on disk.
 #include "tests/lib/actor.h"
+#include "tests/lib/loop_mount.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <sys/mman.h>
 

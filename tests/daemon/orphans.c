@@ -1,6 +1,8 @@
 // Who is alive: what the daemon takes back when a client dies, and what it leaves because somebody still has it.
 #include "tests/lib/actor.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 struct expected {
     struct diskalloc *da;

@@ -1,5 +1,7 @@
 // What a client may repeat after a lost reply is done once and charged once.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

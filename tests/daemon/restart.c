@@ -1,6 +1,8 @@
 // A daemon that is killed again and again under a client that goes on pushing: nothing is lost, and the charge is right.
 #include "tests/lib/actor.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <sys/mman.h>
 

@@ -1,6 +1,7 @@
 // Starting and ending: what persists, what is cleaned up, what is left alone, and one daemon a directory.
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

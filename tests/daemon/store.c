@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
 
 static char dir[128];
 

@@ -1,6 +1,7 @@
 // Two real users on one daemon: neither sees, touches or pays for what the other has.
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <sys/mman.h>
 

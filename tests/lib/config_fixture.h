@@ -30,7 +30,7 @@ static inline void warn(void *data, const char *sentence)
 static inline void config_fixture_init(struct config_fixture *f)
 {
     *f = (struct config_fixture){0};
-    fixture_make_dir(f->dir, sizeof(f->dir));
+    scratch_make_dir(f->dir, sizeof(f->dir));
     snprintf(f->path, sizeof(f->path), "%s/d.conf", f->dir);
 }
 
@@ -38,7 +38,7 @@ static inline void config_fixture_deinit(struct config_fixture *f)
 {
     config_free(f->config);
     free(f->error);
-    fixture_remove_tree(f->dir);
+    scratch_remove_tree(f->dir);
 }
 
 static inline void write_bytes(const char *path, const void *bytes, size_t n)

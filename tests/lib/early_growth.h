@@ -3,6 +3,7 @@
 #include "tests/lib/actor.h"
 #include "tests/lib/numbers.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #define backend client_backend // the library's and the tests' are two things
 #include "client/region/region.h"

@@ -1,5 +1,6 @@
 // A daemon of a few lines that answers as it is told, so that a connection can fail in chosen places.
 #pragma once
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 #include <fcntl.h>
@@ -217,7 +218,7 @@ static inline void play_listen(struct play *p)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    fixture_make_dir(p->at.dir, sizeof p->at.dir);
+    scratch_make_dir(p->at.dir, sizeof p->at.dir);
     assert_true((size_t)snprintf(p->at.address, sizeof p->at.address, "unix:%s/s", p->at.dir) < 100);
     strcpy(address.sun_path, p->at.address + strlen("unix:"));
     p->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -242,7 +243,7 @@ static inline void play_end(struct play *p)
     close(p->listener);
     close(p->file);
     ranges_deinit(&p->discarded);
-    fixture_remove_tree(p->at.dir);
+    scratch_remove_tree(p->at.dir);
 }
 
 static inline struct diskalloc *client_of(const struct play *p, int reconnect_timeout_ms)

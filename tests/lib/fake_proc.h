@@ -10,8 +10,6 @@
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
 
-#define MIB ((uint64_t)1 << 20)
-
 struct tree {
     char dir[128];
     struct pressure p;
@@ -21,7 +19,7 @@ struct tree {
 static inline void tree_start(struct tree *t)
 {
     *t = (struct tree){0};
-    fixture_make_dir(t->dir, sizeof(t->dir));
+    scratch_make_dir(t->dir, sizeof(t->dir));
     pressure_init(&t->p, t->dir);
 }
 
@@ -29,7 +27,7 @@ static inline void tree_end(struct tree *t)
 {
     pressure_deinit(&t->p);
     pressure_deinit(&t->p);
-    fixture_remove_tree(t->dir);
+    scratch_remove_tree(t->dir);
 }
 
 // TEXT into the file at PATH, with the directories above it.
@@ -58,7 +56,7 @@ static inline void take(struct tree *t, const char *path)
     char full[512];
 
     snprintf(full, sizeof(full), "%s%s", t->dir, path);
-    fixture_remove_tree(full);
+    scratch_remove_tree(full);
 }
 
 // Of 10000 MiB that can be dirty.

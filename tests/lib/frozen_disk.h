@@ -1,6 +1,7 @@
 // A file system that does not answer: frozen, and thawed when the test ends, however it ends.
 #pragma once
 #include "tests/lib/harness.h"
+#include "tests/lib/loop_mount.h"
 
 #include <errno.h>
 #include <fcntl.h>

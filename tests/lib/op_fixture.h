@@ -19,6 +19,7 @@
 #include "daemon/user.h"
 #include "proto/util/clock.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/scratch.h"
 
 enum { OWNER = 4242 };
 

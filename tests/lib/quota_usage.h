@@ -3,7 +3,9 @@
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/raw_client.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <grp.h>
 #include <sys/mman.h>
@@ -51,7 +53,7 @@ struct log_expectation {
 
 static inline size_t log_count(const struct test_daemon *d, const char *text)
 {
-    char *log = fixture_read_file(d->log), *at = log;
+    char *log = scratch_read_file(d->log), *at = log;
     size_t n = 0;
 
     while (at && (at = strstr(at, text))) {

@@ -3,31 +3,11 @@
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 #include <diskalloc/client.h>
 #include <diskalloc/vec.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#define KIB ((uint64_t)1 << 10)
-#define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
-#define TIB ((uint64_t)1 << 40)
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 struct backend {
     bool remote;
@@ -47,7 +27,7 @@ static inline void backend_start(struct backend *b, bool remote, const char *con
         snprintf(b->address, sizeof(b->address), "%s", b->daemon.address);
     } else {
         if (!where)
-            fixture_make_dir(b->dir, sizeof(b->dir));
+            scratch_make_dir(b->dir, sizeof(b->dir));
         snprintf(b->address, sizeof(b->address), "dir:%s", where ? where : b->dir);
     }
     assert_int_equal(diskalloc_open(b->address, NULL, &b->da), 0);
@@ -68,7 +48,7 @@ static inline void backend_stop(struct backend *b)
     if (b->remote)
         test_daemon_stop_and_remove(&b->daemon);
     else if (b->dir[0])
-        fixture_remove_tree(b->dir);
+        scratch_remove_tree(b->dir);
 }
 
 static inline void backend_run(bool remote, const char *config, void (*body)(struct backend *b))

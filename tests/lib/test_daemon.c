@@ -1,15 +1,10 @@
 // A real diskallocd in a private directory.  It tells by sd_notify when it is ready, and by its pidfd that it died first, so
 // nothing here waits by the clock.
-#include "tests/lib/harness.h"
+#include "tests/lib/test_daemon.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -17,9 +12,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "proto/util/cleanup.h"
+#include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
 
 enum { START_SECONDS = 60 };
@@ -119,7 +114,7 @@ static bool daemon_run(struct test_daemon *d)
 
 static void daemon_print_log(const struct test_daemon *d)
 {
-    _cleanup_free_ char *text = fixture_read_file(d->log);
+    _cleanup_free_ char *text = scratch_read_file(d->log);
 
     fprintf(stderr, "--- %s\n%s---\n", d->log, text ? text : "(not there)\n");
 }
@@ -129,7 +124,7 @@ static void daemon_prepare(struct test_daemon *d, const char *config_text, const
     FILE *f;
 
     memset(d, 0, sizeof *d);
-    fixture_make_dir(d->dir, sizeof d->dir);
+    scratch_make_dir(d->dir, sizeof d->dir);
     snprintf(d->socket, sizeof d->socket, "%s/socket", d->dir);
     snprintf(d->address, sizeof d->address, "unix:%s", d->socket);
     snprintf(d->config, sizeof d->config, "%s/diskallocd.conf", d->dir);
@@ -204,44 +199,12 @@ void test_daemon_stop_and_remove(struct test_daemon *d)
 {
     if (d->pid > 0)
         test_daemon_stop(d);
-    fixture_remove_tree(d->dir);
+    scratch_remove_tree(d->dir);
 }
 
 bool test_daemon_logged(const struct test_daemon *d, const char *text)
 {
-    _cleanup_free_ char *log = fixture_read_file(d->log);
+    _cleanup_free_ char *log = scratch_read_file(d->log);
 
     return log && strstr(log, text);
-}
-
-static size_t tally_files;
-static uint64_t tally_bytes;
-
-static int tally_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    // the daemon's own files (.lock) are no regions
-    if (type != FTW_F || !S_ISREG(st->st_mode) || path[ftw->base] == '.')
-        return 0;
-    tally_files++;
-    tally_bytes += ((uint64_t)st->st_size + 4095) & ~UINT64_C(4095);
-    return 0;
-}
-
-static void tally(const char *dir)
-{
-    tally_files = 0;
-    tally_bytes = 0;
-    nftw(dir, tally_entry, 8, FTW_PHYS);
-}
-
-size_t test_count_files(const char *dir)
-{
-    tally(dir);
-    return tally_files;
-}
-
-uint64_t test_sum_sizes(const char *dir)
-{
-    tally(dir);
-    return tally_bytes;
 }

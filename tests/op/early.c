@@ -1,6 +1,8 @@
 // Early growth: ordinary as far as it is granted, and refused without a word long before a limit is.
 #include "tests/lib/op_fixture.h"
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 static const char config[] = "[daemon]\nkeep_free = 0\n"
                              "[quota default]\nbytes = 80M\nregion_bytes = 40M\nwarn_at = 100%\n"

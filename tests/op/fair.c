@@ -3,7 +3,6 @@
 
 #include "tests/lib/op_fixture.h"
 
-#define GIB ((uint64_t)1 << 30)
 #define LARGE (512 * GIB)
 
 // The disk of 512 GiB that nobody has: blocks are granted by saying so.  The first piece of a long operation waits at the gate,

@@ -1,5 +1,6 @@
 // Who waits is served in order within a user, and users take turns.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 enum { USERS = 5, EACH = 20, WAITERS = USERS * EACH };
 #define FOR_EVER UINT64_MAX

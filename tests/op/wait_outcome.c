@@ -1,5 +1,7 @@
 // A waiter's death, its timeout, Cancel and a grant meet each other at random moments: one of them happens, and the charges tell which.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 enum { ROUNDS = SANITIZED ? 150 : 400 };
 #define FOR_EVER UINT64_MAX

@@ -7,6 +7,7 @@
 
 #include "tests/lib/harness.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 struct waiting_grow {
     struct diskalloc_region *region;

@@ -1,5 +1,7 @@
 // What ends a wait: whatever gives bytes back. What does not begin one: what can never be granted.
+#include "tests/lib/loop_mount.h"
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 #include <pthread.h>
 #include <time.h>

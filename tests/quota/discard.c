@@ -1,5 +1,6 @@
 // What is discarded is given back and out of reach, for this process, for those that come later, and after the daemon's death.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 #define BLOCK ((uint64_t)4096)
 #define SIZE (16 * BLOCK)

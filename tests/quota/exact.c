@@ -1,5 +1,7 @@
 // Many processes of one user at a limit: granted is exactly what fits, and close then create never fails by chance.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 enum { CLIENTS = 8, HELD = 64, ROUNDS = SANITIZED ? 60 : 250, AT_ONCE = 8 };
 #define BLOCK ((uint64_t)4096)

@@ -1,5 +1,6 @@
 // Limits change while the daemon runs, by an administrator or by a reload, and nobody loses what they have.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 #define CONFIG "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 8M\nregions = 40\n"
 

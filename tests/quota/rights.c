@@ -1,5 +1,6 @@
 // What an ordinary user, a member of admin_group and root may see and do; and regions that are removed while somebody has them.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 enum { ADMIN, ALICE, BOB }; // users of people
 

@@ -1,5 +1,6 @@
 // warn_at: a line in the log and an event to that user's clients, once, until it has been below again.
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 #include <poll.h>
 

@@ -4,6 +4,8 @@
 // A moment is a number of requests: the client that makes the last one kills, while the others' are on their way.
 // DISKALLOC_CRASH_KILLS=N sets how many, DISKALLOC_TEST_SEED=N which.
 #include "tests/lib/random_client.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/test_daemon.h"
 
 #include <ftw.h>
 #include <inttypes.h>

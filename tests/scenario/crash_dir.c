@@ -1,6 +1,9 @@
 // What a daemon meets in a spill directory that somebody else has been at: it starts or says why not, counts and names what it leaves
 // alone, and serves its clients beside it.
+#include "tests/lib/loop_mount.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -180,7 +183,7 @@ static void a_spill_directory_that_is_not_there_or_none_is_refused_with_a_senten
     char dir[150], path[200];
 
     (void)state;
-    fixture_make_dir(dir, sizeof dir);
+    scratch_make_dir(dir, sizeof dir);
     snprintf(path, sizeof path, "%s/missing", dir);
     expect_refused(path, 1, "No such file or directory");
     shell(dir, "touch file && ln -s loop loop && mkdir -m 0777 open");
@@ -190,7 +193,7 @@ static void a_spill_directory_that_is_not_there_or_none_is_refused_with_a_senten
     expect_refused(path, 1, "Too many levels of symbolic links");
     snprintf(path, sizeof path, "%s/open", dir);
     expect_refused(path, 1, "others may write to it");
-    fixture_remove_tree(dir);
+    scratch_remove_tree(dir);
 }
 
 static void a_spill_directory_that_is_read_only_is_refused_with_a_sentence(void **state)

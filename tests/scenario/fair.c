@@ -2,6 +2,7 @@
 // for a limit may go on asking.
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/test_daemon.h"
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota default]\nregions = 1000\nconnections = 1000\n"
                              "[quota total]\nbytes = 64M\n";

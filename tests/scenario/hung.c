@@ -3,7 +3,9 @@
 #include "tests/lib/actor.h"
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/raw_client.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
+#include "tests/lib/test_daemon.h"
 
 #include <pthread.h>
 

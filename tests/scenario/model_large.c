@@ -1,4 +1,5 @@
 // Vectors that are filled slowly, filled to a gigabyte, and many at once.
+#include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)

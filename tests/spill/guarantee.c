@@ -8,6 +8,8 @@
 
 #include "proto/spill/spillfile.h"
 #include "tests/lib/harness.h"
+#include "tests/lib/loop_mount.h"
+#include "tests/lib/scratch.h"
 
 static struct spillfile_guarantee guarantee_of(const char *dir)
 {

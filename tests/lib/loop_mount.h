@@ -1,0 +1,14 @@
+// A file system of a chosen type and size, for one test.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct test_mount {
+    char image[160], at[160]; // the file that holds the file system; the mount point
+    bool mounted;
+};
+
+// Makes a file system of SIZE bytes, TYPE "ext4", "xfs" or "btrfs", and mounts it by loop.  Returns false, and prints the reason,
+// where that can't be done (not root, no loop device, no mkfs).
+bool test_mount(struct test_mount *m, const char *type, uint64_t size);
+void test_unmount(struct test_mount *m);
