@@ -83,7 +83,7 @@ static int found_region(void *data, struct store_found *found)
     r->boot_is_over = memcmp(&record->boot, &d->request.boot, sizeof record->boot) != 0;
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
-    alive_consider(d->alive, r);
+    orphans_consider(d->request.op.orphans, r);
     return 0;
 }
 
@@ -133,7 +133,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     if (r == 0)
         r = store_space(d->store, &env->space);
     if (r == 0)
-        r = alive_new(&env->op, daemon_wake_for_orphans, d, &d->alive);
+        r = orphans_new(&env->op, daemon_wake_for_orphans, d, &d->request.op.orphans);
     if (r == 0)
         r = wait_new(&env->op, daemon_wake_for_waiting, d, &d->wait);
     if (r < 0)
@@ -142,7 +142,6 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     env->op.store = d->store;
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
-    env->op.alive = d->alive;
 
     env->quota = d->quota;
     env->users = d->users;
@@ -301,7 +300,7 @@ void daemon_free(struct daemon *d)
     wait_free(d->wait);
     settings_free(d->settings);
     forget_regions(d);
-    alive_free(d->alive);
+    orphans_free(d->request.op.orphans);
     loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);

@@ -31,7 +31,6 @@ struct daemon {
     struct region_table regions;
     struct worker_pool *pool, *lookups; // the disk's, and the user database's: neither waits for the other
     struct loop *loop;
-    struct alive *alive;
     struct wait_queue *wait;
     struct arena reply_arena;
     struct request_env request;

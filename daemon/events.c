@@ -107,7 +107,7 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    alive_run(d->alive, clock_now());
+    orphans_run(d->request.op.orphans, clock_now());
 }
 
 static void on_waiting(evutil_socket_t fd, short what, void *data)

@@ -27,7 +27,7 @@ enum {
 
 TAILQ_HEAD(orphan_queue, region);
 
-struct alive {
+struct orphans {
     struct op_env *env;
     void (*wake)(void *data, uint64_t at);
     void *data;
@@ -36,9 +36,9 @@ struct alive {
     unsigned n_running;
 };
 
-int alive_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *data, struct alive **ret)
+int orphans_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *data, struct orphans **ret)
 {
-    struct alive *a = calloc(1, sizeof *a);
+    struct orphans *a = calloc(1, sizeof *a);
 
     if (!a)
         return -ENOMEM;
@@ -51,7 +51,7 @@ int alive_new(struct op_env *env, void (*wake)(void *data, uint64_t at), void *d
     return 0;
 }
 
-void alive_free(struct alive *a)
+void orphans_free(struct orphans *a)
 {
     free(a);
 }
@@ -68,7 +68,7 @@ static uint64_t delay_ms(unsigned index)
     return index < N_QUICK ? (uint64_t)1 << (index - 1) : SWEEP_MS;
 }
 
-static void add(struct alive *a, struct region *r)
+static void add(struct orphans *a, struct region *r)
 {
     unsigned index = queue_index(r);
 
@@ -81,14 +81,14 @@ static void add(struct alive *a, struct region *r)
         a->wake(a->data, r->probe_at);
 }
 
-static void take(struct alive *a, struct region *r)
+static void take(struct orphans *a, struct region *r)
 {
     TAILQ_REMOVE(&a->queues[queue_index(r)], r, orphan);
     r->orphaned = false;
     a->env->regions->n_orphans--;
 }
 
-void alive_consider(struct alive *a, struct region *r)
+void orphans_consider(struct orphans *a, struct region *r)
 {
     bool is_orphan = r->state == REGION_LIVE && region_is_transient(r) && r->n_attachments == 0;
 
@@ -104,7 +104,7 @@ void alive_consider(struct alive *a, struct region *r)
 
 static void probe_done(struct op *op)
 {
-    struct alive *a = op->owner;
+    struct orphans *a = op->owner;
     struct region *r = op->region;
 
     a->n_running--;
@@ -115,10 +115,10 @@ static void probe_done(struct op *op)
     if (a->n_running == MOST_AT_ONCE - 1)
         a->wake(a->data, clock_now());
     free(op);
-    // The region's queue goes on from here: alive_consider puts it back among the orphans if it still is one.
+    // The region's queue goes on from here: orphans_consider puts it back among the orphans if it still is one.
 }
 
-static void probe(struct alive *a, struct region *r)
+static void probe(struct orphans *a, struct region *r)
 {
     struct op *op = malloc(sizeof *op);
 
@@ -135,7 +135,7 @@ static void probe(struct alive *a, struct region *r)
     op_submit(op);
 }
 
-void alive_run(struct alive *a, uint64_t now)
+void orphans_run(struct orphans *a, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
 

@@ -43,7 +43,7 @@ struct region {
     bool file_is_listed, file_was_used;
     TAILQ_ENTRY(region) with_file;
     bool maybe_shared; // found at start: others than those attached may map it
-    // While nobody is attached and nothing keeps it: see alive.c.
+    // While nobody is attached and nothing keeps it: see orphans.c.
     bool orphaned, boot_is_over;
     bool releasing; // counted as about to give its charge back
     unsigned n_probes;

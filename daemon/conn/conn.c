@@ -83,7 +83,7 @@ static void conn_free(struct conn *c)
         TAILQ_REMOVE(&env->changed, c, changed_entry);
     env->n_conns--;
     request_forget_peer(&c->peer);
-    peer_deinit(&c->peer, env->request->op.alive);
+    peer_deinit(&c->peer, env->request->op.orphans);
     free(c);
     if (env->ended)
         env->ended(env->ended_data);

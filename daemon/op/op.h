@@ -8,7 +8,7 @@
 #include "daemon/work/worker.h"
 #include "proto/util/ranges.h"
 
-struct alive;
+struct orphans;
 struct store;
 struct wait_queue;
 
@@ -17,7 +17,7 @@ struct op_env {
     struct store *store;
     struct region_table *regions;
     struct worker_pool *pool;
-    struct alive *alive;
+    struct orphans *orphans;
     struct wait_queue *wait;
     _Atomic uint64_t keep_free;          // bytes of the disk that are never granted; workers read it
     _Atomic uint64_t ample, ample_until; // see op_space.c

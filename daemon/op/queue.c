@@ -135,7 +135,7 @@ static void work_done(struct work *w)
 
     op->type->conclude(op);
     op_conclude_file(op);
-    // It has given back what it does, or nothing; alive_consider says what else there is to hope for.
+    // It has given back what it does, or nothing; orphans_consider says what else there is to hope for.
     if (op->type->gives_back && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
     if (op->result < 0 && wait_enter(env->wait, op, op->result)) {
@@ -206,7 +206,7 @@ static void advance(struct op_env *env, struct region *r)
         else
             end_unrun(op, result);
     }
-    alive_consider(env->alive, r);
+    orphans_consider(env->orphans, r);
     if (r->state == REGION_GONE && !op_is_busy(r))
         region_free(r);
 }

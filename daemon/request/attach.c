@@ -8,7 +8,7 @@
 #include "daemon/request/request.h"
 #include "daemon/user.h"
 
-// Of those that attach: create, open. A peer that has gone meanwhile leaves the region to alive.c.
+// Of those that attach: create, open. A peer that has gone meanwhile leaves the region to orphans.c.
 static void attach_op_done(struct op *op)
 {
     struct request *request = op->owner;
@@ -215,7 +215,7 @@ void request_detach_region(struct request_env *env, struct peer *peer, uint64_t 
 
     if (a) {
         peer_detach(peer, a);
-        alive_consider(env->op.alive, r);
+        orphans_consider(env->op.orphans, r);
     }
     if (m->handle.len == sizeof handle.bytes)
         request_reply_done(peer, id);

@@ -19,7 +19,7 @@ void peer_let_in(struct peer *peer)
     peer->user->n_silent--;
 }
 
-void peer_deinit(struct peer *peer, struct alive *alive)
+void peer_deinit(struct peer *peer, struct orphans *orphans)
 {
     struct attachment *a;
 
@@ -27,7 +27,7 @@ void peer_deinit(struct peer *peer, struct alive *alive)
         struct region *r = a->region;
 
         peer_detach(peer, a);
-        alive_consider(alive, r);
+        orphans_consider(orphans, r);
     }
     quota_charge_deinit(&peer->charge);
     peer->user->n_silent -= !peer->said_hello;

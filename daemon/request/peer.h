@@ -17,7 +17,7 @@ enum {
     USER_MAX_SILENT = 1024, // connections that have not been let in: no limit counts them yet
 };
 
-struct alive;
+struct orphans;
 struct request;
 
 struct peer {
@@ -43,6 +43,6 @@ struct peer {
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
 void peer_let_in(struct peer *peer); // Hello was said and granted
 // Detaches everything.  Its requests must have been told to go on without it (request_forget_peer).
-void peer_deinit(struct peer *peer, struct alive *alive);
+void peer_deinit(struct peer *peer, struct orphans *orphans);
 int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, -EUSERS: too many
 void peer_detach(struct peer *peer, struct attachment *a);

@@ -153,7 +153,7 @@ static __attribute__((unused)) void fixture_init(struct fixture *f)
     f->quota = quota_new();
     assert_int_equal(worker_pool_new(f->base, 4, &f->env.pool), 0);
     assert_int_equal(user_table_new(f->env.pool, f->quota, &f->users), 0);
-    assert_int_equal(alive_new(&f->env, no_wake, NULL, &f->env.alive), 0);
+    assert_int_equal(orphans_new(&f->env, no_wake, NULL, &f->env.orphans), 0);
     assert_int_equal(wait_new(&f->env, wake_for_waiting, f, &f->env.wait), 0);
     f->owner = user_ref(f->users, OWNER);
     assert_non_null(f->owner);
@@ -172,7 +172,7 @@ static __attribute__((unused)) void fixture_deinit(struct fixture *f)
     char command[200];
     struct region *r;
 
-    peer_deinit(&f->peer, f->env.alive);
+    peer_deinit(&f->peer, f->env.orphans);
     wait_free(f->env.wait);
     assert_true(worker_pool_stop(f->env.pool, 10000));
     while ((r = region_next(&f->regions, NULL))) {
@@ -182,7 +182,7 @@ static __attribute__((unused)) void fixture_deinit(struct fixture *f)
         region_free(r);
     }
     user_unref(f->owner);
-    alive_free(f->env.alive);
+    orphans_free(f->env.orphans);
     worker_pool_free(f->env.pool);
     user_table_free(f->users);
     quota_free(f->quota); // asserts that every account is zero
@@ -226,9 +226,9 @@ static __attribute__((unused)) int create(struct fixture *f, const char *name, u
     r = run_op(f, &op);
     if (r < 0)
         return r;
-    // It was an orphan for a moment, which nobody probed: alive_run is not called here.
+    // It was an orphan for a moment, which nobody probed: orphans_run is not called here.
     assert_int_equal(peer_attach(&f->peer, *ret, false), 0);
-    alive_consider(f->env.alive, *ret);
+    orphans_consider(f->env.orphans, *ret);
     return 0;
 }
 

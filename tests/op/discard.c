@@ -161,7 +161,7 @@ static void random_step(struct fixture *f, struct model *m, unsigned *seed)
             break;
         }
         assert_int_equal(peer_attach(&f->peer, m->region, false), 0);
-        alive_consider(f->env.alive, m->region);
+        orphans_consider(f->env.orphans, m->region);
         break;
     case 1:
         if (a < b && discard_or_restore(f, &op_discard, m->region, a * BLOCK, (b - a) * BLOCK) == 0)
