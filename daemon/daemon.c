@@ -133,7 +133,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     if (r == 0)
         r = store_space(d->store, &env->space);
     if (r == 0)
-        r = orphans_new(&env->op, daemon_wake_for_orphans, d, &d->request.op.orphans);
+        r = orphans_new(&d->regions, daemon_wake_for_orphans, d, &d->request.op.orphans);
     if (r == 0)
         r = wait_new(&env->op, daemon_wake_for_waiting, d, &d->wait);
     if (r < 0)

@@ -14,7 +14,6 @@
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
-#include "daemon/orphans.h"
 #include "daemon/quota/quota.h"
 #include "daemon/request/request.h"
 #include "daemon/store/store.h"
@@ -107,7 +106,7 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    orphans_run(d->request.op.orphans, clock_now());
+    op_reap_orphans(&d->request.op, clock_now());
 }
 
 static void on_waiting(evutil_socket_t fd, short what, void *data)

@@ -98,8 +98,7 @@ void region_remove(struct region_table *t, struct region *r)
 
 void region_free(struct region *r)
 {
-    assert(r->state == REGION_GONE && TAILQ_EMPTY(&r->ops) && r->n_parked == 0 && TAILQ_EMPTY(&r->attachments) &&
-           !r->orphaned);
+    assert(r->state == REGION_GONE && !region_is_busy(r) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
     user_unref(r->owner);
     ranges_deinit(&r->discarded);
     if (r->file >= 0)
@@ -147,6 +146,11 @@ void region_list_file(struct region_table *t, struct region *r, bool listed)
         TAILQ_INSERT_TAIL(&t->with_file, r, with_file);
     else
         TAILQ_REMOVE(&t->with_file, r, with_file);
+}
+
+bool region_is_busy(const struct region *r)
+{
+    return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0;
 }
 
 bool region_is_transient(const struct region *r)

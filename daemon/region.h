@@ -84,6 +84,8 @@ bool region_is_shared(const struct region *r);
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
 // Among those whose file is open.
 void region_list_file(struct region_table *t, struct region *r, bool listed);
+// Whether an operation on it is at work, queued or waiting for a limit.
+bool region_is_busy(const struct region *r);
 // Whether it goes when nobody holds it any more.
 bool region_is_transient(const struct region *r);
 

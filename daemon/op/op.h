@@ -95,8 +95,8 @@ void op_cancel(struct op *op);
 // For wait.c, of one that waits: false: refused again, and it goes on waiting.
 bool op_try_again(struct op *op);
 void op_give_up(struct op *op, int result);
-// Whether the region has operations queued or at work.
-bool op_is_busy(const struct region *r);
+// Probes the orphans that are due at NOW (ms, monotonic) and removes those that nobody uses.
+void op_reap_orphans(struct op_env *env, uint64_t now);
 
 // Of the files that stay open (op_files.c), closes those that were not used since the last time.
 void op_close_unused_files(struct op_env *env);

@@ -207,7 +207,7 @@ static void advance(struct op_env *env, struct region *r)
             end_unrun(op, result);
     }
     orphans_consider(env->orphans, r);
-    if (r->state == REGION_GONE && !op_is_busy(r))
+    if (r->state == REGION_GONE && !region_is_busy(r))
         region_free(r);
 }
 
@@ -276,11 +276,6 @@ bool op_try_again(struct op *op)
     } else
         op_give_up(op, result);
     return true;
-}
-
-bool op_is_busy(const struct region *r)
-{
-    return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0;
 }
 
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes)

@@ -153,7 +153,7 @@ static __attribute__((unused)) void fixture_init(struct fixture *f)
     f->quota = quota_new();
     assert_int_equal(worker_pool_new(f->base, 4, &f->env.pool), 0);
     assert_int_equal(user_table_new(f->env.pool, f->quota, &f->users), 0);
-    assert_int_equal(orphans_new(&f->env, no_wake, NULL, &f->env.orphans), 0);
+    assert_int_equal(orphans_new(&f->regions, no_wake, NULL, &f->env.orphans), 0);
     assert_int_equal(wait_new(&f->env, wake_for_waiting, f, &f->env.wait), 0);
     f->owner = user_ref(f->users, OWNER);
     assert_non_null(f->owner);
@@ -226,7 +226,7 @@ static __attribute__((unused)) int create(struct fixture *f, const char *name, u
     r = run_op(f, &op);
     if (r < 0)
         return r;
-    // It was an orphan for a moment, which nobody probed: orphans_run is not called here.
+    // It was an orphan for a moment, which nobody probed: op_reap_orphans is not called here.
     assert_int_equal(peer_attach(&f->peer, *ret, false), 0);
     orphans_consider(f->env.orphans, *ret);
     return 0;
