@@ -73,7 +73,11 @@ static void conclude_open(struct op *op)
         r->maybe_shared = false;
 }
 
-const struct op_type op_open = {prepare_open, NULL, run_open, conclude_open, false, false};
+const struct op_type op_open = {
+    .prepare = prepare_open,
+    .run = run_open,
+    .conclude = conclude_open,
+};
 
 static int prepare_commit(struct op *op)
 {
@@ -115,4 +119,8 @@ static void conclude_commit(struct op *op)
         op->region->record = op->record;
 }
 
-const struct op_type op_commit = {prepare_commit, NULL, run_commit, conclude_commit, false, false};
+const struct op_type op_commit = {
+    .prepare = prepare_commit,
+    .run = run_commit,
+    .conclude = conclude_commit,
+};

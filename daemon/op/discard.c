@@ -131,7 +131,13 @@ static void conclude_discard(struct op *op)
     ranges_deinit(&op->discarded);
 }
 
-const struct op_type op_discard = {prepare_discard, NULL, run_discard, conclude_discard, false, true};
+const struct op_type op_discard = {
+    .prepare = prepare_discard,
+    .run = run_discard,
+    .conclude = conclude_discard,
+    .releases = true,
+    .asks_consent = true,
+};
 
 static int prepare_restore(struct op *op)
 {
@@ -235,4 +241,9 @@ static void conclude_restore(struct op *op)
     ranges_deinit(&op->discarded);
 }
 
-const struct op_type op_restore = {prepare_restore, NULL, run_restore, conclude_restore, true, false};
+const struct op_type op_restore = {
+    .prepare = prepare_restore,
+    .run = run_restore,
+    .conclude = conclude_restore,
+    .charges = true,
+};

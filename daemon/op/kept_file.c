@@ -61,12 +61,10 @@ static enum work_status run_nothing(struct op *op)
     return op_finish_run(op, 0);
 }
 
-static void conclude_nothing(struct op *op)
-{
-    (void)op;
-}
-
-static const struct op_type op_close = {prepare_nothing, NULL, run_nothing, conclude_nothing, false, false};
+static const struct op_type op_close = {
+    .prepare = prepare_nothing,
+    .run = run_nothing,
+};
 
 static void close_done(struct op *op)
 {

@@ -98,7 +98,13 @@ static void conclude_create(struct op *op)
     op->region->state = REGION_LIVE;
 }
 
-const struct op_type op_create = {prepare_create, refused_create, run_create, conclude_create, true, false};
+const struct op_type op_create = {
+    .prepare = prepare_create,
+    .refused = refused_create,
+    .run = run_create,
+    .conclude = conclude_create,
+    .charges = true,
+};
 
 static int prepare_unlink(struct op *op)
 {
@@ -134,4 +140,9 @@ static void conclude_unlink(struct op *op)
     op->region->record.flags |= RECORD_UNLINKED;
 }
 
-const struct op_type op_unlink = {prepare_unlink, NULL, run_unlink, conclude_unlink, false, true};
+const struct op_type op_unlink = {
+    .prepare = prepare_unlink,
+    .run = run_unlink,
+    .conclude = conclude_unlink,
+    .releases = true,
+};

@@ -34,10 +34,12 @@ struct op_type {
     void (*refused)(struct op *op);
     // On a worker, which touches nothing but OP, the store, and what no other operation of the region can change.
     enum work_status (*run)(struct op *op);
-    // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back.
+    // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back; may be NULL.
     void (*conclude)(struct op *op);
-    bool takes;      // its extra is charged in prepare
-    bool gives_back; // when it succeeds there may be room for others
+    bool charges;      // prepare charges op->extra
+    bool releases;     // success gives a charge back: others may be granted what they wait for
+    bool asks_consent; // prepare fails with -EBUSY while others may map the region; that is tried once more
+    bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
 struct op {

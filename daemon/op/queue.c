@@ -34,7 +34,7 @@ static enum work_status run_work(struct work *w)
 {
     struct op *op = op_of(w);
 
-    if (op->type != &op_grow)
+    if (!op->type->keeps_file)
         op_close_file(op->region);
     return op->type->run(op);
 }
@@ -131,12 +131,13 @@ static void work_done(struct work *w)
     struct op *op = op_of(w);
     struct op_env *env = op->env;
     struct region *r = op->region;
-    bool poke = op->type->gives_back || op->result < 0 || r->n_parked > 0;
+    bool poke = op->type->releases || op->result < 0 || r->n_parked > 0;
 
-    op->type->conclude(op);
+    if (op->type->conclude)
+        op->type->conclude(op);
     op_conclude_file(op);
     // It has given back what it does, or nothing; orphans_consider says what else there is to hope for.
-    if (op->type->gives_back && r->state != REGION_GONE)
+    if (op->type->releases && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
     if (op->result < 0 && wait_enter(env->wait, op, op->result)) {
         park(op);
@@ -152,7 +153,7 @@ static void work_done(struct work *w)
 
 static void run(struct op *op)
 {
-    if (op->type->gives_back)
+    if (op->type->releases)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
         .lane = op->region->record.owner_uid,

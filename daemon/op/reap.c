@@ -75,7 +75,12 @@ static void conclude_reap(struct op *op)
         region_remove(op->env->regions, op->region);
 }
 
-const struct op_type op_reap = {prepare_reap, NULL, run_reap, conclude_reap, false, true};
+const struct op_type op_reap = {
+    .prepare = prepare_reap,
+    .run = run_reap,
+    .conclude = conclude_reap,
+    .releases = true,
+};
 
 // The region's queue goes on after this: it calls orphans_consider, which puts the region back if it is an orphan still.
 static void reap_done(struct op *op)

@@ -146,7 +146,13 @@ static void conclude_grow(struct op *op)
         quota_charge_tell(&r->charge);
 }
 
-const struct op_type op_grow = {prepare_grow, NULL, run_grow, conclude_grow, true, false};
+const struct op_type op_grow = {
+    .prepare = prepare_grow,
+    .run = run_grow,
+    .conclude = conclude_grow,
+    .charges = true,
+    .keeps_file = true,
+};
 
 static int prepare_shrink(struct op *op)
 {
@@ -226,4 +232,10 @@ static void conclude_shrink(struct op *op)
     r->size = op->size;
 }
 
-const struct op_type op_shrink = {prepare_shrink, NULL, run_shrink, conclude_shrink, false, true};
+const struct op_type op_shrink = {
+    .prepare = prepare_shrink,
+    .run = run_shrink,
+    .conclude = conclude_shrink,
+    .releases = true,
+    .asks_consent = true,
+};

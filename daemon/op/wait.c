@@ -146,9 +146,7 @@ static bool was_held_back(const struct op *op)
 // A detach that was sent before this request may lie unread in another socket: a second try when the loop has turned once.
 static bool enter_for_consent(struct wait_queue *w, struct op *op)
 {
-    bool asks_consent = op->type == &op_shrink || op->type == &op_discard;
-
-    if (!asks_consent || op->wait_since || op->cancelled || op->region->maybe_shared)
+    if (!op->type->asks_consent || op->wait_since || op->cancelled || op->region->maybe_shared)
         return false;
     op->wait_since = op->wait_until = clock_now();
     op->refused_with = -EBUSY;
@@ -245,7 +243,7 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
     uint64_t now;
 
     // It had its turn, it makes nobody's share smaller, or it was asked by wait_wants.
-    if (op->wait_since || op->early || !op->type->takes)
+    if (op->wait_since || op->early || !op->type->charges)
         return false;
     now = TAILQ_EMPTY(&w->ops) ? 0 : clock_now();
     TAILQ_FOREACH (o, &w->ops, waiting) {
