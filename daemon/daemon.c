@@ -135,7 +135,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     if (r == 0)
         r = orphans_new(&d->regions, daemon_wake_for_orphans, d, &d->request.op.orphans);
     if (r == 0)
-        r = wait_new(&env->op, daemon_wake_for_waiting, d, &d->wait);
+        r = wait_new(&d->regions, daemon_wake_for_waiting, d, &d->wait);
     if (r < 0)
         return r;
     env->op.wait = d->wait;
@@ -297,6 +297,7 @@ void daemon_free(struct daemon *d)
     }
     if (d->has_conns)
         conn_env_deinit(&d->conns);
+    op_end_waiting(&d->request.op);
     wait_free(d->wait);
     settings_free(d->settings);
     forget_regions(d);

@@ -122,7 +122,7 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
         return;
     }
     d->n_postponed = 0;
-    wait_run(d->wait, clock_now());
+    op_resume_waiting(&d->request.op, clock_now());
 }
 
 // TIMER fires at AT, unless it is due earlier.

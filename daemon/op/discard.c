@@ -196,8 +196,7 @@ static enum work_status undo_piece(struct op *op)
 
 static enum work_status undo_restore(struct op *op, int error)
 {
-    if (error == -ENOSPC && !op->refusal.limit_name[0])
-        op_explain_full_disk(op, op->extra);
+    op_explain_full_disk(op, error);
     op->undo = error;
     op->reached = op->at;
     op->at = op->offset;

@@ -82,8 +82,7 @@ static enum work_status run_create(struct op *op)
     }
     if (r == 0)
         r = finish_create(op);
-    if (r == -ENOSPC && !op->refusal.limit_name[0])
-        op_explain_full_disk(op, op->extra);
+    op_explain_full_disk(op, r);
     return op_finish_run(op, r);
 }
 

@@ -1,4 +1,4 @@
-// One operation on a region: decided on the loop, done on a worker, concluded on the loop.  See the essay in op.c.
+// An operation on a region: decided on the loop, done on a worker, concluded on the loop.  See the essay in queue.c.
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -8,36 +8,38 @@
 #include "daemon/work/worker.h"
 #include "proto/util/ranges.h"
 
+struct op;
 struct orphans;
 struct store;
 struct wait_queue;
 
-// What operations need to know of the daemon.
+// The parts of the daemon that operations use.
 struct op_env {
     struct store *store;
     struct region_table *regions;
     struct worker_pool *pool;
     struct orphans *orphans;
     struct wait_queue *wait;
-    _Atomic uint64_t keep_free;          // bytes of the disk that are never granted; workers read it
-    _Atomic uint64_t ample, ample_until; // see op_space.c
+    _Atomic uint64_t keep_free;   // bytes of the disk that are never granted; set by the loop, read by workers
+    _Atomic uint64_t ample;       // bytes that may be granted without asking the disk; set by space.c only
+    _Atomic uint64_t ample_until; // until then (ms, monotonic)
 };
 
-enum { OP_NOTHING_TO_DO = 1 }; // of prepare: done already, and well
+enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
 
 enum op_effort { OP_ALLOCATES, OP_FREES };
 
 struct op_type {
-    // On the loop, when its turn has come: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
+    // On the loop, when it is the operation's turn: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
     int (*prepare)(struct op *op);
-    // On the loop, when a failure stands, of prepare or of run; may be NULL.
+    // On the loop, when the operation ends with a failure, of prepare or of run.  May be NULL.
     void (*refused)(struct op *op);
-    // On a worker, which touches nothing but OP, the store, and what no other operation of the region can change.
+    // On a worker.  Must not touch anything but OP, the store, and fields of the region that only operations change.
     enum work_status (*run)(struct op *op);
-    // On the loop, after run, op->result being 0 or -errno: makes it true in the tables, or gives the charge back; may be NULL.
+    // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be NULL.
     void (*conclude)(struct op *op);
     bool charges;      // prepare charges op->extra
-    bool releases;     // success gives a charge back: others may be granted what they wait for
+    bool releases;     // success gives a charge back: other operations may be granted what they wait for
     bool asks_consent; // prepare fails with -EBUSY while others may map the region; that is tried once more
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
@@ -46,61 +48,73 @@ struct op {
     const struct op_type *type;
     struct op_env *env;
     struct region *region;
-    void (*done)(struct op *op); // on the loop, with result, refusal, fd; OP is the caller's again
-    void *owner;
-    bool brief;
-    bool instant;          // a few microseconds, see loop.c
-    bool early;            // a grow that nobody needs yet: refused with -EXFULL sooner, and without a word
-    atomic_bool cancelled; // stop at the next piece, undone
 
-    int result;
-    struct quota_refusal refusal; // with -EDQUOT and -ENOSPC
-    int fd;                       // of open and create: to be handed out, the caller's to close
+    // Set by the submitter:
+    void (*done)(struct op *op); // on the loop, when result, refusal and fd are set; OP is the submitter's again
+    void *owner;                 // the submitter's
+    pid_t pid;                   // of the client, for the log
+    bool early;                  // a grow ahead of need: -EXFULL instead of a refusal, nothing logged, never waits
+    bool read_only;              // open: for reading only
+    bool attaches;               // open: for a client that had not attached the region
+    bool durable;                // commit: wait until the disk has it
+    uint64_t size;               // bytes: the new size; of commit, the bytes used
+    uint64_t known_size;         // bytes: shrink fails with -ESTALE if the region has another size
+    uint32_t element_size;       // bytes: of commit
+    uint64_t offset, length;     // bytes: of discard and restore
+    uint64_t wait_deadline;      // ms, monotonic: how long a grow waits for what a limit refuses; 0: not at all
+    // The operation begins, or ceases, to wait for what was refused.  May be NULL.
+    void (*waits)(struct op *op, bool waits);
+    // wait_deadline has passed, and the disk or the region's queue holds the operation up.  May be NULL.
+    void (*late)(struct op *op);
+    atomic_bool cancelled; // set by op_cancel on the loop, read by run: stop at the next piece, and undo
 
-    pid_t pid;      // of who asked, for the log
-    bool read_only; // of open
-    bool attaches;  // of open: somebody who was not attached
-    bool proven_unshared;
-    bool durable;              // of commit
-    uint64_t size, known_size; // size: of commit, the bytes used
-    uint32_t element_size;
-    struct record record;                     // of commit and unlink: as it shall be
-    uint64_t offset, length;                  // of discard and restore
-    struct ranges discarded;                  // of discard and restore: as it shall be
-    void (*waits)(struct op *op, bool waits); // it begins, or ceases, to wait for what was refused; may be NULL
-    void (*late)(
-        struct op *op); // with wait_deadline: it has passed, and the disk or the queue holds the operation; may be NULL
-    uint64_t wait_deadline; // of grow: how long it waits for what a limit refuses (ms, monotonic); 0: not
+    // The outcome:
+    int result;                   // 0 or -errno
+    struct quota_refusal refusal; // with -EDQUOT and -ENOSPC: which limit refused
+    int fd;                       // of open and create: to be handed out; the submitter closes it
 
-    // While it runs:
+    // Set in prepare, used by run and conclude:
+    bool brief, instant;     // see struct work
+    bool may_keep_file;      // the file may stay open after this operation
+    bool proven_unshared;    // open: set by run: no process from before the daemon's start has the file
+    uint64_t extra;          // bytes charged beyond the region's charge before
+    struct record record;    // the record that will be written
+    struct ranges discarded; // discard and restore: region->discarded after success
+
+    // Used by run, between its pieces:
     struct work work;
-    int file; // -1: not open
-    bool may_keep_file;
-    uint64_t at, extra; // granted up to; charged beyond what the region had
-    int undo;           // the error for which it is being undone, piece by piece; 0: it is not
-    uint64_t reached;   // then: how far it had come
+    int file;         // the region's file; -1: not open
+    uint64_t at;      // bytes: the offset up to which this operation has come
+    int undo;         // -errno: the operation is being undone, piece by piece; 0: it is not
+    uint64_t reached; // bytes: the offset at which undoing began
+
+    // queue.c's:
+    bool parked; // the operation waits outside its region's queue
     TAILQ_ENTRY(op) entry;
-    // While it waits for what was refused: see wait.c.  Times are ms, monotonic.
-    bool is_waiting, parked; // parked: not in its region's queue
-    int refused_with;
-    uint64_t wait_since, wait_until, retry_at; // wait_until: the end of grace
+    // wait.c's.  Times are ms, monotonic.
+    bool is_waiting;     // in the queue of waiters
+    int refused_with;    // the -errno for which it waits
+    uint64_t wait_since; // when it was first refused; 0: never
+    uint64_t wait_until; // end of the grace for releases that are under way
+    uint64_t retry_at;   // next try without a release; UINT64_MAX: none
     TAILQ_ENTRY(op) waiting;
-    bool is_watched; // for its deadline
+    bool is_watched; // in the list of operations with a deadline
     TAILQ_ENTRY(op) watched;
 };
 
 void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region);
-// Queues it behind the region's other operations.  done may be called before this returns.
+// Queues OP behind the other operations of its region.  done may be called before this returns.
 void op_submit(struct op *op);
-// Stop at the next piece, or at once if it waits for a limit.
+// Makes OP stop at its next piece, or at once if it waits for a limit.  An operation that has come too far succeeds.
 void op_cancel(struct op *op);
-// For wait.c, of one that waits: false: refused again, and it goes on waiting.
-bool op_try_again(struct op *op);
-void op_give_up(struct op *op, int result);
+
+// Tries the operations that wait for a limit, and ends those that have waited long enough.  NOW: ms, monotonic.
+void op_resume_waiting(struct op_env *env, uint64_t now);
+// Ends all operations that wait for a limit with -ESHUTDOWN.
+void op_end_waiting(struct op_env *env);
 // Probes the orphans that are due at NOW (ms, monotonic) and removes those that nobody uses.
 void op_reap_orphans(struct op_env *env, uint64_t now);
-
-// Of the files that stay open (op_files.c), closes those that were not used since the last time.
+// Closes the files that were kept open for a next grow, if no grow has come since the last call.
 void op_close_unused_files(struct op_env *env);
 
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,

@@ -1,19 +1,48 @@
-// What the kinds of operations (op_*.c) share beside op.h: how long they take, the space on the disk, the files.
+// What the files of this folder share beside op.h.
 #pragma once
 #include "daemon/op/op.h"
 
-// For prepare: how long the disk will be at it (brief, instant).
-void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
-// For the run of those that need disk space: whether BYTES more would leave keep_free, and whether it is free now.
-// 0, -ENOSPC with op->refusal, or for an early one -EXFULL.
-int op_check_space(struct op *op, uint64_t bytes);
-int op_check_kept(struct op *op);
-void op_explain_full_disk(struct op *op, uint64_t bytes);  // after an ENOSPC of the file system
-enum work_status op_finish_run(struct op *op, int result); // closes op->file
+// op.c, for the types of operations:
 
-// Files that stay open (op_files.c): of a grow, in prepare, run (0 or -errno, and op->file), at its end, in conclude.
+// In prepare: sets op->brief and op->instant by what the operation does to BYTES of the disk.
+void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
+// In run: opens the file of the operation's region with FLAGS (O_RDWR or O_RDONLY).  A new descriptor or -errno.
+int op_open_fd(const struct op *op, int flags);
+// The same for reading and writing, as op->file.  0 or -errno.
+int op_open_file(struct op *op);
+// In run: closes op->file and sets the result.  Always WORK_DONE.
+enum work_status op_finish_run(struct op *op, int result);
+
+// failure.c:
+
+// Tells the administrator of a refusal, or of an error of the disk: once, and not for each operation that meets it.
+void op_report_failure(const struct op *op, int result);
+
+// queue.c, for resume.c.  The operation waits in wait.c's queue and no other operation is at work on its region:
+
+// Prepares the operation again: it runs, or it ends, or it goes on waiting because a limit refuses it still.
+void op_try_again(struct op *op);
+// Ends the operation with RESULT.
+void op_give_up(struct op *op, int result);
+
+// space.c, in run:
+
+// Whether BYTES more fit on the disk without touching keep_free.
+// 0, -ENOSPC with op->refusal, -EXFULL for an early operation, or another -errno.
+int op_check_space(struct op *op, uint64_t bytes);
+// Whether keep_free is still free, after blocks were taken.  As op_check_space.
+int op_check_kept(struct op *op);
+// The file system has failed with ERROR.  If the disk is full, op->refusal says so, unless it names a limit already.
+void op_explain_full_disk(struct op *op, int error);
+
+// kept_file.c, for op_grow:
+
+// In prepare.
 void op_prepare_file(struct op *op);
+// In run: the file that was kept open, or the file opened now, as op->file.  0 or -errno.
 int op_take_file(struct op *op);
-enum work_status op_keep_file(struct op *op); // ends the run, well
+// In run, instead of op_finish_run with 0: leaves the file open for the next grow, if that is allowed.
+enum work_status op_keep_file(struct op *op);
+
 void op_conclude_file(struct op *op);
 void op_close_file(struct region *r);

@@ -94,8 +94,7 @@ static enum work_status undo_piece(struct op *op)
 
 static enum work_status undo_growth(struct op *op, int error)
 {
-    if (error == -ENOSPC && !op->refusal.limit_name[0])
-        op_explain_full_disk(op, op->extra);
+    op_explain_full_disk(op, error);
     op->undo = error;
     // Only what is below the size can be freed in pieces. Nobody looks there; and who starts anew meanwhile finds a region that is larger
     // than its client knows, and all of it granted.

@@ -91,10 +91,10 @@ int op_check_kept(struct op *op)
     return check_disk(op, 0);
 }
 
-void op_explain_full_disk(struct op *op, uint64_t bytes)
+void op_explain_full_disk(struct op *op, int error)
 {
     struct store_space space;
 
-    if (store_space(op->env->store, &space) == 0)
-        explain(op, "disk", &space, 0, bytes);
+    if (error == -ENOSPC && !op->refusal.limit_name[0] && store_space(op->env->store, &space) == 0)
+        explain(op, "disk", &space, 0, op->extra);
 }

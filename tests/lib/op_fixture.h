@@ -115,7 +115,7 @@ static __attribute__((unused)) void on_waiting(evutil_socket_t fd, short what, v
 
     (void)fd;
     (void)what;
-    wait_run(f->env.wait, clock_now());
+    op_resume_waiting(&f->env, clock_now());
 }
 
 static __attribute__((unused)) void wake_for_waiting(void *data, uint64_t at)
@@ -154,7 +154,7 @@ static __attribute__((unused)) void fixture_init(struct fixture *f)
     assert_int_equal(worker_pool_new(f->base, 4, &f->env.pool), 0);
     assert_int_equal(user_table_new(f->env.pool, f->quota, &f->users), 0);
     assert_int_equal(orphans_new(&f->regions, no_wake, NULL, &f->env.orphans), 0);
-    assert_int_equal(wait_new(&f->env, wake_for_waiting, f, &f->env.wait), 0);
+    assert_int_equal(wait_new(&f->regions, wake_for_waiting, f, &f->env.wait), 0);
     f->owner = user_ref(f->users, OWNER);
     assert_non_null(f->owner);
     user_ref(f->users, OWNER); // the peer's
@@ -173,6 +173,7 @@ static __attribute__((unused)) void fixture_deinit(struct fixture *f)
     struct region *r;
 
     peer_deinit(&f->peer, f->env.orphans);
+    op_end_waiting(&f->env);
     wait_free(f->env.wait);
     assert_true(worker_pool_stop(f->env.pool, 10000));
     while ((r = region_next(&f->regions, NULL))) {

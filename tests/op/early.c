@@ -158,7 +158,7 @@ static void above_three_quarters_of_a_limit_it_is_refused(void **state)
     assert_int_equal(raw_set_quota(&s.c, "default", "bytes", "unlimited"), RAW_CODE(OK));
     assert_int_equal(grow_now(&s.c, &second, 24 * MIB), RAW_CODE(OK));
     expect_the_mark(&s, &third, 11 * MIB); // the total
-    assert_int_equal(log_count(&s.daemon, "refuses"), 0);
+    assert_int_equal(log_count(&s.daemon, ": refused "), 0);
     setting_stop(&s);
 }
 
@@ -190,9 +190,9 @@ static void a_refusal_of_an_early_grow_is_no_news_and_does_not_make_another_old(
     (void)state;
     setting_start(&s);
     assert_int_equal(grow_early(&s.c, &s.h, 500 * MIB), RAW_CODE(EARLY_REFUSED));
-    assert_int_equal(log_count(&s.daemon, "refuses"), 0);
+    assert_int_equal(log_count(&s.daemon, ": refused "), 0);
     assert_int_equal(grow_now(&s.c, &s.h, 500 * MIB), RAW_CODE(LIMIT));
-    await_log(&s.daemon, "refuses", 1);
+    await_log(&s.daemon, ": refused ", 1);
     assert_int_equal(s.c.n_events, 0);
     setting_stop(&s);
 }
