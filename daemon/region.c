@@ -1,3 +1,4 @@
+// The tables of regions: see region.h.
 #include "daemon/region.h"
 
 #include <assert.h>
@@ -90,7 +91,8 @@ void region_remove(struct region_table *t, struct region *r)
     if (r->record.name_length > 0)
         RB_REMOVE(region_by_name, &t->by_name, r);
     t->n_regions--;
-    region_list_file(t, r, false);
+    region_close_file(r);
+    region_note_file(t, r);
     region_set_releasing(t, r, false);
     r->state = REGION_GONE;
     quota_charge_deinit(&r->charge);
@@ -101,8 +103,6 @@ void region_free(struct region *r)
     assert(r->state == REGION_GONE && !region_is_busy(r) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
     user_unref(r->owner);
     ranges_deinit(&r->discarded);
-    if (r->file >= 0)
-        close(r->file);
     free(r);
 }
 
@@ -136,8 +136,18 @@ void region_set_releasing(struct region_table *t, struct region *r, bool releasi
     r->owner->n_releasing += releasing ? 1 : UINT64_MAX;
 }
 
-void region_list_file(struct region_table *t, struct region *r, bool listed)
+void region_close_file(struct region *r)
 {
+    if (r->file >= 0)
+        close(r->file);
+    r->file = -1;
+}
+
+void region_note_file(struct region_table *t, struct region *r)
+{
+    bool listed = r->file >= 0;
+
+    r->file_was_used = true;
     if (r->file_is_listed == listed)
         return;
     r->file_is_listed = listed;

@@ -1,4 +1,6 @@
-// The regions that exist, by handle and by name, and who has them attached.  Tables only: what touches the files is in op*.c.
+// The regions that exist, by handle and by name, and the peers that have them attached.
+//
+// These are tables only; operations (daemon/op/) change the files.  All functions run on the loop, but region_close_file.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +15,7 @@ struct op;
 struct peer;
 struct user;
 
+// One client has one region mapped, as far as the daemon was told.
 struct attachment {
     struct region *region;
     struct peer *peer;
@@ -22,34 +25,38 @@ struct attachment {
 TAILQ_HEAD(attachment_list, attachment);
 
 enum region_state {
-    REGION_BEING_MADE, // its file has no name yet
+    REGION_BEING_MADE, // op_create has not succeeded yet: the file has no name
     REGION_LIVE,
-    REGION_GONE, // out of the tables; exists until its queue of operations is empty
+    REGION_GONE, // out of the tables; exists until no operation on it is queued
 };
 
 struct region {
-    struct record record;
-    uint64_t size;
+    struct record record;       // as written to the file
+    uint64_t size;              // bytes; the file's size
     struct ranges discarded;    // whole blocks below size that are not granted
-    struct quota_charge charge; // all that is granted of it: bytes and one region
+    struct quota_charge charge; // all bytes that are granted, and one region
     struct user *owner;         // a reference
     enum region_state state;
     struct attachment_list attachments;
     unsigned n_attachments;
-    TAILQ_HEAD(, op) ops; // the first one is at work, the others wait for it
-    unsigned n_parked;    // operations that wait for what a limit refused
-    bool io_error_told;   // to the administrator
-    int file;             // kept open between grows, see op_files.c; -1: it is not
-    bool file_is_listed, file_was_used;
-    TAILQ_ENTRY(region) with_file;
-    bool maybe_shared; // found at start: others than those attached may map it
-    // While nobody is attached and nothing keeps it: see orphans.c.
-    bool orphaned, boot_is_over;
-    bool releasing; // counted as about to give its charge back
-    unsigned n_probes;
-    uint64_t probe_at;
-    TAILQ_ENTRY(region) orphan;
     RB_ENTRY(region) by_handle, by_name;
+    // op/queue.c's:
+    TAILQ_HEAD(, op) ops; // the first operation is at work, the others wait for it
+    unsigned n_parked;    // operations that wait for a limit, outside ops
+    bool io_error_told;   // the log has named an error of this region's file
+    bool maybe_shared;    // found at start: processes that have not attached it may map it
+    bool boot_is_over;    // found at start, from before the last reboot: no process can map it
+    // op/kept_file.c's:
+    int file;            // the region's file, open for the next grow; -1: not open
+    bool file_is_listed; // in the table's list with_file
+    bool file_was_used;  // since the last sweep
+    TAILQ_ENTRY(region) with_file;
+    // orphans.c's:
+    bool orphaned;     // in the queue of orphans
+    bool releasing;    // counted in n_releasing, of the table and of the owner
+    unsigned n_probes; // since it became an orphan
+    uint64_t probe_at; // ms, monotonic: when the next probe is due
+    TAILQ_ENTRY(region) orphan;
 };
 RB_HEAD(region_by_handle, region);
 RB_HEAD(region_by_name, region);
@@ -57,39 +64,42 @@ RB_HEAD(region_by_name, region);
 struct region_table {
     struct region_by_handle by_handle;
     struct region_by_name by_name;
-    uint64_t n_regions, n_orphans, n_releasing;
+    uint64_t n_regions, n_orphans, n_releasing; // all; in the queue of orphans; about to give back some of their charge
     TAILQ_HEAD(, region) with_file;
-    unsigned n_files;
-    uint32_t block_size;
+    unsigned n_files;    // the length of with_file
+    uint32_t block_size; // bytes
 };
 
 void region_table_init(struct region_table *t, uint32_t block_size);
 struct region *region_find(struct region_table *t, const struct handle *handle);
-// The first region with a handle after AFTER (NULL: the first of all).
-struct region *region_next(struct region_table *t, const struct handle *after);
 struct region *region_find_name(struct region_table *t, uid_t owner, const char *name, size_t n);
-
-// Into the tables, uncharged, with a reference to OWNER of its own.  NULL: no memory.
+// The region with the next handle after AFTER; NULL as AFTER: the first region.
+struct region *region_next(struct region_table *t, const struct handle *after);
+// Makes a region of RECORD and enters it into the tables, without a charge.  Takes a reference to OWNER.  NULL: no memory.
 struct region *region_add(struct region_table *t, const struct record *record, struct user *owner);
-// Out of the tables; gives its charge back.
+// Takes R out of the tables and gives its charge back.  The file must have been unlinked, or the daemon ends.
 void region_remove(struct region_table *t, struct region *r);
-void region_free(struct region *r); // asserts that nobody is attached and nothing queued
-void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n); // n = 0: takes it away
+// Frees R after region_remove.  Asserts that nobody has it attached and that no operation is queued.
+void region_free(struct region *r);
+void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n); // n = 0: no name
 
-// SIZE bytes rounded up to blocks: what they are charged as when nothing is discarded.  0, or -EOVERFLOW.
+// SIZE bytes rounded up to blocks: the charge of a region of which nothing is discarded.  0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
-// Whether anybody but one who is attached may map it: then nothing of it is taken away.
+// Whether more than one process may map R.  Then no part of it is taken away.
 bool region_is_shared(const struct region *r);
-// Whether it is about to give its charge back, as far as one can see.
-void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
-// Among those whose file is open.
-void region_list_file(struct region_table *t, struct region *r, bool listed);
-// Whether an operation on it is at work, queued or waiting for a limit.
+// Whether an operation on R is at work, queued or waiting for a limit.
 bool region_is_busy(const struct region *r);
-// Whether it goes when nobody holds it any more.
+// Whether R is removed when the last client has let go of it: it has no name.
 bool region_is_transient(const struct region *r);
+// Counts R among the regions that are about to give back a part of their charge, or not.
+void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
+
+// Closes the file that is kept open, if any.  On any thread, by the operation at work; region_note_file follows, on the loop.
+void region_close_file(struct region *r);
+// Lists R with the open files, or not, according to r->file; notes that R was used.
+void region_note_file(struct region_table *t, struct region *r);
 
 struct attachment *region_attachment(const struct region *r, const struct peer *peer);
-// 0 or -ENOMEM; one attachment a peer, made writable if either was.
+// Attaches R to PEER.  A second attachment of the same peer only widens the first from reading to writing.  0 or -ENOMEM.
 int region_attach(struct region *r, struct peer *peer, struct attachment_list *of_peer, bool read_only);
 void region_detach(struct attachment *a, struct attachment_list *of_peer);

@@ -35,14 +35,11 @@ int op_check_kept(struct op *op);
 // The file system has failed with ERROR.  If the disk is full, op->refusal says so, unless it names a limit already.
 void op_explain_full_disk(struct op *op, int error);
 
-// kept_file.c, for op_grow:
+// kept_file.c, for types that keep the file open:
 
-// In prepare.
+// In prepare, when op->instant is set: whether the file may stay open after this operation.
 void op_prepare_file(struct op *op);
 // In run: the file that was kept open, or the file opened now, as op->file.  0 or -errno.
 int op_take_file(struct op *op);
 // In run, instead of op_finish_run with 0: leaves the file open for the next grow, if that is allowed.
 enum work_status op_keep_file(struct op *op);
-
-void op_conclude_file(struct op *op);
-void op_close_file(struct region *r);

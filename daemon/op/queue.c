@@ -35,7 +35,7 @@ static enum work_status run_work(struct work *w)
     struct op *op = op_of(w);
 
     if (!op->type->keeps_file)
-        op_close_file(op->region);
+        region_close_file(op->region);
     return op->type->run(op);
 }
 
@@ -98,7 +98,7 @@ static void work_done(struct work *w)
 
     if (op->type->conclude)
         op->type->conclude(op);
-    op_conclude_file(op);
+    region_note_file(env->regions, r);
     // The release that this operation promised has happened, or has failed.  orphans_consider knows of further ones.
     if (op->type->releases && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
