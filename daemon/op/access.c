@@ -1,4 +1,4 @@
-// Opening a region's file for a client, and writing its record.
+// Opening a region's file for a client, and committing: writing the region's record.
 #include <errno.h>
 #include <fcntl.h>
 
@@ -19,31 +19,31 @@ static int prepare_open(struct op *op)
     return 0;
 }
 
-// A daemon that starts anew does not know who maps a region: for that it is written down, before the first to share it can.
+// Writes down that the region is shared, before the second client can map it.  A daemon that starts anew does not know who
+// maps a region, and must not cut a region that others map.
 static int note_sharing(struct op *op)
 {
-    const struct record *record = &op->record;
     int r;
 
-    if (record->flags == op->region->record.flags)
+    if (op->record.flags == op->region->record.flags)
         return 0;
-    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
-    r = op->file < 0 ? op->file : store_write_record(op->env->store, op->file, record);
+    r = op_open_file(op);
+    if (r == 0)
+        r = store_write_record(op->env->store, op->file, &op->record);
     cleanup_close(&op->file);
     op->file = -1;
     return r;
 }
 
-// Nobody is attached: does anybody map it all the same, from before the daemon started?
+// Whether the kernel says that no process maps a region that was found at start and that nobody has attached since.
 static bool is_proven_unshared(const struct op *op)
 {
-    const struct record *record = &op->record;
     bool unused;
     int fd;
 
     if (!op->region->maybe_shared || op->region->n_attachments > 0)
         return false;
-    fd = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDONLY);
+    fd = op_open_fd(op, O_RDONLY);
     unused = fd >= 0 && store_is_unused(fd) == 1;
     cleanup_close(&fd);
     return unused;
@@ -51,13 +51,12 @@ static bool is_proven_unshared(const struct op *op)
 
 static enum work_status run_open(struct op *op)
 {
-    const struct record *record = &op->record;
     int r = note_sharing(op);
 
     if (r < 0)
         return op_finish_run(op, r);
     op->proven_unshared = is_proven_unshared(op);
-    op->fd = store_open_file(op->env->store, record->owner_uid, &record->handle, op->read_only ? O_RDONLY : O_RDWR);
+    op->fd = op_open_fd(op, op->read_only ? O_RDONLY : O_RDWR);
     return op_finish_run(op, op->fd < 0 ? op->fd : 0);
 }
 
@@ -97,19 +96,17 @@ static int prepare_commit(struct op *op)
 
 static enum work_status run_commit(struct op *op)
 {
-    const struct record *record = &op->record;
     struct store *store = op->env->store;
-    int r;
+    uid_t owner = op->record.owner_uid;
+    int r = op_open_file(op);
 
-    op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
-    if (op->file < 0)
-        return op_finish_run(op, op->file);
-    // First what the record counts, or it might be on disk alone when the power goes.
-    r = op->durable ? store_sync(store, op->file, record->owner_uid) : 0;
-    if (r == 0)
-        r = store_write_record(store, op->file, record);
+    // The content goes to the disk before the record that counts it: power may fail between the two.
     if (r == 0 && op->durable)
-        r = store_sync(store, op->file, record->owner_uid);
+        r = store_sync(store, op->file, owner);
+    if (r == 0)
+        r = store_write_record(store, op->file, &op->record);
+    if (r == 0 && op->durable)
+        r = store_sync(store, op->file, owner);
     return op_finish_run(op, r);
 }
 

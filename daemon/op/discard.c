@@ -1,5 +1,14 @@
-// Giving a part of a region back, and granting it again. What is discarded is a set of whole blocks, kept in the table and
-// found again at start as the file's holes: nothing more is written down but that there are some.
+// Discarding a part of a region, and restoring it.
+//
+// A discard gives whole blocks in the middle of a region back: it punches a hole into the file and returns the charge.  A
+// restore charges the blocks and allocates them again, empty.  region->discarded is the set of blocks that are not granted.
+// prepare makes the new set in op->discarded, so that conclude cannot run out of memory.
+//
+// The set is not written to the disk.  A daemon that starts anew finds it again as the holes of the file, for which it looks
+// if the record says RECORD_HAS_HOLES; that flag is written before the first hole is made.
+//
+// Both work piece by piece.  An operation that fails is undone: blocks that a failed discard has punched are allocated
+// again, blocks that a failed restore has allocated are punched.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,7 +19,7 @@
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 
-// Too many pieces is a limit like others, and says which.
+// A region in too many pieces is refused as by a limit, with the limit's name and numbers.
 static int explain_pieces(struct op *op, int result)
 {
     if (result == -EMFILE)
@@ -21,7 +30,7 @@ static int explain_pieces(struct op *op, int result)
     return result == -EMFILE ? -EUSERS : result;
 }
 
-// MOST: where the range must end at the latest.
+// Whether the range is valid and ends at MOST or before.
 static int check_range(const struct op *op, uint64_t most)
 {
     const struct region *r = op->region;
@@ -43,7 +52,7 @@ static int prepare_discard(struct op *op)
 
     if (result < 0)
         return result;
-    // Nothing that a live process maps goes without its consent.
+    // No bytes that another client may map are discarded without its consent: it would read zeroes.
     if (region_is_shared(r))
         return -EBUSY;
     op->extra = op->length - ranges_overlap(&r->discarded, op->offset, op->length);
@@ -55,7 +64,7 @@ static int prepare_discard(struct op *op)
     op->at = op->offset;
     op->record = r->record;
     op->record.flags |= RECORD_HAS_HOLES;
-    // It writes out what is next to it, and waits for that.
+    // Never instant: punching writes neighbouring pages to the disk, and waits for that.
     op_estimate(op, OP_FREES, op->extra);
     op->instant = false;
     return explain_pieces(op, result);
@@ -63,16 +72,14 @@ static int prepare_discard(struct op *op)
 
 static int start_discard(struct op *op)
 {
-    const struct record *record = &op->record;
+    int r = op_open_file(op);
 
-    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
-    if (op->file < 0)
-        return op->file;
-    // First: from here on holes are looked for at start.
-    return op->region->record.flags & RECORD_HAS_HOLES ? 0 : store_write_record(op->env->store, op->file, record);
+    if (r < 0 || op->region->record.flags & RECORD_HAS_HOLES)
+        return r;
+    return store_write_record(op->env->store, op->file, &op->record);
 }
 
-// Where the next hole that was there before begins, from *AT on; *AT moves behind one that it is in.
+// Moves *AT to the next byte that was granted before this operation.  Returns where those granted bytes end, END at most.
 static uint64_t granted_until(const struct ranges *holes, uint64_t *at, uint64_t end)
 {
     size_t i = ranges_find(holes, *at);
@@ -84,15 +91,16 @@ static uint64_t granted_until(const struct ranges *holes, uint64_t *at, uint64_t
     return i < holes->n && holes->items[i].offset < end ? holes->items[i].offset : end;
 }
 
-// What it did before it failed must not leave granted bytes without blocks, nor give some to what was discarded before.
+// Allocates again the blocks that were punched before END, but not those that had been discarded before.
 static void undo_discard(struct op *op, uint64_t end)
 {
     uint64_t at = op->offset, until;
 
     while ((until = granted_until(&op->region->discarded, &at, end)) > at)
         if (store_allocate_piece(op->env->store, op->file, &at, until) < 0) {
-            log_error("a discard failed and cannot be undone: bytes of a region of uid %u are granted without blocks",
-                      op->record.owner_uid);
+            log_error(
+                "a discard failed and cannot be undone: some granted bytes of a region of uid %u have no disk blocks",
+                op->record.owner_uid);
             return;
         }
 }
@@ -104,9 +112,8 @@ static enum work_status run_discard(struct op *op)
 
     if (r < 0)
         return op_finish_run(op, r);
-    // Pieces end at multiples of their size: next to them no large page has to be written out.
-    to = (op->at | (SPILLFILE_PIECE - 1)) + 1;
-    to = to < end ? to : end;
+    // Pieces end at multiples of their size, which no large page crosses: so none has to be written out for its other half.
+    to = u64_min((op->at | (SPILLFILE_PIECE - 1)) + 1, end);
     r = store_punch(op->env->store, op->file, op->at, to - op->at);
     if (r < 0)
         undo_discard(op, to);
@@ -143,7 +150,7 @@ static int prepare_restore(struct op *op)
 {
     struct region *r = op->region;
     uint64_t most;
-    // A shrink may have left a last block that is discarded and only partly below the size.
+    // The last block may be discarded though the size ends inside it: a shrink leaves it so.
     int result = region_charge_of(op->env->regions, r->size, &most);
 
     if (result == 0)
@@ -163,7 +170,7 @@ static int prepare_restore(struct op *op)
     return explain_pieces(op, result);
 }
 
-// The next piece without blocks, from op->at on: what the file owns already is not allocated again.
+// The next bytes of the range from op->at on that had no blocks before this operation.
 static bool next_hole(const struct op *op, uint64_t *ret_from, uint64_t *ret_end)
 {
     const struct ranges *holes = &op->region->discarded;
@@ -174,8 +181,8 @@ static bool next_hole(const struct op *op, uint64_t *ret_from, uint64_t *ret_end
         return false;
     from = holes->items[i].offset;
     to = from + holes->items[i].length;
-    *ret_from = from > op->at ? from : op->at;
-    *ret_end = to < end ? to : end;
+    *ret_from = u64_max(from, op->at);
+    *ret_end = u64_min(to, end);
     return *ret_from < *ret_end;
 }
 
@@ -183,11 +190,11 @@ static enum work_status undo_piece(struct op *op)
 {
     uint64_t from, end;
 
-    // A piece that failed may have been done in part: it goes too.
+    // The piece that failed may have been allocated in part: it is punched too.
     if (!next_hole(op, &from, &end) || from > op->reached)
         return op_finish_run(op, op->undo);
-    end = end - from > SPILLFILE_PIECE ? from + SPILLFILE_PIECE : end;
-    // What failed once need not fail again; if it does, a daemon that starts anew finds these bytes granted, and charges them.
+    end = u64_min(end, from + SPILLFILE_PIECE);
+    // A second try may succeed.  If it fails too, these blocks stay in the file, and the next start charges them.
     if (store_punch(op->env->store, op->file, from, end - from) < 0)
         store_punch(op->env->store, op->file, from, end - from);
     op->at = end;
@@ -205,10 +212,9 @@ static enum work_status undo_restore(struct op *op, int error)
 
 static int start_restore(struct op *op)
 {
-    const struct record *record = &op->region->record;
+    int r = op_open_file(op);
 
-    op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
-    return op->file < 0 ? op->file : op_check_space(op, op->extra);
+    return r < 0 ? r : op_check_space(op, op->extra);
 }
 
 static enum work_status run_restore(struct op *op)

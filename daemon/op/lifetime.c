@@ -1,20 +1,16 @@
-// How a region comes to be and how it goes.
+// Making a region, and taking its name away.  op/reap.c removes regions.
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 
-// The caller has put the region into the tables as REGION_BEING_MADE.
+// The submitter has entered the region into the tables as REGION_BEING_MADE, so that its handle and name are taken.
 static int prepare_create(struct op *op)
 {
     struct region *r = op->region;
-    uint64_t charge;
-    int result = region_charge_of(op->env->regions, op->size, &charge);
+    int result = region_charge_of(op->env->regions, op->size, &op->extra);
 
     if (result == 0)
         result = quota_check_region_size(r->owner->quota, 0, op->size, &op->refusal);
@@ -22,15 +18,14 @@ static int prepare_create(struct op *op)
         result = quota_charge_add(&r->charge, QUOTA_REGIONS, 1, &op->refusal);
     if (result < 0)
         return result;
-    result = quota_charge_add(&r->charge, QUOTA_BYTES, charge, &op->refusal);
+    result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
     if (result < 0) {
         quota_charge_sub(&r->charge, QUOTA_REGIONS, 1);
         return result;
     }
-    op->extra = charge;
     op->at = 0;
-    op_estimate(op, OP_ALLOCATES, charge);
-    // The first one of a user may need their directory.
+    op_estimate(op, OP_ALLOCATES, op->extra);
+    // A user's first region may need the user's directory, which takes longer.
     op->instant = op->instant && quota_account_used(quota_user_account(r->owner->quota), QUOTA_REGIONS) > 1;
     return 0;
 }
@@ -42,28 +37,29 @@ static void refused_create(struct op *op)
 
 static int start_create(struct op *op)
 {
-    const struct record *record = &op->region->record;
-    int r = op_check_space(op, record->flags & RECORD_SPARSE ? 0 : op->extra);
+    int r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 
-    return r < 0 ? r : store_create(op->env->store, record, &op->file);
+    return r < 0 ? r : store_create(op->env->store, &op->region->record, &op->file);
 }
 
-// From here on it is a region. Opened anew: the fd that is sent has the file's name, and this one's offset is nobody else's.
+// Gives the file its name, which makes it a region, and opens the file by that name for the client: so /proc shows the
+// name, and no other descriptor shares the offset.
 static int finish_create(struct op *op)
 {
     const struct record *record = &op->region->record;
+    struct store *store = op->env->store;
     int r = op->at > 0 ? op_check_kept(op) : 0;
 
     if (r == 0 && op->size > 0)
-        r = store_truncate(op->env->store, op->file, op->size);
+        r = store_truncate(store, op->file, op->size);
     if (r == 0)
-        r = store_link(op->env->store, op->file, record);
+        r = store_link(store, op->file, record);
     if (r < 0)
         return r;
-    op->fd = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
+    op->fd = op_open_fd(op, O_RDWR);
     if (op->fd >= 0)
         return 0;
-    store_unlink(op->env->store, record->owner_uid, &record->handle);
+    store_unlink(store, record->owner_uid, &record->handle);
     return op->fd;
 }
 
@@ -75,13 +71,14 @@ static enum work_status run_create(struct op *op)
         r = start_create(op);
     if (r == 0 && op->cancelled)
         r = -ECANCELED;
-    if (r == 0 && op->at < op->size && !(op->region->record.flags & RECORD_SPARSE)) {
+    if (r == 0 && op_takes_blocks(op) && op->at < op->size) {
         r = store_allocate_piece(op->env->store, op->file, &op->at, op->size);
         if (r == 0 && op->at < op->size)
             return WORK_AGAIN;
     }
     if (r == 0)
         r = finish_create(op);
+    // A failure needs no undoing: the file has no name, and closing it frees its blocks.
     op_explain_full_disk(op, r);
     return op_finish_run(op, r);
 }
@@ -119,18 +116,14 @@ static int prepare_unlink(struct op *op)
 
 static enum work_status run_unlink(struct op *op)
 {
-    struct store *store = op->env->store;
-    const struct record *record = &op->record;
+    int r = op_open_file(op);
 
-    op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
-    if (op->file < 0)
-        return op_finish_run(op, op->file);
-    return op_finish_run(op, store_write_record(store, op->file, record));
+    return op_finish_run(op, r < 0 ? r : store_write_record(op->env->store, op->file, &op->record));
 }
 
 static void conclude_unlink(struct op *op)
 {
-    // A file that somebody removed by hand is gone all the same: reaping finds out.
+    // An administrator may have removed the file by hand: the region loses its name all the same, and op_reap does the rest.
     if (op->result == -ENOENT)
         op->result = 0;
     if (op->result < 0)

@@ -26,6 +26,11 @@ void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes)
     op->instant = bytes <= instant[effort];
 }
 
+bool op_takes_blocks(const struct op *op)
+{
+    return !(op->region->record.flags & RECORD_SPARSE);
+}
+
 int op_open_fd(const struct op *op, int flags)
 {
     const struct record *record = &op->region->record;

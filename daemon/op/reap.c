@@ -35,9 +35,8 @@ static int prepare_reap(struct op *op)
 // Unlinks the file if nobody uses it.  0: it is gone, and op->file holds it if it is too large to be freed in one piece.
 static int probe_and_unlink(struct op *op)
 {
-    struct store *store = op->env->store;
     const struct record *record = &op->region->record;
-    int r = 1, fd = store_open_file(store, record->owner_uid, &record->handle, O_RDONLY);
+    int r = 1, fd = op_open_fd(op, O_RDONLY);
 
     if (fd == -ENOENT)
         return 0;
@@ -50,8 +49,8 @@ static int probe_and_unlink(struct op *op)
         return r < 0 ? r : -EBUSY;
     op->at = op->region->size;
     if (op->at > SPILLFILE_PIECE)
-        op->file = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
-    return store_unlink(store, record->owner_uid, &record->handle);
+        op->file = op_open_fd(op, O_RDWR);
+    return store_unlink(op->env->store, record->owner_uid, &record->handle);
 }
 
 static enum work_status run_reap(struct op *op)
@@ -88,7 +87,7 @@ static void reap_done(struct op *op)
     struct region *r = op->region;
 
     if (op->result < 0 && op->result != -EBUSY && op->result != -ESHUTDOWN && r->n_probes == 0)
-        log_warning("region of uid %u cannot be removed: %s; trying again later", r->record.owner_uid,
+        log_warning("cannot remove a region of uid %u: %s; the daemon will try again", r->record.owner_uid,
                     strerror(-op->result));
     orphans_probed(op->env->orphans, r);
     free(op);

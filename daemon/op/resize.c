@@ -1,4 +1,16 @@
-// Growing: charge, blocks, size, answer.  Shrinking: (the client has taken the access away) size, release, answer.
+// Growing and shrinking a region.
+//
+// A grow charges in prepare.  run then allocates blocks piece by piece behind the end of the file, and sets the size last.  So a
+// size always means bytes that are granted, and a client that maps them cannot run out of blocks.  A grow that fails or is
+// cancelled frees the blocks again, piece by piece too, and conclude gives the charge back.
+//
+// A shrink cuts the file piece by piece, from its end.  Before, the client has unmapped the part, and the submitter has checked
+// that the client knows the size.  conclude gives the charge back when the blocks are free.  A shrink that fails half-way
+// allocates again what it cut: the content is gone, which the client had given up, but the bytes are granted still.
+//
+// After a crash in the middle, the daemon finds a file that is longer or shorter than its client knows.  Blocks behind the
+// size are freed at the next start (store/scan.c); a size between the old and the new one is granted whole, and the client
+// asks for it and shrinks from there.
 #include <errno.h>
 #include <fcntl.h>
 
@@ -7,14 +19,15 @@
 #include "daemon/op/wait.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
+#include "proto/util/checked.h"
 
-// A last block that is partly behind the size and discarded is granted again by a grow: its rest is new.
+// The bytes of the last block, if the size ends inside it and it is discarded.  A grow grants that block again.
 static uint64_t discarded_tail(const struct op *op)
 {
     const struct region *r = op->region;
     uint64_t block = op->env->regions->block_size;
 
-    return r->size % block ? ranges_overlap(&r->discarded, r->size - r->size % block, block) : 0;
+    return r->size % block ? ranges_overlap(&r->discarded, align_down(r->size, block), block) : 0;
 }
 
 static int charge_growth(struct op *op)
@@ -54,30 +67,26 @@ static int prepare_grow(struct op *op)
     return 0;
 }
 
-static bool is_sparse(const struct op *op)
-{
-    return op->region->record.flags & RECORD_SPARSE;
-}
-
-// All pieces are granted: the size makes it true.  What others took of the disk meanwhile may have come out of keep_free.
+// All blocks are allocated: sets the size, if other programs have left enough of keep_free.
 static int commit_growth(struct op *op)
 {
-    int r = is_sparse(op) ? 0 : op_check_kept(op);
+    int r = op_takes_blocks(op) ? op_check_kept(op) : 0;
 
     return r < 0 ? r : store_truncate(op->env->store, op->file, op->size);
 }
 
+// Frees the last block again that the grow has granted.
 static void discard_tail(struct op *op)
 {
     struct store *store = op->env->store;
-    uint64_t block = op->env->regions->block_size, size = op->region->size, from = size - size % block;
+    uint64_t block = op->env->regions->block_size, size = op->region->size, from = align_down(size, block);
 
-    // What cannot be punched goes with the size, which comes back: there is no content that could be lost.
+    // If the block cannot be punched, cut it off and set the size again: it was discarded and has no content to lose.
     if (store_punch(store, op->file, from, block) < 0 && store_truncate(store, op->file, from) == 0)
         store_truncate(store, op->file, size);
 }
 
-// A piece of it.  Best effort: blocks that stay behind the end are dropped at the next start.
+// Frees one piece of what was allocated.  If that fails, blocks stay behind the end of the file until the next start.
 static enum work_status undo_piece(struct op *op)
 {
     uint64_t size = op->region->size;
@@ -96,8 +105,8 @@ static enum work_status undo_growth(struct op *op, int error)
 {
     op_explain_full_disk(op, error);
     op->undo = error;
-    // Only what is below the size can be freed in pieces. Nobody looks there; and who starts anew meanwhile finds a region that is larger
-    // than its client knows, and all of it granted.
+    // Only blocks below the size can be freed in pieces, so set the size to what was allocated.  No client looks there, and
+    // a daemon that starts anew meanwhile finds a region that is larger than its client knows, and granted whole.
     if (op->at - op->region->size > SPILLFILE_PIECE && store_truncate(op->env->store, op->file, op->at) < 0)
         op->at = op->region->size;
     return undo_piece(op);
@@ -111,7 +120,7 @@ static enum work_status run_grow(struct op *op)
         r = op_take_file(op);
         if (r < 0)
             return op_finish_run(op, r);
-        r = op_check_space(op, is_sparse(op) ? 0 : op->extra);
+        r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
         if (r < 0)
             return op_finish_run(op, r);
     }
@@ -119,7 +128,7 @@ static enum work_status run_grow(struct op *op)
         return undo_piece(op);
     if (op->cancelled)
         return undo_growth(op, -ECANCELED);
-    if (!is_sparse(op) && op->at < op->size) {
+    if (op_takes_blocks(op) && op->at < op->size) {
         r = store_allocate_piece(op->env->store, op->file, &op->at, op->size);
         if (r < 0)
             return undo_growth(op, r);
@@ -139,7 +148,7 @@ static void conclude_grow(struct op *op)
         return;
     }
     if (discarded_tail(op) > 0)
-        ranges_cut(&r->discarded, r->size - r->size % op->env->regions->block_size);
+        ranges_cut(&r->discarded, align_down(r->size, op->env->regions->block_size));
     r->size = op->size;
     if (op->early)
         quota_charge_tell(&r->charge);
@@ -165,20 +174,21 @@ static int prepare_shrink(struct op *op)
         return -EINVAL;
     if (op->size == r->size)
         return OP_NOTHING_TO_DO;
-    // Nothing that a live process maps is cut without its consent.
+    // No bytes that another client may map are cut without its consent: it would die of SIGBUS.
     if (region_is_shared(r))
         return -EBUSY;
     op_estimate(op, OP_FREES, r->size - op->size);
     return 0;
 }
 
+// Allocates again what was cut, but for what was discarded before.
 static int grant_again(struct op *op)
 {
     struct store *store = op->env->store;
     const struct region *region = op->region;
     int r = 0;
 
-    for (uint64_t at = op->at; r == 0 && !is_sparse(op) && at < region->size;)
+    for (uint64_t at = op->at; r == 0 && op_takes_blocks(op) && at < region->size;)
         r = store_allocate_piece(store, op->file, &at, region->size);
     if (r == 0)
         r = store_truncate(store, op->file, region->size);
@@ -187,26 +197,23 @@ static int grant_again(struct op *op)
     return r;
 }
 
-// It failed on the way: what was cut is granted again. Its content is lost, which the client had given up.
 static enum work_status undo_shrink(struct op *op, int error)
 {
     if (op->at < op->region->size && grant_again(op) < 0)
-        log_error("a shrink failed and cannot be undone: bytes of a region of uid %u are granted without blocks",
+        log_error("a shrink failed and cannot be undone: some granted bytes of a region of uid %u have no disk blocks",
                   op->region->record.owner_uid);
     return op_finish_run(op, error);
 }
 
-// A crash in between leaves a size in between: its client asks for it, and shrinks from there.
 static enum work_status run_shrink(struct op *op)
 {
-    const struct record *record = &op->region->record;
     uint64_t to;
     int r;
 
     if (op->file < 0) {
-        op->file = store_open_file(op->env->store, record->owner_uid, &record->handle, O_RDWR);
-        if (op->file < 0)
-            return op_finish_run(op, op->file);
+        r = op_open_file(op);
+        if (r < 0)
+            return op_finish_run(op, r);
         op->at = op->region->size;
     }
     to = op->at - op->size > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : op->size;

@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/op/op_internal.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
@@ -265,7 +266,7 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
 
 bool wait_wants(const struct wait_queue *w, const struct op *op)
 {
-    bool takes_disk = !(op->region->record.flags & RECORD_SPARSE);
+    bool takes_disk = op_takes_blocks(op);
     const struct op *o;
 
     TAILQ_FOREACH (o, &w->ops, waiting) {
