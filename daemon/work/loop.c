@@ -1,69 +1,75 @@
-// A request that takes the disk some microseconds should not cost two wake-ups of other threads.  So the thread that turns the event
-// loop runs instant work itself, between two turns, when it holds nothing of the loop's.  A file system may hang all the same: a
-// second thread stands in.  It looks every millisecond, and when the same piece of work is still running at the second look it
-// takes the loop over and turns it from there.  The late thread, when it comes back, finds the loop gone: it hands its work in as
-// any worker does, and stands in from then on.
+// The thread that turns the event loop also runs instant work.
 //
-// Guarantees: at every moment one thread at most is inside the event loop and its callbacks; the loop stands still for some two
-// milliseconds at most, however long the disk hangs. While nobody stands in, and for a moment after a take-over, instant work goes to
-// the workers, longer each time: a disk that is slow and not hung costs such a pause now and then, and not at every request.
+// A small grow takes the disk some microseconds.  Handing it to a worker and back costs two wake-ups of threads, which take
+// longer.  So the turner, the thread that turns the loop, runs instant work itself, between two turns, when it is inside no
+// callback.  But a file system may hang.  A second thread stands by: while instant work runs, it looks every millisecond, and
+// if the same piece of work is still running at the second look, it takes the loop over and turns it from there.  The late
+// thread finds the loop taken when its work returns; it hands the work in as a worker does, and stands by from then on.
 //
-// It relies on: run() of instant work touching nothing that the loop touches (as on a worker), and on one word, `turn`: odd while
-// work runs. The one who moves it on owns the loop: the thread that has done its work, or the one that stands in.
+// At every moment at most one thread is inside the event loop and its callbacks.  The loop stands still for some two
+// milliseconds at most, however long the disk hangs.  While nobody stands by, and for a while after a take-over, instant
+// work goes to the workers; that while grows with each take-over, so that a slow disk costs a pause now and then only.
 //
-// It does not: decide what is instant (the operations do), or count fair shares: what is instant takes no longer than a callback.
-// An idle daemon is left to sleep: who stands in sleeps too, until the next instant work.
+// `turn` decides who owns the loop: it is odd while the turner runs work.  Whichever thread moves it on to the next even
+// number owns the loop: the turner, when the work is done, or the thread that stands by.  The lock guards the ends and the
+// sleep only, and no other lock is taken under it.  When the daemon is idle, the thread that stands by sleeps.
+//
+// Without instant work and the second thread a grow of 1 MiB takes 49.5 us instead of 32.7 us (46.0 instead of 21.1 with
+// one CPU; 1000 busy clients: 136 instead of 47 us in the median, 1211 instead of 250 at the 99th percentile).
+//
+// This file relies on run() touching nothing that the loop touches, as on a worker.  It does not decide what is instant (the
+// types of operations do), and counts no shares: instant work takes no longer than a callback.
 #include "daemon/work/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "daemon/work/worker.h"
+#include "proto/util/checked.h"
 #include "proto/util/clock.h"
+#include "proto/util/thread.h"
 
 enum {
     LOOK_NS = 1000 * 1000,
-    LOOKS_BEFORE_SLEEP = 100, // without any work seen
-    DISTRUST_MS = 4,          // after a take-over; twice as long after one that follows soon
+    LOOKS_BEFORE_SLEEP = 100, // looks that saw no work, before the thread that stands by goes to sleep
+    DISTRUST_MS = 4,          // after a take-over; twice as long after a take-over that follows soon
     MOST_DISTRUST_MS = 256,
     SOON_MS = 1000,
-    ROUNDS_A_TURN = 8, // of serving; then the events have theirs
-    MOST_A_ROUND = 16, // of instant work
+    ROUNDS_A_TURN = 8, // calls of serve, before events have their turn
+    MOST_A_ROUND = 16, // pieces of instant work
 };
 
 struct loop {
     struct event_base *base;
     struct worker_pool *pool;
-    // Of the thread that turns the loop:
-    struct work_queue here;
+    // Used by the thread that owns the loop only:
+    struct work_queue here; // instant work to be run by this thread
     bool (*serve)(void *data);
     void *serve_data;
-    uint64_t distrusted_until; // ms, monotonic; 0: not
-    uint64_t taken_over_at, distrust_ms;
-    bool failed;
-    // Of both:
+    uint64_t distrusted_until; // ms, monotonic: until then instant work goes to the workers
+    uint64_t taken_over_at;    // ms, monotonic: the last take-over
+    uint64_t distrust_ms;      // how long instant work went to the workers after it
+    bool failed;               // libevent reported an error
+    // Used by both threads:
     atomic_uint_fast64_t turn; // odd: work is running
-    atomic_bool stood_in;      // somebody would take over
-    atomic_bool asleep;        // but has to be woken first
-    pthread_mutex_t lock;      // for what follows
-    pthread_cond_t wake, changed;
-    bool ended, first_is_taken;
+    atomic_bool stood_in;      // a thread stands by
+    atomic_bool asleep;        // that thread must be woken first
+    atomic_bool ended;         // written under the lock
+    pthread_mutex_t lock;      // for ended, asleep and n_threads
+    pthread_cond_t wake;       // asleep is false again
+    pthread_cond_t changed;    // ended or n_threads has changed
     unsigned n_threads;
-    pthread_t threads[2];
-    bool started[2];
+    pthread_t threads[2]; // 0: not started
 };
 
-static bool is_trusted(struct loop *l)
+static bool is_trusted(const struct loop *l)
 {
-    if (l->distrusted_until && clock_now() >= l->distrusted_until)
-        l->distrusted_until = 0;
-    return !l->distrusted_until && l->stood_in;
+    return l->stood_in && clock_now() >= l->distrusted_until;
 }
 
 static bool take(void *data, struct work *w)
@@ -84,37 +90,35 @@ static void wake_stand_in(struct loop *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-static void give_to_workers(struct loop *l, struct work *w)
+static void give_to_workers(struct worker_pool *pool, struct work *w)
 {
     w->instant = false;
-    worker_submit(l->pool, w);
+    worker_submit(pool, w);
 }
 
-// False: it took so long that another thread turns the loop now, and nothing of it may be touched any more.
+// False: W took so long that the other thread owns the loop now, and this thread must not touch it any more.
 static bool run_one(struct loop *l, struct work *w)
 {
     uint_fast64_t mine = l->turn + 1;
     struct worker_pool *pool = l->pool;
     enum work_status status;
+    bool is_ours;
 
     l->turn = mine;
     if (l->asleep)
         wake_stand_in(l);
     status = w->run(w);
-    if (atomic_compare_exchange_strong(&l->turn, &mine, mine + 1)) {
-        if (status == WORK_AGAIN)
-            give_to_workers(l, w);
-        else
-            w->done(w);
-        return true;
-    }
+    is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);
     if (status == WORK_AGAIN)
-        give_to_workers(l, w);
+        give_to_workers(pool, w);
+    else if (is_ours)
+        w->done(w);
     else
         worker_complete(pool, w);
-    return false;
+    return is_ours;
 }
 
+// Runs the instant work that is here.  Returns as run_one.
 static bool run_here(struct loop *l)
 {
     struct work *w;
@@ -122,7 +126,7 @@ static bool run_here(struct loop *l)
     for (int i = 0; i < MOST_A_ROUND && (w = TAILQ_FIRST(&l->here)); i++) {
         TAILQ_REMOVE(&l->here, w, entry);
         if (!is_trusted(l))
-            give_to_workers(l, w);
+            give_to_workers(l->pool, w);
         else if (!run_one(l, w))
             return false;
     }
@@ -140,7 +144,7 @@ static void end(struct loop *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-// As run_here.  *RET_MORE: events shall not be waited for, only looked at.
+// Between two turns.  *RET_MORE: there is more to do, so the next turn must not wait for events.  Returns as run_one.
 static bool serve(struct loop *l, bool *ret_more)
 {
     bool more = true;
@@ -155,7 +159,7 @@ static bool serve(struct loop *l, bool *ret_more)
     return true;
 }
 
-// True: the loop has ended.  False: it is another's.
+// True: the loop has ended.  False: the other thread owns it.
 static bool turn_loop(struct loop *l)
 {
     bool goes_on = true, more = false;
@@ -165,18 +169,19 @@ static bool turn_loop(struct loop *l)
         goes_on = !l->failed && !event_base_got_break(l->base);
         if (goes_on && !serve(l, &more))
             return false;
-        // The next turn would forget that work has asked for the end.
+        // Work may have called event_base_loopbreak; the next turn would forget that.
         goes_on = goes_on && !event_base_got_break(l->base);
     }
     end(l);
     return true;
 }
 
-// Until there is work again, or the loop has ended.
+// Returns when work runs again, or the loop has ended.
 static void sleep_till_woken(struct loop *l, uint_fast64_t seen)
 {
     pthread_mutex_lock(&l->lock);
     l->asleep = !l->ended;
+    // Work that began before asleep was set has not seen it.
     if (l->turn != seen)
         l->asleep = false;
     while (l->asleep)
@@ -184,28 +189,16 @@ static void sleep_till_woken(struct loop *l, uint_fast64_t seen)
     pthread_mutex_unlock(&l->lock);
 }
 
-static bool has_ended(struct loop *l)
-{
-    bool ended;
-
-    pthread_mutex_lock(&l->lock);
-    ended = l->ended;
-    pthread_mutex_unlock(&l->lock);
-    return ended;
-}
-
 static void distrust(struct loop *l)
 {
     uint64_t now = clock_now(), twice = 2 * l->distrust_ms;
 
-    l->distrust_ms = now - l->taken_over_at > SOON_MS ? DISTRUST_MS
-                     : twice < MOST_DISTRUST_MS       ? twice
-                                                      : MOST_DISTRUST_MS;
+    l->distrust_ms = now - l->taken_over_at > SOON_MS ? DISTRUST_MS : u64_min(twice, MOST_DISTRUST_MS);
     l->taken_over_at = now;
     l->distrusted_until = now + l->distrust_ms;
 }
 
-// True: the loop is this thread's.  False: it has ended.
+// True: this thread owns the loop now.  False: the loop has ended.
 static bool stand_in(struct loop *l)
 {
     static const struct timespec look = {.tv_nsec = LOOK_NS};
@@ -213,7 +206,7 @@ static bool stand_in(struct loop *l)
     unsigned n_quiet = 0;
 
     l->stood_in = true;
-    while (!has_ended(l)) {
+    while (!l->ended) {
         uint_fast64_t turn = l->turn;
 
         if (turn % 2 == 1 && turn == seen && atomic_compare_exchange_strong(&l->turn, &turn, turn + 1)) {
@@ -233,17 +226,8 @@ static bool stand_in(struct loop *l)
     return false;
 }
 
-static void *thread_main(void *data)
+static void *end_thread(struct loop *l)
 {
-    struct loop *l = data;
-    bool turns;
-
-    pthread_mutex_lock(&l->lock);
-    turns = !l->first_is_taken;
-    l->first_is_taken = true;
-    pthread_mutex_unlock(&l->lock);
-    while ((turns || stand_in(l)) && !turn_loop(l))
-        turns = false;
     pthread_mutex_lock(&l->lock);
     l->n_threads--;
     pthread_cond_broadcast(&l->changed);
@@ -251,24 +235,35 @@ static void *thread_main(void *data)
     return NULL;
 }
 
+static void *stand_in_main(void *data)
+{
+    struct loop *l = data;
+
+    while (stand_in(l) && !turn_loop(l))
+        continue;
+    return end_thread(l);
+}
+
+static void *turner_main(void *data)
+{
+    struct loop *l = data;
+
+    return turn_loop(l) ? end_thread(l) : stand_in_main(l);
+}
+
 static int start_threads(struct loop *l)
 {
-    sigset_t all, before;
+    static void *(*const mains[])(void *data) = {turner_main, stand_in_main};
     int r = 0;
 
-    // Signals are for the thread that called: the kernel might give one to a thread that hangs, and wake no other.
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&l->lock);
     for (int i = 0; i < 2 && r == 0; i++) {
-        r = pthread_create(&l->threads[i], NULL, thread_main, l);
-        l->started[i] = r == 0;
+        r = thread_start(&l->threads[i], 0, mains[i], l);
         l->n_threads += r == 0;
     }
     pthread_mutex_unlock(&l->lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    // One alone turns the loop too, and the workers do the work.
-    return l->started[0] ? 0 : -r;
+    // A turner alone is enough: the workers do the instant work then.
+    return l->threads[0] ? 0 : r;
 }
 
 int loop_run(struct loop *l)
@@ -324,7 +319,7 @@ void loop_free(struct loop *l)
         return;
     worker_pool_offer(l->pool, NULL, NULL);
     for (int i = 0; i < 2; i++)
-        if (l->started[i])
+        if (l->threads[i])
             pthread_join(l->threads[i], NULL);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->wake);

@@ -1,23 +1,25 @@
-// Workers do what may block, the loop decides.
+// Workers do what may block; the loop decides.
 //
-// Guarantees: work of one lane (a user) is taken first come first served, brief work before other; lanes take turns,
-// so that no user's queue delays another's by more than the piece in progress.  One lane never occupies more than half of the
-// workers, and one worker takes brief work only, so that a stat or an open does not wait behind many long frees.  Long
-// work does itself piecemeal: run() returns WORK_AGAIN after each piece and is queued again behind the others of its lane.
+// worker_submit, on the loop, queues a piece of work; a worker calls run(), and the loop calls done().  Work that takes long
+// does itself piece by piece: run() returns WORK_AGAIN after a piece and is queued again behind the other work of its lane.
 //
-// Instant work is offered to the loop's own thread first (loop.c), which runs it without a wake-up.
+// Each user has a lane.  Within a lane, brief work comes before other work, and otherwise first come, first served.  Lanes
+// take turns, so that one user delays another by the pieces in progress at most.  One lane never occupies more than half of
+// the workers.  One worker takes brief work only, so that a stat or an open does not wait behind many long frees.  The other
+// workers run at a lower priority: a long free takes the processor from nobody who is in a hurry.
 //
-// It relies on: submitters that submit one piece of work only once at a time, and on run() touching nothing that the loop
-// touches but the work's own memory.
+// Instant work is offered to the loop's own thread first (loop.c), which runs it without waking a worker.
 //
-// It does not: cancel (a run() that should stop early looks at a flag of its own), bound the queues (requests in
-// flight are bounded where they are read), or know what the work is.
+// There is one lock, of the pool.  No other lock is taken under it, and run() and done() are called without it.  This file
+// relies on run() touching nothing that the loop touches, but the work's own memory.
+//
+// It does not cancel: a run() that should stop early looks at a flag of its own.  It does not bound the queues: the requests
+// in flight are bounded where they are read (conn.c).
 #include "daemon/work/worker.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -27,14 +29,16 @@
 #include "daemon/log.h"
 #include "daemon/tree.h"
 #include "proto/util/clock.h"
+#include "proto/util/thread.h"
 
 enum {
-    STACK_SIZE = 256 * 1024,
-    LONG_WORK_NICE = 10, // on Linux, of a thread alone
+    STACK_SIZE = 256 * 1024, // bytes
+    LONG_WORK_NICE = 10,     // on Linux a thread has a priority of its own
 };
 
+// The work of one user.  A lane exists while it has work, queued or running.
 struct lane {
-    uint32_t key;
+    uint32_t key; // the uid
     unsigned n_running;
     struct work_queue brief, other;
     bool queued; // on the ring
@@ -46,24 +50,27 @@ RB_HEAD(lane_tree, lane);
 
 struct worker {
     struct worker_pool *pool;
-    pthread_t thread;
+    pthread_t thread; // 0: not started
     bool brief_only;
 };
 
 struct worker_pool {
-    pthread_mutex_t lock;            // for all below
-    pthread_cond_t more, more_brief; // one for the workers that take all, one for the one that does not
-    pthread_cond_t fewer;            // a worker ended
+    pthread_mutex_t lock;            // for all fields up to everybody
+    pthread_cond_t more, more_brief; // work was queued: for the workers that take all work, and for the brief one
+    pthread_cond_t fewer;            // a worker has ended
     struct lane_tree lanes;
-    struct lane_ring ring; // lanes with queued work, the next to be served first
-    struct work_queue completed;
+    struct lane_ring ring;       // the lanes with queued work; the next to be served first
+    struct work_queue completed; // done() is still to be called
     bool stopping;
-    unsigned n_workers, n_alive, n_idle, n_called; // idle, and called but not yet running: of those that take all
-    struct lane everybody;                         // where memory for a lane is missing
+    unsigned n_alive;      // workers that have not ended
+    unsigned n_idle;       // of the workers that take all work: those that wait for work
+    unsigned n_called;     // of the idle workers: those that were signalled and have not run yet
+    struct lane everybody; // for users for whose lane there was no memory
+    unsigned n_workers;
     struct worker *workers;
-    int wake_fd; // eventfd: completed is not empty
+    int wake_fd; // eventfd: readable when completed is not empty
     struct event *event;
-    bool (*take)(void *data, struct work *w); // of the loop, for instant work
+    bool (*take)(void *data, struct work *w); // the loop's, for instant work; NULL: none
     void *take_data;
 };
 
@@ -95,6 +102,7 @@ static struct lane *lane_find(struct worker_pool *pool, uint32_t key)
     return lane;
 }
 
+// Must follow each change of a lane: puts it on the ring or takes it off, and frees it if it has nothing to do.
 static void lane_settle(struct worker_pool *pool, struct lane *lane)
 {
     bool has_work = !TAILQ_EMPTY(&lane->brief) || !TAILQ_EMPTY(&lane->other);
@@ -110,21 +118,18 @@ static void lane_settle(struct worker_pool *pool, struct lane *lane)
     }
 }
 
-static void enqueue(struct worker_pool *pool, struct work *w)
+static void lane_push(struct lane *lane, struct work *w)
 {
-    struct lane *lane = w->queue = lane_find(pool, w->lane);
-
     TAILQ_INSERT_TAIL(w->brief ? &lane->brief : &lane->other, w, entry);
-    lane_settle(pool, lane);
 }
 
-// Workers that one lane may occupy, but for brief work.
+// The most workers that one lane may occupy.  Only the worker for brief work goes beyond that.
 static unsigned lane_most(const struct worker_pool *pool)
 {
     return pool->n_workers > 1 ? pool->n_workers / 2 : 1;
 }
 
-// The next work that this worker may do, taken off its queue; NULL: none.
+// Takes the next work that a worker may do off its queue.  NULL: there is none.
 static struct work *take(struct worker_pool *pool, bool brief_only)
 {
     struct lane *lane;
@@ -138,7 +143,7 @@ static struct work *take(struct worker_pool *pool, bool brief_only)
         w = TAILQ_FIRST(queue);
         TAILQ_REMOVE(queue, w, entry);
         lane->n_running++;
-        // Its turn is over: to the end of the ring.
+        // The lane's turn is over: it goes to the end of the ring.
         TAILQ_REMOVE(&pool->ring, lane, ring);
         lane->queued = false;
         lane_settle(pool, lane);
@@ -156,8 +161,8 @@ static void complete(struct worker_pool *pool, struct work *w)
     TAILQ_INSERT_TAIL(&pool->completed, w, entry);
 }
 
-// One that is idle. Until it runs it is counted, so that what comes meanwhile does not count on it too.
-static void call(struct worker_pool *pool)
+// Wakes an idle worker and counts it as called, so that work submitted before it runs does not count on it as well.
+static void call_worker(struct worker_pool *pool)
 {
     pool->n_called += pool->n_called < pool->n_idle;
     pthread_cond_signal(&pool->more);
@@ -165,7 +170,7 @@ static void call(struct worker_pool *pool)
 
 static void run_one(struct worker_pool *pool, struct work *w)
 {
-    struct lane *lane = w->queue; // it stays while it counts us as running
+    struct lane *lane = w->queue; // exists as long as it counts this work as running
     enum work_status status;
 
     pthread_mutex_unlock(&pool->lock);
@@ -174,13 +179,13 @@ static void run_one(struct worker_pool *pool, struct work *w)
 
     lane->n_running--;
     if (status == WORK_AGAIN && !pool->stopping)
-        TAILQ_INSERT_TAIL(w->brief ? &lane->brief : &lane->other, w, entry);
+        lane_push(lane, w);
     else
         complete(pool, w);
     lane_settle(pool, lane);
-    // The lane may have been at its limit of workers: what others passed over can be taken now.
+    // If the lane was at its limit of workers, other workers have passed its work over.
     if (!TAILQ_EMPTY(&pool->ring) && pool->n_idle > pool->n_called)
-        call(pool);
+        call_worker(pool);
 }
 
 static void *worker_main(void *data)
@@ -188,7 +193,6 @@ static void *worker_main(void *data)
     struct worker *self = data;
     struct worker_pool *pool = self->pool;
 
-    // What takes long takes the processor from nobody who is in a hurry.
     if (!self->brief_only)
         setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LONG_WORK_NICE);
     pthread_mutex_lock(&pool->lock);
@@ -232,24 +236,19 @@ static void on_completed(evutil_socket_t fd, short what, void *data)
 
 static int start_workers(struct worker_pool *pool)
 {
-    sigset_t all, before;
-    pthread_attr_t attr;
     int r = 0;
 
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    // Signals are the loop's.
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    // Workers that run already must not count n_alive down before all are counted.
+    pthread_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < pool->n_workers && r == 0; i++) {
-        pool->workers[i] = (struct worker){.pool = pool, .brief_only = i == 0 && pool->n_workers > 1};
-        r = pthread_create(&pool->workers[i].thread, &attr, worker_main, &pool->workers[i]);
-        if (r == 0)
-            pool->n_alive++;
+        struct worker *worker = &pool->workers[i];
+
+        *worker = (struct worker){.pool = pool, .brief_only = i == 0 && pool->n_workers > 1};
+        r = thread_start(&worker->thread, STACK_SIZE, worker_main, worker);
+        pool->n_alive += r == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return -r;
+    pthread_mutex_unlock(&pool->lock);
+    return r;
 }
 
 int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_pool **ret)
@@ -275,11 +274,8 @@ int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_p
         pool->event = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_completed, pool);
     if (r == 0 && (!pool->event || event_add(pool->event, NULL) < 0))
         r = -ENOMEM;
-    if (r == 0) {
-        pthread_mutex_lock(&pool->lock); // n_alive is counted while the first ones run already
+    if (r == 0)
         r = start_workers(pool);
-        pthread_mutex_unlock(&pool->lock);
-    }
     if (r < 0) {
         if (worker_pool_stop(pool, 1000))
             worker_pool_free(pool);
@@ -308,12 +304,15 @@ void worker_submit(struct worker_pool *pool, struct work *w)
         return;
     pthread_mutex_lock(&pool->lock);
     if (!pool->stopping) {
-        enqueue(pool, w);
-        // Those that are idle may not take it when its lane has enough of them at work.
-        if (w->brief && (pool->n_idle <= pool->n_called || w->queue->n_running >= lane_most(pool)))
+        struct lane *lane = w->queue = lane_find(pool, w->lane);
+
+        lane_push(lane, w);
+        lane_settle(pool, lane);
+        // The worker for brief work is woken if no other is idle, or if the lane occupies as many others as it may.
+        if (w->brief && (pool->n_idle <= pool->n_called || lane->n_running >= lane_most(pool)))
             pthread_cond_signal(&pool->more_brief);
         else
-            call(pool);
+            call_worker(pool);
     }
     pthread_mutex_unlock(&pool->lock);
 }

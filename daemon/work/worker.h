@@ -1,4 +1,4 @@
-// Threads for whatever may block: the disk and the user database.  See the essay in worker.c.
+// A pool of threads for calls that may block: those to the disk and to the user database.  See the essay in worker.c.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,29 +10,31 @@ struct worker_pool;
 
 enum work_status {
     WORK_DONE,
-    WORK_AGAIN, // a piece is done: queue it again, behind the lane's other work
+    WORK_AGAIN, // one piece is done: run() must be called again, after the lane's other work
 };
 
-// Embedded in what the work is about.  From submit to done() it belongs to the pool.
+// A piece of work, embedded in the struct that it is about.  From worker_submit until done() it belongs to the pool.
 struct work {
-    uint32_t lane;                           // whose fair share it takes from: a uid
-    bool brief;                              // ends soon on a healthy disk: may use the worker that is kept for such
-    bool instant;                            // some microseconds: may be run by the loop's own thread, see loop.c
-    enum work_status (*run)(struct work *w); // on a worker
+    uint32_t lane; // a uid: whose share of the workers this work takes
+    bool brief;    // ends soon on a healthy disk: the worker for brief work may take it
+    bool instant;  // takes microseconds: the thread that turns the loop may run it, see loop.c
+    enum work_status (*run)(struct work *w); // on a worker, or on the loop's thread outside of the loop
     void (*done)(struct work *w);            // on the loop
     TAILQ_ENTRY(work) entry;                 // this and queue: the pool's
     struct lane *queue;
 };
 TAILQ_HEAD(work_queue, work);
 
-// 0 or -errno.
+// BASE is the event loop on which done() is called.  0 or -errno.
 int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_pool **ret);
+// Queues W.  Instant work may be submitted on the loop only, other work on any thread.
 void worker_submit(struct worker_pool *pool, struct work *w);
-// From here on instant work is offered to TAKE, which runs it itself when it returns true; NULL: to nobody.
+// From now on worker_submit offers instant work to TAKE(DATA, W) first, which runs W itself if it returns true.
+// NULL: worker_submit offers it to nobody.
 void worker_pool_offer(struct worker_pool *pool, bool (*take)(void *data, struct work *w), void *data);
-// For whoever ran work that was offered, elsewhere than on the loop: done() is called there.
+// On a thread that has run W itself, outside of the loop: makes the loop call done().
 void worker_complete(struct worker_pool *pool, struct work *w);
-// Runs nothing more: what was queued is forgotten without done().  Waits up to TIMEOUT_MS for what is running, then true if all
-// workers ended; if not (a hung file system), the pool must stay and the process should end by _exit.
+// Begins nothing more; queued work is forgotten without done().  Waits up to TIMEOUT_MS for the work that is running.
+// True: all workers have ended.  False: a worker hangs; the pool must stay, and the process should end by _exit.
 bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms);
 void worker_pool_free(struct worker_pool *pool); // after a stop that returned true
