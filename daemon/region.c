@@ -1,4 +1,8 @@
-// The tables of regions: see region.h.
+// The tables of regions and their attachments.
+//
+// Two trees hold the same regions: all by their handle, which clients send, and those with a name by owner and name.  A
+// region is in the tables from region_add, before its file exists, until region_remove: so its handle and name are taken
+// while it is being made.  The struct outlives that until no operation on it is queued (op/queue.c).
 #include "daemon/region.h"
 
 #include <assert.h>
@@ -35,7 +39,7 @@ void region_table_init(struct region_table *t, uint32_t block_size)
 
 struct region *region_find(struct region_table *t, const struct handle *handle)
 {
-    struct region wanted = {.record.handle = *handle};
+    struct region wanted = {.record.handle = *handle}; // the tree compares handles only
 
     return RB_FIND(region_by_handle, &t->by_handle, &wanted);
 }
@@ -48,6 +52,7 @@ struct region *region_next(struct region_table *t, const struct handle *after)
         return RB_MIN(region_by_handle, &t->by_handle);
     wanted.record.handle = *after;
     r = RB_NFIND(region_by_handle, &t->by_handle, &wanted);
+    // AFTER itself may have been removed, so the first handle that is not smaller can be the next already.
     if (r && handle_equal(&r->record.handle, after))
         r = RB_NEXT(region_by_handle, &t->by_handle, r);
     return r;
@@ -91,6 +96,7 @@ void region_remove(struct region_table *t, struct region *r)
     if (r->record.name_length > 0)
         RB_REMOVE(region_by_name, &t->by_name, r);
     t->n_regions--;
+    // The daemon may end while the file is kept open; op_reap has closed it.
     region_close_file(r);
     region_note_file(t, r);
     region_set_releasing(t, r, false);
@@ -119,6 +125,7 @@ void region_set_name(struct region_table *t, struct region *r, const char *name,
 
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
 {
+    // Files end at INT64_MAX.
     return size <= INT64_MAX && checked_align_up(size, t->block_size, ret) ? 0 : -EOVERFLOW;
 }
 
@@ -127,12 +134,13 @@ bool region_is_shared(const struct region *r)
     return r->n_attachments > 1 || r->maybe_shared;
 }
 
+// The owner counts too: what waits for a user's own limit is helped by that user's regions only.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing)
 {
     if (r->releasing == releasing)
         return;
     r->releasing = releasing;
-    t->n_releasing += releasing ? 1 : UINT64_MAX;
+    t->n_releasing += releasing ? 1 : UINT64_MAX; // adding UINT64_MAX subtracts one
     r->owner->n_releasing += releasing ? 1 : UINT64_MAX;
 }
 

@@ -1,5 +1,4 @@
 // The regions that exist, by handle and by name, and the peers that have them attached.
-//
 // These are tables only; operations (daemon/op/) change the files.  All functions run on the loop, but region_close_file.
 #pragma once
 #include <stdbool.h>
@@ -15,7 +14,6 @@ struct op;
 struct peer;
 struct user;
 
-// One client has one region mapped, as far as the daemon was told.
 struct attachment {
     struct region *region;
     struct peer *peer;
@@ -38,13 +36,13 @@ struct region {
     struct user *owner;         // a reference
     enum region_state state;
     struct attachment_list attachments;
-    unsigned n_attachments;
+    unsigned n_attachments; // the length of attachments
     RB_ENTRY(region) by_handle, by_name;
     // op/queue.c's:
     TAILQ_HEAD(, op) ops; // the first operation is at work, the others wait for it
     unsigned n_parked;    // operations that wait for a limit, outside ops
     bool io_error_told;   // the log has named an error of this region's file
-    bool maybe_shared;    // found at start: processes that have not attached it may map it
+    bool maybe_shared;    // found at start: processes that have not attached this region may map it
     bool boot_is_over;    // found at start, from before the last reboot: no process can map it
     // op/kept_file.c's:
     int file;            // the region's file, open for the next grow; -1: not open
@@ -63,10 +61,10 @@ RB_HEAD(region_by_name, region);
 
 struct region_table {
     struct region_by_handle by_handle;
-    struct region_by_name by_name;
+    struct region_by_name by_name;              // of the regions that have a name
     uint64_t n_regions, n_orphans, n_releasing; // all; in the queue of orphans; about to give back some of their charge
-    TAILQ_HEAD(, region) with_file;
-    unsigned n_files;    // the length of with_file
+    TAILQ_HEAD(, region) with_file;             // n_files of them
+    unsigned n_files;
     uint32_t block_size; // bytes
 };
 
@@ -79,18 +77,15 @@ struct region *region_next(struct region_table *t, const struct handle *after);
 struct region *region_add(struct region_table *t, const struct record *record, struct user *owner);
 // Takes R out of the tables and gives its charge back.  The file must have been unlinked, or the daemon ends.
 void region_remove(struct region_table *t, struct region *r);
-// Frees R after region_remove.  Asserts that nobody has it attached and that no operation is queued.
-void region_free(struct region *r);
+void region_free(struct region *r); // after region_remove; asserts that R is neither attached nor busy
 void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n); // n = 0: no name
 
 // SIZE bytes rounded up to blocks: the charge of a region of which nothing is discarded.  0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
 // Whether more than one process may map R.  Then no part of it is taken away.
 bool region_is_shared(const struct region *r);
-// Whether an operation on R is at work, queued or waiting for a limit.
-bool region_is_busy(const struct region *r);
-// Whether R is removed when the last client has let go of it: it has no name.
-bool region_is_transient(const struct region *r);
+bool region_is_busy(const struct region *r);      // an operation on R is at work, queued or waiting for a limit
+bool region_is_transient(const struct region *r); // R has no name: it is removed when nobody uses it any more
 // Counts R among the regions that are about to give back a part of their charge, or not.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
 

@@ -1,4 +1,10 @@
-// Opening a region's file for a client, and committing: writing the region's record.
+// Opening a region's file for a client, and committing a region.
+//
+// op_open makes a descriptor that the submitter sends to the client; the client maps the file by it.  Each client gets a
+// file description of its own, read-only if it attaches for reading.
+//
+// op_commit writes to the record how many bytes of the region are in use, and their element size: so a program that opens
+// the region by name, or after a restart, finds out.  A durable commit waits until the disk has content and record.
 #include <errno.h>
 #include <fcntl.h>
 
@@ -14,6 +20,7 @@ static int prepare_open(struct op *op)
         return -ESTALE;
     op->record = r->record;
     op->instant = true;
+    // This client is the second one at least.
     if (op->attaches && r->n_attachments > 0)
         op->record.flags |= RECORD_SHARED;
     return 0;
@@ -67,7 +74,7 @@ static void conclude_open(struct op *op)
     if (op->result < 0)
         return;
     r->record = op->record;
-    r->boot_is_over = false;
+    r->boot_is_over = false; // a process of this boot has the file now
     if (op->proven_unshared)
         r->maybe_shared = false;
 }
@@ -90,7 +97,7 @@ static int prepare_commit(struct op *op)
     op->record.used = op->size;
     op->record.element_size = op->element_size;
     op->record.flags |= RECORD_COMMITTED;
-    op->instant = !op->durable;
+    op->instant = !op->durable; // fsync takes as long as the disk takes
     return 0;
 }
 

@@ -1,10 +1,12 @@
-// Which failures of operations the administrator reads in the log.
+// Which failures of operations the administrator reads in the log: refusals by a quota, and errors of the disk.  A full disk
+// is not logged for each operation; the client is told.
 #include <errno.h>
 
 #include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "proto/util/size.h"
 
+// Once for each account, until its usage has fallen by an eighth of the limit (quota_refusal_is_news).
 static void log_refusal(const struct op *op)
 {
     const struct quota_refusal *why = &op->refusal;

@@ -1,4 +1,10 @@
 // Making a region, and taking its name away.  op/reap.c removes regions.
+//
+// op_create charges, makes a file without a name, allocates its blocks, sets the size and links the file into the owner's
+// directory last.  Should the daemon end before that, nothing is left on the disk.
+//
+// op_unlink only writes to the record that the region has lost its name; from then on nobody can open it.  The region stays,
+// charged, as long as a client has it attached.  Then it is an orphan as any region without a name.
 #include <errno.h>
 #include <fcntl.h>
 
@@ -23,7 +29,7 @@ static int prepare_create(struct op *op)
         quota_charge_sub(&r->charge, QUOTA_REGIONS, 1);
         return result;
     }
-    op->at = 0;
+    op->at = 0; // prepare may follow a try that had allocated something
     op_estimate(op, OP_ALLOCATES, op->extra);
     // A user's first region may need the user's directory, which takes longer.
     op->instant = op->instant && quota_account_used(quota_user_account(r->owner->quota), QUOTA_REGIONS) > 1;

@@ -14,7 +14,7 @@ void op_init(struct op *op, struct op_env *env, const struct op_type *type, stru
     op->env = env;
     op->region = region;
     op->fd = op->file = -1;
-    op->brief = true;
+    op->brief = true; // most types take no time; the others say otherwise in prepare
 }
 
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes)
@@ -22,6 +22,7 @@ void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes)
     // Allocating up to 16 MiB takes as long as allocating one block.  Freeing stored pages takes some 50 µs a MiB.
     static const uint64_t instant[] = {[OP_ALLOCATES] = 16 << 20, [OP_FREES] = 2 << 20};
 
+    // On a healthy disk 64 MiB take a few milliseconds, allocated or freed.
     op->brief = bytes <= 64 << 20;
     op->instant = bytes <= instant[effort];
 }

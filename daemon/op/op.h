@@ -8,7 +8,7 @@
 #include "daemon/work/worker.h"
 #include "proto/util/ranges.h"
 
-struct op;
+struct op_type;
 struct orphans;
 struct store;
 struct wait_queue;
@@ -23,25 +23,6 @@ struct op_env {
     _Atomic uint64_t keep_free;   // bytes of the disk that are never granted; set by the loop, read by workers
     _Atomic uint64_t ample;       // bytes that may be granted without asking the disk; set by space.c only
     _Atomic uint64_t ample_until; // until then (ms, monotonic)
-};
-
-enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
-
-enum op_effort { OP_ALLOCATES, OP_FREES };
-
-struct op_type {
-    // On the loop, when it is the operation's turn: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
-    int (*prepare)(struct op *op);
-    // On the loop, when the operation ends with a failure, of prepare or of run.  May be NULL.
-    void (*refused)(struct op *op);
-    // On a worker.  Must not touch anything but OP, the store, and fields of the region that only operations change.
-    enum work_status (*run)(struct op *op);
-    // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be NULL.
-    void (*conclude)(struct op *op);
-    bool charges;      // prepare charges op->extra
-    bool releases;     // success gives a charge back: other operations may be granted what they wait for
-    bool asks_consent; // prepare fails with -EBUSY while others may map the region; that is tried once more
-    bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
 struct op {
@@ -76,7 +57,7 @@ struct op {
     // Set in prepare, used by run and conclude:
     bool brief, instant;     // see struct work
     bool may_keep_file;      // the file may stay open after this operation
-    bool proven_unshared;    // open: set by run: no process from before the daemon's start has the file
+    bool proven_unshared;    // open, set by run: no process from before the daemon's start has the file
     uint64_t extra;          // bytes charged beyond the region's charge before
     struct record record;    // the record that will be written
     struct ranges discarded; // discard and restore: region->discarded after success

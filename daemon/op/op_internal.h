@@ -2,6 +2,25 @@
 #pragma once
 #include "daemon/op/op.h"
 
+enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
+
+enum op_effort { OP_ALLOCATES, OP_FREES };
+
+struct op_type {
+    // On the loop, when it is the operation's turn: checks and charges.  0: run it; OP_NOTHING_TO_DO; -errno: refused.
+    int (*prepare)(struct op *op);
+    // On the loop, when the operation ends with a failure, of prepare or of run.  May be NULL.
+    void (*refused)(struct op *op);
+    // On a worker.  Must not touch anything but OP, the store, and fields of the region that only operations change.
+    enum work_status (*run)(struct op *op);
+    // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be NULL.
+    void (*conclude)(struct op *op);
+    bool charges;      // prepare charges op->extra
+    bool releases;     // success gives a charge back: other operations may be granted what they wait for
+    bool asks_consent; // prepare fails with -EBUSY while others may map the region; that is tried once more
+    bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
+};
+
 // op.c, for the types of operations:
 
 // In prepare: sets op->brief and op->instant by what the operation does to BYTES of the disk.
