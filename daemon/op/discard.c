@@ -10,13 +10,9 @@
 // Both work piece by piece.  An operation that fails is undone: blocks that a failed discard has punched are allocated
 // again, blocks that a failed restore has allocated are punched.
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 
-#include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
-#include "daemon/user.h"
 #include "proto/util/checked.h"
 
 // A region in too many pieces is refused as by a limit, with the limit's name and numbers.
@@ -52,7 +48,7 @@ static int prepare_discard(struct op *op)
 
     if (result < 0)
         return result;
-    // No bytes that another client may map are discarded without its consent: it would read zeroes.
+    // No bytes that another client may map are discarded without its consent: their content is lost.
     if (region_is_shared(r))
         return -EBUSY;
     op->extra = op->length - ranges_overlap(&r->discarded, op->offset, op->length);
@@ -98,9 +94,7 @@ static void undo_discard(struct op *op, uint64_t end)
 
     while ((until = granted_until(&op->region->discarded, &at, end)) > at)
         if (store_allocate_piece(op->env->store, op->file, &at, until) < 0) {
-            log_error(
-                "a discard failed and cannot be undone: some granted bytes of a region of uid %u have no disk blocks",
-                op->record.owner_uid);
+            op_report_missing_blocks(op, "discard");
             return;
         }
 }

@@ -53,3 +53,9 @@ void op_report_failure(const struct op *op, int result)
     if (result == -EIO)
         log_io_error(op);
 }
+
+void op_report_missing_blocks(const struct op *op, const char *what)
+{
+    log_error("a %s failed and cannot be undone: some granted bytes of a region of uid %u have no disk blocks", what,
+              op->region->record.owner_uid);
+}

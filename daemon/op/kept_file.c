@@ -13,8 +13,6 @@
 //
 // A timer calls op_close_unused_files every two seconds: a file that no operation has used between two calls is closed.
 // That is an operation too, since closing can block, and must not meet another operation on the same region.
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "daemon/op/op_internal.h"

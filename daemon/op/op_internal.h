@@ -38,6 +38,8 @@ enum work_status op_finish_run(struct op *op, int result);
 
 // Tells the administrator of a refusal, or of an error of the disk: once, and not for each operation that meets it.
 void op_report_failure(const struct op *op, int result);
+// On any thread: a failed operation (WHAT is its noun) could not allocate again the blocks that it had freed.
+void op_report_missing_blocks(const struct op *op, const char *what);
 
 // queue.c, for resume.c.  The operation waits in wait.c's queue and no other operation is at work on its region:
 

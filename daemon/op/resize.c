@@ -12,9 +12,7 @@
 // size are freed at the next start (store/scan.c); a size between the old and the new one is granted whole, and the client
 // asks for it and shrinks from there.
 #include <errno.h>
-#include <fcntl.h>
 
-#include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
 #include "daemon/store/store.h"
@@ -200,8 +198,7 @@ static int grant_again(struct op *op)
 static enum work_status undo_shrink(struct op *op, int error)
 {
     if (op->at < op->region->size && grant_again(op) < 0)
-        log_error("a shrink failed and cannot be undone: some granted bytes of a region of uid %u have no disk blocks",
-                  op->region->record.owner_uid);
+        op_report_missing_blocks(op, "shrink");
     return op_finish_run(op, error);
 }
 

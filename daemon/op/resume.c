@@ -6,10 +6,10 @@
 //
 // Trying comes before ending: an operation is granted if that is possible at the moment of its deadline.  One operation is
 // taken at a time, because each end may start, end or queue other operations.
+#include <errno.h>
+
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
-
-#include <errno.h>
 
 void op_resume_waiting(struct op_env *env, uint64_t now)
 {
