@@ -215,6 +215,35 @@ static void a_cancelled_grow_is_undone(void **state)
     fixture_deinit(&f);
 }
 
+// The alarm of the queue is set anew for those that still wait: nothing else wakes it here.
+static void each_of_two_waiters_times_out(void **state)
+{
+    const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    bool ended[2] = {false, false};
+    struct region *full, *small;
+    struct op ops[2];
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    quota_account_set(quota_total(f.quota), "total", &limits);
+    assert_int_equal(create(&f, "", 768 << 10, &full), 0);
+    assert_int_equal(create(&f, "", 4096, &small), 0);
+    for (int i = 0; i < 2; i++) {
+        op_init(&ops[i], &f.env, &op_grow, small);
+        ops[i].size = 512 << 10;
+        ops[i].wait_deadline = clock_now() + 50 * ((uint64_t)i + 1);
+        ops[i].done = set_done;
+        ops[i].owner = &ended[i];
+        op_submit(&ops[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        turn_until(&f, &ended[i]);
+        assert_int_equal(ops[i].result, -ETIMEDOUT);
+    }
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +255,7 @@ int main(void)
         TEST(a_region_that_somebody_maps_is_not_removed),
         TEST(operations_behind_a_removal_find_no_region),
         TEST(a_cancelled_grow_is_undone),
+        TEST(each_of_two_waiters_times_out),
     };
 
     return cmocka_run_group_tests_name("op", tests, NULL, NULL);
