@@ -107,7 +107,7 @@ static int make_tables(struct daemon *d, const struct settings_source *source, s
     struct request_env *env = &d->request;
     int r;
 
-    TAILQ_INIT(&env->spare);
+    request_env_init(env);
     region_table_init(&d->regions, store_block_size(d->store));
     d->has_regions = true;
     d->quota = quota_new();

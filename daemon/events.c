@@ -236,7 +236,7 @@ void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t
     log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
              size_format(limit, limit_text));
     if (user)
-        request_send_warning(user, a);
+        peer_send_warning(user, a);
 }
 
 // EV_SIGNAL or a timer of its own (PERIOD), added at once; or one that somebody wakes (NULL).

@@ -18,6 +18,7 @@
 
 #include "daemon/conn/conn_internal.h"
 #include "daemon/log.h"
+#include "daemon/request/dispatch.h"
 #include "daemon/request/message.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
@@ -156,13 +157,7 @@ void conn_changed(struct conn *c)
 
 static void say_breach(struct conn *c, const char *sentence)
 {
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Error e;
-
-    message_breach(DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence, &e);
-    reply.error = &e;
-    c->peer.reply(&c->peer, &reply, -1);
-    conn_end_soon(c);
+    request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence);
 }
 
 static void read_packet(struct conn *c)

@@ -1,3 +1,4 @@
+// A bounded allocator: see arena.h.
 #include "daemon/request/arena.h"
 
 #include <errno.h>

@@ -1,17 +1,17 @@
-// A bounded allocator for unpacking one message: memory from a fixed buffer, given back all at once.  What a peer sends can
-// make it run dry (the message is then refused), never grow.  One thread at a time.
+// A bounded allocator for one message: memory from a fixed buffer, given back all at once.  A message that needs more
+// than the buffer is refused; the arena never grows.  One thread at a time.
 #pragma once
 #include <protobuf-c/protobuf-c.h>
 #include <stddef.h>
 
 struct arena {
     ProtobufCAllocator allocator; // pass &arena.allocator to protobuf-c
-    unsigned char *buffer;
-    size_t size, used;
+    unsigned char *buffer;        // of SIZE bytes, allocated by arena_init
+    size_t size, used;            // bytes
 };
 
-// SIZE bytes are allocated once; 0 or -ENOMEM.
+// 0 or -ENOMEM.
 int arena_init(struct arena *arena, size_t size);
 void arena_deinit(struct arena *arena);
-// Everything that was allocated from it is gone.
+// Gives all memory of the arena back: nothing that was allocated from it may be used any more.
 void arena_reset(struct arena *arena);

@@ -1,14 +1,20 @@
-// Requests that make a region, attach it, or end that: find it, ask policy, queue the operation.
+// Requests that make a region, attach one, or detach one: find the region, ask policy, queue the operation.
+//
+// CreateRegion and OpenRegion may be repeated after a reconnect, when the client does not know whether the first try
+// was done.  The client chooses the handle, so a repeated request finds the region of its first try.
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include "daemon/orphans.h"
 #include "daemon/policy.h"
-#include "daemon/request/request.h"
+#include "daemon/request/handlers.h"
+#include "daemon/request/message.h"
+#include "daemon/request/operation.h"
 #include "daemon/user.h"
 
-// Of those that attach: create, open. A peer that has gone meanwhile leaves the region to orphans.c.
+// For op.done of op_create and op_open: attaches the region before the reply.  If the peer has gone meanwhile, the
+// region has no attachment, and the queue of orphans looks after it.
 static void attach_op_done(struct op *op)
 {
     struct request *request = op->owner;
@@ -18,126 +24,101 @@ static void attach_op_done(struct op *op)
     request_op_done(op);
 }
 
-static void attach_with(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only,
-                        uint64_t size, void (*done)(struct op *op))
+// SIZE matters to find_op_done only.
+static int attach(const struct call *c, struct region *r, bool read_only, uint64_t size, void (*done)(struct op *op))
 {
     struct request *request;
 
-    if (!policy_may_attach(peer->user, r, read_only)) {
-        request_reply_error(peer, id, -EACCES, NULL);
-        return;
-    }
-    // Repeated while its first try is at work, whose connection has gone: that shall not be given up then.
+    if (!policy_may_attach(c->peer->user, r, read_only))
+        return -EACCES;
+    // The operation that makes the region was cancelled when the connection of the first try closed.  The region is
+    // wanted after all.
     if (r->state == REGION_BEING_MADE && !TAILQ_EMPTY(&r->ops))
         TAILQ_FIRST(&r->ops)->cancelled = false;
-    request = request_new_op(env, peer, id, &op_open, r);
+    request = request_new_op(c, &op_open, r);
     if (!request)
-        return;
+        return -ENOMEM;
     request->op.read_only = read_only;
-    request->op.attaches = !region_attachment(r, peer);
+    request->op.attaches = !region_attachment(r, c->peer);
     request->op.size = size;
     request->op.done = done;
     op_submit(&request->op);
+    return 0;
 }
 
-static void attach(struct request_env *env, struct peer *peer, uint64_t id, struct region *r, bool read_only)
-{
-    attach_with(env, peer, id, r, read_only, 0, attach_op_done);
-}
-
-// RECORD without what is the same for all.
-static void create(struct request_env *env, struct peer *peer, uint64_t id, struct record *record, uint64_t size)
+// RECORD: handle, name, mode and flags.  This function fills in the other fields.
+static int create(const struct call *c, struct record *record, uint64_t size)
 {
     struct request *request;
     struct region *r;
 
-    if (size > INT64_MAX) {
-        request_reply_error(peer, id, -EOVERFLOW, NULL);
-        return;
-    }
-    record->owner_uid = peer->user->uid;
-    record->owner_gid = peer->user->entry.gid;
-    record->boot = env->boot;
+    if (size > INT64_MAX)
+        return -EOVERFLOW;
+    record->owner_uid = c->peer->user->uid;
+    record->owner_gid = c->peer->user->entry.gid;
+    record->boot = c->env->boot;
     record->created = (uint64_t)time(NULL);
-    r = region_add(env->op.regions, record, peer->user);
-    if (!r) {
-        request_reply_error(peer, id, -ENOMEM, NULL);
-        return;
-    }
-    request = request_new_op(env, peer, id, &op_create, r);
+    r = region_add(c->env->op.regions, record, c->peer->user);
+    if (!r)
+        return -ENOMEM;
+    request = request_new_op(c, &op_create, r);
     if (!request) {
-        region_remove(env->op.regions, r);
+        region_remove(c->env->op.regions, r);
         region_free(r);
-        return;
+        return -ENOMEM;
     }
     request->op.size = size;
     request->op.done = attach_op_done;
     op_submit(&request->op);
+    return 0;
 }
 
-static void create_or_find(struct request_env *env, struct peer *peer, uint64_t id, struct record *record,
-                           uint64_t size);
+static int create_or_find(const struct call *c, struct record *record, uint64_t size);
 
-// What an earlier try made was nobody's in between, and may have been removed as such while this one waited for its turn.
+// For op.done of an op_open on the region of an earlier try.  Nobody had that region attached meanwhile, so it may have
+// been removed as an orphan while this operation waited for its turn.  Then it is made anew.
 static void find_op_done(struct op *op)
 {
     struct request *request = op->owner;
-    struct request_env *env = request->env;
-    struct peer *peer = request->peer;
+    const struct call again = {.env = request->env, .peer = request->peer, .id = request->id};
     struct record record = {
         .handle = op->region->record.handle, .mode = 0600, .flags = op->region->record.flags & RECORD_SPARSE};
-    uint64_t id = request->id, size = op->size;
+    uint64_t size = op->size;
+    int r;
 
-    if (op->result != -ENOENT || op->region->state != REGION_GONE || !peer) {
+    if (op->result != -ENOENT || op->region->state != REGION_GONE || !request->peer) {
         attach_op_done(op);
         return;
     }
     request_end(request);
-    create_or_find(env, peer, id, &record, size);
+    r = create_or_find(&again, &record, size);
+    if (r < 0)
+        request_reply_error(again.peer, again.id, r, NULL);
 }
 
-// Repeated after a reconnect, it finds what it made.
-static void create_or_find(struct request_env *env, struct peer *peer, uint64_t id, struct record *record,
-                           uint64_t size)
+static int create_or_find(const struct call *c, struct record *record, uint64_t size)
 {
-    struct region *r = region_find(env->op.regions, &record->handle);
+    struct region *r = region_find(c->env->op.regions, &record->handle);
 
-    if (r && r->record.owner_uid == peer->user->uid && region_is_transient(r))
-        attach_with(env, peer, id, r, false, size, find_op_done);
-    else if (r)
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else
-        create(env, peer, id, record, size);
+    if (!r)
+        return create(c, record, size);
+    if (r->record.owner_uid != c->peer->user->uid || !region_is_transient(r))
+        return -EEXIST;
+    return attach(c, r, false, size, find_op_done);
 }
 
-void request_create_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__CreateRegion *m)
+int request_create_region(const struct call *c)
 {
+    const Diskalloc__V1__CreateRegion *m = c->message->create_region;
     struct record record = {.mode = 0600};
-    int result = request_take_handle(&m->handle, &record.handle);
 
-    if (result == 0 && m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
-        result = -EOPNOTSUPP;
-    if (result < 0) {
-        request_reply_error(peer, id, result, NULL);
-        return;
-    }
+    if (message_take_handle(&m->handle, &record.handle) < 0)
+        return -EINVAL;
+    if (m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
+        return -EOPNOTSUPP;
     if (m->flags)
         record.flags = RECORD_SPARSE;
-    create_or_find(env, peer, id, &record, m->size);
-}
-
-struct user *request_name_space(struct request_env *env, struct peer *peer, const ProtobufCBinaryData *field)
-{
-    char name[USER_NAME_MAX];
-
-    if (field->len == 0)
-        return peer->user;
-    if (field->len >= sizeof name || memchr(field->data, '\0', field->len))
-        return NULL;
-    memcpy(name, field->data, field->len);
-    name[field->len] = '\0';
-    return user_find_by_name(env->users, name);
+    return create_or_find(c, &record, m->size);
 }
 
 static int check_open(const Diskalloc__V1__OpenRegion *m)
@@ -153,9 +134,10 @@ static int check_open(const Diskalloc__V1__OpenRegion *m)
     return name_check((const char *)m->name.data, m->name.len);
 }
 
-void request_open_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenRegion *m)
+int request_open_region(const struct call *c)
 {
-    struct user *owner = request_name_space(env, peer, &m->user);
+    const Diskalloc__V1__OpenRegion *m = c->message->open_region;
+    const struct user *owner = request_name_space(c, &m->user);
     bool creates = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
     bool exclusive = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE;
     struct record record = {.mode = m->mode};
@@ -163,73 +145,72 @@ void request_open_region(struct request_env *env, struct peer *peer, uint64_t id
     int result = check_open(m);
 
     if (result == 0 && creates)
-        result = request_take_handle(&m->handle, &record.handle);
-    if (result < 0) {
-        request_reply_error(peer, id, result, NULL);
-        return;
-    }
-    r = owner ? region_find_name(env->op.regions, owner->uid, (const char *)m->name.data, m->name.len) : NULL;
+        result = message_take_handle(&m->handle, &record.handle);
+    if (result < 0)
+        return result;
+    r = owner ? region_find_name(c->env->op.regions, owner->uid, (const char *)m->name.data, m->name.len) : NULL;
+    // With the same handle, the region is the one that an earlier try of this request made.
     if (r && exclusive && !handle_equal(&r->record.handle, &record.handle))
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else if (r)
-        attach(env, peer, id, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY);
-    else if (!creates || !owner)
-        request_reply_error(peer, id, -ENOENT, NULL);
-    else if (owner != peer->user)
-        request_reply_error(peer, id, -EACCES, NULL);
-    else if (region_find(env->op.regions, &record.handle))
-        request_reply_error(peer, id, -EEXIST, NULL);
-    else {
-        memcpy(record.name, m->name.data, m->name.len);
-        record.name_length = (uint8_t)m->name.len;
-        if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
-            record.flags = RECORD_SPARSE;
-        create(env, peer, id, &record, m->size);
-    }
+        return -EEXIST;
+    if (r)
+        return attach(c, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY, 0, attach_op_done);
+    if (!creates || !owner)
+        return -ENOENT;
+    if (owner != c->peer->user)
+        return -EACCES;
+    if (region_find(c->env->op.regions, &record.handle))
+        return -EEXIST;
+    memcpy(record.name, m->name.data, m->name.len);
+    record.name_length = (uint8_t)m->name.len;
+    if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
+        record.flags = RECORD_SPARSE;
+    return create(c, &record, m->size);
 }
 
-void request_attach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__AttachRegion *m)
+int request_attach_region(const struct call *c)
 {
+    const Diskalloc__V1__AttachRegion *m = c->message->attach_region;
     struct handle handle;
     struct region *r;
-    int result = request_take_handle(&m->handle, &handle);
 
-    if (result == 0 && m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY)
-        result = -EOPNOTSUPP;
-    r = result == 0 ? region_find(env->op.regions, &handle) : NULL;
-    if (result == 0 && !r)
-        result = -ENOENT;
-    if (result < 0)
-        request_reply_error(peer, id, result, NULL);
-    else
-        attach(env, peer, id, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY);
+    if (message_take_handle(&m->handle, &handle) < 0)
+        return -EINVAL;
+    if (m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY)
+        return -EOPNOTSUPP;
+    r = region_find(c->env->op.regions, &handle);
+    return r ? attach(c, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY, 0, attach_op_done) : -ENOENT;
 }
 
-void request_detach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__DetachRegion *m)
+int request_detach_region(const struct call *c)
 {
-    struct handle handle;
-    struct region *r = request_take_handle(&m->handle, &handle) == 0 ? region_find(env->op.regions, &handle) : NULL;
-    struct attachment *a = r ? region_attachment(r, peer) : NULL;
+    struct attachment *a;
+    int r = request_find_attached(c, &c->message->detach_region->handle, &a);
 
-    if (a) {
-        peer_detach(peer, a);
-        orphans_consider(env->op.orphans, r);
+    if (r == 0) {
+        struct region *region = a->region;
+
+        peer_detach(c->peer, a);
+        orphans_consider(c->env->op.orphans, region);
     }
-    if (m->handle.len == sizeof handle.bytes)
-        request_reply_done(peer, id);
-    else
-        request_reply_error(peer, id, -EINVAL, NULL);
+    // A region that is not attached is no error: a repeated DetachRegion finds nothing more to do.
+    if (r == -EINVAL)
+        return r;
+    request_reply_done(c->peer, c->id);
+    return 0;
 }
 
-void request_open_file(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenFile *m)
+int request_open_file(const struct call *c)
 {
-    struct attachment *a = request_attached(env, peer, id, &m->handle);
-    struct request *request = a ? request_new_op(env, peer, id, &op_open, a->region) : NULL;
+    struct attachment *a;
+    struct request *request;
+    int r = request_find_attached(c, &c->message->open_file->handle, &a);
 
+    if (r < 0)
+        return r;
+    request = request_new_op(c, &op_open, a->region);
     if (!request)
-        return;
+        return -ENOMEM;
     request->op.read_only = a->read_only;
     op_submit(&request->op);
+    return 0;
 }

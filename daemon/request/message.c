@@ -1,3 +1,4 @@
+// Messages and values of the protocol: see message.h.
 #include "daemon/request/message.h"
 
 #include <errno.h>
@@ -11,8 +12,8 @@
 #include "proto/packet.h"
 
 enum {
-    MAX_HOLDERS = 16,
-    MAX_RANGES = 1024, // on a page
+    MAX_HOLDERS = 16,  // of a region, in one reply
+    MAX_RANGES = 1024, // discarded ranges, in one reply
 };
 
 int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskalloc__V1__Request **ret)
@@ -22,7 +23,7 @@ int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskallo
     return *ret ? 0 : -EBADMSG;
 }
 
-// All but lists, and the status with its path, are far shorter than a packet.
+// Replies that are far shorter than a packet, and frequent: for them the length is not computed beforehand.
 static bool is_short(const Diskalloc__V1__Reply *reply)
 {
     switch (reply->body_case) {
@@ -42,6 +43,24 @@ size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t si
     return diskalloc__v1__reply__pack(reply, ret);
 }
 
+int message_take_handle(const ProtobufCBinaryData *field, struct handle *ret)
+{
+    if (field->len != sizeof ret->bytes)
+        return -EINVAL;
+    memcpy(ret->bytes, field->data, sizeof ret->bytes);
+    return 0;
+}
+
+int message_take_text(const ProtobufCBinaryData *field, char *ret, size_t size)
+{
+    if (field->len >= size || (field->len > 0 && memchr(field->data, '\0', field->len)))
+        return -EINVAL;
+    if (field->len > 0)
+        memcpy(ret, field->data, field->len);
+    ret[field->len] = '\0';
+    return 0;
+}
+
 void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret)
 {
     const struct protocol_error *e = protocol_error_of(error);
@@ -55,13 +74,6 @@ void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1
     ret->limit = refusal->limit;
     ret->used = refusal->used;
     ret->asked = refusal->asked;
-}
-
-void message_breach(Diskalloc__V1__ErrorCode code, const char *sentence, Diskalloc__V1__Error *ret)
-{
-    diskalloc__v1__error__init(ret);
-    ret->code = code;
-    ret->message = (char *)sentence;
 }
 
 void message_region(const struct region *r, const struct peer *peer, Diskalloc__V1__Region *ret)

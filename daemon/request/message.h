@@ -1,4 +1,4 @@
-// Packets to messages and back, and our values as the protocol says them.  Pure.
+// Packets to messages and back, and the daemon's values as the protocol writes them.  Pure.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -6,24 +6,28 @@
 #include "daemon/quota/quota.h"
 #include "daemon/request/arena.h"
 #include "proto/diskalloc.pb-c.h"
+#include "proto/util/name.h"
 #include "proto/util/ranges.h"
 
 struct peer;
 struct region;
 
-// Unpacked into ARENA (which is reset): 0 or -EBADMSG.
+// Resets ARENA and unpacks the N bytes into it.  0, or -EBADMSG.
 int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskalloc__V1__Request **ret);
-// The packet's length; 0: it would be longer than SIZE.
+// Packs REPLY and returns its length; 0: it does not fit into SIZE bytes.
 size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t size);
 
-// A negative errno, with REFUSAL's numbers (NULL: none), as the protocol says it.  Points into REFUSAL.
-void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret);
-// A breach of the protocol, in words of ours.
-void message_breach(Diskalloc__V1__ErrorCode code, const char *sentence, Diskalloc__V1__Error *ret);
+// Fields of a request.  0, or -EINVAL: the field has another length than a handle, or the text has a NUL in it or does
+// not fit into SIZE bytes.
+int message_take_handle(const ProtobufCBinaryData *field, struct handle *ret);
+int message_take_text(const ProtobufCBinaryData *field, char *ret, size_t size);
 
-// R as PEER sees it (NULL: nobody in particular).  Points into R.
+// ERROR is a negative errno.  REFUSAL, which may be NULL, gives the name and the numbers of a limit; RET points into it.
+void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret);
+
+// R with the access that PEER has (NULL: leave that out).  RET points into R.
 void message_region(const struct region *r, const struct peer *peer, Diskalloc__V1__Region *ret);
-// The discarded ranges from FROM on, as many as a packet takes, from ARENA.
+// The discarded ranges from offset FROM on, as many as fit into one reply; memory from ARENA.
 void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *arena, Diskalloc__V1__RangeList *ret);
-// Adds the holders, from ARENA.  Leaves them out when it is dry.
+// Adds the clients that have R attached to RET, or leaves them out if ARENA has no memory left.
 void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1__Region *ret);

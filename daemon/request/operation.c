@@ -1,35 +1,34 @@
-// What requests that become operations on a region have in common.
+// Requests that name a region, and those that become an operation on one: see operation.h.
+#include "daemon/request/operation.h"
+
 #include <errno.h>
-#include <string.h>
 
 #include "daemon/request/message.h"
-#include "daemon/request/request.h"
+#include "daemon/user.h"
 #include "proto/util/cleanup.h"
 
-static void reply_region(struct request *request, const struct region *r, int fd)
+static void reply_region(struct request *request, int fd)
 {
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Region region;
 
-    message_region(r, request->peer, &region);
-    reply.id = request->id;
+    message_region(request->op.region, request->peer, &region);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
     reply.region = &region;
-    request->peer->reply(request->peer, &reply, fd);
+    request_reply(request->peer, request->id, &reply, fd);
 }
 
-// The refusal of a Shrink names the present size.
-void request_reply_failure(struct request *request)
+static void reply_failure(struct request *request)
 {
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Error e;
 
     message_error(request->op.result, &request->op.refusal, &e);
+    // A Shrink is refused when the client does not know the present size: the refusal tells it.
     if (request->op.type == &op_shrink && request->op.region->state == REGION_LIVE)
         e.size = request->op.region->size;
-    reply.id = request->id;
     reply.error = &e;
-    request->peer->reply(request->peer, &reply, -1);
+    request_reply(request->peer, request->id, &reply, -1);
 }
 
 void request_op_done(struct op *op)
@@ -37,14 +36,26 @@ void request_op_done(struct op *op)
     struct request *request = op->owner;
 
     if (request->peer && op->result < 0)
-        request_reply_failure(request);
+        reply_failure(request);
     else if (request->peer)
-        reply_region(request, op->region, steal_fd(&op->fd));
+        reply_region(request, steal_fd(&op->fd));
     cleanup_close(&op->fd);
     request_end(request);
 }
 
-// Those that wait do not keep their connection from asking for more: they are bounded on their own, in wait.c.
+static void unlink_done(struct op *op)
+{
+    struct request *request = op->owner;
+
+    if (request->peer && op->result < 0)
+        reply_failure(request);
+    else if (request->peer)
+        request_reply_done(request->peer, request->id);
+    request_end(request);
+}
+
+// Operations that wait for a limit do not count against the requests in flight of their connection.  The queue of
+// waiting operations has a bound of its own.
 static void op_waits(struct op *op, bool waits)
 {
     struct request *request = op->owner;
@@ -55,52 +66,67 @@ static void op_waits(struct op *op, bool waits)
     request->peer->resume(request->peer);
 }
 
-struct request *request_new_op(struct request_env *env, struct peer *peer, uint64_t id, const struct op_type *type,
-                               struct region *r)
+struct request *request_new_op(const struct call *c, const struct op_type *type, struct region *r)
 {
-    struct request *request = request_new(env, peer, id);
+    struct request *request = request_new(c);
 
     if (!request)
         return NULL;
-    op_init(&request->op, &env->op, type, r);
+    op_init(&request->op, &c->env->op, type, r);
     request->op.done = request_op_done;
     request->op.waits = op_waits;
     request->op.owner = request;
-    request->op.pid = peer->pid;
+    request->op.pid = c->peer->pid;
     return request;
 }
 
-int request_take_handle(const ProtobufCBinaryData *field, struct handle *ret)
+int request_unlink(const struct call *c, struct region *r)
 {
-    if (field->len != sizeof ret->bytes)
-        return -EINVAL;
-    memcpy(ret->bytes, field->data, sizeof ret->bytes);
+    struct request *request = request_new_op(c, &op_unlink, r);
+
+    if (!request)
+        return -ENOMEM;
+    request->op.done = unlink_done;
+    op_submit(&request->op);
     return 0;
 }
 
-// The region of HANDLE as PEER has it request_attached; NULL: told why not.
-struct attachment *request_attached(struct request_env *env, struct peer *peer, uint64_t id,
-                                    const ProtobufCBinaryData *field)
+int request_find_attached(const struct call *c, const ProtobufCBinaryData *field, struct attachment **ret)
 {
     struct handle handle;
-    int result = request_take_handle(field, &handle);
-    struct region *r = result == 0 ? region_find(env->op.regions, &handle) : NULL;
-    struct attachment *a = r ? region_attachment(r, peer) : NULL;
+    struct region *r;
 
-    if (!a)
-        request_reply_error(peer, id, result < 0 ? result : -ENOTCONN, NULL);
-    return a;
+    if (message_take_handle(field, &handle) < 0)
+        return -EINVAL;
+    r = region_find(c->env->op.regions, &handle);
+    *ret = r ? region_attachment(r, c->peer) : NULL;
+    return *ret ? 0 : -ENOTCONN;
 }
 
-// As request_attached, for what changes the region.
-struct attachment *request_attached_for_writing(struct request_env *env, struct peer *peer, uint64_t id,
-                                                const ProtobufCBinaryData *field)
+int request_find_writable(const struct call *c, const ProtobufCBinaryData *field, struct attachment **ret)
 {
-    struct attachment *a = request_attached(env, peer, id, field);
+    int r = request_find_attached(c, field, ret);
 
-    if (a && a->read_only) {
-        request_reply_error(peer, id, -EROFS, NULL);
-        return NULL;
-    }
-    return a;
+    return r == 0 && (*ret)->read_only ? -EROFS : r;
+}
+
+struct user *request_name_space(const struct call *c, const ProtobufCBinaryData *field)
+{
+    char name[USER_NAME_MAX];
+
+    if (field->len == 0)
+        return c->peer->user;
+    return message_take_text(field, name, sizeof name) < 0 ? NULL : user_find_by_name(c->env->users, name);
+}
+
+int request_find_named(const struct call *c, const ProtobufCBinaryData *user, const ProtobufCBinaryData *name,
+                       struct region **ret)
+{
+    const struct user *owner = request_name_space(c, user);
+    int r = name_check((const char *)name->data, name->len);
+
+    if (r < 0)
+        return r;
+    *ret = owner ? region_find_name(c->env->op.regions, owner->uid, (const char *)name->data, name->len) : NULL;
+    return *ret ? 0 : -ENOENT;
 }

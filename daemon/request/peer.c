@@ -1,6 +1,8 @@
+// The client at the other end of a connection: see peer.h.
 #include "daemon/request/peer.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "daemon/orphans.h"
 
@@ -56,4 +58,25 @@ void peer_detach(struct peer *peer, struct attachment *a)
     region_detach(a, &peer->attachments);
     peer->n_attachments--;
     peer->user->n_attachments--;
+}
+
+void peer_send_warning(struct user *user, const struct quota_account *a)
+{
+    const struct quota_limits *limits = quota_account_limits(a);
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
+    char name[80];
+    struct peer *peer;
+
+    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING;
+    event.limit_name = name;
+    event.limit = limits->max[QUOTA_BYTES];
+    event.used = quota_account_used(a, QUOTA_BYTES);
+    event.warn = limits->warn_bytes;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
+    reply.event = &event;
+    TAILQ_FOREACH (peer, &user->peers, of_user)
+        if (peer->said_hello)
+            peer->reply(peer, &reply, -1);
 }

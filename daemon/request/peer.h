@@ -1,4 +1,4 @@
-// Who is at the other end of a connection, as far as requests care.
+// The client at the other end of a connection, as far as requests care.  The connection embeds it.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,10 +11,10 @@
 #include "proto/version.h"
 
 enum {
-    PEER_MAX_REQUESTS = 64,        // in flight and not waiting for a limit; more wait in the socket
+    PEER_MAX_REQUESTS = 64,        // in flight and not waiting for a limit; later requests stay in the socket
     PEER_MAX_ATTACHMENTS = 100000, // of one connection
     USER_MAX_ATTACHMENTS = 1000000,
-    USER_MAX_SILENT = 1024, // connections that have not been let in: no limit counts them yet
+    USER_MAX_SILENT = 1024, // connections of one user before Hello was granted: no limit counts them yet
 };
 
 struct orphans;
@@ -22,27 +22,33 @@ struct request;
 
 struct peer {
     struct user *user; // by SO_PEERCRED; a reference
-    pid_t pid;         // 0: in another pid namespace
+    pid_t pid;         // by SO_PEERCRED; if that is 0 (another pid namespace), as Hello says
     char client_name[CLIENT_NAME_MAX + 1];
-    bool said_hello;            // it may ask
-    uint64_t features;          // of the protocol, that both know
-    struct quota_charge charge; // one connection
+    bool said_hello;            // and the limit of connections allowed it
+    uint64_t features;          // of the protocol: those that the client and this daemon know
+    struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
     uint64_t n_attachments;
     TAILQ_HEAD(, request) requests; // in flight
-    unsigned n_requests, n_waiting; // n_waiting of them wait for a limit
+    unsigned n_requests, n_waiting; // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;
-    // Sends it, with FD unless that is -1.  Takes FD.
+    // The connection sets these three.
+    // Sends REPLY, and with it FD unless that is -1.  Takes FD.
     void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
-    // It may have room for another request.
+    // Fewer requests count as in flight: the connection may read again.
     void (*resume)(struct peer *peer);
-    // No more requests are taken; it closes when what was said has been sent.
+    // The connection reads no more requests, and closes when its replies have been sent.
     void (*hang_up)(struct peer *peer);
 };
 
+// Takes the reference to USER.
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
-void peer_let_in(struct peer *peer); // Hello was said and granted
-// Detaches everything.  Its requests must have been told to go on without it (request_forget_peer).
+// Detaches all regions.  The peer's requests must have been cut off before (request_forget_peer).
 void peer_deinit(struct peer *peer, struct orphans *orphans);
-int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, -EUSERS: too many
+void peer_let_in(struct peer *peer); // Hello was granted
+
+int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, or -EUSERS: too many attachments
 void peer_detach(struct peer *peer, struct attachment *a);
+
+// Sends an event to all clients of USER: account A of theirs has reached its warning mark.
+void peer_send_warning(struct user *user, const struct quota_account *a);

@@ -1,10 +1,11 @@
-// Requests that only look.
+// Requests that only look: usage, lists of regions, the status of the daemon.
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
+#include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
@@ -12,17 +13,19 @@
 #include "proto/packet.h"
 
 enum {
+    SUBJECT_MAX = 128, // bytes of a subject, with the NUL
     REGIONS_ON_A_PAGE = 64,
-    LOOKED_AT_FOR_A_PAGE = 1000, // regions, before the page is sent even if there is little on it
-    REPLY_SLACK = 1024,          // of a packet, for what is not the list
+    LOOKED_AT_FOR_A_PAGE = 1000, // regions; after them the page is sent, however few of them are on it
+    REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
 };
 
-// What could be granted now as far as the disk knows.
+// Bytes that the disk could grant now; limits are not considered.
 static uint64_t disk_left(const struct request_env *env)
 {
     return env->space.available > env->op.keep_free ? env->space.available - env->op.keep_free : 0;
 }
 
+// LEFT: bytes that the limits could grant now.
 static void fill_usage(const struct request_env *env, const struct quota_account *a, uint64_t left,
                        Diskalloc__V1__Usage *ret)
 {
@@ -42,104 +45,104 @@ static void fill_usage(const struct request_env *env, const struct quota_account
     ret->grantable_bytes = left < disk ? left : disk;
 }
 
-static int find_group(struct request_env *env, const struct user *asker, const char *name,
-                      const struct quota_account **ret_account, uint64_t *ret_left)
+// An account that a subject names.
+struct named_account {
+    const struct quota_account *account;
+    uint64_t left;     // bytes that its limits could grant now
+    struct user *held; // the reference that keeps the account, to be given back; or NULL
+};
+
+static int find_group(const struct call *c, const char *name, struct named_account *ret)
 {
-    const struct config_subject *s = config_find_subject(env->config, CONFIG_GROUP, name);
-    bool is_admin = policy_is_admin(env->config, asker);
+    const struct config_subject *s = config_find_subject(c->env->config, CONFIG_GROUP, name);
+    bool is_admin = policy_is_admin(c->env->config, c->peer->user);
 
     if (!s || !s->known)
         return is_admin ? -ESRCH : -EACCES;
-    if (!is_admin && !user_in_group(asker, s->id))
+    if (!is_admin && !user_in_group(c->peer->user, s->id))
         return -EACCES;
-    *ret_account = quota_find_group(env->quota, s->id);
-    if (!*ret_account)
+    ret->account = quota_find_group(c->env->quota, s->id);
+    if (!ret->account)
         return -ESRCH;
-    *ret_left = quota_account_left(*ret_account, QUOTA_BYTES);
+    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
     return 0;
 }
 
-// Somebody who has nothing here yet, but limits of their own: with a reference.
-static struct user *configured_user(struct request_env *env, const char *name)
+static int find_total(const struct call *c, struct named_account *ret)
 {
-    const struct config_subject *s = config_find_subject(env->config, CONFIG_USER, name);
-
-    return s && s->known ? user_ref(env->users, s->id) : NULL;
+    if (!policy_is_admin(c->env->config, c->peer->user))
+        return -EACCES;
+    ret->account = quota_total(c->env->quota);
+    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    return 0;
 }
 
-// The account that SUBJECT names, if PEER may see it: 0, -ENOENT, -EACCES, -EINVAL.
-static int find_account(struct request_env *env, struct peer *peer, const char *subject,
-                        const struct quota_account **ret_account, uint64_t *ret_left, struct user **ret_held)
+// NAME NULL: the peer's own user.
+static int find_user(const struct call *c, const char *name, struct named_account *ret)
+{
+    const struct user *user = name ? user_find_by_name(c->env->users, name) : c->peer->user;
+    bool is_admin = policy_is_admin(c->env->config, c->peer->user);
+
+    if (!user && is_admin) {
+        // A user who has nothing here is shown all the same if the configuration has limits for them.
+        const struct config_subject *s = config_find_subject(c->env->config, CONFIG_USER, name);
+
+        user = ret->held = s && s->known ? user_ref(c->env->users, s->id) : NULL;
+    }
+    if (!user)
+        return is_admin ? -ESRCH : -EACCES;
+    if (!policy_may_see_usage(c->env->config, c->peer->user, user->uid))
+        return -EACCES;
+    ret->account = quota_user_account(user->quota);
+    ret->left = quota_user_left(user->quota, QUOTA_BYTES);
+    return 0;
+}
+
+// The account that SUBJECT names, if the peer may see it.
+static int find_account(const struct call *c, const char *subject, struct named_account *ret)
 {
     enum config_subject_kind kind;
     const char *name;
-    const struct user *user = peer->user;
-    bool is_admin = policy_is_admin(env->config, peer->user);
 
-    if (subject[0] == '\0') {
-        kind = CONFIG_USER;
-        name = NULL;
-    } else if (config_parse_subject(subject, &kind, &name) < 0)
+    if (subject[0] == '\0')
+        return find_user(c, NULL, ret);
+    if (config_parse_subject(subject, &kind, &name) < 0)
         return -EINVAL;
-
-    switch (kind) {
-    case CONFIG_TOTAL:
-        if (!is_admin)
-            return -EACCES;
-        *ret_account = quota_total(env->quota);
-        *ret_left = quota_account_left(*ret_account, QUOTA_BYTES);
-        return 0;
-    case CONFIG_USER:
-        if (name)
-            user = user_find_by_name(env->users, name);
-        if (!user && is_admin)
-            user = *ret_held = configured_user(env, name);
-        if (!user)
-            return is_admin ? -ESRCH : -EACCES;
-        if (!policy_may_see_usage(env->config, peer->user, user->uid))
-            return -EACCES;
-        *ret_account = quota_user_account(user->quota);
-        *ret_left = quota_user_left(user->quota, QUOTA_BYTES);
-        return 0;
-    case CONFIG_GROUP:
-        return find_group(env, user, name, ret_account, ret_left);
-    default: // default and members: are limits, nobody's account
-        return -EINVAL;
-    }
+    if (kind == CONFIG_TOTAL)
+        return find_total(c, ret);
+    if (kind == CONFIG_USER)
+        return find_user(c, name, ret);
+    // default and members: have limits, but no account.
+    return kind == CONFIG_GROUP ? find_group(c, name, ret) : -EINVAL;
 }
 
-void request_get_usage(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GetUsage *m)
+int request_get_usage(const struct call *c)
 {
+    const Diskalloc__V1__GetUsage *m = c->message->get_usage;
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Usage usage;
-    const struct quota_account *account = NULL;
-    char subject[128] = "";
-    struct user *held = NULL;
-    uint64_t left = 0;
-    int r = m->subject.len < sizeof subject ? 0 : -EINVAL;
+    struct named_account found = {0};
+    char subject[SUBJECT_MAX];
+    int r = message_take_text(&m->subject, subject, sizeof subject);
 
-    if (r == 0 && m->subject.len > 0)
-        memcpy(subject, m->subject.data, m->subject.len);
-    if (r == 0 && strlen(subject) != m->subject.len)
-        r = -EINVAL;
     if (r == 0)
-        r = find_account(env, peer, subject, &account, &left, &held);
-    if (r < 0) {
-        request_reply_error(peer, id, r, NULL);
-        return;
-    }
-    fill_usage(env, account, left, &usage);
-    reply.id = id;
+        r = find_account(c, subject, &found);
+    if (r < 0)
+        return r;
+    fill_usage(c->env, found.account, found.left, &usage);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
     reply.usage = &usage;
-    peer->reply(peer, &reply, -1);
-    user_unref(held);
+    request_reply(c->peer, c->id, &reply, -1);
+    user_unref(found.held);
+    return 0;
 }
 
+// One page of a list of regions, while it is made.
 struct page {
     struct arena *arena;
     Diskalloc__V1__Region *regions[REGIONS_ON_A_PAGE];
-    size_t n, size;
+    size_t n;
+    size_t size; // bytes of the regions when they are packed
 };
 
 // False: the page is full.
@@ -160,76 +163,59 @@ static bool add_to_page(struct page *page, const struct region *r)
     return true;
 }
 
-// From *AFTER on (NULL: from the beginning).  *AFTER becomes the last one looked at, NULL at the end.
-static void fill_page(struct request_env *env, const struct peer *peer, const struct user *owner,
-                      const struct handle **after, size_t max, struct page *page)
+// Begins behind *AFTER (NULL: with the first region).  *AFTER becomes the handle of the last region looked at, or NULL
+// if there are no more.  OWNER NULL: regions of all users.
+static void fill_page(const struct call *c, const struct user *owner, const struct handle **after, size_t max,
+                      struct page *page)
 {
-    struct region *r = region_next(env->op.regions, *after);
+    struct region_table *regions = c->env->op.regions;
+    struct region *r = region_next(regions, *after);
 
     for (unsigned looked_at = 0; r && looked_at < LOOKED_AT_FOR_A_PAGE; looked_at++) {
-        bool wanted = (!owner || r->owner == owner) && policy_may_see_region(env->config, peer->user, r);
+        bool wanted = (!owner || r->owner == owner) && policy_may_see_region(c->env->config, c->peer->user, r);
 
         if (wanted && (page->n == max || !add_to_page(page, r)))
             return;
         *after = &r->record.handle;
-        r = region_next(env->op.regions, *after);
+        r = region_next(regions, *after);
     }
     if (!r)
         *after = NULL;
 }
 
-// By name or +uid; *RET is NULL for everybody.
-static int find_owner(struct request_env *env, const ProtobufCBinaryData *field, const struct user **ret)
+int request_list_regions(const struct call *c)
 {
-    char name[USER_NAME_MAX];
-
-    *ret = NULL;
-    if (field->len == 0)
-        return 0;
-    if (field->len >= sizeof name || memchr(field->data, '\0', field->len))
-        return -EINVAL;
-    memcpy(name, field->data, field->len);
-    name[field->len] = '\0';
-    *ret = user_find_by_name(env->users, name);
-    return *ret ? 0 : -ENOENT;
-}
-
-void request_list_regions(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__ListRegions *m)
-{
+    const Diskalloc__V1__ListRegions *m = c->message->list_regions;
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__RegionList list = DISKALLOC__V1__REGION_LIST__INIT;
-    struct page page = {.arena = env->reply_arena};
+    struct page page = {.arena = c->env->reply_arena};
+    char name[USER_NAME_MAX];
     struct handle cursor;
-    const struct handle *after = NULL;
+    const struct handle *after = m->cursor.len ? &cursor : NULL;
     const struct user *owner;
-    int r = find_owner(env, &m->user, &owner);
 
-    if (m->cursor.len != 0 && m->cursor.len != sizeof cursor.bytes)
-        r = -EINVAL;
-    // Somebody who has nothing here has no regions.
-    if (r == -EINVAL) {
-        request_reply_error(peer, id, r, NULL);
-        return;
+    if (message_take_text(&m->user, name, sizeof name) < 0 ||
+        (m->cursor.len && message_take_handle(&m->cursor, &cursor) < 0))
+        return -EINVAL;
+    owner = m->user.len ? user_find_by_name(c->env->users, name) : NULL;
+    arena_reset(c->env->reply_arena);
+    // A user who is not known here has no regions: the list is empty.
+    if (owner || !m->user.len) {
+        fill_page(c, owner, &after, m->max && m->max < REGIONS_ON_A_PAGE ? m->max : REGIONS_ON_A_PAGE, &page);
+        if (after)
+            list.next_cursor = field_handle(after);
     }
-    if (m->cursor.len) {
-        memcpy(cursor.bytes, m->cursor.data, sizeof cursor.bytes);
-        after = &cursor;
-    }
-    arena_reset(env->reply_arena);
-    if (r == 0)
-        fill_page(env, peer, owner, &after, m->max && m->max < REGIONS_ON_A_PAGE ? m->max : REGIONS_ON_A_PAGE, &page);
-    if (r == 0 && after)
-        list.next_cursor = field_handle(after);
     list.regions = page.regions;
     list.n_regions = page.n;
-    reply.id = id;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION_LIST;
     reply.region_list = &list;
-    peer->reply(peer, &reply, -1);
+    request_reply(c->peer, c->id, &reply, -1);
+    return 0;
 }
 
-void request_get_status(struct request_env *env, struct peer *peer, uint64_t id)
+int request_get_status(const struct call *c)
 {
+    const struct request_env *env = c->env;
     const struct spillfile_guarantee *guarantee = store_guarantee(env->op.store);
     const struct quota_account *total = quota_total(env->quota);
     const struct quota_limits *limits = quota_account_limits(total);
@@ -254,8 +240,8 @@ void request_get_status(struct request_env *env, struct peer *peer, uint64_t id)
     status.connections_limit = limits->max[QUOTA_CONNECTIONS];
     status.orphans = env->op.regions->n_orphans;
     status.foreign_files = env->n_foreign;
-    reply.id = id;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;
     reply.status = &status;
-    peer->reply(peer, &reply, -1);
+    request_reply(c->peer, c->id, &reply, -1);
+    return 0;
 }

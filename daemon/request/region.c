@@ -1,45 +1,49 @@
-// Requests that change or look at a region that is attached.
+// Requests on a region that exists: change it, look at it, remove it.
 #include <errno.h>
 
 #include "daemon/policy.h"
+#include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
-#include "daemon/request/request.h"
+#include "daemon/request/operation.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
 
-// The disk hangs. Whoever asked is told; what was begun is undone when it comes back.
+// The deadline of a grow has passed while the disk or the region's queue holds its operation.  The client is told now,
+// and the operation is undone when the disk answers.
 static void grow_is_late(struct op *op)
 {
     struct request *request = op->owner;
 
     if (!request->peer)
         return;
-    // Without numbers: a worker may be about to write them.
+    // Without op->refusal: a worker may be writing it at this moment.
     request_reply_error(request->peer, request->id, -ETIMEDOUT, NULL);
     request_leave_peer(request);
 }
 
+// In ms, monotonic.  A deadline that is centuries away means "for ever".
 static uint64_t wait_deadline(uint64_t wait_ms)
 {
     uint64_t deadline;
 
-    // What nobody lives to see is for ever.
     return checked_add(clock_now(), wait_ms, &deadline) && deadline < INT64_MAX ? deadline : UINT64_MAX;
 }
 
-void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m)
+int request_grow_region(const struct call *c)
 {
-    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    const Diskalloc__V1__GrowRegion *m = c->message->grow_region;
+    struct attachment *a;
     struct request *request;
+    int r = request_find_writable(c, &m->handle, &a);
 
-    if (a && m->early && m->wait_ms > 0) {
-        request_reply_error(peer, id, -EINVAL, NULL);
-        return;
-    }
-    request = a ? request_new_op(env, peer, id, &op_grow, a->region) : NULL;
+    if (r < 0)
+        return r;
+    if (m->early && m->wait_ms > 0)
+        return -EINVAL;
+    request = request_new_op(c, &op_grow, a->region);
     if (!request)
-        return;
+        return -ENOMEM;
     request->op.size = m->size;
     request->op.early = m->early;
     if (m->wait_ms > 0) {
@@ -47,137 +51,174 @@ void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id
         request->op.late = grow_is_late;
     }
     op_submit(&request->op);
+    return 0;
 }
 
-void request_shrink_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__ShrinkRegion *m)
+int request_shrink_region(const struct call *c)
 {
-    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? request_new_op(env, peer, id, &op_shrink, a->region) : NULL;
+    const Diskalloc__V1__ShrinkRegion *m = c->message->shrink_region;
+    struct attachment *a;
+    struct request *request;
+    int r = request_find_writable(c, &m->handle, &a);
 
+    if (r < 0)
+        return r;
+    request = request_new_op(c, &op_shrink, a->region);
     if (!request)
-        return;
+        return -ENOMEM;
     request->op.size = m->size;
     request->op.known_size = m->known_size;
     op_submit(&request->op);
+    return 0;
 }
 
-void request_stat_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__StatRegion *m)
+int request_stat_region(const struct call *c)
 {
-    struct attachment *a = request_attached(env, peer, id, &m->handle);
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Region region;
+    struct attachment *a;
+    int r = request_find_attached(c, &c->message->stat_region->handle, &a);
 
-    if (!a)
-        return;
-    if (a->region->record.flags & RECORD_UNLINKED) {
-        request_reply_error(peer, id, -ESTALE, NULL);
-        return;
-    }
-    message_region(a->region, peer, &region);
-    reply.id = id;
+    if (r < 0)
+        return r;
+    if (a->region->record.flags & RECORD_UNLINKED)
+        return -ESTALE;
+    message_region(a->region, c->peer, &region);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
     reply.region = &region;
-    peer->reply(peer, &reply, -1);
+    request_reply(c->peer, c->id, &reply, -1);
+    return 0;
 }
 
-void request_commit_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__CommitRegion *m)
+int request_commit_region(const struct call *c)
 {
-    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
+    const Diskalloc__V1__CommitRegion *m = c->message->commit_region;
+    struct attachment *a;
     struct request *request;
+    int r = request_find_writable(c, &m->handle, &a);
 
-    if (!a)
-        return;
-    if (m->flags & ~(uint32_t)DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE) {
-        request_reply_error(peer, id, -EOPNOTSUPP, NULL);
-        return;
-    }
-    request = request_new_op(env, peer, id, &op_commit, a->region);
+    if (r < 0)
+        return r;
+    if (m->flags & ~(uint32_t)DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE)
+        return -EOPNOTSUPP;
+    request = request_new_op(c, &op_commit, a->region);
     if (!request)
-        return;
+        return -ENOMEM;
     request->op.size = m->used;
     request->op.element_size = m->element_size;
     request->op.durable = m->flags & DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE;
     request->op.brief = !request->op.durable;
     op_submit(&request->op);
+    return 0;
 }
 
-void request_discard_region(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__DiscardRegion *m)
+// Discard and restore differ in the type of their operation only.
+static int change_range(const struct call *c, const struct op_type *type, const ProtobufCBinaryData *handle,
+                        uint64_t offset, uint64_t length)
 {
-    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? request_new_op(env, peer, id, &op_discard, a->region) : NULL;
+    struct attachment *a;
+    struct request *request;
+    int r = request_find_writable(c, handle, &a);
 
+    if (r < 0)
+        return r;
+    request = request_new_op(c, type, a->region);
     if (!request)
-        return;
-    request->op.offset = m->offset;
-    request->op.length = m->length;
+        return -ENOMEM;
+    request->op.offset = offset;
+    request->op.length = length;
     op_submit(&request->op);
+    return 0;
 }
 
-void request_restore_region(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__RestoreRegion *m)
+int request_discard_region(const struct call *c)
 {
-    struct attachment *a = request_attached_for_writing(env, peer, id, &m->handle);
-    struct request *request = a ? request_new_op(env, peer, id, &op_restore, a->region) : NULL;
+    const Diskalloc__V1__DiscardRegion *m = c->message->discard_region;
 
-    if (!request)
-        return;
-    request->op.offset = m->offset;
-    request->op.length = m->length;
-    op_submit(&request->op);
+    return change_range(c, &op_discard, &m->handle, m->offset, m->length);
 }
 
-void request_list_discarded(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__ListDiscarded *m)
+int request_restore_region(const struct call *c)
 {
-    struct attachment *a = request_attached(env, peer, id, &m->handle);
+    const Diskalloc__V1__RestoreRegion *m = c->message->restore_region;
+
+    return change_range(c, &op_restore, &m->handle, m->offset, m->length);
+}
+
+int request_list_discarded(const struct call *c)
+{
+    const Diskalloc__V1__ListDiscarded *m = c->message->list_discarded;
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__RangeList list;
+    struct attachment *a;
+    int r = request_find_attached(c, &m->handle, &a);
 
-    if (!a)
-        return;
-    arena_reset(env->reply_arena);
-    message_ranges(&a->region->discarded, m->from, env->reply_arena, &list);
-    reply.id = id;
+    if (r < 0)
+        return r;
+    arena_reset(c->env->reply_arena);
+    message_ranges(&a->region->discarded, m->from, c->env->reply_arena, &list);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_RANGE_LIST;
     reply.range_list = &list;
-    peer->reply(peer, &reply, -1);
+    request_reply(c->peer, c->id, &reply, -1);
+    return 0;
 }
 
-static void unlink_done(struct op *op)
+int request_unlink_region(const struct call *c)
 {
-    struct request *request = op->owner;
+    const Diskalloc__V1__UnlinkRegion *m = c->message->unlink_region;
+    struct region *region;
+    int r = request_find_named(c, &m->user, &m->name, &region);
 
-    if (request->peer && op->result < 0)
-        request_reply_failure(request);
-    else if (request->peer)
-        request_reply_done(request->peer, request->id);
-    request_end(request);
+    if (r < 0)
+        return r;
+    return policy_may_unlink(c->peer->user, region) ? request_unlink(c, region) : -EACCES;
 }
 
-void request_unlink_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__UnlinkRegion *m)
+// The region that a RemoveRegion names, by its name or by its handle.
+static int find_to_remove(const struct call *c, struct region **ret)
 {
-    struct user *owner = request_name_space(env, peer, &m->user);
-    struct request *request;
-    struct region *r = NULL;
-    int result = name_check((const char *)m->name.data, m->name.len);
+    const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
+    struct handle handle;
 
-    if (result == 0 && owner)
-        r = region_find_name(env->op.regions, owner->uid, (const char *)m->name.data, m->name.len);
-    if (result == 0 && !r)
-        result = -ENOENT;
-    if (result == 0 && !policy_may_unlink(peer->user, r))
-        result = -EACCES;
-    if (result < 0) {
-        request_reply_error(peer, id, result, NULL);
-        return;
-    }
-    request = request_new_op(env, peer, id, &op_unlink, r);
-    if (!request)
-        return;
-    request->op.done = unlink_done;
-    op_submit(&request->op);
+    if ((m->name.len > 0) == (m->handle.len > 0))
+        return -EINVAL;
+    if (m->name.len > 0)
+        return request_find_named(c, &m->user, &m->name, ret);
+    if (message_take_handle(&m->handle, &handle) < 0)
+        return -EINVAL;
+    *ret = region_find(c->env->op.regions, &handle);
+    return *ret ? 0 : -ENOENT;
+}
+
+// The region is in use: the error comes with the list of its holders.
+static void reply_held(const struct call *c, const struct region *r)
+{
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Region region;
+    Diskalloc__V1__Error e;
+
+    arena_reset(c->env->reply_arena);
+    message_error(-EBUSY, NULL, &e);
+    message_region(r, NULL, &region);
+    message_holders(r, c->env->reply_arena, &region);
+    reply.error = &e;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
+    reply.region = &region;
+    request_reply(c->peer, c->id, &reply, -1);
+}
+
+int request_remove_region(const struct call *c)
+{
+    struct region *region;
+    int r = find_to_remove(c, &region);
+
+    if (r < 0)
+        return r;
+    // -EACCES tells that the region exists; that is no secret.
+    if (!policy_may_remove(c->env->config, c->peer->user, region))
+        return -EACCES;
+    if (region->n_attachments == 0 || c->message->remove_region->force)
+        return request_unlink(c, region);
+    reply_held(c, region);
+    return 0;
 }

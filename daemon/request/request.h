@@ -1,4 +1,4 @@
-// Requests: from a message to its reply, at once or when an operation has ended.
+// A request, from its message to its reply.  See the essay in request.c.
 #pragma once
 #include <stdint.h>
 
@@ -7,97 +7,63 @@
 #include "daemon/store/store.h"
 #include "proto/diskalloc.pb-c.h"
 
-// What requests need to know of the daemon.
+// The parts of the daemon that handlers use.  The daemon fills them in before the first connection.
 struct request_env {
     struct op_env op;
     struct quota *quota;
     struct user_table *users;
-    const struct config *config; // the settings' present one
+    const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
-    struct arena *reply_arena; // for what replies point to
-    struct store_space space;  // of the disk, a few seconds old at most
-    uint8_t generation[16];
-    struct boot_id boot;
-    uint64_t started; // seconds since the epoch
-    uint64_t n_foreign;
-    TAILQ_HEAD(, request) spare; // memory for the next ones
+    struct arena *reply_arena;   // for the parts of a reply; each handler that uses the arena resets it first
+    struct store_space space;    // of the disk in bytes; a timer of the daemon renews it
+    uint8_t generation[16];      // random, the same while this daemon runs: clients notice a restart by it
+    struct boot_id boot;         // of the kernel that runs now
+    uint64_t started;            // seconds since the epoch
+    uint64_t n_foreign;          // entries of the spill directory that are not the daemon's
+    TAILQ_HEAD(, request) spare; // memory for later requests
     unsigned n_spare;
 };
 
-struct request {
+// A message that is being served.  It lives until the handler returns; what has to live longer is a struct request.
+struct call {
     struct request_env *env;
-    struct peer *peer; // NULL: gone
-    uint64_t id;
-    struct op op;
-    struct user_waiter user_waiter; // of Hello
-    struct request *cancelled_by;   // Cancels that wait for its fate
-    TAILQ_ENTRY(request) entry;
+    struct peer *peer;
+    uint64_t id;                           // of the request, for the reply
+    const Diskalloc__V1__Request *message; // its body is the one that the handler is for
 };
 
-void request_env_deinit(struct request_env *env); // its memory for requests
-// Serves MESSAGE, whose memory is the caller's and may go when this returns.  Any reply goes through PEER.
-void request_serve(struct request_env *env, struct peer *peer, const Diskalloc__V1__Request *message);
-// PEER is gone: what can still be given up is, what can't ends without a reply.
+// A request in flight: its reply comes after the handler has returned.
+struct request {
+    struct request_env *env;
+    struct peer *peer; // NULL: nobody waits for the reply any more
+    uint64_t id;
+    struct op op;                   // unused by Hello, Cancel, SetQuota and UnsetQuota
+    struct user_waiter user_waiter; // of Hello
+    struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
+    TAILQ_ENTRY(request) entry;     // of peer->requests, or of the spare ones
+};
+
+void request_env_init(struct request_env *env);
+void request_env_deinit(struct request_env *env); // frees the spare requests
+
+// Makes a request that is in flight from now on, until request_end.  NULL: no memory.
+struct request *request_new(const struct call *c);
+// The request in flight that PEER gave this id to, or NULL.
+struct request *request_find(struct peer *peer, uint64_t id);
+// The request goes on without a peer: nobody gets its reply.
+void request_leave_peer(struct request *request);
+// Answers the Cancels that waited for this request, and frees it.  The request's own reply was sent before.
+void request_end(struct request *request);
+// The connection of PEER has gone.  Its operations are cancelled where that is possible, and all go on without a peer.
 void request_forget_peer(struct peer *peer);
 
-// Tells all clients of USER that account A of theirs has reached its warning mark.
-void request_send_warning(struct user *user, const struct quota_account *a);
-
-// For the handlers, request_*.c:
-
+// Sends REPLY under this id, and with it FD unless that is -1.  Takes FD.
+void request_reply(struct peer *peer, uint64_t id, Diskalloc__V1__Reply *reply, int fd);
+// An empty reply: the request was done.
+void request_reply_done(struct peer *peer, uint64_t id);
+// ERROR is a negative errno.  REFUSAL: the limit that refused, or NULL.
 void request_reply_error(struct peer *peer, uint64_t id, int error, const struct quota_refusal *refusal);
-void request_reply_done(struct peer *peer, uint64_t id); // nothing but: it was done
-// One in flight: NULL: no memory, and the peer was told.
-struct request *request_new(struct request_env *env, struct peer *peer, uint64_t id);
-// It goes on, and nobody waits for it any more.
-void request_leave_peer(struct request *request);
-// Replies to Cancels that waited, and frees it.
-void request_end(struct request *request);
-
-// Of requests that become an operation on a region (request_op.c):
-struct request *request_new_op(struct request_env *env, struct peer *peer, uint64_t id, const struct op_type *type,
-                               struct region *r);
-void request_op_done(struct op *op); // replies with the region, or why not
-void request_reply_failure(struct request *request);
-int request_take_handle(const ProtobufCBinaryData *field, struct handle *ret); // 0 or -EINVAL
-// The region of a handle as PEER has it attached; NULL: told why not.
-struct attachment *request_attached(struct request_env *env, struct peer *peer, uint64_t id,
-                                    const ProtobufCBinaryData *field);
-struct attachment *request_attached_for_writing(struct request_env *env, struct peer *peer, uint64_t id,
-                                                const ProtobufCBinaryData *field);
-
-// Whose names are meant: the peer's own, or those of a user who has something here; NULL: nobody's.
-struct user *request_name_space(struct request_env *env, struct peer *peer, const ProtobufCBinaryData *field);
-
-void request_create_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__CreateRegion *m);
-void request_open_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenRegion *m);
-void request_attach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__AttachRegion *m);
-void request_detach_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__DetachRegion *m);
-void request_grow_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GrowRegion *m);
-void request_shrink_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__ShrinkRegion *m);
-void request_stat_region(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__StatRegion *m);
-void request_commit_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__CommitRegion *m);
-void request_unlink_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__UnlinkRegion *m);
-void request_open_file(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__OpenFile *m);
-void request_discard_region(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__DiscardRegion *m);
-void request_restore_region(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__RestoreRegion *m);
-void request_list_discarded(struct request_env *env, struct peer *peer, uint64_t id,
-                            const Diskalloc__V1__ListDiscarded *m);
-void request_remove_region(struct request_env *env, struct peer *peer, uint64_t id,
-                           const Diskalloc__V1__RemoveRegion *m);
-void request_list_quota(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__ListQuota *m);
-void request_set_quota(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__SetQuota *m);
-void request_unset_quota(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__UnsetQuota *m);
-void request_disconnect_user(struct request_env *env, struct peer *peer, uint64_t id,
-                             const Diskalloc__V1__DisconnectUser *m);
-void request_get_usage(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__GetUsage *m);
-void request_list_regions(struct request_env *env, struct peer *peer, uint64_t id, const Diskalloc__V1__ListRegions *m);
-void request_get_status(struct request_env *env, struct peer *peer, uint64_t id);
+// SENTENCE takes the place of the errno's own sentence, unless it is NULL.
+void request_reply_sentence(struct peer *peer, uint64_t id, int error, const char *sentence);
+// PEER broke the rules of the protocol: replies with CODE and SENTENCE, and hangs up.  ID 0: of no request.
+void request_breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode code, const char *sentence);

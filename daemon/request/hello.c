@@ -1,0 +1,74 @@
+// Hello: the version, and the limit of connections of the peer's user.
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/request/handlers.h"
+#include "daemon/request/request.h"
+#include "daemon/user.h"
+#include "proto/field.h"
+#include "proto/packet.h"
+#include "proto/util/container.h"
+#include "proto/version.h"
+
+static void send_hello_reply(struct request *request)
+{
+    struct request_env *env = request->env;
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__HelloReply hello = DISKALLOC__V1__HELLO_REPLY__INIT;
+
+    hello.version = PROTOCOL_VERSION;
+    hello.features = request->peer->features;
+    hello.generation = field_bytes(env->generation, sizeof env->generation);
+    hello.max_packet = PACKET_MAX;
+    hello.max_in_flight = PEER_MAX_REQUESTS;
+    hello.block_size = env->op.regions->block_size;
+    hello.guarantee =
+        store_guarantee(env->op.store)->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
+    hello.daemon_version = (char *)DISKALLOC_VERSION;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_HELLO;
+    reply.hello = &hello;
+    request_reply(request->peer, request->id, &reply, -1);
+}
+
+// The user database has answered, so the user's groups and limits are known: the connection can be charged.
+static void user_is_known(struct user_waiter *waiter)
+{
+    struct request *request = container_of(waiter, struct request, user_waiter);
+    struct peer *peer = request->peer;
+    struct quota_refusal refusal;
+    int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
+
+    if (r == 0) {
+        peer_let_in(peer);
+        send_hello_reply(request);
+    } else {
+        request_reply_error(peer, request->id, r, &refusal);
+        peer->hang_up(peer);
+    }
+    request_end(request);
+}
+
+int request_hello(const struct call *c)
+{
+    const Diskalloc__V1__Hello *m = c->message->hello;
+    struct peer *peer = c->peer;
+    struct request *request;
+
+    if (m->version_min > PROTOCOL_VERSION || m->version_max < PROTOCOL_VERSION) {
+        request_breach(peer, c->id, DISKALLOC__V1__ERROR_CODE__VERSION, "this daemon speaks version 1 of the protocol");
+        return 0;
+    }
+    snprintf(peer->client_name, sizeof peer->client_name, "%.*s",
+             (int)(m->client_name.len < CLIENT_NAME_MAX ? m->client_name.len : CLIENT_NAME_MAX),
+             m->client_name.len ? (const char *)m->client_name.data : "");
+    peer->features = m->features & PROTOCOL_FEATURES;
+    if (peer->pid == 0)
+        peer->pid = (pid_t)m->pid;
+    request = request_new(c);
+    if (!request)
+        return -ENOMEM;
+    quota_charge_init(&peer->charge, peer->user->quota);
+    request->user_waiter.ready = user_is_known;
+    user_await(peer->user, &request->user_waiter);
+    return 0;
+}

@@ -1,0 +1,24 @@
+// Requests that name a region, and those that become an operation on one: the parts that their handlers share.
+#pragma once
+#include "daemon/request/request.h"
+
+// A request in flight with an operation of TYPE on R.  The caller fills in the operation's own fields and submits it.
+// Unless the caller sets another op.done, the reply is the region as the operation left it.  NULL: no memory.
+struct request *request_new_op(const struct call *c, const struct op_type *type, struct region *r);
+// For op.done.  Replies with the region and the operation's file, or with the reason why the operation failed.
+void request_op_done(struct op *op);
+// Unlinks R; the reply is empty.  0 or -ENOMEM.
+int request_unlink(const struct call *c, struct region *r);
+
+// The attachment of the caller's peer to the region with the handle in FIELD.  0, -EINVAL, or -ENOTCONN: the peer has
+// not attached it.
+int request_find_attached(const struct call *c, const ProtobufCBinaryData *field, struct attachment **ret);
+// The same for requests that change the region: -EROFS if the attachment is read-only.
+int request_find_writable(const struct call *c, const ProtobufCBinaryData *field, struct attachment **ret);
+
+// The user in whose name space a request looks for a region: FIELD names a user who has something here; if it is
+// empty, that is the peer's own user.  NULL: there is no such user.
+struct user *request_name_space(const struct call *c, const ProtobufCBinaryData *field);
+// The region NAME of the user that USER names, as above.  0, -ENOENT, or what is wrong with the name.
+int request_find_named(const struct call *c, const ProtobufCBinaryData *user, const ProtobufCBinaryData *name,
+                       struct region **ret);
