@@ -1,13 +1,21 @@
-// Guarantees: a packet is read only while there is room for what it may cause (requests in flight, replies queued are bounded),
-// so a peer that asks and does not listen stops itself and nobody else; its hang-up is seen all the same (EV_CLOSED).
-// Whatever a peer sends ends at the worst its own connection, with a reply that says why where there is a request to reply to.
-// Users take turns, a packet each, and so do a user's connections: who has a thousand of them is not served more than who has one.
+// Connections: packets in, replies out.  Everything here runs on the loop's thread.
 //
-// The kernel tells once that there is something to read (EV_ET); a connection remembers it until it has read all, or until it may read
-// again.
+// Guarantees: a packet is read only while there is room for what it may cause.  Requests in flight and queued replies
+// are bounded, so that a client that asks and does not read its replies stops only itself; its hang-up is noticed all
+// the same (EV_CLOSED).  A client that breaks the protocol loses its own connection and nothing else, after a reply
+// that says why.  Users take turns, one packet each, and so do the connections of a user: a thousand connections are
+// served no faster than one.
 //
-// What is polled for is derived from the state in one place, settle. A connection is marked bad where the reason
-// arises and reaped when the events at hand are served, so that nothing works on freed memory (tmux's proc.c).
+// Reading: the kernel reports new data once (EV_ET).  The connection remembers that (unread) until a read finds the
+// socket empty, and queues behind its user's other connections whenever it may read (queue_for_reading).  conn_serve
+// takes packets from these queues between two turns of the loop.
+//
+// Changes: the events to poll for are derived from the state in one function, settle, and only settle frees a
+// connection.  Other functions set the state and call conn_changed; settle runs when all events at hand have been
+// served, so that nothing works on freed memory.
+//
+// It relies on: peer and request for the meaning of a message, send for the queue of replies.
+// It does not: know operations, quotas or regions.
 #include "daemon/conn/conn.h"
 
 #include <errno.h>
@@ -16,20 +24,103 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/conn/conn_internal.h"
+#include "daemon/conn/send.h"
 #include "daemon/log.h"
 #include "daemon/request/dispatch.h"
 #include "daemon/request/message.h"
+#include "daemon/request/peer.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/container.h"
 
 enum {
-    ARENA_SIZE = 256 * 1024,
-    PACKETS_A_TURN = 4,    // of everybody; then what they ask is looked after
-    PACKETS_DRAINED = 256, // of a connection that is hung up on
+    ARENA_SIZE = 256 * 1024, // bytes of one decoded message
+    PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
+    PACKETS_DRAINED = 256,   // read and dropped when a connection closes
+    MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before events are dropped
+    LINGER_SECONDS = 5,      // for a client to read the last replies
+    RETRY_MS = 100,          // pause when too many descriptors are in flight
 };
 
-// What was never read would make the peer see a reset before our last word.
+struct conn {
+    struct conn_env *env;
+    struct peer peer;
+    int fd;
+    struct event *event; // on the socket
+    struct event *retry; // a timer: send again; of an ending connection: close
+    short polled;        // the events that EVENT was added for
+    bool bad;            // close at once
+    bool ending;         // read no more, and close when the replies have been sent
+    bool changed;        // on env->changed
+    bool unread;         // there may be packets to read
+    bool closed;         // by the client; packets that it sent before are still read
+    bool queued;         // on the list of its user's connections that may read
+    struct send_queue replies;
+    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry;
+};
+
+static void conn_changed(struct conn *c)
+{
+    if (c->changed)
+        return;
+    c->changed = true;
+    TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
+    event_active(c->env->settle, EV_TIMEOUT, 0);
+}
+
+// A result of the send queue.
+static void take_send_result(struct conn *c, int r)
+{
+    static const struct timeval pause = {.tv_usec = RETRY_MS * 1000};
+
+    if (r == -ETOOMANYREFS)
+        event_add(c->retry, &pause);
+    else if (r < 0 && r != -EAGAIN)
+        c->bad = true;
+}
+
+// For peer->reply.
+static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
+{
+    struct conn *c = container_of(peer, struct conn, peer);
+    _cleanup_close_ int owned = fd;
+    Diskalloc__V1__Reply reply = *message;
+    size_t n;
+
+    // Nothing follows the last reply.  Events are dropped if the client does not read them: an event must not cost a
+    // client its connection.
+    if (c->ending || (reply.body_case == DISKALLOC__V1__REPLY__BODY_EVENT && c->replies.n > MAX_QUEUED_EVENTS))
+        return;
+    reply.has_fd = fd >= 0;
+    n = message_encode(&reply, c->env->buffer, PACKET_MAX);
+    if (n == 0) {
+        log_error("a reply to pid %d does not fit into a packet: its connection is closed", (int)peer->pid);
+        c->bad = true;
+    }
+    if (!c->bad)
+        take_send_result(c, send_packet(&c->replies, c->env->buffer, n, steal_fd(&owned)));
+    if (c->bad || c->replies.n > 0 || (c->unread && !c->queued))
+        conn_changed(c);
+}
+
+// For peer->hang_up.
+static void peer_hang_up(struct peer *peer)
+{
+    static const struct timeval linger = {.tv_sec = LINGER_SECONDS};
+    struct conn *c = container_of(peer, struct conn, peer);
+
+    c->ending = true;
+    event_add(c->retry, &linger);
+    conn_changed(c);
+}
+
+// For peer->resume.
+static void peer_resume(struct peer *peer)
+{
+    conn_changed(container_of(peer, struct conn, peer));
+}
+
+// Drain the socket before closing: closing with unread data sends a reset, and the client could lose the last reply.
 static void drain(struct conn *c)
 {
     for (int i = 0, fd = -1; i < PACKETS_DRAINED; i++) {
@@ -53,7 +144,8 @@ static void queue_for_reading(struct conn *c)
     c->env->n_readable++;
 }
 
-// Its user's turn is over, too.
+// The turn of the connection's user is over as well: the user goes to the end of the list, if other connections of
+// theirs may read.
 static void unqueue(struct conn *c)
 {
     struct user *u = c->peer.user;
@@ -72,7 +164,7 @@ static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
 
-    conn_drop_replies(c);
+    send_queue_deinit(&c->replies);
     unqueue(c);
     event_free(c->event);
     event_free(c->retry);
@@ -82,7 +174,6 @@ static void conn_free(struct conn *c)
     TAILQ_REMOVE(&env->conns, c, entry);
     if (c->changed)
         TAILQ_REMOVE(&env->changed, c, changed_entry);
-    env->n_conns--;
     request_forget_peer(&c->peer);
     peer_deinit(&c->peer, env->request->op.orphans);
     free(c);
@@ -92,9 +183,9 @@ static void conn_free(struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
-    if (c->ending || c->n_replies > 0)
+    if (c->ending || c->replies.n > 0)
         return false;
-    // Until Hello is answered nothing else is served.
+    // Nothing is served until Hello has been answered.
     return c->peer.n_requests - c->peer.n_waiting < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
 }
 
@@ -107,22 +198,21 @@ static void on_event(evutil_socket_t fd, short what, void *data);
 
 static void consider_reading(struct conn *c)
 {
-    if (!c->unread || c->queued || !may_read(c))
-        return;
-    queue_for_reading(c);
+    if (c->unread && !c->queued && may_read(c))
+        queue_for_reading(c);
 }
 
-// The only place that says what is waited for; and where the end comes.
+// Derives the events to poll for from the state, or frees the connection.
 static void settle(struct conn *c)
 {
     short wanted = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
 
-    if (c->bad || (c->closed && !(c->unread && may_read(c))) || (c->ending && c->n_replies == 0)) {
+    if (c->bad || (c->closed && !(c->unread && may_read(c))) || (c->ending && c->replies.n == 0)) {
         conn_free(c);
         return;
     }
     consider_reading(c);
-    if (c->n_replies > 0 && (c->ending || !event_pending(c->retry, EV_TIMEOUT, NULL)))
+    if (c->replies.n > 0 && (c->ending || !event_pending(c->retry, EV_TIMEOUT, NULL)))
         wanted |= EV_WRITE;
     if (wanted == c->polled)
         return;
@@ -146,15 +236,6 @@ static void settle_changed(evutil_socket_t unused, short what, void *data)
     }
 }
 
-void conn_changed(struct conn *c)
-{
-    if (c->changed)
-        return;
-    c->changed = true;
-    TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
-    event_active(c->env->settle, EV_TIMEOUT, 0);
-}
-
 static void say_breach(struct conn *c, const char *sentence)
 {
     request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence);
@@ -173,13 +254,13 @@ static void read_packet(struct conn *c)
     if (n == -EMSGSIZE)
         say_breach(c, "the packet is longer than 65,536 bytes");
     else if (n == -EBADMSG)
-        say_breach(c, "the packet is empty, or brought file descriptors");
+        say_breach(c, "the packet is empty, or its file descriptors cannot be taken");
     else if (n <= 0)
         c->bad = true;
     else if (fd >= 0)
-        say_breach(c, "clients do not send file descriptors");
+        say_breach(c, "a client must not send file descriptors");
     else if (message_decode(&c->env->arena, c->env->buffer, (size_t)n, &message) < 0)
-        say_breach(c, "the packet is no Request");
+        say_breach(c, "the packet is not a Request");
     else
         request_serve(c->env->request, &c->peer, message);
     cleanup_close(&fd);
@@ -189,7 +270,8 @@ bool conn_serve(struct conn_env *env)
 {
     struct user *u;
 
-    // A connection that was read is read again only when what it asked has been looked after: by then its next packet may be there.
+    // Each connection is read once at most: when its request has been looked after, its next packet may be there, and
+    // others have had their turn.
     for (unsigned n = env->n_readable, i = 0; i < n && i < PACKETS_A_TURN && (u = TAILQ_FIRST(&env->readable)); i++) {
         struct conn *c = TAILQ_FIRST(&u->readable);
 
@@ -210,8 +292,8 @@ static void on_event(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     if (what & EV_WRITE)
-        conn_flush_replies(c);
-    // What it said before it hung up is read, but for what it may not say yet.
+        take_send_result(c, send_flush(&c->replies));
+    // Packets that were sent before a hang-up are still read, as far as may_read allows.
     c->unread |= (what & (EV_READ | EV_CLOSED)) != 0;
     c->closed |= (what & EV_CLOSED) != 0;
     if (what != (EV_READ | EV_ET))
@@ -226,7 +308,7 @@ static void on_retry(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    conn_flush_replies(c);
+    take_send_result(c, send_flush(&c->replies));
     c->bad |= c->ending;
     conn_changed(c);
 }
@@ -257,6 +339,7 @@ void conn_env_deinit(struct conn_env *env)
     free(env->buffer);
 }
 
+// The client's user and pid as the kernel knows them.
 static int identify(struct conn_env *env, int fd, struct user **ret_user, pid_t *ret_pid)
 {
     struct ucred cred;
@@ -264,9 +347,9 @@ static int identify(struct conn_env *env, int fd, struct user **ret_user, pid_t 
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
         return -errno;
-    // What the kernel shows for a uid that does not exist in our user namespace: it might be anybody.
+    // The kernel shows this uid for every uid that does not exist in the daemon's user namespace: it could be anybody.
     if (cred.uid == env->overflow_uid || cred.uid == (uid_t)-1) {
-        log_warning("a client of another user namespace was refused: its uid is not visible here");
+        log_warning("a client was refused: it runs in another user namespace, and its uid is not visible here");
         return -EACCES;
     }
     *ret_user = user_ref(env->request->users, cred.uid);
@@ -274,34 +357,44 @@ static int identify(struct conn_env *env, int fd, struct user **ret_user, pid_t 
     return *ret_user ? 0 : -ENOMEM;
 }
 
-void conn_accept(struct conn_env *env, int fd)
+// Takes FD and the reference to USER, unless the result is NULL: no memory.
+static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pid_t pid)
 {
-    struct user *user = NULL;
-    pid_t pid = 0;
-    struct conn *c;
+    struct conn *c = calloc(1, sizeof *c);
 
-    if (identify(env, fd, &user, &pid) < 0) {
-        close(fd);
-        return;
-    }
-    c = user->n_silent < USER_MAX_SILENT ? calloc(1, sizeof *c) : NULL;
-    if (c) {
-        c->event = event_new(env->base, fd, 0, on_event, c);
-        c->retry = evtimer_new(env->base, on_retry, c);
-    }
-    if (!c || !c->event || !c->retry) {
-        if (c && c->event)
+    if (!c)
+        return NULL;
+    c->event = event_new(env->base, fd, 0, on_event, c);
+    c->retry = evtimer_new(env->base, on_retry, c);
+    if (!c->event || !c->retry) {
+        if (c->event)
             event_free(c->event);
         free(c);
-        user_unref(user);
-        close(fd);
-        return;
+        return NULL;
     }
     c->env = env;
     c->fd = fd;
     peer_init(&c->peer, user, pid);
-    conn_init_replies(c);
+    c->peer.reply = peer_reply;
+    c->peer.hang_up = peer_hang_up;
+    c->peer.resume = peer_resume;
+    send_queue_init(&c->replies, fd);
     TAILQ_INSERT_TAIL(&env->conns, c, entry);
-    env->n_conns++;
-    conn_changed(c);
+    return c;
+}
+
+void conn_accept(struct conn_env *env, int fd)
+{
+    struct user *user = NULL;
+    pid_t pid = 0;
+    struct conn *c = NULL;
+
+    if (identify(env, fd, &user, &pid) == 0 && user->n_silent < USER_MAX_SILENT)
+        c = conn_new(env, fd, user, pid);
+    if (c) {
+        conn_changed(c);
+        return;
+    }
+    user_unref(user);
+    close(fd);
 }

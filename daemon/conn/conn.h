@@ -1,4 +1,4 @@
-// One connection: packets in, replies out, nothing else.  See the essay in conn.c.
+// Connections: packets in, replies out.  See the essay in conn.c.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,29 +10,29 @@ struct conn;
 struct event;
 struct event_base;
 
-// What connections share.
+// The state that all connections share.
 struct conn_env {
     struct event_base *base;
     struct request_env *request;
-    struct arena arena; // for the message being served
-    uint8_t *buffer;    // PACKET_MAX bytes, for the packet being read or written
-    uid_t overflow_uid; // what the kernel shows for one that it can't
-    TAILQ_HEAD(conn_list, conn) conns, changed;
-    TAILQ_HEAD(, user) readable; // users one of whose connections has something to say, the next one's turn first
-    unsigned n_conns, n_readable;
-    struct event *settle; // draws the consequences for the changed ones
-    // A connection has ended: its descriptor is free again.
-    void (*ended)(void *data);
+    struct arena arena;                // for the message that is being served
+    uint8_t *buffer;                   // PACKET_MAX bytes, for the packet that is being read or written
+    uid_t overflow_uid;                // the kernel shows it for uids of other user namespaces; the daemon sets it
+    TAILQ_HEAD(conn_list, conn) conns; // all
+    struct conn_list changed;          // those that settle has to look at
+    TAILQ_HEAD(, user) readable;       // users with connections that may read; the first one has the next turn
+    unsigned n_readable;               // connections that may read
+    struct event *settle;              // becomes active when a connection is put on CHANGED
+    void (*ended)(void *data);         // a connection has closed, and its descriptor is free; the daemon sets it
     void *ended_data;
 };
 
-int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request);
-void conn_env_deinit(struct conn_env *env); // closes all connections
+int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request); // 0 or -ENOMEM
+void conn_env_deinit(struct conn_env *env);                                                    // closes all connections
 
-// Between turns of the event loop: reads some of what connections have to say.  True: there is more.
+// Reads some packets and serves them.  The loop calls it between two turns, as long as it returns true: there is more.
 bool conn_serve(struct conn_env *env);
-// Whether there is something of somebody's that was not looked at yet: a packet, or that they have hung up.
+// True if a client may have sent a packet or hung up, and nobody has looked at that yet.
 bool conn_has_news(const struct conn_env *env);
 
-// Takes FD, a connected socket.  On failure it is closed.
+// Takes FD, a connected socket.  On failure FD is closed.
 void conn_accept(struct conn_env *env, int fd);
