@@ -1,14 +1,21 @@
+// The daemon as a whole: its parts are made here from the configuration, tied together, and freed in the reverse order.
+//
+// Order of making: the store (locks the spill directory, so that a second daemon ends here), events, workers and loop,
+// settings, users, the queues, then the scan of the spill directory, and last the socket: no client is heard before
+// every region is known and charged.
+//
+// Order of ending: the socket first, then the threads, then connections, queues and tables.  A thread that hangs in the
+// disk is not waited for longer than STOP_TIMEOUT_MS: the process then ends without freeing anything, which loses
+// nothing, because a killed daemon loses nothing either.
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,13 +23,16 @@
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/conn/listener.h"
+#include "daemon/events.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
 #include "daemon/quota/quota.h"
+#include "daemon/recovery.h"
 #include "daemon/request/request.h"
+#include "daemon/state.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/loop.h"
@@ -30,11 +40,11 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/size.h"
 
-#include "daemon/daemon_internal.h"
-
 enum {
-    REPLY_ARENA_SIZE = 256 * 1024,
-    STOP_TIMEOUT_MS = 5 * 1000, // for what workers are at when the daemon ends
+    REPLY_ARENA_SIZE = 256 * 1024, // bytes
+    STOP_TIMEOUT_MS = 5 * 1000,    // for running work to end
+    OWN_DESCRIPTORS = 32,          // of the daemon itself, beside those of connections and workers
+    OVERFLOW_UID = 65534,          // if the kernel does not tell
 };
 
 static void on_conn_ended(void *data)
@@ -45,46 +55,62 @@ static void on_conn_ended(void *data)
         listener_resume(d->listener);
 }
 
-static int found_region(void *data, struct store_found *found)
+static bool serve(void *data)
+{
+    return conn_serve(data);
+}
+
+// Tells the administrator, and the user whose account it is.
+static void on_quota_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit)
 {
     struct daemon *d = data;
-    const struct record *record = &found->record;
-    struct user *owner = user_ref(d->users, record->owner_uid);
-    struct region *r;
-    uint64_t charge;
+    struct user *user = user_find_by_account(d->users, a);
+    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[80];
+    const struct log_fields fields = {
+        .message_id = LOG_ID_WARNING,
+        .has_user = user != NULL,
+        .uid = user ? user->uid : 0,
+        .limit_name = name,
+        .limit = limit,
+        .used = used,
+    };
 
-    if (!owner || region_charge_of(&d->regions, found->size, &charge) < 0)
-        return -ENOMEM;
-    if (!owner->known)
-        user_read_now(owner);
-    if (record->name_length > 0 &&
-        region_find_name(&d->regions, record->owner_uid, record->name, record->name_length)) {
-        log_warning("uid %u has two regions with the name %s; one of them is left alone", record->owner_uid,
-                    record->name);
-        user_unref(owner);
-        return 0;
-    }
-    if (region_find(&d->regions, &record->handle)) {
-        log_warning("uid %u has a region with another's handle; it is left alone", record->owner_uid);
-        user_unref(owner);
-        return 0;
-    }
-    r = region_add(&d->regions, record, owner);
-    user_unref(owner); // the region has its own
-    if (!r)
-        return -ENOMEM;
-    r->size = found->size;
-    if (r->record.used > r->size) // it was cut after the commit
-        r->record.used = r->size;
-    r->discarded = found->discarded;
-    found->discarded = (struct ranges){0};
-    r->state = REGION_LIVE;
-    r->maybe_shared = record->flags & RECORD_SHARED;
-    r->boot_is_over = memcmp(&record->boot, &d->request.boot, sizeof record->boot) != 0;
-    quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
-    quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
-    orphans_consider(d->request.op.orphans, r);
-    return 0;
+    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
+             size_format(limit, limit_text));
+    if (user)
+        peer_send_warning(user, a);
+}
+
+static void warn_of_few_descriptors(const struct config *config, uint64_t disk_total)
+{
+    const rlim_t not_for_connections = OWN_DESCRIPTORS + 2 * DAEMON_WORKERS;
+    struct quota_limits limits;
+    struct rlimit files;
+    uint64_t wanted;
+
+    config_total_limits(config, disk_total, &limits);
+    wanted = limits.max[QUOTA_CONNECTIONS];
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+        return;
+    if (files.rlim_cur < not_for_connections || wanted > files.rlim_cur - not_for_connections)
+        log_warning("the process may open only %llu files, too few for the %s connections that [quota total] allows: "
+                    "raise LimitNOFILE of the service",
+                    (unsigned long long)files.rlim_cur, wanted == QUOTA_UNLIMITED ? "unlimited" : "many");
+}
+
+// Takes over the values that follow from the configuration: at start, and after each change.
+static void on_settings_changed(void *data)
+{
+    struct daemon *d = data;
+    struct request_env *env = &d->request;
+
+    env->config = settings_config(d->settings);
+    env->op.keep_free = config_value_bytes(&env->config->keep_free, env->space.total);
+    if (user_table_configure(d->users, env->config, env->space.total) < 0)
+        log_error("out of memory: some users keep their former limits until the next reload");
+    warn_of_few_descriptors(env->config, env->space.total);
+    wait_poke(d->wait);
 }
 
 static enum daemon_exit open_store(struct daemon *d, const struct config *config)
@@ -97,68 +123,97 @@ static enum daemon_exit open_store(struct daemon *d, const struct config *config
     return r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 }
 
-static bool serve(void *data)
+static int make_threads(struct daemon *d)
 {
-    return conn_serve(data);
-}
+    int r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
 
-static int make_tables(struct daemon *d, const struct settings_source *source, struct config *config)
-{
-    struct request_env *env = &d->request;
-    int r;
-
-    request_env_init(env);
-    region_table_init(&d->regions, store_block_size(d->store));
-    d->has_regions = true;
-    d->quota = quota_new();
-    if (!d->quota)
-        return -ENOMEM;
-    r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
     if (r == 0)
         r = loop_new(d->base, d->pool, &d->loop);
     if (r == 0)
         r = worker_pool_new(d->base, DAEMON_LOOKUPS, &d->lookups);
-    if (r == 0)
-        r = settings_new(d->pool, d->store, source, config, daemon_settings_changed, d, &d->settings);
-    if (r < 0)
+    return r;
+}
+
+// Takes CONFIG.
+static int make_settings(struct daemon *d, const struct settings_source *source, struct config *config)
+{
+    int r = settings_new(d->pool, d->store, source, config, on_settings_changed, d, &d->settings);
+
+    if (r < 0) {
         config_free(config);
-    if (r == 0) {
-        r = settings_load_runtime(d->settings);
-        d->bad_settings = r == -EINVAL;
+        return r;
     }
-    if (r == 0)
-        r = user_table_new(d->lookups, d->quota, &d->users);
+    r = settings_load_runtime(d->settings);
+    d->bad_settings = r == -EINVAL;
+    return r;
+}
+
+static int make_tables(struct daemon *d)
+{
+    struct request_env *env = &d->request;
+    int r = user_table_new(d->lookups, d->quota, &d->users);
+
     if (r == 0)
         r = arena_init(&d->reply_arena, REPLY_ARENA_SIZE);
     if (r == 0)
         r = store_space(d->store, &env->space);
     if (r == 0)
-        r = orphans_new(&d->regions, daemon_wake_for_orphans, d, &d->request.op.orphans);
+        r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)
-        r = wait_new(&d->regions, daemon_wake_for_waiting, d, &d->wait);
-    if (r < 0)
-        return r;
+        r = wait_new(&d->regions, events_wake_for_waiting, d, &d->wait);
+    return r;
+}
+
+// Tells requests and operations where the parts of the daemon are.
+static int fill_request_env(struct daemon *d)
+{
+    struct request_env *env = &d->request;
+
     env->op.wait = d->wait;
     env->op.store = d->store;
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
-
     env->quota = d->quota;
     env->users = d->users;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
     env->boot = boot_id_read();
     env->started = (uint64_t)time(NULL);
-    if (getrandom(env->generation, sizeof env->generation, 0) < 0)
-        return -errno;
-    daemon_settings_changed(d);
-    quota_on_warning(d->quota, daemon_on_quota_warning, d);
-    d->has_conns = true;
-    loop_on_turn(d->loop, serve, &d->conns);
-    return conn_env_init(&d->conns, d->base, env);
+    return getrandom(env->generation, sizeof env->generation, 0) < 0 ? -errno : 0;
 }
 
-// A number in a file of /proc; 0: it cannot be read.
+// Takes CONFIG.
+static int make_parts(struct daemon *d, const struct settings_source *source, struct config *config)
+{
+    int r = events_init(d);
+
+    if (r == 0) {
+        request_env_init(&d->request);
+        region_table_init(&d->regions, store_block_size(d->store));
+        d->has_regions = true;
+        d->quota = quota_new();
+        r = d->quota ? make_threads(d) : -ENOMEM;
+    }
+    if (r < 0) {
+        config_free(config);
+        return r;
+    }
+    r = make_settings(d, source, config);
+    if (r == 0)
+        r = make_tables(d);
+    if (r == 0)
+        r = fill_request_env(d);
+    if (r < 0)
+        return r;
+    on_settings_changed(d);
+    quota_on_warning(d->quota, on_quota_warning, d);
+    d->has_conns = true;
+    loop_on_turn(d->loop, serve, &d->conns);
+    r = conn_env_init(&d->conns, d->base, &d->request);
+    return r < 0 ? r : recovery_run(d);
+}
+
+// The number in a file of /proc; 0: there is none.
 static unsigned long long read_number(const char *path)
 {
     unsigned long long n = 0;
@@ -175,18 +230,17 @@ static unsigned long long read_number(const char *path)
 static int start_listening(struct daemon *d, int listen_fd)
 {
     _cleanup_free_ char *error = NULL;
-    unsigned long long overflow_uid;
+    const struct config *config = settings_config(d->settings);
+    const unsigned long long overflow_uid = read_number("/proc/sys/kernel/overflowuid");
     int r;
 
-    overflow_uid = read_number("/proc/sys/kernel/overflowuid");
-    d->conns.overflow_uid = overflow_uid ? (uid_t)overflow_uid : 65534;
+    d->conns.overflow_uid = overflow_uid ? (uid_t)overflow_uid : OVERFLOW_UID;
     d->conns.ended = on_conn_ended;
     d->conns.ended_data = d;
     if (listen_fd >= 0)
         r = listener_from_fd(d->base, &d->conns, listen_fd, &d->listener, &error);
     else
-        r = listener_open(d->base, &d->conns, settings_config(d->settings)->socket,
-                          settings_config(d->settings)->socket_mode, &d->listener, &error);
+        r = listener_open(d->base, &d->conns, config->socket, config->socket_mode, &d->listener, &error);
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
     return r;
@@ -199,39 +253,30 @@ static void log_facts(const struct daemon *d)
     struct rlimit files = {0};
 
     getrlimit(RLIMIT_NOFILE, &files);
-    log_notice("diskallocd %s: %s on %s, guarantee %s%s%s, discard %s; %s available, %s kept free; %" PRIu64
-               " regions with %s are there; %llu files may be open, %llu inotify watches be had",
-               DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
-               g->reason, g->can_discard ? "works" : "does not work",
-               size_format(d->request.space.available, available), size_format(d->request.op.keep_free, keep),
-               d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes),
-               (unsigned long long)files.rlim_cur, read_number("/proc/sys/fs/inotify/max_user_watches"));
+    log_notice(
+        "diskallocd %s: spill directory %s on %s; the guarantee is %s%s%s; discard %s; %s are available, of which "
+        "%s are kept free; found %" PRIu64 " regions with %s; limits of the process: %llu open files, %llu "
+        "inotify watches",
+        DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
+        g->reason, g->can_discard ? "works" : "does not work", size_format(d->request.space.available, available),
+        size_format(d->request.op.keep_free, keep), d->regions.n_regions,
+        size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes), (unsigned long long)files.rlim_cur,
+        read_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
                             struct daemon **ret)
 {
     struct daemon *d = calloc(1, sizeof *d);
-    enum daemon_exit status;
+    enum daemon_exit status = d ? open_store(d, config) : DAEMON_EXIT_FAILED;
     int r;
 
-    if (!d) {
-        config_free(config);
-        return DAEMON_EXIT_FAILED;
-    }
-    status = open_store(d, config);
     if (status != DAEMON_EXIT_OK) {
         config_free(config);
         daemon_free(d);
         return status;
     }
-    r = daemon_make_events(d);
-    if (r < 0)
-        config_free(config);
-    else
-        r = make_tables(d, source, config);
-    if (r == 0)
-        r = store_scan(d->store, found_region, d, &d->request.n_foreign);
+    r = make_parts(d, source, config);
     if (r < 0)
         log_error("cannot start: %s", strerror(-r));
     else
@@ -256,7 +301,7 @@ enum daemon_exit daemon_run(struct daemon *d)
     return DAEMON_EXIT_OK;
 }
 
-// Regions stay on disk: only what was known of them goes.
+// Frees the table of regions.  Their files stay: the next daemon finds them.
 static void forget_regions(struct daemon *d)
 {
     struct region *r;
@@ -277,7 +322,7 @@ static void forget_regions(struct daemon *d)
     }
 }
 
-// False: something that they wait for does not answer.
+// False: a thread hangs, in the disk or in the user database.
 static bool stop_threads(struct daemon *d)
 {
     return (!d->loop || loop_stop(d->loop, STOP_TIMEOUT_MS)) &&
@@ -298,6 +343,7 @@ void daemon_free(struct daemon *d)
     if (d->has_conns)
         conn_env_deinit(&d->conns);
     op_end_waiting(&d->request.op);
+    op_end_waiting(&d->request.op);
     wait_free(d->wait);
     settings_free(d->settings);
     forget_regions(d);
@@ -314,6 +360,6 @@ void daemon_free(struct daemon *d)
         request_env_deinit(&d->request);
     arena_deinit(&d->reply_arena);
     store_close(d->store);
-    daemon_free_events(d);
+    events_deinit(d);
     free(d);
 }

@@ -1,13 +1,18 @@
-// What happens while the daemon runs, other than requests: signals, timers, another configuration.
+// Signals and timers: what the daemon does beside serving requests.  All callbacks run on the loop's thread.
+//
+// SIGTERM and SIGINT end the loop.  SIGHUP has the configuration read again, on a worker.  Every two seconds a worker
+// asks the disk for its free space; what others have freed may let waiting operations go on.  The timers for orphans
+// and for waiting operations are set by their queues, through events_wake_for_orphans and events_wake_for_waiting.  The
+// watchdog is fed from the loop, so that a loop that has stopped is noticed by the service manager.
+#include "daemon/events.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "daemon/config/config.h"
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/log.h"
@@ -15,19 +20,16 @@
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/quota/quota.h"
-#include "daemon/request/request.h"
+#include "daemon/state.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/worker.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
-#include "proto/util/size.h"
-
-#include "daemon/daemon_internal.h"
 
 enum {
-    SPACE_SECONDS = 2,   // how old what is known of the disk may be
-    MOST_POSTPONED = 64, // turns of the loop
+    SPACE_SECONDS = 2,   // between two questions to the disk for its space
+    MOST_POSTPONED = 64, // turns of the loop by which waiting operations are put off
 };
 
 static enum work_status read_space(struct work *w)
@@ -46,11 +48,11 @@ static void space_is_read(struct work *w)
     if (d->space_result < 0)
         return;
     d->request.space = d->fresh_space;
-    // Space that others freed is for those who wait, and so is what changed without a word (a user has left a group).
+    // Other programs may have freed space, and users may have left groups: waiting operations may be granted now.
     wait_poke(d->wait);
 }
 
-// Every two seconds at most, and only what is new.
+// Tells the service manager the usage, unless it has not changed.
 static void tell_status(struct daemon *d)
 {
     const struct quota_account *total = quota_total(d->quota);
@@ -66,7 +68,6 @@ static void tell_status(struct daemon *d)
     notify_status(now[0], now[1], now[2]);
 }
 
-// From the loop: a loop that does not turn says nothing.
 static void on_watchdog(evutil_socket_t fd, short what, void *data)
 {
     (void)fd;
@@ -83,7 +84,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     (void)what;
     tell_status(d);
     op_close_unused_files(&d->request.op);
-    if (d->space_asked) // the file system hangs
+    if (d->space_asked) // the last question has no answer yet: the file system hangs
         return;
     d->space_asked = true;
     d->space_work = (struct work){.lane = geteuid(), .brief = true, .run = read_space, .done = space_is_read};
@@ -95,7 +96,7 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     struct daemon *d = data;
 
     (void)what;
-    log_notice("%s: ending", strsignal((int)signal));
+    log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
     event_base_loopbreak(d->base);
 }
@@ -116,7 +117,8 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    // What others have said before is heard first, for it may be a detach; but those who never stop talking are not waited for.
+    // Packets that are there already are served first, because one of them may give something back.  Clients that never
+    // stop sending put this off for a bounded number of turns only.
     if (conn_has_news(&d->conns) && d->n_postponed++ < MOST_POSTPONED) {
         event_add(d->waiting, &soon);
         return;
@@ -125,7 +127,7 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
     op_resume_waiting(&d->request.op, clock_now());
 }
 
-// TIMER fires at AT, unless it is due earlier.
+// TIMER fires at AT (ms, monotonic), or earlier if it is set so already.
 static void wake_at(struct event *timer, uint64_t at)
 {
     struct timeval pending, now, delay = {0};
@@ -145,46 +147,14 @@ static void wake_at(struct event *timer, uint64_t at)
     event_add(timer, &delay);
 }
 
-void daemon_wake_for_orphans(void *data, uint64_t at)
+void events_wake_for_orphans(void *data, uint64_t at)
 {
     wake_at(((struct daemon *)data)->orphans, at);
 }
 
-void daemon_wake_for_waiting(void *data, uint64_t at)
+void events_wake_for_waiting(void *data, uint64_t at)
 {
     wake_at(((struct daemon *)data)->waiting, at);
-}
-
-// Each connection needs a descriptor, each worker two, and there are some of our own.
-static void warn_of_few_descriptors(const struct config *config, uint64_t disk_total)
-{
-    enum { OWN = 32 };
-    struct quota_limits limits;
-    struct rlimit files;
-
-    config_total_limits(config, disk_total, &limits);
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
-        return;
-    if (limits.max[QUOTA_CONNECTIONS] >
-        files.rlim_cur - (files.rlim_cur < OWN + 2 * DAEMON_WORKERS ? files.rlim_cur : OWN + 2 * DAEMON_WORKERS))
-        log_warning(
-            "only %llu files may be open: the %s connections that are allowed cannot all be had; raise LimitNOFILE",
-            (unsigned long long)files.rlim_cur,
-            limits.max[QUOTA_CONNECTIONS] == QUOTA_UNLIMITED ? "unlimited" : "many");
-}
-
-// What follows from the configuration, at start and whenever it is another.
-void daemon_settings_changed(void *data)
-{
-    struct daemon *d = data;
-    struct request_env *env = &d->request;
-
-    env->config = settings_config(d->settings);
-    env->op.keep_free = config_value_bytes(&env->config->keep_free, env->space.total);
-    if (user_table_configure(d->users, env->config, env->space.total) < 0)
-        log_error("out of memory: some users keep the limits they had");
-    warn_of_few_descriptors(env->config, env->space.total);
-    wait_poke(d->wait);
 }
 
 static void reload_done(struct settings_change *change)
@@ -195,7 +165,7 @@ static void reload_done(struct settings_change *change)
         log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
     else {
         log_notice("the configuration was read again");
-        // Who is in which group may have changed too.
+        // The administrator may have changed groups as well.
         user_table_refresh(d->users);
     }
     settings_change_free(change);
@@ -217,29 +187,7 @@ static void on_reload_signal(evutil_socket_t signal, short what, void *data)
     settings_submit(d->settings, change);
 }
 
-// To the administrator, and to the user whose account it is.
-void daemon_on_quota_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit)
-{
-    struct daemon *d = data;
-    struct user *user = user_find_by_account(d->users, a);
-    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[80];
-    const struct log_fields fields = {
-        .message_id = LOG_ID_WARNING,
-        .has_user = user != NULL,
-        .uid = user ? user->uid : 0,
-        .limit_name = name,
-        .limit = limit,
-        .used = used,
-    };
-
-    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
-    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
-             size_format(limit, limit_text));
-    if (user)
-        peer_send_warning(user, a);
-}
-
-// EV_SIGNAL or a timer of its own (PERIOD), added at once; or one that somebody wakes (NULL).
+// A signal, or a timer.  A timer with PERIOD NULL does not run until somebody adds it.
 static struct event *make_event(struct daemon *d, evutil_socket_t signal, short what, event_callback_fn fn,
                                 const struct timeval *period)
 {
@@ -252,7 +200,7 @@ static struct event *make_event(struct daemon *d, evutil_socket_t signal, short 
     return event;
 }
 
-int daemon_make_events(struct daemon *d)
+int events_init(struct daemon *d)
 {
     const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
     const uint64_t usec = notify_watchdog_period();
@@ -273,7 +221,7 @@ int daemon_make_events(struct daemon *d)
     return 0;
 }
 
-void daemon_free_events(struct daemon *d)
+void events_deinit(struct daemon *d)
 {
     struct event *const events[] = {d->on_term, d->on_int,      d->on_hup,  d->orphans,
                                     d->waiting, d->space_timer, d->watchdog};
