@@ -1,3 +1,4 @@
+// The program diskallocd: options, the process itself, and the life of one struct daemon.
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,14 +21,14 @@ static const char usage[] =
     "usage: diskallocd [--config FILE] [--socket PATH] [--spill-dir DIR] [--check-config] [--version] [--help]\n"
     "\n"
     "Owns a spill directory: makes, grows, shrinks and removes the files behind big vectors, charges\n"
-    "each to its user and keeps the limits. See diskallocd(8), diskallocd.conf(5).\n"
+    "each file to its user and enforces the limits. See diskallocd(8), diskallocd.conf(5).\n"
     "\n"
     "  --config FILE     read FILE and FILE.d/*.conf (default " CONFIG_DEFAULT_PATH ")\n"
-    "  --socket PATH     listen there, whatever the configuration says\n"
-    "  --spill-dir DIR   keep the files there, whatever the configuration says\n"
-    "  --check-config    say whether the configuration is good, and end\n"
-    "  --version         say the version, and end\n"
-    "  --help            say this, and end\n";
+    "  --socket PATH     listen at PATH instead of the configured socket\n"
+    "  --spill-dir DIR   keep the files in DIR instead of the configured directory\n"
+    "  --check-config    check the configuration and exit\n"
+    "  --version         print the version and exit\n"
+    "  --help            print this help and exit\n";
 
 struct options {
     struct settings_source source;
@@ -36,7 +37,7 @@ struct options {
 
 enum { EXIT_USAGE = 1 };
 
-// -1: go on; else the exit status.
+// -1: go on.  Any other value is the exit status of the process.
 static int parse_options(int argc, char **argv, struct options *ret)
 {
     static const struct option known[] = {
@@ -91,7 +92,7 @@ static enum daemon_exit load(const struct settings_source *source, struct config
     return r == 0 ? DAEMON_EXIT_OK : r == -ENOMEM ? DAEMON_EXIT_FAILED : DAEMON_EXIT_CONFIG;
 }
 
-// Each connection and each operation needs descriptors.
+// Each connection and each running operation needs descriptors: takes as many as the hard limit allows.
 static void raise_fd_limit(void)
 {
     struct rlimit limit;
@@ -103,7 +104,7 @@ static void raise_fd_limit(void)
         log_warning("cannot raise the limit of open files: %m");
 }
 
-// The socket from systemd, or -1. -2: it handed over something that makes no sense.
+// The socket that systemd handed over; -1: none; -2: more than one.
 static int socket_from_systemd(const struct config *config)
 {
     int n = sd_listen_fds(1);
@@ -111,15 +112,16 @@ static int socket_from_systemd(const struct config *config)
     if (n <= 0)
         return -1;
     if (n > 1) {
-        log_error("systemd handed over %d sockets; one is expected", n);
+        log_error("systemd handed over %d sockets instead of one", n);
         return -2;
     }
     if (config->socket_was_set)
-        log_warning("the socket comes from systemd: socket and socket_mode of the configuration mean nothing");
+        log_warning("the socket comes from systemd: the configured socket and socket_mode are not used");
     return SD_LISTEN_FDS_START;
 }
 
-// Closed standard descriptors would be taken by files, and written to by whoever means stderr.
+// Opens standard descriptors that are closed.  Otherwise a file of the daemon could get the number of stderr, and log
+// messages would be written into the file.
 static bool open_standard_fds(void)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -147,7 +149,7 @@ int main(int argc, char **argv)
         return DAEMON_EXIT_OK;
     }
     umask(077);
-    // SIGIO: what the kernel sends when somebody opens a file while its lease is ours.
+    // The kernel sends SIGIO when somebody opens a file on which this process has a lease (see orphans).
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN);
     raise_fd_limit();

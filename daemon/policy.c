@@ -1,3 +1,4 @@
+// Every right is decided here: see policy.h.
 #include "daemon/policy.h"
 
 #include <unistd.h>
@@ -14,7 +15,7 @@ bool policy_may_attach(const struct user *u, const struct region *r, bool read_o
 
     if (u->uid == r->record.owner_uid)
         return true;
-    // As the kernel: who is in the group is judged by the group's bits alone.
+    // As in the kernel: for a member of the group the group's bits decide alone, even if the others' bits allow more.
     if (user_in_group(u, r->record.owner_gid))
         granted = r->record.mode >> 3 & 07;
     return (granted & wanted) == wanted;
@@ -25,17 +26,17 @@ bool policy_may_unlink(const struct user *u, const struct region *r)
     return u->uid == r->record.owner_uid;
 }
 
+bool policy_may_see_usage(const struct config *config, const struct user *u, uid_t of)
+{
+    return u->uid == of || policy_is_admin(config, u);
+}
+
 bool policy_may_remove(const struct config *config, const struct user *u, const struct region *r)
 {
-    return u->uid == r->record.owner_uid || policy_is_admin(config, u);
+    return policy_may_see_usage(config, u, r->record.owner_uid);
 }
 
 bool policy_may_see_region(const struct config *config, const struct user *u, const struct region *r)
 {
-    return u->uid == r->record.owner_uid || policy_is_admin(config, u);
-}
-
-bool policy_may_see_usage(const struct config *config, const struct user *u, uid_t of)
-{
-    return u->uid == of || policy_is_admin(config, u);
+    return policy_may_see_usage(config, u, r->record.owner_uid);
 }

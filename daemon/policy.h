@@ -1,4 +1,5 @@
-// Who may do what.  Pure; every right is decided here.
+// Who may do what.  Every right is decided here, by the user that the kernel names and never by what a client says.
+// Pure.
 #pragma once
 #include <stdbool.h>
 #include <sys/types.h>
@@ -9,9 +10,13 @@
 
 // Root, the daemon's own user, and the members of admin_group.
 bool policy_is_admin(const struct config *config, const struct user *u);
-// By uid, or by the mode as chmod's bits: group means the owner's primary group.
+
+// The owner may always attach; others as the region's mode says, in which the group is the owner's primary group.
 bool policy_may_attach(const struct user *u, const struct region *r, bool read_only);
+// The owner only.  Administrators remove regions by policy_may_remove.
 bool policy_may_unlink(const struct user *u, const struct region *r);
+
+// The owner and administrators.
 bool policy_may_remove(const struct config *config, const struct user *u, const struct region *r);
 bool policy_may_see_region(const struct config *config, const struct user *u, const struct region *r);
 bool policy_may_see_usage(const struct config *config, const struct user *u, uid_t of);

@@ -1,7 +1,7 @@
-// libbsd's red-black trees, generated for one file.
+// libbsd's red-black trees, with functions that are static to the file that generates them.
 #pragma once
 #include <bsd/sys/tree.h>
 
-// RB_GENERATE_STATIC as it is meant: libbsd's own wants a __unused that glibc lacks.
+// Like RB_GENERATE_STATIC.  libbsd's macro uses __unused, which glibc does not define.
 #define TREE_GENERATE(name, type, field, compare) \
     RB_GENERATE_INTERNAL(name, type, field, compare, __attribute__((unused)) static)

@@ -1,3 +1,4 @@
+// The listening socket: see listener.h.
 #include "daemon/conn/listener.h"
 
 #include <errno.h>
@@ -17,17 +18,19 @@
 #include "proto/util/cleanup.h"
 
 enum {
-    ACCEPTS_A_TURN = 64,
-    PAUSE_SECONDS = 1, // when descriptors have run out
-    KEPT_FDS = 64,     // which connections do not get: for the workers' files and what is sent
+    ACCEPTS_A_TURN = 64, // connections, before other events are looked at
+    PAUSE_SECONDS = 1,   // when descriptors have run out
+    KEPT_FDS = 64,       // descriptors that connections do not get: for files of workers and files sent to clients
 };
 
 struct listener {
     struct conn_env *conns;
-    int fd, most_fd;
-    char *path; // ours to remove; NULL: systemd's
-    ino_t inode;
-    struct event *event, *pause;
+    int fd;
+    int most_fd;         // a connection with this descriptor or a higher one is not accepted
+    char *path;          // of the socket that this daemon made and removes; NULL: systemd made it
+    ino_t inode;         // of the socket at PATH
+    struct event *event; // a client connects
+    struct event *pause; // a timer: accept again
 };
 
 static int refuse(char **ret_error, int error, const char *path, const char *why)
@@ -37,17 +40,18 @@ static int refuse(char **ret_error, int error, const char *path, const char *why
     return error;
 }
 
-// It would stay readable and turn the loop: a pause, or until a descriptor is free again.
+// Stops accepting until listener_resume is called or the pause is over.  Without a pause the socket would stay readable,
+// and the loop would spin.
 static void pause_accepting(struct listener *l, int error)
 {
     static const struct timeval pause = {.tv_sec = PAUSE_SECONDS};
 
-    log_warning("no more connections for now: %s", strerror(error));
+    log_warning("no further connections are accepted until a descriptor is free: %s", strerror(error));
     event_del(l->event);
     event_add(l->pause, &pause);
 }
 
-// Descriptors are given out from below: the number of a new one tells when they run short.
+// The kernel gives out the lowest free descriptor, so that a high number tells that descriptors run short.
 static int most_fd(void)
 {
     struct rlimit files;
@@ -83,20 +87,20 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
     }
 }
 
-void listener_resume(struct listener *l)
-{
-    if (!event_pending(l->pause, EV_TIMEOUT, NULL))
-        return;
-    event_del(l->pause);
-    event_add(l->event, NULL);
-}
-
 static void on_pause_over(evutil_socket_t fd, short what, void *data)
 {
     struct listener *l = data;
 
     (void)fd;
     (void)what;
+    event_add(l->event, NULL);
+}
+
+void listener_resume(struct listener *l)
+{
+    if (!event_pending(l->pause, EV_TIMEOUT, NULL))
+        return;
+    event_del(l->pause);
     event_add(l->event, NULL);
 }
 
@@ -129,13 +133,14 @@ int listener_from_fd(struct event_base *base, struct conn_env *conns, int fd, st
 
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) < 0 || type != SOCK_SEQPACKET || !accepts)
-        return refuse(ret_error, -EINVAL, "from systemd", "it must be ListenSequentialPacket=");
+        return refuse(ret_error, -EINVAL, "from systemd", "the unit must use ListenSequentialPacket=");
     if (evutil_make_socket_nonblocking(fd) < 0)
         return refuse(ret_error, -errno, "from systemd", strerror(errno));
     return listener_new(base, conns, fd, ret);
 }
 
-// Whether somebody answers at ADDRESS: -EADDRINUSE, 0 nobody does, -errno.
+// 0: nobody answers at ADDRESS, a socket there can be replaced; -EADDRINUSE: a daemon answers; -EEXIST or -EPROTOTYPE:
+// the file is not a socket of a daemon; another -errno.
 static int check_nobody_answers(const struct sockaddr_un *address)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -147,13 +152,14 @@ static int check_nobody_answers(const struct sockaddr_un *address)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EEXIST;
-    // EAGAIN: its backlog is full, so it lives. EPROTOTYPE: another kind of socket, not ours to remove.
+    // EAGAIN: the backlog is full, so somebody listens.  EPROTOTYPE: a socket of another type.
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
         return errno == ECONNREFUSED || errno == ENOENT ? 0 : errno == EAGAIN ? -EADDRINUSE : -errno;
     return -EADDRINUSE;
 }
 
-// Bound under another name first and then renamed: at PATH there is always a socket that answers, or the old one.
+// Binds the socket under another name and renames it to PATH, so that clients find the old socket or one that answers,
+// and never one that does not listen yet.
 static int bind_at(int fd, const char *path, unsigned mode, ino_t *ret_inode)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -189,9 +195,9 @@ int listener_open(struct event_base *base, struct conn_env *conns, const char *p
     strcpy(address.sun_path, path);
     r = check_nobody_answers(&address);
     if (r == -EADDRINUSE)
-        return refuse(ret_error, r, path, "another daemon answers there");
+        return refuse(ret_error, r, path, "another daemon listens there");
     if (r == -EEXIST || r == -EPROTOTYPE)
-        return refuse(ret_error, r, path, "something else is there");
+        return refuse(ret_error, r, path, "the file there is not a socket of this kind");
     fd = r < 0 ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (r == 0)
         r = fd < 0 ? -errno : bind_at(fd, path, mode, &inode);
@@ -210,7 +216,7 @@ void listener_close(struct listener *l)
 
     if (!l)
         return;
-    // Only the one that is ours: a successor may have put its own there.
+    // Remove the socket that this daemon made, but not that of a successor at the same path.
     if (l->path && lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == l->inode)
         unlink(l->path);
     if (l->event)

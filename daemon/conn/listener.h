@@ -1,4 +1,4 @@
-// The listening socket: made here, or handed over by systemd.
+// The listening socket: made by the daemon, or handed over by systemd.
 #pragma once
 #include <stdbool.h>
 
@@ -6,12 +6,12 @@ struct conn_env;
 struct event_base;
 struct listener;
 
-// Listens at PATH with MODE.  A socket that nobody answers at is taken over.
-// 0, or -errno with a sentence in *RET_ERROR, to be freed; -EADDRINUSE: somebody answers there.
+// Listens at PATH; MODE are the socket's permissions.  Replaces a socket at which nobody listens.
+// 0, or -errno and in *RET_ERROR a sentence, to be freed; -EADDRINUSE: another daemon listens there.
 int listener_open(struct event_base *base, struct conn_env *conns, const char *path, unsigned mode,
                   struct listener **ret, char **ret_error);
-// On FD, which systemd made: it stays at its place when this closes.
+// Listens on FD, which systemd made and names in the file system: closing the listener leaves the socket there.
 int listener_from_fd(struct event_base *base, struct conn_env *conns, int fd, struct listener **ret, char **ret_error);
-// A descriptor has become free: an accept that waited for one goes on.
+// A descriptor has become free: ends a pause in accepting.
 void listener_resume(struct listener *l);
-void listener_close(struct listener *l);
+void listener_close(struct listener *l); // NULL is fine
