@@ -47,6 +47,7 @@ enum {
     OVERFLOW_UID = 65534,          // if the kernel does not tell
 };
 
+// The listener may have stopped accepting because descriptors had run out.
 static void on_conn_ended(void *data)
 {
     struct daemon *d = data;
@@ -123,6 +124,7 @@ static enum daemon_exit open_store(struct daemon *d, const struct config *config
     return r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 }
 
+// The user database has workers of its own: the disk's may all hang, and so may the database.
 static int make_threads(struct daemon *d)
 {
     int r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
@@ -148,6 +150,7 @@ static int make_settings(struct daemon *d, const struct settings_source *source,
     return r;
 }
 
+// Users, and the queues of operations.  The space of the disk must be known before limits in percent are.
 static int make_tables(struct daemon *d)
 {
     struct request_env *env = &d->request;
@@ -246,6 +249,7 @@ static int start_listening(struct daemon *d, int listen_fd)
     return r;
 }
 
+// One line for bug reports and for administrators who wonder what the daemon has found.
 static void log_facts(const struct daemon *d)
 {
     const struct spillfile_guarantee *g = store_guarantee(d->store);

@@ -59,6 +59,7 @@ struct conn {
     TAILQ_ENTRY(conn) entry, changed_entry, readable_entry;
 };
 
+// Has settle look at the connection when the events at hand have been served.
 static void conn_changed(struct conn *c)
 {
     if (c->changed)
@@ -79,7 +80,8 @@ static void take_send_result(struct conn *c, int r)
         c->bad = true;
 }
 
-// For peer->reply.
+// The three functions of the peer, see peer.h.
+
 static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
 {
     struct conn *c = container_of(peer, struct conn, peer);
@@ -103,7 +105,6 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
         conn_changed(c);
 }
 
-// For peer->hang_up.
 static void peer_hang_up(struct peer *peer)
 {
     static const struct timeval linger = {.tv_sec = LINGER_SECONDS};
@@ -114,7 +115,6 @@ static void peer_hang_up(struct peer *peer)
     conn_changed(c);
 }
 
-// For peer->resume.
 static void peer_resume(struct peer *peer)
 {
     conn_changed(container_of(peer, struct conn, peer));
@@ -133,6 +133,7 @@ static void drain(struct conn *c)
     }
 }
 
+// Puts the connection on the list of its user, and the user on the list of those whose turn will come.
 static void queue_for_reading(struct conn *c)
 {
     struct user *u = c->peer.user;
@@ -160,6 +161,7 @@ static void unqueue(struct conn *c)
     c->env->n_readable--;
 }
 
+// Only settle and conn_env_deinit call this: other functions may have the connection in their hands.
 static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -183,6 +185,7 @@ static void conn_free(struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
+    // A client that does not read its replies is not served.
     if (c->ending || c->replies.n > 0)
         return false;
     // Nothing is served until Hello has been answered.
@@ -194,13 +197,13 @@ bool conn_has_news(const struct conn_env *env)
     return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *data);
-
 static void consider_reading(struct conn *c)
 {
     if (c->unread && !c->queued && may_read(c))
         queue_for_reading(c);
 }
+
+static void on_event(evutil_socket_t fd, short what, void *data);
 
 // Derives the events to poll for from the state, or frees the connection.
 static void settle(struct conn *c)
@@ -236,34 +239,30 @@ static void settle_changed(evutil_socket_t unused, short what, void *data)
     }
 }
 
-static void say_breach(struct conn *c, const char *sentence)
-{
-    request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, sentence);
-}
-
+// Reads one packet and serves it.
 static void read_packet(struct conn *c)
 {
     Diskalloc__V1__Request *message;
-    int fd = -1;
+    const char *breach = NULL;
+    _cleanup_close_ int fd = -1;
     ssize_t n = packet_receive(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT, &fd);
 
-    if (n == -EAGAIN) {
+    if (n == -EAGAIN)
         c->unread = false;
-        return;
-    }
-    if (n == -EMSGSIZE)
-        say_breach(c, "the packet is longer than 65,536 bytes");
+    else if (n == -EMSGSIZE)
+        breach = "the packet is longer than 65,536 bytes";
     else if (n == -EBADMSG)
-        say_breach(c, "the packet is empty, or its file descriptors cannot be taken");
+        breach = "the packet is empty, or its file descriptors cannot be taken";
     else if (n <= 0)
         c->bad = true;
     else if (fd >= 0)
-        say_breach(c, "a client must not send file descriptors");
+        breach = "a client must not send file descriptors";
     else if (message_decode(&c->env->arena, c->env->buffer, (size_t)n, &message) < 0)
-        say_breach(c, "the packet is not a Request");
+        breach = "the packet is not a Request";
     else
         request_serve(c->env->request, &c->peer, message);
-    cleanup_close(&fd);
+    if (breach)
+        request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, breach);
 }
 
 bool conn_serve(struct conn_env *env)
@@ -296,12 +295,14 @@ static void on_event(evutil_socket_t fd, short what, void *data)
     // Packets that were sent before a hang-up are still read, as far as may_read allows.
     c->unread |= (what & (EV_READ | EV_CLOSED)) != 0;
     c->closed |= (what & EV_CLOSED) != 0;
+    // The frequent case, a packet and nothing else, does without settle.
     if (what != (EV_READ | EV_ET))
         conn_changed(c);
     else
         consider_reading(c);
 }
 
+// The pause after -ETOOMANYREFS is over; or a connection that ends has lingered long enough, and closes.
 static void on_retry(evutil_socket_t fd, short what, void *data)
 {
     struct conn *c = data;
@@ -362,12 +363,12 @@ static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pi
 {
     struct conn *c = calloc(1, sizeof *c);
 
-    if (!c)
-        return NULL;
-    c->event = event_new(env->base, fd, 0, on_event, c);
-    c->retry = evtimer_new(env->base, on_retry, c);
-    if (!c->event || !c->retry) {
-        if (c->event)
+    if (c) {
+        c->event = event_new(env->base, fd, 0, on_event, c);
+        c->retry = evtimer_new(env->base, on_retry, c);
+    }
+    if (!c || !c->event || !c->retry) {
+        if (c && c->event)
             event_free(c->event);
         free(c);
         return NULL;

@@ -45,6 +45,7 @@ int send_packet(struct send_queue *q, const uint8_t *bytes, size_t n, int fd)
 {
     _cleanup_close_ int owned = fd;
     struct queued_packet *packet;
+    // Packets must not overtake those in the queue.
     int r = q->n > 0 ? -EAGAIN : packet_send(q->fd, bytes, n, fd, MSG_DONTWAIT);
 
     if (r != -EAGAIN && r != -ETOOMANYREFS)

@@ -42,6 +42,7 @@ int request_disconnect_user(const struct call *c)
     return 0;
 }
 
+// A user sees the limits that apply to them: total, default, their own, and those of their groups.
 static bool may_see(const struct request_env *env, const struct user *u, const struct config_subject *s)
 {
     if (policy_is_admin(env->config, u) || s->kind == CONFIG_TOTAL || s->kind == CONFIG_DEFAULT)
@@ -112,6 +113,7 @@ int request_list_quota(const struct call *c)
     return 0;
 }
 
+// The settings have been changed and written, or change->error says why not.
 static void change_done(struct settings_change *change)
 {
     struct request *request = change->owner;

@@ -50,6 +50,7 @@ static int (*const handlers[])(const struct call *c) = {
     [DISKALLOC__V1__REQUEST__BODY_CANCEL] = cancel,
 };
 
+// An error that a handler returns is sent here, and nowhere else.
 static void call_handler(const struct call *c)
 {
     const size_t body = c->message->body_case;
@@ -59,6 +60,7 @@ static void call_handler(const struct call *c)
         request_reply_error(c->peer, c->id, r, NULL);
 }
 
+// A breach of these rules ends the connection: a client that mixes up its ids cannot tell its replies apart.
 void request_serve(struct request_env *env, struct peer *peer, const Diskalloc__V1__Request *m)
 {
     const struct call c = {.env = env, .peer = peer, .id = m->id, .message = m};

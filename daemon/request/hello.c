@@ -1,4 +1,8 @@
-// Hello: the version, and the limit of connections of the peer's user.
+// Hello: agrees on the version of the protocol, and charges the connection to the peer's user.
+//
+// The uid comes from the kernel; the name, the groups and so the limits of that uid come from the user database, which
+// may be slow and is asked on a worker.  Until the answer is there the connection is charged to nobody: USER_MAX_SILENT
+// bounds the number of such connections.  A connection that the limit refuses gets the refusal and is closed.
 #include <errno.h>
 #include <stdio.h>
 
@@ -62,6 +66,7 @@ int request_hello(const struct call *c)
              (int)(m->client_name.len < CLIENT_NAME_MAX ? m->client_name.len : CLIENT_NAME_MAX),
              m->client_name.len ? (const char *)m->client_name.data : "");
     peer->features = m->features & PROTOCOL_FEATURES;
+    // The kernel cannot name a pid of another pid namespace.  The client's own word is good enough to show.
     if (peer->pid == 0)
         peer->pid = (pid_t)m->pid;
     request = request_new(c);

@@ -1,4 +1,7 @@
 // Requests that name a region, and those that become an operation on one: see operation.h.
+//
+// The operation is embedded in its request and runs on a worker; op.done is called on the loop's thread.  By then the
+// peer may have gone: request->peer is NULL, the reply is left out, and a file that the operation opened is closed here.
 #include "daemon/request/operation.h"
 
 #include <errno.h>

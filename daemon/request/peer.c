@@ -21,6 +21,7 @@ void peer_let_in(struct peer *peer)
     peer->user->n_silent--;
 }
 
+// A region that loses its last attachment may become an orphan.
 void peer_deinit(struct peer *peer, struct orphans *orphans)
 {
     struct attachment *a;

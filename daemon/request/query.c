@@ -1,4 +1,8 @@
-// Requests that only look: usage, lists of regions, the status of the daemon.
+// Requests that only look: usage, lists of regions, the status of the daemon.  They are answered at once, on the loop's
+// thread, from the tables: they never touch the disk.
+//
+// A list comes in pages, each of which fits into a packet.  Its cursor is the handle of the last region looked at, so
+// that regions which come or go between two pages cannot make a page skip or repeat others.
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

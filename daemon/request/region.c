@@ -1,4 +1,7 @@
 // Requests on a region that exists: change it, look at it, remove it.
+//
+// To change or look at a region the peer must have attached it, and for writing to change it; the right to do so was
+// checked when it attached.  Unlinking and removing need no attachment, so that policy is asked here.
 #include <errno.h>
 
 #include "daemon/policy.h"
@@ -107,7 +110,7 @@ int request_commit_region(const struct call *c)
     request->op.size = m->used;
     request->op.element_size = m->element_size;
     request->op.durable = m->flags & DISKALLOC__V1__COMMIT_FLAG__COMMIT_DURABLE;
-    request->op.brief = !request->op.durable;
+    request->op.brief = !request->op.durable; // fsync(2) may take seconds
     op_submit(&request->op);
     return 0;
 }
