@@ -215,6 +215,34 @@ static void a_cancelled_grow_is_undone(void **state)
     fixture_deinit(&f);
 }
 
+// Nothing else wakes the queue here: a grow that waits without end is tried again because something was given back.
+static void a_release_wakes_an_operation_that_waits(void **state)
+{
+    const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    struct region *full, *small;
+    bool ended = false;
+    struct fixture f;
+    struct op op;
+
+    (void)state;
+    fixture_init(&f);
+    quota_account_set(quota_total(f.quota), "total", &limits);
+    assert_int_equal(create(&f, "", 768 << 10, &full), 0);
+    assert_int_equal(create(&f, "", 4096, &small), 0);
+    op_init(&op, &f.env, &op_grow, small);
+    op.size = 512 << 10;
+    op.wait_deadline = UINT64_MAX;
+    op.done = set_done;
+    op.owner = &ended;
+    op_submit(&op);
+    assert_true(op.is_waiting);
+    assert_int_equal(resize(&f, full, 4096), 0);
+    turn_until(&f, &ended);
+    assert_int_equal(op.result, 0);
+    assert_int_equal(small->size, 512 << 10);
+    fixture_deinit(&f);
+}
+
 // The alarm of the queue is set anew for those that still wait: nothing else wakes it here.
 static void each_of_two_waiters_times_out(void **state)
 {
@@ -255,6 +283,7 @@ int main(void)
         TEST(a_region_that_somebody_maps_is_not_removed),
         TEST(operations_behind_a_removal_find_no_region),
         TEST(a_cancelled_grow_is_undone),
+        TEST(a_release_wakes_an_operation_that_waits),
         TEST(each_of_two_waiters_times_out),
     };
 
