@@ -187,7 +187,7 @@ static void after_a_deadline_without_daemon_the_next_call_finds_the_new_one(void
 
 static void the_environment_gives_the_default_address(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     struct diskalloc *da = NULL;
 
     (void)state;
@@ -240,7 +240,7 @@ static void without_a_daemon_anonymous_regions_fall_back_to_a_disk(void **state)
 static void embedded_regions_leave_nothing_behind(void **state)
 {
     struct diskalloc_region *r, *named = NULL;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, false, NULL, NULL);

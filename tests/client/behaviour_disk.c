@@ -13,10 +13,10 @@ enum { DISK_MIB = 320 };
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota total]\nbytes = unlimited\n"
                              "[quota default]\nbytes = unlimited\n";
 
-static void run_on(const char *type, bool remote, void (*body)(struct backend *b, const char *at))
+static void run_on(const char *type, bool remote, void (*body)(struct test_backend *b, const char *at))
 {
     struct test_mount m;
-    struct backend b;
+    struct test_backend b;
 
     if (!test_mount(&m, type, DISK_MIB * MIB)) {
         skip();
@@ -95,7 +95,7 @@ static void check_everywhere(struct diskalloc_region *r, uint8_t value)
             fail_msg("byte %llu is %d, not %d", (unsigned long long)i, data[i], value);
 }
 
-static void a_full_disk_refuses_and_changes_nothing(struct backend *b, const char *at)
+static void a_full_disk_refuses_and_changes_nothing(struct test_backend *b, const char *at)
 {
     struct diskalloc_region *r = make_region(b->da, 20 * MIB);
     struct diskalloc_region *none = NULL;
@@ -129,7 +129,7 @@ static void a_full_disk_refuses_and_changes_nothing(struct backend *b, const cha
 }
 FOR_EACH_DISK(a_full_disk_refuses_and_changes_nothing)
 
-static void granted_bytes_can_be_stored_to_on_a_full_disk(struct backend *b, const char *at)
+static void granted_bytes_can_be_stored_to_on_a_full_disk(struct test_backend *b, const char *at)
 {
     struct diskalloc_region *touched = make_region(b->da, 4 * MIB), *fresh = make_region(b->da, 4 * MIB + 1234);
     char outside[200];
@@ -156,7 +156,7 @@ static void granted_bytes_can_be_stored_to_on_a_full_disk(struct backend *b, con
 }
 FOR_EACH_DISK(granted_bytes_can_be_stored_to_on_a_full_disk)
 
-static void a_vector_grows_until_the_disk_is_full_and_loses_nothing(struct backend *b, const char *at)
+static void a_vector_grows_until_the_disk_is_full_and_loses_nothing(struct test_backend *b, const char *at)
 {
     struct u64s v = {0};
     uint64_t i = 0;
@@ -183,7 +183,7 @@ static void a_vector_grows_until_the_disk_is_full_and_loses_nothing(struct backe
 }
 FOR_EACH_DISK(a_vector_grows_until_the_disk_is_full_and_loses_nothing)
 
-static void other_files_of_a_spill_file_system_are_left_alone(struct backend *b, const char *at)
+static void other_files_of_a_spill_file_system_are_left_alone(struct test_backend *b, const char *at)
 {
     char path[200], text[8] = "";
     struct diskalloc_region *r;

@@ -8,7 +8,7 @@ DISKALLOC_VEC_DEFINE(u32s, uint32_t)
 
 #define NOT_WRITTEN ((void *)0x1)
 
-static void wrong_options_are_invalid(struct backend *b)
+static void wrong_options_are_invalid(struct test_backend *b)
 {
     struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
     struct diskalloc_region_options ro = DISKALLOC_REGION_OPTIONS_INIT;
@@ -48,7 +48,7 @@ static void wrong_addresses_are_invalid(void **state)
     assert_ptr_equal(da, NOT_WRITTEN);
 }
 
-static void wrong_names_are_invalid(struct backend *b)
+static void wrong_names_are_invalid(struct test_backend *b)
 {
     static const char *const wrong[] = {"",
                                         ".",
@@ -74,7 +74,7 @@ static void wrong_names_are_invalid(struct backend *b)
 }
 FOR_EACH_BACKEND(wrong_names_are_invalid)
 
-static void names_of_up_to_128_letters_are_right(struct backend *b)
+static void names_of_up_to_128_letters_are_right(struct test_backend *b)
 {
     static const char *const right[] = {"a",
                                         "-",
@@ -103,7 +103,7 @@ static void names_of_up_to_128_letters_are_right(struct backend *b)
 }
 FOR_EACH_BACKEND(names_of_up_to_128_letters_are_right)
 
-static void wrong_handles_are_invalid_and_unknown_ones_not_found(struct backend *b)
+static void wrong_handles_are_invalid_and_unknown_ones_not_found(struct test_backend *b)
 {
     static const char *const wrong[] = {"", "xyz", "0123456789abcdef0123456789abcde",
                                         "0123456789abcdef0123456789abcdef0", "0123456789abcdef0123456789abcdeg"};
@@ -117,7 +117,7 @@ static void wrong_handles_are_invalid_and_unknown_ones_not_found(struct backend 
 }
 FOR_EACH_BACKEND(wrong_handles_are_invalid_and_unknown_ones_not_found)
 
-static void what_is_not_there_is_not_found_and_what_is_there_exists(struct backend *b)
+static void what_is_not_there_is_not_found_and_what_is_there_exists(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *other = NOT_WRITTEN;
 
@@ -137,7 +137,7 @@ static void what_is_not_there_is_not_found_and_what_is_there_exists(struct backe
 }
 FOR_EACH_BACKEND(what_is_not_there_is_not_found_and_what_is_there_exists)
 
-static void sizes_that_no_file_can_have_overflow(struct backend *b)
+static void sizes_that_no_file_can_have_overflow(struct test_backend *b)
 {
     static const uint64_t sizes[] = {(uint64_t)1 << 63, UINT64_MAX, UINT64_MAX - 4095};
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
@@ -171,7 +171,7 @@ static void sizes_that_no_file_can_have_overflow(struct backend *b)
 }
 FOR_EACH_BACKEND(sizes_that_no_file_can_have_overflow)
 
-static void a_region_that_outgrows_its_reservation_is_refused_with_both_numbers(struct backend *b)
+static void a_region_that_outgrows_its_reservation_is_refused_with_both_numbers(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL, *other = NOT_WRITTEN;
@@ -203,7 +203,7 @@ static void a_region_that_outgrows_its_reservation_is_refused_with_both_numbers(
 }
 FOR_EACH_BACKEND(a_region_that_outgrows_its_reservation_is_refused_with_both_numbers)
 
-static void a_commit_beyond_the_size_is_invalid(struct backend *b)
+static void a_commit_beyond_the_size_is_invalid(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
 
@@ -217,7 +217,7 @@ static void a_commit_beyond_the_size_is_invalid(struct backend *b)
 }
 FOR_EACH_BACKEND(a_commit_beyond_the_size_is_invalid)
 
-static void a_vector_of_other_elements_is_refused_and_the_caller_keeps_the_region(struct backend *b)
+static void a_vector_of_other_elements_is_refused_and_the_caller_keeps_the_region(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     struct u32s narrow = {0};
@@ -239,7 +239,7 @@ static void a_vector_of_other_elements_is_refused_and_the_caller_keeps_the_regio
 }
 FOR_EACH_BACKEND(a_vector_of_other_elements_is_refused_and_the_caller_keeps_the_region)
 
-static void a_process_out_of_descriptors_is_told_so_and_recovers(struct backend *b)
+static void a_process_out_of_descriptors_is_told_so_and_recovers(struct test_backend *b)
 {
     struct rlimit none, before;
     struct diskalloc_region *r = make_region(b->da, 10000);

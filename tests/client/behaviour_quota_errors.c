@@ -32,7 +32,7 @@ static void check_that_bytes_are_limited(const char *config, const char *account
 {
     struct diskalloc_error_info info;
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
     uint8_t *data;
 
     backend_start(&b, true, config, NULL);
@@ -92,7 +92,7 @@ static void a_first_size_beyond_the_limit_leaves_no_region(void **state)
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = (struct diskalloc_region *)0x1;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 1M\n", NULL);
@@ -114,7 +114,7 @@ static void the_number_of_regions_is_limited(void **state)
 {
     struct diskalloc_region *r[3] = {NULL, NULL, (struct diskalloc_region *)0x1};
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nregions = 2\n", NULL);
@@ -141,7 +141,7 @@ static void the_total_number_of_regions_is_limited(void **state)
 {
     struct diskalloc_region *r, *none = NULL;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota total]\nregions = 1\n", NULL);
@@ -156,7 +156,7 @@ static void the_bytes_of_one_region_are_limited(void **state)
 {
     struct diskalloc_region *r, *other;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nregion_bytes = 1M\n", NULL);
@@ -178,7 +178,7 @@ static void connections_are_limited(void **state)
 {
     struct diskalloc *second = NULL, *third = (struct diskalloc *)0x1;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nconnections = 2\n", NULL);
@@ -196,7 +196,7 @@ static void a_limit_of_zero_allows_nothing(void **state)
 {
     struct diskalloc_region *r;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 0\n", NULL);
@@ -211,7 +211,7 @@ static void keep_free_is_never_granted(void **state)
 {
     struct diskalloc_error_info info;
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 100%\n[quota total]\nbytes = unlimited\n", NULL);
@@ -231,7 +231,7 @@ static void keep_free_is_never_granted(void **state)
 static void a_vector_at_its_limit_takes_what_is_left_and_goes_on(void **state)
 {
     struct u64s v = {0};
-    struct backend b;
+    struct test_backend b;
     uint64_t i = 0;
     int code;
 
@@ -257,7 +257,7 @@ static void a_vector_at_its_limit_takes_what_is_left_and_goes_on(void **state)
 
 static void a_realloc_that_is_refused_leaves_the_block(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     char *block;
 
     (void)state;

@@ -4,7 +4,7 @@
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 
-static void a_read_only_region_refuses_every_change(struct backend *b)
+static void a_read_only_region_refuses_every_change(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *writable = NULL;
     struct u64s v = {0};
@@ -50,7 +50,7 @@ static void store_to_a_read_only_region(void *data)
     _exit(0);
 }
 
-static void a_store_to_a_read_only_region_is_a_fault(struct backend *b)
+static void a_store_to_a_read_only_region_is_a_fault(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     int status;
@@ -65,7 +65,7 @@ static void a_store_to_a_read_only_region_is_a_fault(struct backend *b)
 }
 FOR_EACH_BACKEND(a_store_to_a_read_only_region_is_a_fault)
 
-static void an_unlinked_region_keeps_its_memory_and_refuses_the_rest(struct backend *b)
+static void an_unlinked_region_keeps_its_memory_and_refuses_the_rest(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *other = NULL;
     uint8_t *data;
@@ -117,7 +117,7 @@ static void hold_the_book(struct actor *self, void *data)
     actor_done(self);
 }
 
-static void a_shrink_while_another_process_is_attached_is_refused(struct backend *b)
+static void a_shrink_while_another_process_is_attached_is_refused(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     struct actor other;
@@ -155,7 +155,7 @@ static void a_shrink_while_another_process_is_attached_is_refused(struct backend
 }
 FOR_EACH_BACKEND(a_shrink_while_another_process_is_attached_is_refused)
 
-static void attaching_by_handle_gives_the_same_memory(struct backend *b)
+static void attaching_by_handle_gives_the_same_memory(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *same = NULL;
     struct diskalloc *second = NULL;
@@ -204,7 +204,7 @@ static void use_the_inherited_region(void *data)
     _exit(0);
 }
 
-static void a_forked_child_shares_the_memory_and_works_by_handle(struct backend *b)
+static void a_forked_child_shares_the_memory_and_works_by_handle(struct test_backend *b)
 {
     struct inherited i = {.da = b->da, .r = make_region(b->da, 1000)};
     int status;
@@ -232,7 +232,7 @@ static void close_everything(void *data)
     _exit(0);
 }
 
-static void a_childs_closing_takes_nothing_from_its_parent(struct backend *b)
+static void a_childs_closing_takes_nothing_from_its_parent(struct test_backend *b)
 {
     struct inherited i = {.da = b->da, .r = make_region(b->da, 1000)};
     int status = test_in_child(close_everything, &i, (uid_t)-1);
@@ -246,7 +246,7 @@ static void a_childs_closing_takes_nothing_from_its_parent(struct backend *b)
 }
 FOR_EACH_BACKEND(a_childs_closing_takes_nothing_from_its_parent)
 
-static void regions_stay_usable_when_their_client_is_closed(struct backend *b)
+static void regions_stay_usable_when_their_client_is_closed(struct test_backend *b)
 {
     struct diskalloc_region *r;
     struct diskalloc *da = NULL;

@@ -22,7 +22,7 @@ static void check(const uint64_t *data, size_t n, uint64_t seed)
             fail_msg("element %zu is %#llx", i, (unsigned long long)data[i]);
 }
 
-static void growing_regions_in_turn_keeps_every_byte_of_each(struct backend *b)
+static void growing_regions_in_turn_keeps_every_byte_of_each(struct test_backend *b)
 {
     enum { N = 4, STEPS = 40 };
     struct diskalloc_region *r[N];
@@ -52,7 +52,7 @@ static void growing_regions_in_turn_keeps_every_byte_of_each(struct backend *b)
 }
 FOR_EACH_BACKEND(growing_regions_in_turn_keeps_every_byte_of_each)
 
-static void a_block_that_is_not_the_last_grows_in_place_with_its_content(struct backend *b)
+static void a_block_that_is_not_the_last_grows_in_place_with_its_content(struct test_backend *b)
 {
     uint64_t *first = diskalloc_malloc(b->da, 4096);
     uint64_t *second = diskalloc_malloc(b->da, 4096);
@@ -73,7 +73,7 @@ static void a_block_that_is_not_the_last_grows_in_place_with_its_content(struct 
 }
 FOR_EACH_BACKEND(a_block_that_is_not_the_last_grows_in_place_with_its_content)
 
-static void a_reserve_beyond_the_disk_is_refused_and_every_store_stays_safe(struct backend *b)
+static void a_reserve_beyond_the_disk_is_refused_and_every_store_stays_safe(struct test_backend *b)
 {
     struct u64s v = {0};
     size_t cap;
@@ -90,10 +90,10 @@ static void a_reserve_beyond_the_disk_is_refused_and_every_store_stays_safe(stru
     u64s_deinit(&v);
 }
 
-static void run_on_a_small_disk(bool remote, void (*body)(struct backend *b))
+static void run_on_a_small_disk(bool remote, void (*body)(struct test_backend *b))
 {
     struct test_mount m;
-    struct backend b;
+    struct test_backend b;
 
     if (!test_mount(&m, "ext4", SMALL_DISK_MIB * MIB)) {
         skip();
@@ -117,7 +117,7 @@ static void a_reserve_beyond_the_disk_is_refused_embedded(void **state)
     run_on_a_small_disk(false, a_reserve_beyond_the_disk_is_refused_and_every_store_stays_safe);
 }
 
-static void a_reserve_beyond_the_address_space_is_refused(struct backend *b)
+static void a_reserve_beyond_the_address_space_is_refused(struct test_backend *b)
 {
     struct u64s v = {0};
     const uint64_t *data;
@@ -141,7 +141,7 @@ static void a_reserve_beyond_the_address_space_is_refused(struct backend *b)
 }
 FOR_EACH_BACKEND(a_reserve_beyond_the_address_space_is_refused)
 
-static void a_grow_that_fails_ends_nothing_and_leaves_the_right_size(struct backend *b)
+static void a_grow_that_fails_ends_nothing_and_leaves_the_right_size(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 100001);
     uint8_t *data = diskalloc_region_data(r);
@@ -161,7 +161,7 @@ static void a_grow_that_fails_ends_nothing_and_leaves_the_right_size(struct back
 }
 FOR_EACH_BACKEND(a_grow_that_fails_ends_nothing_and_leaves_the_right_size)
 
-static void a_shrink_that_fails_ends_nothing_and_leaves_the_right_size(struct backend *b)
+static void a_shrink_that_fails_ends_nothing_and_leaves_the_right_size(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     struct u64s v = {0};
@@ -183,7 +183,7 @@ static void a_shrink_that_fails_ends_nothing_and_leaves_the_right_size(struct ba
 }
 FOR_EACH_BACKEND(a_shrink_that_fails_ends_nothing_and_leaves_the_right_size)
 
-static void new_elements_are_zero(struct backend *b)
+static void new_elements_are_zero(struct test_backend *b)
 {
     struct bytes v = {0};
 
@@ -211,7 +211,7 @@ static void new_elements_are_zero(struct backend *b)
 }
 FOR_EACH_BACKEND(new_elements_are_zero)
 
-static void what_a_region_grows_by_is_zero_even_within_a_page(struct backend *b)
+static void what_a_region_grows_by_is_zero_even_within_a_page(struct test_backend *b)
 {
     static const uint64_t sizes[] = {1, 100, 4095, 4096, 4097, 70000, MIB + 13};
     struct diskalloc_region *r = make_region(b->da, 0);

@@ -12,7 +12,7 @@ struct page {
 DISKALLOC_VEC_DEFINE(pages, struct page)
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 
-static void data_is_aligned_to_two_mebibytes(struct backend *b)
+static void data_is_aligned_to_two_mebibytes(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r[20];
@@ -29,7 +29,7 @@ static void data_is_aligned_to_two_mebibytes(struct backend *b)
 }
 FOR_EACH_BACKEND(data_is_aligned_to_two_mebibytes)
 
-static void elements_of_a_page_lie_on_pages(struct backend *b)
+static void elements_of_a_page_lie_on_pages(struct test_backend *b)
 {
     struct pages v = {0};
     struct page *more = NULL;
@@ -47,7 +47,7 @@ static void elements_of_a_page_lie_on_pages(struct backend *b)
 }
 FOR_EACH_BACKEND(elements_of_a_page_lie_on_pages)
 
-static void opening_a_named_region_keeps_its_content(struct backend *b)
+static void opening_a_named_region_keeps_its_content(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     uint8_t *data;
@@ -172,7 +172,7 @@ static size_t count_descriptors(void)
     return n;
 }
 
-static void a_thousand_regions_work_in_one_process(struct backend *b)
+static void a_thousand_regions_work_in_one_process(struct test_backend *b)
 {
     enum { N = 1000 };
     static struct u64s v[N];

@@ -45,7 +45,7 @@ static void expect_bytes(const struct diskalloc_region *r, uint64_t from, uint64
             fail_msg("byte %llu is %d", (unsigned long long)i, p[i]);
 }
 
-static void what_is_discarded_is_inaccessible_and_given_back_until_it_is_restored(struct backend *b)
+static void what_is_discarded_is_inaccessible_and_given_back_until_it_is_restored(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 64 * BLOCK);
     uint64_t all = usage_of(b->da).bytes, blocks = blocks_of(r);
@@ -79,7 +79,7 @@ static void what_is_discarded_is_inaccessible_and_given_back_until_it_is_restore
 }
 FOR_EACH_BACKEND(what_is_discarded_is_inaccessible_and_given_back_until_it_is_restored)
 
-static void discarding_rounds_inward_and_restoring_outward(struct backend *b)
+static void discarding_rounds_inward_and_restoring_outward(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 10 * BLOCK + 100);
 
@@ -108,7 +108,7 @@ static void discarding_rounds_inward_and_restoring_outward(struct backend *b)
 }
 FOR_EACH_BACKEND(discarding_rounds_inward_and_restoring_outward)
 
-static void a_region_that_is_resized_keeps_what_is_discarded_of_it(struct backend *b)
+static void a_region_that_is_resized_keeps_what_is_discarded_of_it(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 16 * BLOCK);
 
@@ -136,7 +136,7 @@ static void a_region_that_is_resized_keeps_what_is_discarded_of_it(struct backen
 }
 FOR_EACH_BACKEND(a_region_that_is_resized_keeps_what_is_discarded_of_it)
 
-static void wrong_ranges_and_wrong_regions_are_refused(struct backend *b)
+static void wrong_ranges_and_wrong_regions_are_refused(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL;
@@ -170,7 +170,7 @@ static void wrong_ranges_and_wrong_regions_are_refused(struct backend *b)
 }
 FOR_EACH_BACKEND(wrong_ranges_and_wrong_regions_are_refused)
 
-static void others_that_are_attached_forbid_it_and_lose_nothing(struct backend *b)
+static void others_that_are_attached_forbid_it_and_lose_nothing(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *same = NULL, *theirs = NULL;
     struct diskalloc *other = NULL;
@@ -208,7 +208,7 @@ static void others_that_are_attached_forbid_it_and_lose_nothing(struct backend *
 }
 FOR_EACH_BACKEND(others_that_are_attached_forbid_it_and_lose_nothing)
 
-static void what_is_discarded_is_found_again(struct backend *b)
+static void what_is_discarded_is_found_again(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
 
@@ -236,7 +236,7 @@ static void what_is_discarded_is_found_again(struct backend *b)
 FOR_EACH_BACKEND(what_is_discarded_is_found_again)
 
 // With large pages in the page cache, a byte next to a hole fills it.
-static void what_is_stored_next_to_a_hole_does_not_fill_it(struct backend *b)
+static void what_is_stored_next_to_a_hole_does_not_fill_it(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     char *p;
@@ -269,7 +269,7 @@ static void what_is_stored_next_to_a_hole_does_not_fill_it(struct backend *b)
 }
 FOR_EACH_BACKEND(what_is_stored_next_to_a_hole_does_not_fill_it)
 
-static void more_than_4096_pieces_are_refused(struct backend *b)
+static void more_than_4096_pieces_are_refused(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 8196 * BLOCK);
     struct diskalloc_error_info info;
@@ -318,7 +318,7 @@ static void a_callers_file_is_punched_and_filled(void **state)
     scratch_remove_tree(dir);
 }
 
-static void every_advice_is_taken(struct backend *b)
+static void every_advice_is_taken(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 10 * BLOCK + 1);
 
@@ -350,7 +350,7 @@ static char *use_up_mappings(size_t *ret_length)
     return NULL;
 }
 
-static void a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded(struct backend *b)
+static void a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 6 * MIB);
     char *data = diskalloc_region_data(r), *all;

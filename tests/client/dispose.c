@@ -8,11 +8,9 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#define backend client_backend // the library's and the tests' are two things
 #include "client/diskalloc.h"
 #include "client/memory/dispose.h"
 #include "client/region/region.h"
-#undef backend
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 
@@ -27,7 +25,7 @@ static void fill(struct diskalloc_region *r)
 static void a_closed_regions_charge_is_returned(void **state)
 {
     struct diskalloc *other = NULL;
-    struct backend b;
+    struct test_backend b;
     struct diskalloc_region *r;
 
     (void)state;
@@ -44,7 +42,7 @@ static void a_closed_regions_charge_is_returned(void **state)
 }
 
 // A daemon hears of it, and looks whether it is still mapped, by and by.
-static void await_nothing_charged(struct backend *b)
+static void await_nothing_charged(struct test_backend *b)
 {
     if (b->remote)
         test_wait_until(nothing_is_charged, b->da, 30, "what was closed is not charged");
@@ -52,7 +50,7 @@ static void await_nothing_charged(struct backend *b)
     assert_int_equal(usage_of(b->da).regions, 0);
 }
 
-static void usage_does_not_count_for_long_what_was_closed(struct backend *b)
+static void usage_does_not_count_for_long_what_was_closed(struct test_backend *b)
 {
     for (int i = 0; i < 20; i++) {
         struct diskalloc_region *r = make_region(b->da, 40 * MIB);
@@ -67,7 +65,7 @@ FOR_EACH_BACKEND(usage_does_not_count_for_long_what_was_closed)
 // By being made, by growing, by a vector.
 static void at_a_limits_edge_what_was_closed_before_can_be_had_again(void **state)
 {
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, exactly_one, NULL);
@@ -95,7 +93,7 @@ static void at_a_limits_edge_what_was_closed_before_can_be_had_again(void **stat
 static void at_a_limits_edge_a_region_grows_into_what_was_closed_before(void **state)
 {
     struct diskalloc_region *keeps, *goes;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, exactly_one, NULL);
@@ -114,7 +112,7 @@ static void at_a_limits_edge_a_region_grows_into_what_was_closed_before(void **s
 static void on_a_small_disk_what_was_closed_before_can_be_had_again(void **state)
 {
     struct test_mount m;
-    struct backend b;
+    struct test_backend b;
     uint64_t room;
 
     (void)state;
@@ -135,7 +133,7 @@ static void on_a_small_disk_what_was_closed_before_can_be_had_again(void **state
     test_unmount(&m);
 }
 
-static void named_regions_are_closed_at_once(struct backend *b)
+static void named_regions_are_closed_at_once(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     size_t n_mappings = count_mappings(), n_threads = count_threads();
@@ -149,7 +147,7 @@ static void named_regions_are_closed_at_once(struct backend *b)
 }
 FOR_EACH_BACKEND(named_regions_are_closed_at_once)
 
-static void closing_a_client_right_after_its_vector_leaves_nothing(struct backend *b)
+static void closing_a_client_right_after_its_vector_leaves_nothing(struct test_backend *b)
 {
     size_t n_threads = count_threads(), n_descriptors = count_descriptors(), n_mappings = count_mappings();
 
@@ -176,7 +174,7 @@ static void closing_a_client_right_after_its_vector_leaves_nothing(struct backen
 }
 FOR_EACH_BACKEND(closing_a_client_right_after_its_vector_leaves_nothing)
 
-static void a_client_without_threads_gives_back_at_once(struct backend *b)
+static void a_client_without_threads_gives_back_at_once(struct test_backend *b)
 {
     struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
     size_t n_threads = count_threads(), n_mappings = count_mappings();
@@ -195,7 +193,7 @@ static void a_client_without_threads_gives_back_at_once(struct backend *b)
 FOR_EACH_BACKEND(a_client_without_threads_gives_back_at_once)
 
 // More than one piece of the thread's; sparse, for no disk needs to have that much.
-static void a_region_of_many_pieces_comes_back_whole(struct backend *b)
+static void a_region_of_many_pieces_comes_back_whole(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     size_t n_mappings = count_mappings(), n_descriptors = count_descriptors();
@@ -236,7 +234,7 @@ static void close_in_the_child(void *data)
     diskalloc_close(i->da);
 }
 
-static void a_child_that_closes_what_it_inherited_takes_nothing_from_its_parent(struct backend *b)
+static void a_child_that_closes_what_it_inherited_takes_nothing_from_its_parent(struct test_backend *b)
 {
     struct inherited i = {.da = b->da, .r = make_region(b->da, 32 * MIB)};
     char *data = diskalloc_region_data(i.r);
@@ -261,7 +259,7 @@ static void look_for_leftovers(void *data)
     NEED(count_descriptors() <= *n_descriptors);
 }
 
-static void a_child_has_nothing_of_what_its_parent_had_closed(struct backend *b)
+static void a_child_has_nothing_of_what_its_parent_had_closed(struct test_backend *b)
 {
     enum { REGIONS = 6, FORKS = SANITIZED ? 20 : 60 };
     size_t n_descriptors;
@@ -305,7 +303,7 @@ static enum background_result stand_in_the_way(struct background_task *t)
     return BACKGROUND_MORE;
 }
 
-static void what_is_queued_at_a_fork_is_given_back_in_the_child_too(struct backend *b)
+static void what_is_queued_at_a_fork_is_given_back_in_the_child_too(struct test_backend *b)
 {
     struct background_task obstacle = {.run = stand_in_the_way};
     struct half h = {&b->da->background, 0};

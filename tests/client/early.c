@@ -31,7 +31,7 @@ static bool has_grown(void *data)
     return diskalloc_region_refresh(e->r) >= 0 && diskalloc_region_size(e->r) > e->above;
 }
 
-static void a_vector_grows_before_it_has_to(struct backend *b)
+static void a_vector_grows_before_it_has_to(struct test_backend *b)
 {
     struct expected_size grown;
     struct diskalloc_region *r;
@@ -56,7 +56,7 @@ FOR_EACH_BACKEND(a_vector_grows_before_it_has_to)
 
 static void a_granted_answer_is_taken_over_without_asking_again(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     uint64_t before;
     struct u64s v;
 
@@ -82,7 +82,7 @@ static void a_refused_early_growth_is_no_error_and_the_limit_can_be_filled_to_th
 {
     struct diskalloc_error_info info;
     bool refused = false;
-    struct backend b;
+    struct test_backend b;
     struct u64s v;
 
     (void)state;
@@ -114,7 +114,7 @@ static void a_refused_early_growth_is_no_error_and_the_limit_can_be_filled_to_th
 
 static void a_daemon_that_dies_with_one_on_its_way_is_followed_by_the_next(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     struct u64s v;
 
     (void)state;

@@ -3,11 +3,11 @@
 #include "tests/lib/scratch.h"
 
 struct halted {
-    struct backend *b;
+    struct test_backend *b;
     struct u64s v;
 };
 
-static void begin_halted(struct halted *h, struct backend *b, struct diskalloc_region *r)
+static void begin_halted(struct halted *h, struct test_backend *b, struct diskalloc_region *r)
 {
     h->b = b;
     assert_int_equal(r ? u64s_init_region(&h->v, r) : u64s_init(&h->v, b->da), 0);
@@ -28,7 +28,7 @@ static void what_is_closed_with_one_on_its_way_is_given_back_whole(void **state)
 {
     struct diskalloc_region *r;
     struct halted h;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);
@@ -52,7 +52,7 @@ static void a_client_is_closed_with_one_on_its_way(void **state)
 {
     struct diskalloc *other = NULL;
     struct halted h;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);
@@ -132,7 +132,7 @@ static void every_call_goes_on_with_one_on_its_way(void **state)
         waiting_for_room_goes_on,
         fork_goes_on,
     };
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);
@@ -161,7 +161,7 @@ static void every_call_goes_on_with_one_on_its_way(void **state)
 static void a_child_forks_off_while_the_daemon_is_silent(void **state)
 {
     struct halted h;
-    struct backend b;
+    struct test_backend b;
     pid_t pid;
     int status = -1;
 
@@ -185,7 +185,7 @@ static void deinit_takes_early_growth_back_from_a_region_that_was_adopted(void *
 {
     struct diskalloc_region *r = NULL;
     struct halted h;
-    struct backend b;
+    struct test_backend b;
     uint64_t filled;
 
     (void)state;
@@ -213,7 +213,7 @@ static void many_vectors_may_each_have_one_on_its_way(void **state)
     enum { VECTORS = 200 };
     static struct u64s v[VECTORS];
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
     size_t n = 0;
 
     (void)state;

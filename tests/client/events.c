@@ -101,7 +101,7 @@ static void when_nobody_asks_the_newest_are_kept(void **state)
 static void a_directory_has_no_events(void **state)
 {
     struct diskalloc_event e;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, false, NULL, NULL);
@@ -115,7 +115,7 @@ static void a_user_near_the_limit_is_warned(void **state)
 {
     struct diskalloc_region *r;
     struct diskalloc_event e;
-    struct backend b;
+    struct test_backend b;
     int fd;
 
     (void)state;
@@ -140,7 +140,7 @@ static void the_descriptor_outlives_the_daemon(void **state)
     struct diskalloc *other = NULL;
     struct diskalloc_region *r = NULL;
     struct diskalloc_event e;
-    struct backend b;
+    struct test_backend b;
     int fd, got = 0;
 
     (void)state;
@@ -171,7 +171,7 @@ static void without_reconnecting_the_loss_is_said(void **state)
     struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
     struct diskalloc *da = NULL;
     struct diskalloc_event e;
-    struct backend b;
+    struct test_backend b;
     int fd;
 
     (void)state;
@@ -192,7 +192,7 @@ static void a_forked_child_has_a_descriptor_of_its_own(void **state)
 {
     struct diskalloc_region *r;
     struct diskalloc_event e;
-    struct backend b;
+    struct test_backend b;
     int fd, go[2], status;
     pid_t pid;
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-static void put_file(const struct backend *b, const char *name, const char *content, char path[static 300])
+static void put_file(const struct test_backend *b, const char *name, const char *content, char path[static 300])
 {
     FILE *f;
 
@@ -19,7 +19,7 @@ static void put_file(const struct backend *b, const char *name, const char *cont
     fclose(f);
 }
 
-static void a_foreign_file_of_that_name_is_refused_and_untouched(struct backend *b)
+static void a_foreign_file_of_that_name_is_refused_and_untouched(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     char path[300], *content;
@@ -37,7 +37,7 @@ static void a_foreign_file_of_that_name_is_refused_and_untouched(struct backend 
     assert_null(r);
 }
 
-static void what_is_no_file_is_refused(struct backend *b)
+static void what_is_no_file_is_refused(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     char path[300], target[300];
@@ -55,7 +55,7 @@ static void what_is_no_file_is_refused(struct backend *b)
     assert_null(r);
 }
 
-static void a_copy_under_another_name_or_with_a_damaged_record_is_foreign(struct backend *b)
+static void a_copy_under_another_name_or_with_a_damaged_record_is_foreign(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     char from[300], to[300], record[1024];
@@ -81,7 +81,7 @@ static void a_copy_under_another_name_or_with_a_damaged_record_is_foreign(struct
     assert_null(r);
 }
 
-static void the_mode_is_what_was_asked_for_whatever_the_umask(struct backend *b)
+static void the_mode_is_what_was_asked_for_whatever_the_umask(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL;
@@ -99,7 +99,7 @@ static void the_mode_is_what_was_asked_for_whatever_the_umask(struct backend *b)
     diskalloc_region_close(r);
 }
 
-static void ones_own_name_may_be_said_and_others_have_nothing_here(struct backend *b)
+static void ones_own_name_may_be_said_and_others_have_nothing_here(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     const struct passwd *pw = getpwuid(geteuid());
@@ -116,7 +116,7 @@ static void ones_own_name_may_be_said_and_others_have_nothing_here(struct backen
     EXPECT_FAILURE(-EINVAL, "diskalloc_region_open", open_named(b->da, "a/b/c", 1, 0, &r));
 }
 
-static void two_attachments_of_one_process_keep_each_other_from_shrinking(struct backend *b)
+static void two_attachments_of_one_process_keep_each_other_from_shrinking(struct test_backend *b)
 {
     struct diskalloc_region *one = NULL, *two = NULL;
 
@@ -135,7 +135,7 @@ static void two_attachments_of_one_process_keep_each_other_from_shrinking(struct
 }
 
 // The kernel's own answer would be SIGXFSZ.
-static void a_limit_on_the_size_of_files_refuses_and_kills_nobody(struct backend *b)
+static void a_limit_on_the_size_of_files_refuses_and_kills_nobody(struct test_backend *b)
 {
     struct rlimit before, low;
     struct diskalloc_region *r = make_region(b->da, 4096);
@@ -150,7 +150,7 @@ static void a_limit_on_the_size_of_files_refuses_and_kills_nobody(struct backend
     diskalloc_region_close(r);
 }
 
-static void a_grow_finds_what_another_has_grown_already(struct backend *b)
+static void a_grow_finds_what_another_has_grown_already(struct test_backend *b)
 {
     struct diskalloc_region *one = make_region(b->da, 1000), *two = NULL;
 
@@ -165,7 +165,7 @@ static void a_grow_finds_what_another_has_grown_already(struct backend *b)
 }
 
 struct shared {
-    struct backend *b;
+    struct test_backend *b;
     struct diskalloc_region *r;
 };
 
@@ -186,7 +186,7 @@ static void work_on_inherited(void *data)
     diskalloc_region_close(mine);
 }
 
-static void a_child_attaches_its_parents_anonymous_region(struct backend *b)
+static void a_child_attaches_its_parents_anonymous_region(struct test_backend *b)
 {
     struct shared s = {b, make_region(b->da, 10000)};
     int status = test_in_child(work_on_inherited, &s, (uid_t)-1);
@@ -200,7 +200,7 @@ static void a_child_attaches_its_parents_anonymous_region(struct backend *b)
     diskalloc_region_close(s.r);
 }
 
-static void a_named_region_is_found_by_its_handle(struct backend *b)
+static void a_named_region_is_found_by_its_handle(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL, *again = NULL;
     char handle[33];
@@ -216,7 +216,7 @@ static void a_named_region_is_found_by_its_handle(struct backend *b)
     EXPECT_FAILURE(-ENOENT, "diskalloc_region_attach", diskalloc_region_attach(b->da, handle, NULL, &again));
 }
 
-static void a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it(struct backend *b)
+static void a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 100), *again = NULL;
 
@@ -228,7 +228,7 @@ static void a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it(struct ba
     diskalloc_region_close(r);
 }
 
-static void usage_counts_what_this_process_has(struct backend *b)
+static void usage_counts_what_this_process_has(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 10000);
     struct diskalloc_usage u;

@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-static void a_block_behaves_as_one_of_malloc(struct backend *b)
+static void a_block_behaves_as_one_of_malloc(struct test_backend *b)
 {
     unsigned char *p = diskalloc_malloc(b->da, 10000), *q;
 
@@ -27,7 +27,7 @@ static void a_block_behaves_as_one_of_malloc(struct backend *b)
 }
 FOR_EACH_BACKEND(a_block_behaves_as_one_of_malloc)
 
-static void blocks_of_no_bytes_are_blocks_too(struct backend *b)
+static void blocks_of_no_bytes_are_blocks_too(struct test_backend *b)
 {
     void *p = diskalloc_malloc(b->da, 0), *q = diskalloc_realloc(b->da, NULL, 0);
 
@@ -42,7 +42,7 @@ static void blocks_of_no_bytes_are_blocks_too(struct backend *b)
 }
 FOR_EACH_BACKEND(blocks_of_no_bytes_are_blocks_too)
 
-static void a_pointer_that_is_no_block_is_refused(struct backend *b)
+static void a_pointer_that_is_no_block_is_refused(struct test_backend *b)
 {
     int x;
 
@@ -60,7 +60,7 @@ static void a_pointer_that_is_no_block_is_refused(struct backend *b)
 }
 FOR_EACH_BACKEND(a_pointer_that_is_no_block_is_refused)
 
-static void a_thousand_blocks_are_told_apart(struct backend *b)
+static void a_thousand_blocks_are_told_apart(struct test_backend *b)
 {
     static uint64_t *p[1000];
 
@@ -80,7 +80,7 @@ static void a_thousand_blocks_are_told_apart(struct backend *b)
 FOR_EACH_BACKEND(a_thousand_blocks_are_told_apart)
 
 struct inherited {
-    struct backend *b;
+    struct test_backend *b;
     unsigned char *block;
 };
 
@@ -96,7 +96,7 @@ static void use_inherited_block(void *data)
     diskalloc_free(moved);
 }
 
-static void a_forked_child_may_grow_and_free_its_blocks(struct backend *b)
+static void a_forked_child_may_grow_and_free_its_blocks(struct test_backend *b)
 {
     struct inherited i = {b, diskalloc_malloc(b->da, 4096)};
     int status;
@@ -115,7 +115,7 @@ FOR_EACH_BACKEND(a_forked_child_may_grow_and_free_its_blocks)
 // As under `ulimit -v`.
 static void live_in_little_address_space(void *data)
 {
-    struct backend *b = data;
+    struct test_backend *b = data;
     struct rlimit little = {4 * GIB, 4 * GIB};
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL, *none = NULL;
@@ -135,7 +135,7 @@ static void live_in_little_address_space(void *data)
     diskalloc_region_close(r);
 }
 
-static void regions_work_in_little_address_space(struct backend *b)
+static void regions_work_in_little_address_space(struct test_backend *b)
 {
     int status;
 

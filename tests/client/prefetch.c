@@ -22,7 +22,7 @@ static size_t present_behind(const struct u64s *v, uint64_t end)
     return present(v, align_up(end, HUGE_PAGE), align_up(diskalloc_region_size(v->region), HUGE_PAGE) + 64 * MIB);
 }
 
-static void capacity_comes_in_windows_whose_pages_are_there(struct backend *b)
+static void capacity_comes_in_windows_whose_pages_are_there(struct test_backend *b)
 {
     struct u64s v;
 
@@ -46,7 +46,7 @@ static void capacity_comes_in_windows_whose_pages_are_there(struct backend *b)
 }
 FOR_EACH_BACKEND(capacity_comes_in_windows_whose_pages_are_there)
 
-static void nothing_is_made_ahead_for_a_small_vector(struct backend *b)
+static void nothing_is_made_ahead_for_a_small_vector(struct test_backend *b)
 {
     size_t n_threads = count_threads();
     struct u64s v;
@@ -65,7 +65,7 @@ static void nothing_is_made_ahead_for_a_small_vector(struct backend *b)
 FOR_EACH_BACKEND(nothing_is_made_ahead_for_a_small_vector)
 
 // When the thread has come to rest.
-static void the_thread_makes_a_quarter_ahead_and_32_mib_at_most_and_nothing_behind_the_size(struct backend *b)
+static void the_thread_makes_a_quarter_ahead_and_32_mib_at_most_and_nothing_behind_the_size(struct test_backend *b)
 {
     static const uint64_t ends[] = {9, 15, 16, 40, 70, 100, 144, 170};
     bool ahead = false;
@@ -96,7 +96,7 @@ static void the_thread_makes_a_quarter_ahead_and_32_mib_at_most_and_nothing_behi
 }
 FOR_EACH_BACKEND(the_thread_makes_a_quarter_ahead_and_32_mib_at_most_and_nothing_behind_the_size)
 
-static void who_asks_for_much_at_once_gets_all_of_it_and_no_page(struct backend *b)
+static void who_asks_for_much_at_once_gets_all_of_it_and_no_page(struct test_backend *b)
 {
     size_t n_threads = count_threads();
     struct u64s v;
@@ -116,7 +116,7 @@ struct odd {
 };
 DISKALLOC_VEC_DEFINE(odds, struct odd)
 
-static void capacity_is_what_was_asked_for_at_least_and_the_size_at_most(struct backend *b)
+static void capacity_is_what_was_asked_for_at_least_and_the_size_at_most(struct test_backend *b)
 {
     uint64_t seed = 7;
     struct odds v;
@@ -138,7 +138,7 @@ static void capacity_is_what_was_asked_for_at_least_and_the_size_at_most(struct 
 }
 FOR_EACH_BACKEND(capacity_is_what_was_asked_for_at_least_and_the_size_at_most)
 
-static void pages_that_can_not_be_made_are_no_trouble(struct backend *b)
+static void pages_that_can_not_be_made_are_no_trouble(struct test_backend *b)
 {
     struct u64s v;
     uint64_t gap;
@@ -159,7 +159,7 @@ static void pages_that_can_not_be_made_are_no_trouble(struct backend *b)
 }
 FOR_EACH_BACKEND(pages_that_can_not_be_made_are_no_trouble)
 
-static void sparse_regions_get_only_what_they_touch(struct backend *b)
+static void sparse_regions_get_only_what_they_touch(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     size_t n_threads = count_threads();
@@ -177,7 +177,7 @@ static void sparse_regions_get_only_what_they_touch(struct backend *b)
 }
 FOR_EACH_BACKEND(sparse_regions_get_only_what_they_touch)
 
-static void read_only_regions_get_nothing(struct backend *b)
+static void read_only_regions_get_nothing(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
     size_t n_threads;
@@ -201,7 +201,7 @@ static void read_only_regions_get_nothing(struct backend *b)
 FOR_EACH_BACKEND(read_only_regions_get_nothing)
 
 // Without threads windows are still made, and nothing ahead.
-static void without_threads_nothing_is_made_ahead(struct backend *b)
+static void without_threads_nothing_is_made_ahead(struct test_backend *b)
 {
     struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
     size_t n_threads = count_threads();
@@ -250,7 +250,7 @@ static int push_without(const char *address)
     return 0;
 }
 
-static void the_environment_can_turn_it_off(struct backend *b)
+static void the_environment_can_turn_it_off(struct test_backend *b)
 {
     assert_int_equal(test_in_child(begin_without, b->address, (uid_t)-1), 0);
 }

@@ -17,7 +17,7 @@
 #endif
 
 // The thread is at work at each of them.
-static void shrinking_discarding_and_closing_get_along_with_the_thread(struct backend *b)
+static void shrinking_discarding_and_closing_get_along_with_the_thread(struct test_backend *b)
 {
     uint64_t seed = 1, end = 0;
     struct u64s v = {0};
@@ -66,7 +66,7 @@ static enum background_result stand_in_the_way(struct background_task *t)
 }
 
 // What waits for the thread's turn is on the list no more when the end moves down, nor when the region goes.
-static void what_shrinks_or_goes_has_no_work_left_with_the_thread(struct backend *b)
+static void what_shrinks_or_goes_has_no_work_left_with_the_thread(struct test_backend *b)
 {
     struct background_task obstacle = {.run = stand_in_the_way};
     struct background *background = &b->da->background;
@@ -94,7 +94,7 @@ static void what_shrinks_or_goes_has_no_work_left_with_the_thread(struct backend
 }
 FOR_EACH_BACKEND(what_shrinks_or_goes_has_no_work_left_with_the_thread)
 
-static void a_vector_may_be_moved_while_the_thread_works_for_it(struct backend *b)
+static void a_vector_may_be_moved_while_the_thread_works_for_it(struct test_backend *b)
 {
     struct u64s *v = malloc(sizeof(*v));
 
@@ -134,7 +134,7 @@ static void *push_in_a_thread(void *data)
     return NULL;
 }
 
-static void one_thread_helps_many_vectors(struct backend *b)
+static void one_thread_helps_many_vectors(struct test_backend *b)
 {
     struct pusher pushers[3] = {{.da = b->da}, {.da = b->da}, {.da = b->da}};
     struct u64s even, odd;
@@ -168,7 +168,7 @@ static void count_signal(int signal_number)
         n_elsewhere++;
 }
 
-static void a_storm_of_signals_is_the_programs_alone(struct backend *b)
+static void a_storm_of_signals_is_the_programs_alone(struct test_backend *b)
 {
     const struct itimerspec often = {.it_interval.tv_nsec = 100000, .it_value.tv_nsec = 100000};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
@@ -237,7 +237,7 @@ static pid_t fork_and_check(const struct inheritance *i)
     _exit(0);
 }
 
-static void forks_in_the_middle_of_pushing_are_no_trouble_to_either_side(struct backend *b)
+static void forks_in_the_middle_of_pushing_are_no_trouble_to_either_side(struct test_backend *b)
 {
     enum { FORKS = 8 };
     struct inheritance i = {.da = b->da};

@@ -5,7 +5,7 @@
 
 DISKALLOC_VEC_DEFINE(bytevec, unsigned char)
 
-static void a_refused_resize_takes_over_nothing_of_what_another_did(struct backend *b)
+static void a_refused_resize_takes_over_nothing_of_what_another_did(struct test_backend *b)
 {
     struct diskalloc_region *mine = NULL, *theirs = NULL;
     struct diskalloc *other = NULL;
@@ -29,7 +29,7 @@ static void a_refused_resize_takes_over_nothing_of_what_another_did(struct backe
 }
 FOR_EACH_BACKEND(a_refused_resize_takes_over_nothing_of_what_another_did)
 
-static void a_region_that_is_open_twice_is_not_cut_under_the_other(struct backend *b)
+static void a_region_that_is_open_twice_is_not_cut_under_the_other(struct test_backend *b)
 {
     struct diskalloc_region *one = NULL, *two = NULL;
 
@@ -46,7 +46,7 @@ static void a_region_that_is_open_twice_is_not_cut_under_the_other(struct backen
 FOR_EACH_BACKEND(a_region_that_is_open_twice_is_not_cut_under_the_other)
 
 // First a few bytes more, then so many that the library looks before it writes.
-static void new_elements_are_zero_where_another_has_written(struct backend *b)
+static void new_elements_are_zero_where_another_has_written(struct test_backend *b)
 {
     struct diskalloc_region *mine = NULL, *theirs = NULL;
     struct diskalloc *other = NULL;
@@ -76,7 +76,7 @@ static void new_elements_are_zero_where_another_has_written(struct backend *b)
 }
 FOR_EACH_BACKEND(new_elements_are_zero_where_another_has_written)
 
-static void elements_that_are_zero_already_cost_no_memory(struct backend *b)
+static void elements_that_are_zero_already_cost_no_memory(struct test_backend *b)
 {
     unsigned char resident[64 * 256];
     size_t n_resident = 0;

@@ -149,7 +149,7 @@ static bool is_within(size_t n, const unsigned *counts)
 
 static void the_common_things_take_few_system_calls(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     bool within = true;
     char *text;
 

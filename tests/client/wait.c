@@ -160,7 +160,7 @@ static void a_thread_that_waits_holds_up_no_other_not_even_for_its_region(void *
 
 static void space_that_another_gives_back_ends_the_wait(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     struct waiter w = {.size = 700 * KIB, .timeout_ms = -1};
     struct diskalloc_error_info info;
     struct diskalloc_region *other;
@@ -201,7 +201,7 @@ static void any_number_of_threads_may_wait_for_what_one_gives_back(void **state)
     static struct waiter w[N];
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *other;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 1M\n", NULL);
@@ -225,7 +225,7 @@ static void any_number_of_threads_may_wait_for_what_one_gives_back(void **state)
 
 static void a_wait_outlives_the_daemon(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     struct waiter w = {.size = 700 * KIB, .timeout_ms = -1};
     struct diskalloc_region *other;
 
@@ -275,7 +275,7 @@ static void in_a_directory_the_disk_is_tried_again_until_there_is_room(void **st
     struct waiter w = {.timeout_ms = -1};
     struct diskalloc_error_info info;
     struct diskalloc_region *other;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     if (!test_mount(&mount, "ext4", 64 * MIB))

@@ -159,7 +159,7 @@ static bool has_come_so_far(void *data)
 
 static bool charge_equals_files(void *data)
 {
-    struct backend *b = data;
+    struct test_backend *b = data;
     struct diskalloc_usage u = usage_of(b->da);
     char dir[200];
 
@@ -185,7 +185,7 @@ static void check_random_walks(bool restart)
     struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct actor actors[CLIENTS];
     struct client clients[CLIENTS];
-    struct backend b;
+    struct test_backend b;
     const char *seed = getenv("DISKALLOC_TEST_SEED");
 
     assert_true(shared != MAP_FAILED);
@@ -234,7 +234,7 @@ static void keep_free_stays_free_on_a_real_disk(void **state)
     static const char config[] = "[daemon]\nkeep_free = 100M\n[quota total]\nbytes = unlimited\n";
     struct diskalloc_region *r;
     struct test_mount m;
-    struct backend b;
+    struct test_backend b;
     uint64_t grantable;
 
     (void)state;

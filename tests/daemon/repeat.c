@@ -140,7 +140,7 @@ static void expect_stale(int sock, uint64_t id, uint64_t size)
     diskalloc__v1__reply__free_unpacked(reply, NULL);
 }
 
-static void check_charge(struct backend *b, uint64_t bytes)
+static void check_charge(struct test_backend *b, uint64_t bytes)
 {
     assert_int_equal(usage_of(b->da).bytes, bytes);
     assert_int_equal(usage_of(b->da).regions, bytes ? 1 : 0);
@@ -149,7 +149,7 @@ static void check_charge(struct backend *b, uint64_t bytes)
 
 static void a_repeated_create_makes_and_charges_one_region(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     int first, second;
 
     (void)state;
@@ -179,7 +179,7 @@ static void a_repeated_create_makes_and_charges_one_region(void **state)
 
 static void a_repeated_create_after_a_restart_finds_the_region(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     int before, after, mapped_fd;
     uint8_t bytes[PACKET_MAX];
 
@@ -206,7 +206,7 @@ static void a_repeated_create_after_a_restart_finds_the_region(void **state)
 
 static void a_repeated_grow_or_shrink_does_its_work_once(void **state)
 {
-    struct backend b;
+    struct test_backend b;
     int sock;
 
     (void)state;

@@ -120,7 +120,7 @@ static void let_the_client_push(struct shared *shared, const struct actor *clien
 
 static bool charge_equals_files(void *data)
 {
-    struct backend *b = data;
+    struct test_backend *b = data;
     struct diskalloc_usage u = {0};
     char dir[200];
 
@@ -132,7 +132,7 @@ static bool charge_equals_files(void *data)
 static void a_daemon_killed_under_a_pushing_client_loses_nothing(void **state)
 {
     struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct backend b = {.remote = true};
+    struct test_backend b = {.remote = true};
     struct actor client;
 
     (void)state;
@@ -164,7 +164,7 @@ static void a_daemon_killed_under_a_pushing_client_loses_nothing(void **state)
 static void a_restarted_daemon_charges_each_region_once(void **state)
 {
     struct diskalloc_region *r[10];
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);
@@ -190,7 +190,7 @@ static void a_restarted_daemon_charges_each_region_once(void **state)
 static void regions_closed_without_a_daemon_are_gone_with_the_next(void **state)
 {
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);

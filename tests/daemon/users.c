@@ -232,7 +232,7 @@ static void check_lists(void)
 static void a_user_cannot_see_or_touch_anothers_regions(void **state)
 {
     struct actor alice, bob;
-    struct backend b = {.remote = true};
+    struct test_backend b = {.remote = true};
     struct diskalloc_usage u = {0};
 
     (void)state;
@@ -292,7 +292,7 @@ static void push_to_the_limit(struct actor *self, void *data)
 static void two_users_work_at_once_and_are_charged_apart(void **state)
 {
     struct actor alice, bob;
-    struct backend b = {.remote = true};
+    struct test_backend b = {.remote = true};
     char config[300];
 
     (void)state;
@@ -332,7 +332,7 @@ static void try_a_directory_that_belongs_to_somebody_else(struct actor *self, vo
 static void an_embedded_directory_of_another_user_is_refused(void **state)
 {
     struct actor bob;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, false, NULL, NULL);

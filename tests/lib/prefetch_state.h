@@ -7,40 +7,11 @@
 #include <pthread.h>
 #include <sched.h>
 
-#define backend client_backend // the library's and the tests' are two things
 #include "client/diskalloc.h"
 #include "client/region/region.h"
-#undef backend
 
-static inline uint64_t align_up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
-
-static inline bool is_idle(void *data)
-{
-    struct diskalloc_region *r = data;
-    struct background *b = &r->da->background;
-    bool idle;
-
-    pthread_mutex_lock(&b->lock);
-    idle = !r->prefetch.task.queued && !r->prefetch.task.running;
-    pthread_mutex_unlock(&b->lock);
-    return idle;
-}
-
-static inline size_t present(const struct u64s *v, uint64_t from, uint64_t to)
-{
-    return from < to ? count_present((const char *)v->data, from, to) : 0;
-}
-
+uint64_t align_up(uint64_t n, uint64_t to);
+bool is_idle(void *data);
+size_t present(const struct u64s *v, uint64_t from, uint64_t to);
 // Some call for more than one processor, all for Linux 5.14.
-static inline bool cannot_help(void)
-{
-    cpu_set_t set;
-
-    if (prefetch_is_possible() && sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1)
-        return false;
-    print_message("skipped: one processor, or a kernel that can't make pages ahead\n");
-    return true;
-}
+bool cannot_help(void);

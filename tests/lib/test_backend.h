@@ -9,7 +9,7 @@
 #include <diskalloc/vec.h>
 #include <sys/stat.h>
 
-struct backend {
+struct test_backend {
     bool remote;
     struct test_daemon daemon; // when remote
     char dir[150];             // else
@@ -18,48 +18,10 @@ struct backend {
 };
 
 // WHERE: the spill directory or the embedded one; NULL: a new one.
-static inline void backend_start(struct backend *b, bool remote, const char *config, const char *where)
-{
-    memset(b, 0, sizeof(*b));
-    b->remote = remote;
-    if (remote) {
-        test_daemon_start(&b->daemon, config, where);
-        snprintf(b->address, sizeof(b->address), "%s", b->daemon.address);
-    } else {
-        if (!where)
-            scratch_make_dir(b->dir, sizeof(b->dir));
-        snprintf(b->address, sizeof(b->address), "dir:%s", where ? where : b->dir);
-    }
-    assert_int_equal(diskalloc_open(b->address, NULL, &b->da), 0);
-}
-
-static inline bool nothing_is_charged(void *data)
-{
-    struct diskalloc_usage u;
-
-    return diskalloc_get_usage(data, "total", &u, sizeof(u)) == 0 && u.bytes == 0 && u.regions == 0;
-}
-
-static inline void backend_stop(struct backend *b)
-{
-    if (b->remote)
-        test_wait_until(nothing_is_charged, b->da, 30, "all that the test took has been given back");
-    diskalloc_close(b->da);
-    if (b->remote)
-        test_daemon_stop_and_remove(&b->daemon);
-    else if (b->dir[0])
-        scratch_remove_tree(b->dir);
-}
-
-static inline void backend_run(bool remote, const char *config, void (*body)(struct backend *b))
-{
-    struct backend b;
-
-    backend_start(&b, remote, config, NULL);
-    body(&b);
-    backend_stop(&b);
-}
-
+void backend_start(struct test_backend *b, bool remote, const char *config, const char *where);
+bool nothing_is_charged(void *data);
+void backend_stop(struct test_backend *b);
+void backend_run(bool remote, const char *config, void (*body)(struct test_backend *b));
 // BODY as two tests, which EACH_BACKEND(BODY) puts on cmocka's list.
 #define FOR_EACH_BACKEND(body)                 \
     static void body##_with_a_daemon(void **s) \
@@ -74,62 +36,11 @@ static inline void backend_run(bool remote, const char *config, void (*body)(str
     }
 #define EACH_BACKEND(body) TEST(body##_with_a_daemon), TEST(body##_embedded)
 
-static inline struct diskalloc_region *make_region(struct diskalloc *da, uint64_t size)
-{
-    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
-    struct diskalloc_region *r = NULL;
-    int code;
-
-    o.size = size;
-    code = diskalloc_region_create(da, &o, &r);
-    if (code != 0)
-        print_error("%s\n", diskalloc_last_error());
-    assert_int_equal(code, 0);
-    return r;
-}
-
-static inline int open_named(struct diskalloc *da, const char *name, uint64_t size, uint32_t flags,
-                             struct diskalloc_region **ret)
-{
-    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
-
-    o.size = size;
-    o.flags = flags;
-    return diskalloc_region_open(da, name, &o, ret);
-}
-
-static inline uint64_t file_size(struct diskalloc_region *r)
-{
-    struct stat st;
-    int fd = diskalloc_region_fd(r);
-
-    assert_true(fd >= 0);
-    assert_return_code(fstat(fd, &st), errno);
-    return (uint64_t)st.st_size;
-}
-
+struct diskalloc_region *make_region(struct diskalloc *da, uint64_t size);
+int open_named(struct diskalloc *da, const char *name, uint64_t size, uint32_t flags, struct diskalloc_region **ret);
+uint64_t file_size(struct diskalloc_region *r);
 // What the caller's own user has.
-static inline struct diskalloc_usage usage_of(struct diskalloc *da)
-{
-    struct diskalloc_usage u = {0};
-
-    assert_int_equal(diskalloc_get_usage(da, NULL, &u, sizeof(u)), 0);
-    return u;
-}
-
+struct diskalloc_usage usage_of(struct diskalloc *da);
 // The call failed with CODE, and says so: a sentence that begins with its name, and the same code beside it.
-static inline struct diskalloc_error_info expect_failure(int got, int code, const char *call, const char *file,
-                                                         int line)
-{
-    struct diskalloc_error_info info = {0};
-    const char *text = diskalloc_last_error();
-
-    if (got != code || strncmp(text, call, strlen(call)) != 0)
-        print_error("%s:%d: got %d, expected %d from %s: \"%s\"\n", file, line, got, code, call, text);
-    _assert_int_equal(cast_to_largest_integral_type(got), cast_to_largest_integral_type(code), file, line);
-    _assert_true(strncmp(text, call, strlen(call)) == 0, "the text begins with the call's name", file, line);
-    _assert_true(diskalloc_last_error_info(&info, sizeof(info)) == 0, "diskalloc_last_error_info", file, line);
-    _assert_int_equal(cast_to_largest_integral_type(info.code), cast_to_largest_integral_type(code), file, line);
-    return info;
-}
+struct diskalloc_error_info expect_failure(int got, int code, const char *call, const char *file, int line);
 #define EXPECT_FAILURE(code, call, expression) expect_failure(expression, code, call, __FILE__, __LINE__)

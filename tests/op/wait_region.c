@@ -31,7 +31,7 @@ static bool somebody_waits(void *da)
 
 static void a_grow_that_waits_holds_up_nobody_else_of_its_region(void **state)
 {
-    struct backend waiter = {0}, other = {0};
+    struct test_backend waiter = {0}, other = {0};
     struct diskalloc_region *a = NULL, *b = NULL, *filler;
     struct waiting_grow grow = {.size = 8 * MIB};
 
@@ -67,7 +67,7 @@ static void a_grow_that_waits_ends_when_its_region_is_unlinked(void **state)
     struct diskalloc *other = NULL;
     struct diskalloc_region *a = NULL, *filler;
     struct waiting_grow grow = {.size = 8 * MIB};
-    struct backend b = {0};
+    struct test_backend b = {0};
 
     (void)state;
     backend_start(&b, true, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 10M\n", NULL);
@@ -92,7 +92,7 @@ static void a_shared_region_is_not_cut_by_the_first_to_come_back_after_a_restart
 {
     struct diskalloc *other = NULL;
     struct diskalloc_region *a = NULL, *b = NULL;
-    struct backend backend = {0};
+    struct test_backend backend = {0};
 
     (void)state;
     backend_start(&backend, true, NULL, NULL);
@@ -124,7 +124,7 @@ static void a_shrink_right_after_another_has_closed_is_never_refused_by_chance(v
     enum { ROUNDS = 300 };
     struct diskalloc *other = NULL;
     struct diskalloc_region *a = NULL;
-    struct backend backend = {0};
+    struct test_backend backend = {0};
 
     (void)state;
     backend_start(&backend, true, NULL, NULL);

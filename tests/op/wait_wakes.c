@@ -35,7 +35,7 @@ static bool somebody_waits(void *data)
 }
 
 struct scene {
-    struct backend b;
+    struct test_backend b;
     struct raw admin;
     struct diskalloc_region *held; // all that there is
     struct waiting w;              // for a part of it
@@ -202,7 +202,7 @@ static void what_is_above_a_limit_itself_is_refused_at_once(void **state)
     for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
         struct diskalloc_error_info info;
         struct diskalloc_region *r, *other;
-        struct backend b;
+        struct test_backend b;
 
         snprintf(config, sizeof(config), "[daemon]\nkeep_free = 0\n[quota %s\n", limits[i]);
         backend_start(&b, true, config, NULL);

@@ -41,7 +41,7 @@ static void check_bytes(struct diskalloc_region *r, uint64_t from, uint64_t to, 
         assert_int_equal(data[at], value);
 }
 
-static void restart(struct backend *b)
+static void restart(struct test_backend *b)
 {
     test_daemon_kill(&b->daemon, SIGKILL);
     test_daemon_restart(&b->daemon);
@@ -50,7 +50,7 @@ static void restart(struct backend *b)
 static void discarded_bytes_are_given_back_and_out_of_reach_across_restarts(void **state)
 {
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, CONFIG, NULL);
@@ -81,7 +81,7 @@ static void discarded_bytes_are_given_back_and_out_of_reach_across_restarts(void
 static void who_opens_it_later_finds_the_discarded_part_out_of_reach(void **state)
 {
     struct diskalloc_region *r = NULL;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, CONFIG, NULL);
@@ -134,7 +134,7 @@ static void attach_and_hold(struct actor *self, void *data)
 static void others_that_are_attached_refuse_a_discard_and_not_a_restore(void **state)
 {
     struct diskalloc_region *r = NULL;
-    struct backend b = {.remote = true};
+    struct test_backend b = {.remote = true};
     struct actor a;
     char *meeting = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -171,7 +171,7 @@ static void what_is_discarded_makes_room_and_is_restored_only_where_there_is_roo
 {
     struct diskalloc_region *r, *other;
     struct diskalloc_error_info info;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, CONFIG, NULL);
@@ -201,7 +201,7 @@ static void what_is_discarded_makes_room_and_is_restored_only_where_there_is_roo
 static void shrinking_and_growing_over_a_discarded_part_grants_it_again(void **state)
 {
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, CONFIG, NULL);

@@ -18,7 +18,7 @@
 enum { USUAL_KILLS = SANITIZED ? 16 : 64, KILL_SECONDS = 10 };
 
 struct scene {
-    struct backend b;
+    struct test_backend b;
     struct crash_shared *shared;
     struct actor actors[CRASH_CLIENTS];
     struct crash_client clients[CRASH_CLIENTS];

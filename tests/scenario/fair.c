@@ -32,24 +32,24 @@ static void two_users_on_a_hung_disk_keep_no_third_one_out(void **state)
     struct raw_handle handles[2][EACH];
     struct test_daemon d;
     struct raw users[2], third = {.sock = -1};
-    struct ice ice;
+    struct frozen_disk ice;
 
     (void)state;
-    if (geteuid() != 0 || !ice_prepare(&ice, 128 * MIB)) {
+    if (geteuid() != 0 || !frozen_disk_prepare(&ice, 128 * MIB)) {
         skip();
         return;
     }
     test_daemon_start(&d, config, ice.mount.at);
     for (int u = 0; u < 2; u++)
         start_grows(&users[u], d.socket, 4242 + (uid_t)u, handles[u], EACH);
-    ice_freeze(&ice);
+    frozen_disk_freeze(&ice);
     for (int u = 0; u < 2; u++)
         for (int i = 0; i < EACH; i++)
             assert_int_not_equal(raw_send_grow(&users[u], &handles[u][i], 4096, 0), 0);
     test_wait_until(many_threads_hang, &d, 60, "all workers hang");
     assert_int_equal(raw_open_as(&third, d.socket, 5555), RAW_CODE(OK));
     raw_close(&third);
-    ice_thaw(&ice);
+    frozen_disk_thaw(&ice);
     for (int u = 0; u < 2; u++) {
         for (int i = 0; i < EACH; i++) {
             RawReply *reply = raw_answer(&users[u]);
@@ -60,7 +60,7 @@ static void two_users_on_a_hung_disk_keep_no_third_one_out(void **state)
         raw_close(&users[u]);
     }
     test_daemon_stop_and_remove(&d);
-    ice_end(&ice);
+    frozen_disk_end(&ice);
 }
 
 static bool has_stopped(void *data)

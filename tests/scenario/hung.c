@@ -58,7 +58,7 @@ static void ask_for_status(const struct test_daemon *d)
 }
 
 // More of them than one user may occupy workers.
-static void block_workers(struct backend *b, struct grower *growers)
+static void block_workers(struct test_backend *b, struct grower *growers)
 {
     for (size_t i = 0; i < BLOCKED; i++)
         assert_int_equal(pthread_create(&growers[i].thread, NULL, grow, &growers[i]), 0);
@@ -75,7 +75,7 @@ static void finish_growers(struct grower *growers)
     }
 }
 
-static void make_regions(struct backend *b, struct grower *growers)
+static void make_regions(struct test_backend *b, struct grower *growers)
 {
     for (size_t i = 0; i < BLOCKED; i++)
         growers[i] = (struct grower){.region = make_region(b->da, MIB)};
@@ -97,18 +97,18 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     struct grower growers[BLOCKED];
     struct diskalloc_region *waiter;
     struct diskalloc *other = NULL;
-    struct backend b;
-    struct ice ice;
+    struct test_backend b;
+    struct frozen_disk ice;
 
     (void)state;
-    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
+    if (!frozen_disk_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
     backend_start(&b, true, config, ice.mount.at);
     make_regions(&b, growers);
     waiter = make_region(b.da, MIB);
-    ice_freeze(&ice);
+    frozen_disk_freeze(&ice);
     block_workers(&b, growers);
     ask_for_status(&b.daemon);
     assert_int_equal(diskalloc_open(b.daemon.address, NULL, &other), 0);
@@ -123,7 +123,7 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     // One that the disk holds up has its deadline too, and is undone.
     EXPECT_FAILURE(-ETIMEDOUT, "diskalloc_region_resize_wait", diskalloc_region_resize_wait(waiter, 2 * MIB, 50));
     assert_int_equal(diskalloc_region_size(waiter), MIB);
-    ice_thaw(&ice);
+    frozen_disk_thaw(&ice);
     finish_growers(growers);
     test_wait_until(only_the_growers_are_charged, b.da, 30, "what came too late is undone");
     assert_int_equal(test_sum_sizes(b.daemon.spill), (2 * BLOCKED + 1) * MIB);
@@ -132,7 +132,7 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     diskalloc_region_close(waiter);
     diskalloc_close(other);
     backend_stop(&b);
-    ice_end(&ice);
+    frozen_disk_end(&ice);
 }
 
 // The kernel lets nobody end a thread that waits for a frozen disk: what can be seen is that all the others have ended.
@@ -148,22 +148,22 @@ static bool main_thread_has_ended(void *data)
 static void a_daemon_told_to_end_does_not_wait_for_a_hung_disk(void **state)
 {
     struct grower growers[BLOCKED];
-    struct backend b;
-    struct ice ice;
+    struct test_backend b;
+    struct frozen_disk ice;
 
     (void)state;
-    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
+    if (!frozen_disk_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
     backend_start(&b, true, config, ice.mount.at);
     make_regions(&b, growers);
-    ice_freeze(&ice);
+    frozen_disk_freeze(&ice);
     block_workers(&b, growers);
     assert_return_code(kill(b.daemon.pid, SIGTERM), errno);
     test_wait_until(main_thread_has_ended, &b.daemon, 60, "the daemon has ended but for who hangs");
     assert_true(test_daemon_logged(&b.daemon, "the disk does not answer: ending without waiting for it"));
-    ice_thaw(&ice);
+    frozen_disk_thaw(&ice);
     test_daemon_kill(&b.daemon, SIGKILL); // a zombie by now: waits only
     test_daemon_restart(&b.daemon);
     finish_growers(growers); // they have connected again, and asked again
@@ -171,7 +171,7 @@ static void a_daemon_told_to_end_does_not_wait_for_a_hung_disk(void **state)
     assert_int_equal(test_sum_sizes(b.daemon.spill), 2 * BLOCKED * MIB);
     close_regions(growers);
     backend_stop(&b);
-    ice_end(&ice);
+    frozen_disk_end(&ice);
 }
 
 static uint64_t send_create(struct raw *c, const struct raw_handle *handle)
@@ -203,13 +203,13 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
 {
     struct raw_handle handle = raw_handle_new();
     struct raw first = {.sock = -1}, again = {.sock = -1};
-    struct backend b;
+    struct test_backend b;
     RawReply *reply;
-    struct ice ice;
+    struct frozen_disk ice;
     uint64_t id;
 
     (void)state;
-    if (!ice_prepare(&ice, DISK_MIB * MIB)) {
+    if (!frozen_disk_prepare(&ice, DISK_MIB * MIB)) {
         skip();
         return;
     }
@@ -218,12 +218,12 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
     assert_int_equal(raw_open(&again, b.daemon.socket), RAW_CODE(OK));
     assert_int_not_equal(send_create(&first, &handle), 0);
     raw_free(raw_answer(&first));
-    ice_freeze(&ice);
+    frozen_disk_freeze(&ice);
     raw_close(&first);
     test_wait_until(some_worker_hangs, &b.daemon, 30, "the removal hangs");
     id = send_create(&again, &handle);
     make_a_round_trip(&again);
-    ice_thaw(&ice);
+    frozen_disk_thaw(&ice);
     reply = raw_answer(&again);
     assert_int_equal(raw_code(reply), RAW_CODE(OK));
     assert_int_equal(reply->id, id);
@@ -233,7 +233,7 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
     assert_int_equal(test_sum_sizes(b.daemon.spill), 4096);
     raw_close(&again);
     backend_stop(&b);
-    ice_end(&ice);
+    frozen_disk_end(&ice);
 }
 
 static bool has_stopped(void *data)
@@ -248,7 +248,7 @@ static void a_stopped_daemon_costs_its_clients_nothing_but_time(void **state)
 {
     struct grower growers[BLOCKED];
     struct diskalloc_region *r;
-    struct backend b;
+    struct test_backend b;
     uint8_t *data;
 
     (void)state;

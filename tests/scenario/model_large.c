@@ -9,7 +9,7 @@ static uint64_t mix(uint64_t i)
     return (i + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
 }
 
-static void a_slow_fill_one_by_one_is_right_at_every_length(struct backend *b)
+static void a_slow_fill_one_by_one_is_right_at_every_length(struct test_backend *b)
 {
     enum { N = SANITIZED ? 20000 : 100000 };
     struct u64s v = {0};
@@ -33,7 +33,7 @@ static void a_slow_fill_one_by_one_is_right_at_every_length(struct backend *b)
 }
 FOR_EACH_BACKEND(a_slow_fill_one_by_one_is_right_at_every_length)
 
-static void a_large_vector_is_built_scanned_and_emptied(struct backend *b)
+static void a_large_vector_is_built_scanned_and_emptied(struct test_backend *b)
 {
     const size_t n = (SANITIZED ? 64 * MIB : GIB) / sizeof(uint64_t);
     struct u64s v = {0};
@@ -58,7 +58,7 @@ static void a_large_vector_is_built_scanned_and_emptied(struct backend *b)
 }
 FOR_EACH_BACKEND(a_large_vector_is_built_scanned_and_emptied)
 
-static void thirty_two_vectors_grow_at_once(struct backend *b)
+static void thirty_two_vectors_grow_at_once(struct test_backend *b)
 {
     enum { VECTORS = 32, N = 40000 };
     struct u64s v[VECTORS];
@@ -86,7 +86,7 @@ static void the_charge_is_the_size_rounded_up_to_blocks(void **state)
 {
     static const uint64_t sizes[] = {0, 1, 4096, 4097, 1000000, 3 * MIB, 5, 0, 77777};
     struct diskalloc_region *r[2];
-    struct backend b;
+    struct test_backend b;
 
     (void)state;
     backend_start(&b, true, NULL, NULL);

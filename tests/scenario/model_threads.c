@@ -9,7 +9,7 @@ enum { THREADS = 8, ROUNDS = SANITIZED ? 60 : 400 };
 
 struct worker {
     pthread_t thread;
-    struct backend *b;
+    struct test_backend *b;
     struct diskalloc_region *shared;
     uint64_t id;
     const char *wrong; // NULL: all is well; cmocka's assertions belong to the main thread
@@ -97,7 +97,7 @@ static void *fail_and_read_ones_own_error(void *data)
     return NULL;
 }
 
-static void run_threads(struct backend *b, struct diskalloc_region *shared, void *(*fn)(void *data))
+static void run_threads(struct test_backend *b, struct diskalloc_region *shared, void *(*fn)(void *data))
 {
     struct worker workers[THREADS];
 
@@ -113,13 +113,13 @@ static void run_threads(struct backend *b, struct diskalloc_region *shared, void
             fail_msg("thread %zu: not so: %s", i, workers[i].wrong);
 }
 
-static void eight_threads_use_regions_of_their_own_on_one_client(struct backend *b)
+static void eight_threads_use_regions_of_their_own_on_one_client(struct test_backend *b)
 {
     run_threads(b, NULL, use_own_regions);
 }
 FOR_EACH_BACKEND(eight_threads_use_regions_of_their_own_on_one_client)
 
-static void threads_that_resize_one_region_take_turns(struct backend *b)
+static void threads_that_resize_one_region_take_turns(struct test_backend *b)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *shared = NULL;
@@ -136,7 +136,7 @@ static void threads_that_resize_one_region_take_turns(struct backend *b)
 }
 FOR_EACH_BACKEND(threads_that_resize_one_region_take_turns)
 
-static void each_thread_reads_its_own_error(struct backend *b)
+static void each_thread_reads_its_own_error(struct test_backend *b)
 {
     run_threads(b, NULL, fail_and_read_ones_own_error);
 }

@@ -10,7 +10,7 @@ DISKALLOC_VEC_DEFINE(items, struct item)
 enum { MODEL_MAX = 20000, STEPS = SANITIZED ? 100000 : 1000000 };
 
 struct walk {
-    struct backend *b;
+    struct test_backend *b;
     struct items v;
     struct item *model;
     size_t len, step;
@@ -249,7 +249,7 @@ static void take_a_step(struct walk *w)
     }
 }
 
-static void take_a_walk(struct backend *b, bool named, size_t steps)
+static void take_a_walk(struct test_backend *b, bool named, size_t steps)
 {
     const char *seed = getenv("DISKALLOC_TEST_SEED");
     struct walk w = {.b = b, .named = named, .seed = seed ? strtoull(seed, NULL, 0) : 20240229};
@@ -278,13 +278,13 @@ static void take_a_walk(struct backend *b, bool named, size_t steps)
         assert_int_equal(diskalloc_region_unlink(b->da, "walk"), 0);
 }
 
-static void a_long_random_walk_on_a_named_region_agrees_with_an_array(struct backend *b)
+static void a_long_random_walk_on_a_named_region_agrees_with_an_array(struct test_backend *b)
 {
     take_a_walk(b, true, STEPS);
 }
 FOR_EACH_BACKEND(a_long_random_walk_on_a_named_region_agrees_with_an_array)
 
-static void a_random_walk_on_an_anonymous_region_never_moves_it(struct backend *b)
+static void a_random_walk_on_an_anonymous_region_never_moves_it(struct test_backend *b)
 {
     take_a_walk(b, false, STEPS / 10);
 }
