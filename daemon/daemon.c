@@ -191,7 +191,6 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
     int r = events_init(d);
 
     if (r == 0) {
-        request_env_init(&d->request);
         region_table_init(&d->regions, store_block_size(d->store));
         d->has_regions = true;
         d->quota = quota_new();
@@ -360,8 +359,6 @@ void daemon_free(struct daemon *d)
     user_table_free(d->users);
     if (d->quota)
         quota_free(d->quota);
-    if (d->has_regions)
-        request_env_deinit(&d->request);
     arena_deinit(&d->reply_arena);
     store_close(d->store);
     events_deinit(d);

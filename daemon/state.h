@@ -40,7 +40,7 @@ struct daemon {
     struct request_env request;
     struct conn_env conns;
     struct listener *listener;
-    bool has_conns, has_regions;    // conns, regions and request are initialised
+    bool has_conns, has_regions;    // conns and regions are initialised
     unsigned n_postponed;           // turns of the loop by which the timer WAITING has been put off
     struct work space_work;         // asks the disk for its space, on a worker
     bool space_asked;               // space_work is submitted

@@ -340,22 +340,21 @@ void conn_env_deinit(struct conn_env *env)
     free(env->buffer);
 }
 
-// The client's user and pid as the kernel knows them.
-static int identify(struct conn_env *env, int fd, struct user **ret_user, pid_t *ret_pid)
+// A reference to the client's user, and the client's pid, as the kernel knows them.  NULL: the client is refused.
+static struct user *identify(struct conn_env *env, int fd, pid_t *ret_pid)
 {
     struct ucred cred;
     socklen_t size = sizeof cred;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
-        return -errno;
+        return NULL;
     // The kernel shows this uid for every uid that does not exist in the daemon's user namespace: it could be anybody.
     if (cred.uid == env->overflow_uid || cred.uid == (uid_t)-1) {
         log_warning("a client was refused: it runs in another user namespace, and its uid is not visible here");
-        return -EACCES;
+        return NULL;
     }
-    *ret_user = user_ref(env->request->users, cred.uid);
     *ret_pid = cred.pid;
-    return *ret_user ? 0 : -ENOMEM;
+    return user_ref(env->request->users, cred.uid);
 }
 
 // Takes FD and the reference to USER, unless the result is NULL: no memory.
@@ -386,12 +385,10 @@ static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pi
 
 void conn_accept(struct conn_env *env, int fd)
 {
-    struct user *user = NULL;
     pid_t pid = 0;
-    struct conn *c = NULL;
+    struct user *user = identify(env, fd, &pid);
+    struct conn *c = user && user->n_silent < USER_MAX_SILENT ? conn_new(env, fd, user, pid) : NULL;
 
-    if (identify(env, fd, &user, &pid) == 0 && user->n_silent < USER_MAX_SILENT)
-        c = conn_new(env, fd, user, pid);
     if (c) {
         conn_changed(c);
         return;

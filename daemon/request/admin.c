@@ -38,8 +38,7 @@ int request_disconnect_user(const struct call *c)
     }
     reply.body_case = DISKALLOC__V1__REPLY__BODY_DISCONNECTED;
     reply.disconnected = &body;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }
 
 // A user sees the limits that apply to them: total, default, their own, and those of their groups.
@@ -109,8 +108,7 @@ int request_list_quota(const struct call *c)
         list.next_cursor = field_bytes(&at, sizeof at);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_QUOTA_LIST;
     reply.quota_list = &list;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }
 
 // The settings have been changed and written, or change->error says why not.

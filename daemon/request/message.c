@@ -9,7 +9,6 @@
 #include "daemon/user.h"
 #include "proto/errors.h"
 #include "proto/field.h"
-#include "proto/packet.h"
 
 enum {
     MAX_HOLDERS = 16,  // of a region, in one reply
@@ -23,24 +22,9 @@ int message_decode(struct arena *arena, const uint8_t *bytes, size_t n, Diskallo
     return *ret ? 0 : -EBADMSG;
 }
 
-// Replies that are far shorter than a packet, and frequent: for them the length is not computed beforehand.
-static bool is_short(const Diskalloc__V1__Reply *reply)
-{
-    switch (reply->body_case) {
-    case DISKALLOC__V1__REPLY__BODY_REGION:
-    case DISKALLOC__V1__REPLY__BODY_USAGE:
-    case DISKALLOC__V1__REPLY__BODY__NOT_SET:
-        return true;
-    default:
-        return false;
-    }
-}
-
 size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t size)
 {
-    if (!(is_short(reply) && size >= PACKET_MAX) && diskalloc__v1__reply__get_packed_size(reply) > size)
-        return 0;
-    return diskalloc__v1__reply__pack(reply, ret);
+    return diskalloc__v1__reply__get_packed_size(reply) > size ? 0 : diskalloc__v1__reply__pack(reply, ret);
 }
 
 int message_take_handle(const ProtobufCBinaryData *field, struct handle *ret)

@@ -213,8 +213,7 @@ int request_list_regions(const struct call *c)
     list.n_regions = page.n;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION_LIST;
     reply.region_list = &list;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }
 
 int request_get_status(const struct call *c)
@@ -246,6 +245,5 @@ int request_get_status(const struct call *c)
     status.foreign_files = env->n_foreign;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;
     reply.status = &status;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }

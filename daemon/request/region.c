@@ -89,8 +89,7 @@ int request_stat_region(const struct call *c)
     message_region(a->region, c->peer, &region);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
     reply.region = &region;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }
 
 int request_commit_region(const struct call *c)
@@ -162,8 +161,7 @@ int request_list_discarded(const struct call *c)
     message_ranges(&a->region->discarded, m->from, c->env->reply_arena, &list);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_RANGE_LIST;
     reply.range_list = &list;
-    request_reply(c->peer, c->id, &reply, -1);
-    return 0;
+    return request_answer(c, &reply);
 }
 
 int request_unlink_region(const struct call *c)
@@ -194,7 +192,7 @@ static int find_to_remove(const struct call *c, struct region **ret)
 }
 
 // The region is in use: the error comes with the list of its holders.
-static void reply_held(const struct call *c, const struct region *r)
+static int reply_held(const struct call *c, const struct region *r)
 {
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Region region;
@@ -207,7 +205,7 @@ static void reply_held(const struct call *c, const struct region *r)
     reply.error = &e;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
     reply.region = &region;
-    request_reply(c->peer, c->id, &reply, -1);
+    return request_answer(c, &reply);
 }
 
 int request_remove_region(const struct call *c)
@@ -222,6 +220,5 @@ int request_remove_region(const struct call *c)
         return -EACCES;
     if (region->n_attachments == 0 || c->message->remove_region->force)
         return request_unlink(c, region);
-    reply_held(c, region);
-    return 0;
+    return reply_held(c, region);
 }

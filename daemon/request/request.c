@@ -17,17 +17,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/request/message.h"
 #include "daemon/user.h"
-
-enum { MAX_SPARE = 64 }; // requests whose memory is kept
 
 void request_reply(struct peer *peer, uint64_t id, Diskalloc__V1__Reply *reply, int fd)
 {
     reply->id = id;
     peer->reply(peer, reply, fd);
+}
+
+int request_answer(const struct call *c, Diskalloc__V1__Reply *reply)
+{
+    request_reply(c->peer, c->id, reply, -1);
+    return 0;
 }
 
 void request_reply_done(struct peer *peer, uint64_t id)
@@ -78,18 +81,11 @@ void request_breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode cod
 
 struct request *request_new(const struct call *c)
 {
-    struct request_env *env = c->env;
-    struct request *request = TAILQ_FIRST(&env->spare);
+    struct request *request = calloc(1, sizeof *request);
 
-    if (request) {
-        TAILQ_REMOVE(&env->spare, request, entry);
-        env->n_spare--;
-        memset(request, 0, sizeof *request);
-    } else
-        request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
-    request->env = env;
+    request->env = c->env;
     request->peer = c->peer;
     request->id = c->id;
     TAILQ_INSERT_TAIL(&c->peer->requests, request, entry);
@@ -118,7 +114,6 @@ void request_leave_peer(struct request *request)
 void request_end(struct request *request)
 {
     struct request *cancel = request->cancelled_by;
-    struct request_env *env = request->env;
 
     if (request->peer)
         request_leave_peer(request);
@@ -131,12 +126,7 @@ void request_end(struct request *request)
         request_end(cancel);
         cancel = next;
     }
-    if (env->n_spare == MAX_SPARE) {
-        free(request);
-        return;
-    }
-    TAILQ_INSERT_HEAD(&env->spare, request, entry);
-    env->n_spare++;
+    free(request);
 }
 
 void request_forget_peer(struct peer *peer)
@@ -150,20 +140,5 @@ void request_forget_peer(struct peer *peer)
             request_end(request);
         } else if (request->op.env)
             op_cancel(&request->op);
-    }
-}
-
-void request_env_init(struct request_env *env)
-{
-    TAILQ_INIT(&env->spare);
-}
-
-void request_env_deinit(struct request_env *env)
-{
-    struct request *request;
-
-    while ((request = TAILQ_FIRST(&env->spare))) {
-        TAILQ_REMOVE(&env->spare, request, entry);
-        free(request);
     }
 }

@@ -14,14 +14,12 @@ struct request_env {
     struct user_table *users;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
-    struct arena *reply_arena;   // for the parts of a reply; each handler that uses the arena resets it first
-    struct store_space space;    // of the disk in bytes; a timer of the daemon renews it
-    uint8_t generation[16];      // random, the same while this daemon runs: clients notice a restart by it
-    struct boot_id boot;         // of the kernel that runs now
-    uint64_t started;            // seconds since the epoch
-    uint64_t n_foreign;          // entries of the spill directory that are not the daemon's
-    TAILQ_HEAD(, request) spare; // memory for later requests
-    unsigned n_spare;
+    struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
+    struct store_space space;  // of the disk in bytes; a timer of the daemon renews it
+    uint8_t generation[16];    // random, the same while this daemon runs: clients notice a restart by it
+    struct boot_id boot;       // of the kernel that runs now
+    uint64_t started;          // seconds since the epoch
+    uint64_t n_foreign;        // entries of the spill directory that are not the daemon's
 };
 
 // A message that is being served.  It lives until the handler returns; what has to live longer is a struct request.
@@ -40,11 +38,8 @@ struct request {
     struct op op;                   // unused by Hello, Cancel, SetQuota and UnsetQuota
     struct user_waiter user_waiter; // of Hello
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
-    TAILQ_ENTRY(request) entry;     // of peer->requests, or of the spare ones
+    TAILQ_ENTRY(request) entry;     // of peer->requests
 };
-
-void request_env_init(struct request_env *env);
-void request_env_deinit(struct request_env *env); // frees the spare requests
 
 // Makes a request that is in flight from now on, until request_end.  NULL: no memory.
 struct request *request_new(const struct call *c);
@@ -59,6 +54,8 @@ void request_forget_peer(struct peer *peer);
 
 // Sends REPLY under this id, and with it FD unless that is -1.  Takes FD.
 void request_reply(struct peer *peer, uint64_t id, Diskalloc__V1__Reply *reply, int fd);
+// The reply of a handler that replies at once.  Returns 0, for the handler to return.
+int request_answer(const struct call *c, Diskalloc__V1__Reply *reply);
 // An empty reply: the request was done.
 void request_reply_done(struct peer *peer, uint64_t id);
 // ERROR is a negative errno.  REFUSAL: the limit that refused, or NULL.
