@@ -111,7 +111,7 @@ static void on_settings_changed(void *data)
     if (user_table_configure(d->users, env->config, env->space.total) < 0)
         log_error("out of memory: some users keep their former limits until the next reload");
     warn_of_few_descriptors(env->config, env->space.total);
-    wait_poke(d->wait);
+    wait_poke(d->request.op.wait);
 }
 
 static enum daemon_exit open_store(struct daemon *d, const struct config *config)
@@ -163,7 +163,7 @@ static int make_tables(struct daemon *d)
     if (r == 0)
         r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)
-        r = wait_new(&d->regions, events_wake_for_waiting, d, &d->wait);
+        r = wait_new(&d->regions, events_wake_for_waiting, d, &env->op.wait);
     return r;
 }
 
@@ -172,7 +172,6 @@ static int fill_request_env(struct daemon *d)
 {
     struct request_env *env = &d->request;
 
-    env->op.wait = d->wait;
     env->op.store = d->store;
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
@@ -347,7 +346,7 @@ void daemon_free(struct daemon *d)
         conn_env_deinit(&d->conns);
     op_end_waiting(&d->request.op);
     op_end_waiting(&d->request.op);
-    wait_free(d->wait);
+    wait_free(d->request.op.wait);
     settings_free(d->settings);
     forget_regions(d);
     orphans_free(d->request.op.orphans);

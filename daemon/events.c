@@ -49,7 +49,7 @@ static void space_is_read(struct work *w)
         return;
     d->request.space = d->fresh_space;
     // Other programs may have freed space, and users may have left groups: waiting operations may be granted now.
-    wait_poke(d->wait);
+    wait_poke(d->request.op.wait);
 }
 
 // Tells the service manager the usage, unless it has not changed.

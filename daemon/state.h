@@ -35,7 +35,6 @@ struct daemon {
     struct worker_pool *pool;    // for the disk
     struct worker_pool *lookups; // for the user database: a hung disk must not delay it, nor it the disk
     struct loop *loop;
-    struct wait_queue *wait;
     struct arena reply_arena;
     struct request_env request;
     struct conn_env conns;

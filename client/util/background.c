@@ -13,8 +13,8 @@
 #include "client/util/background.h"
 
 #include <sched.h>
-#include <signal.h>
-#include <string.h>
+
+#include "proto/util/thread.h"
 
 enum { STACK_SIZE = 256 * 1024 };
 
@@ -92,30 +92,15 @@ static void *run_thread(void *data)
     return NULL;
 }
 
-// A thread begins with its parent's mask.
-static int start_blocked(struct background *b)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&b->thread, &attributes, run_thread, b);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -r;
-}
-
 bool background_start(struct background *b)
 {
     bool runs;
 
     pthread_mutex_lock(&b->lock);
     if (b->state == BACKGROUND_NOT_YET)
-        b->state = has_second_processor() && start_blocked(b) == 0 ? BACKGROUND_RUNS : BACKGROUND_FORBIDDEN;
+        b->state = has_second_processor() && thread_start(&b->thread, STACK_SIZE, run_thread, b) == 0
+                       ? BACKGROUND_RUNS
+                       : BACKGROUND_FORBIDDEN;
     runs = b->state == BACKGROUND_RUNS;
     pthread_mutex_unlock(&b->lock);
     return runs;
