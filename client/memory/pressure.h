@@ -1,31 +1,24 @@
-// How much more may be dirtied before the kernel makes a process write, as far as /proc and /sys tell.  What is missing there,
-// unreadable or absurd says nothing, and is no error.
+// How short of memory this process is, as far as /proc and /sys tell.  A file that is missing, unreadable or absurd says nothing,
+// and is no error.  See the essay in pressure.c.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
 struct pressure_state {
-    // Bytes that may still be dirtied; 0: the kernel writes or reclaims already; UINT64_MAX: no limit known.
-    uint64_t room;
-    uint64_t most; // what ROOM was if nothing were dirty: room < most / 4 is three quarters used
-    bool stalling; // tasks have waited for memory since the last look, a tenth of the time or more
-};
-
-// vm.dirty_background_* or vm.dirty_*: BYTES, or when that is 0, PERCENT of what can be dirty at all.
-struct pressure_threshold {
-    uint64_t bytes, percent; // percent > 100: not known
+    uint64_t room; // bytes that may still be dirtied under the tightest limit; 0: none; UINT64_MAX: there is no limit
+    uint64_t most; // bytes: room, if nothing were dirty
+    bool stalling; // since the last look, tasks have waited for memory a tenth of the time or more
 };
 
 // Keeps no descriptor (opening is 1 to 2 µs a file) and no thread, so that neither a fork nor a program that closes what it
 // does not know breaks it.  One thread at a time.
 struct pressure {
-    const char *root; // "" in a program
-    char *group;      // directory of the tightest limit over this process; NULL: there is none
-    uint64_t limit;   // of GROUP
-    bool unified;     // GROUP is of cgroup v2, where each group has the thresholds for its own
-    char *stalls;     // file with pressure stall information; NULL: there is none
-    struct pressure_threshold background, dirty;
-    uint64_t stalled, looked_at; // µs, at the last look; looked_at 0: there was none
+    const char *root;            // before each path that is read: "" in a program
+    char *group;                 // owned: the directory of the tightest limit over this process; NULL: there is none
+    uint64_t limit;              // of group, in bytes
+    bool unified;                // group is of cgroup v2
+    char *stalls;                // owned: the file with pressure stall information; NULL: there is none
+    uint64_t stalled, looked_at; // µs at the last look: stalled in all, and the time; looked_at 0: there was none
     unsigned n_looks;
 };
 

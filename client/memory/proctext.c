@@ -54,11 +54,3 @@ bool proctext_number(const char *text, const char *key, uint64_t *ret)
     }
     return parse(text + n, ret);
 }
-
-bool proctext_kib(const char *text, const char *key, uint64_t *ret)
-{
-    if (!proctext_number(text, key, ret))
-        return false;
-    *ret = *ret > UINT64_MAX / 1024 ? UINT64_MAX : *ret * 1024;
-    return true;
-}

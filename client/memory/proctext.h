@@ -11,4 +11,3 @@ bool proctext_read_number(const char *dir, const char *name, uint64_t *ret);
 
 // Of the line that begins with KEY, colon or blank included.  What is too large for RET is UINT64_MAX.
 bool proctext_number(const char *text, const char *key, uint64_t *ret);
-bool proctext_kib(const char *text, const char *key, uint64_t *ret); // "12 kB": in bytes

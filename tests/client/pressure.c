@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "proto/util/cleanup.h"
@@ -17,76 +18,12 @@ static void where_nothing_can_be_read_nothing_is_said(void **state)
     tree_end(&t);
 }
 
-static void up_to_the_background_threshold_nobody_writes(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 9000, 300, 100);
-    put_thresholds(&t, 10, 20, "percent");
-    expect(&t, 700 * MIB, 1000 * MIB);
-    put_machine(&t, 9000, 1001, 0);
-    expect(&t, 0, 1000 * MIB);
-    tree_end(&t);
-}
-
-static void what_is_being_written_counts_towards_waiting(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 9000, 300, 1100);
-    put_thresholds(&t, 10, 20, "percent");
-    expect(&t, 100 * MIB, 1500 * MIB);
-    tree_end(&t);
-}
-
-static void thresholds_may_be_in_bytes(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 9000, 300, 0);
-    put_thresholds(&t, 500 * MIB, 2000 * MIB, "bytes");
-    expect(&t, 200 * MIB, 500 * MIB);
-    tree_end(&t);
-}
-
-static void a_background_threshold_that_is_no_lower_is_half_of_the_other(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 9000, 300, 0);
-    put_thresholds(&t, 40, 40, "percent");
-    expect(&t, 1700 * MIB, 2000 * MIB);
-    tree_end(&t);
-}
-
-static void thresholds_that_change_are_seen(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 9000, 300, 0);
-    put_thresholds(&t, 10, 20, "percent");
-    expect(&t, 700 * MIB, 1000 * MIB);
-    put_thresholds(&t, 50, 60, "percent");
-    expect_after_a_search(&t, 4700 * MIB, 5000 * MIB);
-    put_thresholds(&t, 50, 101, "percent");
-    expect_after_a_search(&t, 8700 * MIB, 9000 * MIB);
-    tree_end(&t);
-}
-
-static void little_memory_available_counts_without_thresholds(void **state)
-{
-    WITH_TREE(t);
-    put_machine(&t, 400, 100, 50);
-    expect(&t, 250 * MIB, 400 * MIB);
-    put_thresholds(&t, 10, 20, "percent");
-    expect_after_a_search(&t, 250 * MIB, 400 * MIB);
-    tree_end(&t);
-}
-
 static void garbage_says_nothing(void **state)
 {
     static const char *const garbage[] = {
         "",          "\n\n\n",          "max",     "-1",      "MemFree:",    "Dirty: \nDirty: 5\n",
         "::::::///", "0::\n4:memory\n", "a b c d", "- - - -", "\xff\xfe\x01"};
-    static const char *const files[] = {
-        "/proc/meminfo",           "/proc/self/cgroup",        "/proc/self/mountinfo",
-        "/proc/pressure/memory",   "/proc/sys/vm/dirty_ratio", "/proc/sys/vm/dirty_background_ratio",
-        "/proc/sys/vm/dirty_bytes"};
+    static const char *const files[] = {"/proc/self/cgroup", "/proc/self/mountinfo", "/proc/pressure/memory"};
     WITH_TREE(t);
     for (size_t i = 0; i < sizeof(garbage) / sizeof(*garbage); i++) {
         for (size_t k = 0; k < sizeof(files) / sizeof(*files); k++)
@@ -123,19 +60,6 @@ static void garbage_in_a_group_says_nothing(void **state)
 static void absurd_numbers_neither_wrap_nor_lie(void **state)
 {
     WITH_TREE(t);
-    put(&t, "/proc/meminfo",
-        "MemAvailable: 99999999999999999999999 kB\nDirty: 18446744073709551615 kB\n"
-        "Writeback: 18446744073709551615 kB\nMemFree: 5 kB\nActive(file): 99999999999999999999 kB\n"
-        "Inactive(file): 99999999999999999999 kB\n");
-    put_thresholds(&t, UINT64_MAX, UINT64_MAX, "bytes");
-    pressure_look(&t.p, &t.s);
-    assert_int_equal(t.s.room, 0);
-    put_thresholds(&t, 0, 101, "percent");
-    put(&t, "/proc/meminfo", "MemAvailable: 1000 kB\nDirty: 18446744073709551615 kB\nWriteback: 1 kB\n");
-    expect_after_a_search(&t, 0, 1000 << 10);
-    put(&t, "/proc/meminfo", "MemAvailable: 99999999999999999999999 kB\nDirty: 0 kB\n");
-    expect_after_a_search(&t, NOTHING_SAID);
-    put_machine(&t, 9000, 0, 0);
     put_mounts(&t, "/", NULL);
     put_v1_group(&t, "/job");
     put_v1(&t, "/sys/fs/cgroup/memory/job", 512, 4000000000u, 10, 4000000000u, 4000000000u, 0);
@@ -144,7 +68,7 @@ static void absurd_numbers_neither_wrap_nor_lie(void **state)
     put_v1(&t, "/sys/fs/cgroup/memory/job", 512, 10, 440, 12, 0, 0);
     expect_after_a_search(&t, 500 * MIB, 512 * MIB);
     put(&t, "/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "99999999999999999999999999\n");
-    expect_after_a_search(&t, 9000 * MIB, 9000 * MIB);
+    expect_after_a_search(&t, NOTHING_SAID);
     put(&t, "/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "0\n");
     expect_after_a_search(&t, 0, 0);
     tree_end(&t);
@@ -224,7 +148,6 @@ static void this_machine_is_looked_at_without_keeping_a_descriptor(void **state)
         assert_int_equal(count_descriptors(), before);
         assert_true(s.room <= s.most);
     }
-    assert_true(s.most < UINT64_MAX || access("/proc/meminfo", R_OK) < 0);
     pressure_deinit(&p);
 }
 
@@ -320,12 +243,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(where_nothing_can_be_read_nothing_is_said),
-        TEST(up_to_the_background_threshold_nobody_writes),
-        TEST(what_is_being_written_counts_towards_waiting),
-        TEST(thresholds_may_be_in_bytes),
-        TEST(a_background_threshold_that_is_no_lower_is_half_of_the_other),
-        TEST(thresholds_that_change_are_seen),
-        TEST(little_memory_available_counts_without_thresholds),
         TEST(garbage_says_nothing),
         TEST(garbage_in_a_group_says_nothing),
         TEST(absurd_numbers_neither_wrap_nor_lie),

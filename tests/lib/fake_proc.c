@@ -1,6 +1,7 @@
 #include "tests/lib/fake_proc.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,36 +24,32 @@ void tree_end(struct tree *t)
     scratch_remove_tree(t->dir);
 }
 
+void put(struct tree *t, const char *path, const char *text, ...)
+{
+    char full[512];
+    va_list args;
+    FILE *f;
+
+    assert_true((size_t)snprintf(full, sizeof(full), "%s%s", t->dir, path) < sizeof(full));
+    for (char *slash = strchr(full + strlen(t->dir) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        assert_true(mkdir(full, 0755) == 0 || errno == EEXIST);
+        *slash = '/';
+    }
+    f = fopen(full, "we");
+    assert_non_null(f);
+    va_start(args, text);
+    assert_true(vfprintf(f, text, args) >= 0);
+    va_end(args);
+    assert_int_equal(fclose(f), 0);
+}
+
 void take(struct tree *t, const char *path)
 {
     char full[512];
 
     snprintf(full, sizeof(full), "%s%s", t->dir, path);
     scratch_remove_tree(full);
-}
-
-void put_machine(struct tree *t, unsigned available, unsigned dirty, unsigned writeback)
-{
-    put(t, "/proc/meminfo",
-        "MemTotal:       16384000 kB\nMemFree:        %u kB\nMemAvailable:   %u kB\nActive:         1 kB\n"
-        "Active(file):   %u kB\nInactive(file): %u kB\nDirty:          %u kB\nWriteback:      %u kB\n"
-        "WritebackTmp:   77 kB\n",
-        8000 << 10, available << 10, 500 << 10, 1500 << 10, dirty << 10, writeback << 10);
-}
-
-void put_thresholds(struct tree *t, uint64_t background, uint64_t dirty, const char *unit)
-{
-    put(t, "/proc/sys/vm/dirty_background_bytes", "0\n");
-    put(t, "/proc/sys/vm/dirty_bytes", "0\n");
-    put(t, "/proc/sys/vm/dirty_background_ratio", "0\n");
-    put(t, "/proc/sys/vm/dirty_ratio", "0\n");
-    if (strcmp(unit, "bytes") == 0) {
-        put(t, "/proc/sys/vm/dirty_background_bytes", "%llu\n", (unsigned long long)background);
-        put(t, "/proc/sys/vm/dirty_bytes", "%llu\n", (unsigned long long)dirty);
-    } else {
-        put(t, "/proc/sys/vm/dirty_background_ratio", "%llu\n", (unsigned long long)background);
-        put(t, "/proc/sys/vm/dirty_ratio", "%llu\n", (unsigned long long)dirty);
-    }
 }
 
 void put_mounts(struct tree *t, const char *v1_root, const char *v2_root)
