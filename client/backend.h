@@ -1,5 +1,9 @@
-// The one seam between what a region is (address space, size, rules) and who provides its file: a daemon, a directory, or the
-// caller.  Above it nothing can tell which.
+// The seam between a region (address space, size, rules) and the provider of its file: a daemon, a directory, or the caller.  The
+// code above this header cannot tell which of them it uses.
+//
+// A backend makes backings; a backing is one file.  Client and region call the functions; client/remote and client/local define
+// them.  All functions but close return 0 or a negative errno, with the reason noted (client/util/error.h), unless something else
+// is said.
 #pragma once
 #include <diskalloc/client.h>
 #include <stdatomic.h>
@@ -9,7 +13,7 @@
 #include "proto/util/name.h"
 #include "proto/util/ranges.h"
 
-enum { DISCARD_BLOCK = 4096 }; // what is discarded is whole blocks
+enum { DISCARD_BLOCK = 4096 }; // bytes: parts of whole blocks are discarded
 
 struct region_name {
     char user[128]; // "": the caller
@@ -17,56 +21,64 @@ struct region_name {
 };
 
 struct backing_request {
-    uint64_t size;
-    uint32_t mode, flags; // DISKALLOC_REGION_...
+    uint64_t size;        // bytes
+    uint32_t mode, flags; // permission bits; DISKALLOC_REGION_...
 };
 
-// A region's file as the backend has it, held by the region.  One thread at a time, but for close of another.
+// A region's file, owned by the region.  The region's lock guards it: one thread at a time, except that another region's backing
+// of the same file may be used or closed meanwhile.
 struct backing {
     const struct backing_ops *ops;
     struct handle handle;
     int fd;        // of the file, opened and closed by the backing; -1: not open now
     bool keeps_fd; // fd stays open as long as the backing exists
     bool read_only, sparse, named;
-    bool is_callers_file; // of diskalloc_region_from_fd
-    bool unsure;          // an answer was lost: what is below may be wrong until a refresh
-    uint64_t size;        // the five as last heard of
-    uint64_t used;
-    uint32_t element_size;
-    bool committed;
-    struct ranges discarded;
-    _Atomic uint64_t
-        fresh_from; // with keeps_fd: the size that the last grow found; what is behind it nobody has written to yet
+    bool is_callers_file; // made by file_backing_new
+    bool unsure;          // an answer was lost: the fields below may be wrong until refresh
+    // As the backend said last; written by each function below that succeeds.
+    uint64_t size;           // bytes granted
+    uint64_t used;           // bytes of the last commit, if committed
+    uint32_t element_size;   // bytes, of the last commit
+    bool committed;          // there was a commit
+    struct ranges discarded; // whole blocks below size
+    // Written where keeps_fd: the size that the last grow found.  Nobody has written to the bytes behind it.
+    _Atomic uint64_t fresh_from;
 };
 
-// All but close: 0 or a negative errno, reasons noted; on success the backing's fields are as they are now.
 struct backing_ops {
-    int (*grow)(struct backing *b, uint64_t size); // to at least SIZE
-    // NULL: there is nothing to be gained.  Before SIZE is needed: 0, it was asked for or done; refused, or not now.  Nothing is noted.
+    // Grants at least SIZE bytes.
+    int (*grow)(struct backing *b, uint64_t size);
+    // Begins to grant SIZE bytes before they are needed, without waiting.  0; -EDQUOT: refused; another errno: not now.  Notes no
+    // reason.  NULL: asking early is of no use.
     int (*grow_early)(struct backing *b, uint64_t size);
-    // NULL: grow_early has done it.  1: it was granted; 0: nothing was on its way; -EAGAIN, where not WAITing: not answered yet; -EDQUOT: it was refused;
-    // another errno: nobody knows.
+    // Takes over the answer to grow_early.  1: granted; 0: there was no early grow; -EAGAIN, if not WAIT: there is no answer yet;
+    // -EDQUOT: refused; another errno: nobody knows.  NULL: grow_early is done when it returns.
     int (*settle_early)(struct backing *b, bool wait);
-    int (*shrink)(struct backing *b, uint64_t size); // from b->size; -EAGAIN: that was not the size, b->size is
-    // NULL: trying again is all that can be done.  Without the region's lock: waits until a grow to SIZE may succeed, and for
-    // nothing else; UNTIL is of client/clock.h.
+    // Cuts the file from b->size to SIZE.  -EAGAIN: the size was not b->size, and b->size is the true one now.
+    int (*shrink)(struct backing *b, uint64_t size);
+    // Called without the region's lock.  Waits until a grow to SIZE may succeed; UNTIL is a time of proto/util/clock.h.  NULL: the
+    // backend can't tell, and the caller tries again.
     int (*await_room)(struct backing *b, uint64_t size, uint64_t until);
-    int (*discard)(struct backing *b, uint64_t offset, uint64_t length); // both: whole blocks within the size
+    // Both of whole blocks within the size.
+    int (*discard)(struct backing *b, uint64_t offset, uint64_t length);
     int (*restore)(struct backing *b, uint64_t offset, uint64_t length);
     int (*refresh)(struct backing *b);
+    // USED and ELEMENT_SIZE in bytes.  DURABLE: on disk when the function returns.
     int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
     // The next two are NULL where keeps_fd.  The region has mapped the file: the backing may close b->fd.
     void (*mapped)(struct backing *b);
-    // A new descriptor of the file, or -errno.  KEEP: it becomes b->fd and stays the backing's, until close; otherwise it is the
-    // caller's, who closes it.
+    // A new descriptor of the file, or -errno.  KEEP: the descriptor becomes b->fd, and the backing closes it; otherwise the caller
+    // does.
     int (*open_file)(struct backing *b, bool keep);
-    void (*close)(struct backing *b, bool inherited); // frees; an inherited one is left alone on the other side
+    // Frees the backing.  INHERITED: the region came through fork; the daemon, or the directory, is told nothing.
+    void (*close)(struct backing *b, bool inherited);
 };
 
 struct backend {
     const struct backend_ops *ops;
 };
 
+// Any thread may call them at any time.
 struct backend_ops {
     int (*create)(struct backend *backend, const struct backing_request *q, struct backing **ret);
     int (*open)(struct backend *backend, const struct region_name *name, const struct backing_request *q,
@@ -74,8 +86,9 @@ struct backend_ops {
     int (*attach)(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret);
     int (*unlink)(struct backend *backend, const struct region_name *name);
     int (*get_usage)(struct backend *backend, const char *subject, struct diskalloc_usage *ret);
-    int (*event_fd)(struct backend *backend);
-    int (*next_event)(struct backend *backend, struct diskalloc_event *ret); // 1, 0 or -errno
-    void (*forked)(struct backend *backend); // in the child: locks made new, nothing shared with the parent is used
-    void (*close)(struct backend *backend);
+    int (*event_fd)(struct backend *backend);                                // the descriptor, or -errno
+    int (*next_event)(struct backend *backend, struct diskalloc_event *ret); // 1: there was one; 0: none; -errno
+    // In a forked child, by its one thread: makes the locks new and forgets everything that is shared with the parent.
+    void (*forked)(struct backend *backend);
+    void (*close)(struct backend *backend); // all backings are closed by now
 };

@@ -1,3 +1,5 @@
+// Opening and closing a client, and the calls that concern the client as a whole.  A client lives until diskalloc_close was called and
+// its last region is closed.
 #include "client/diskalloc.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// A client: a backend and its address.  Regions hold a reference.
+// A client: an address, a backend, and a thread.  Each region of the client holds a reference.
 #pragma once
 #include <diskalloc/client.h>
 #include <stdatomic.h>
@@ -13,10 +13,10 @@ struct diskalloc {
     _Atomic unsigned refs;
     struct backend *backend;
     struct background background;
-    _Atomic uint64_t first_size; // what the next vector begins with: see growth.h
+    _Atomic uint64_t first_size; // bytes that the next vector begins with: see growth.h
     char *address;
-    bool fallback; // nobody asked for this directory: anonymous regions only
+    bool fallback; // the library chose the directory: it has anonymous regions only
 };
 
 struct diskalloc *client_ref(struct diskalloc *da);
-void client_unref(struct diskalloc *da); // NULL is fine
+void client_unref(struct diskalloc *da); // the last one frees; NULL is fine

@@ -1,4 +1,9 @@
-// The part of vectors that is not inlined: everything that talks to a region.
+// The part of vectors that is not inlined in <diskalloc/vec.h>: everything that talks to a region.
+//
+// A vector's fields (data, len, cap) are the program's; this file only returns new values for them.  Growing goes like this: the
+// answer to an early grow is taken over; if that is not enough, the region is resized (client/growth.c chooses the size); then the
+// vector gets a window of the granted bytes, whose pages are made ahead of it (client/memory/prefetch.c); and the next size is asked for
+// early.
 #include <diskalloc/vec.h>
 #include <errno.h>
 
@@ -28,7 +33,7 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
     error_begin(call);
     o.size = da ? da->first_size : 0;
     v.result = region_create(da, &o, true, &v.region);
-    // Nothing is in it yet that would need the space.
+    // The first size is a guess: an empty vector needs no space.
     if (v.result == -EDQUOT || v.result == -ENOSPC) {
         error_forget();
         v.result = region_create(da, NULL, true, &v.region);
@@ -41,7 +46,7 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
     return v;
 }
 
-// The bytes that are elements: what was committed, or else all.
+// Returns the bytes that are elements: those of the last commit, or all if there was none.
 static int find_length(const struct diskalloc_region *r, size_t element_size, uint64_t *ret)
 {
     const struct backing *b = r->backing;
@@ -83,7 +88,7 @@ struct diskalloc_vec_state diskalloc_vec_init_region(struct diskalloc_region *r,
     return v;
 }
 
-// What was asked for early, once there is an answer, and at the latest when it is needed.
+// Takes the answer to an early grow over.  The answer is waited for only if the vector needs more than the region has.
 static void take_early(struct diskalloc_region *r, uint64_t needed)
 {
     pthread_mutex_lock(&r->lock);
@@ -92,7 +97,7 @@ static void take_early(struct diskalloc_region *r, uint64_t needed)
     pthread_mutex_unlock(&r->lock);
 }
 
-// A failure to give capacity back is no reason to tell anybody: others have the region, or it was inherited.
+// A failure to give capacity back is not reported: other users have the region attached, or it was inherited.
 void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32_t flags, uint64_t used)
 {
     uint64_t keep;
@@ -113,7 +118,7 @@ void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32
     region_close(r);
 }
 
-// The vector was asked to cut the region to its length, whoever grew it.
+// The region was cut to the length of the vector, also where another user had grown it.
 static void cut(struct diskalloc_region *r, uint64_t *base_size, uint64_t used)
 {
     if (*base_size > used)
@@ -159,7 +164,7 @@ struct diskalloc_vec_cap diskalloc_vec_commit(struct diskalloc_region *r, size_t
         return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
     if (flags & ~(uint32_t)DISKALLOC_DURABLE)
         return failed(cap, error_why(-EINVAL, "unknown flags 0x%x", flags));
-    // A caller's file has no record: its size is what tells.
+    // A caller's file has no record: its size says how many elements it has.
     if (r->backing->is_callers_file)
         result = region_resize(r, used);
     if (result == 0 && r->backing->is_callers_file)
@@ -195,13 +200,14 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
         error_forget();
         result = region_resize(r, next);
     }
-    // What a disk says is left can't always be had: half of it, and so on, so that a nearly full one is not filled by elements.
+    // A disk can't always grant the space that it says is left.  So half of that is tried, then a quarter, and so on, instead of
+    // growing by single elements.
     while ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
         next = growth_halfway(needed, next);
         error_forget();
         result = region_resize(r, next);
     }
-    // Another has grown it further.
+    // Another user has grown the region further.
     if (result == 0 && r->size > next)
         r->kept = r->size;
     return result;
@@ -241,7 +247,7 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     result = needed_bytes(len, additional, element_size, &needed);
     if (result == 0)
         take_early(r, needed);
-    // Another vector of this process may have grown the region already.
+    // Another vector on this region may have grown it already.
     if (result == 0 && (needed > r->size || r->backing->read_only))
         result = grow(r, needed);
     if (result < 0)
@@ -264,7 +270,7 @@ struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, s
 
     if (grown.result < 0)
         return grown;
-    // What was there before this call is anybody's, whatever an earlier one found.
+    // The bytes below SIZE may have been written by anybody, whatever an earlier grow found.
     region_zero(r, (uint64_t)cap * element_size, (uint64_t)(len + additional) * element_size, size);
     return grown;
 }

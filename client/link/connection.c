@@ -1,3 +1,4 @@
+// Opening a connection: socket, connect, Hello, each within a deadline.  See connection.h.
 #include "client/link/connection.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include "proto/util/container.h"
 #include "proto/version.h"
 
-enum { DEADLINE_MS = 5000 }; // of connect and of Hello
+enum { DEADLINE_MS = 5000 }; // of connect, and of the answer to Hello
 
 static int get_cookie(int sock, uint64_t *ret)
 {
@@ -100,7 +101,7 @@ int request_pack(const WireRequest *q, uint8_t bytes[static REQUEST_MAX], size_t
     return 0;
 }
 
-// The timeout of sending is also that of connecting: a daemon that accepts nobody has a full queue.
+// The timeout of sending (SO_SNDTIMEO) is also that of connecting.  Connecting waits when the daemon accepts nobody and its queue is full.
 static int connect_to(const char *path, int sock)
 {
     const struct timeval deadline = {.tv_sec = DEADLINE_MS / 1000};
@@ -139,7 +140,7 @@ static int wait_readable(int sock, int timeout_ms)
     uint64_t until = clock_after(timeout_ms);
     int n;
 
-    // A program's timer may interrupt more often than the timeout is long.
+    // A signal may interrupt the wait again and again: only the time that is left is waited for.
     do
         n = poll(&p, 1, (int)clock_left(until));
     while (n < 0 && errno == EINTR);
@@ -173,7 +174,7 @@ int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, W
     if (r < 0)
         return r;
     r = packet_send(c->sock, bytes, n, -1, 0);
-    // A daemon that turns this connection away says why before it closes.
+    // A daemon that refuses the connection says why before it closes: so the answer is read even if sending failed.
     if (r < 0 && r != -EPIPE && r != -ECONNRESET)
         return r == -EAGAIN ? -ETIMEDOUT : r;
     do {

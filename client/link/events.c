@@ -1,9 +1,9 @@
-// A program that polls has one descriptor for a link, whatever becomes of the connection: an epoll instance with three in it.
-//   - The socket.  What comes may be an event, or a reply that another thread is about to read: then there was nothing.
-//   - A counter that says that a thread which waited for its reply has read an event too.
-//   - A timer.  While there is no connection nobody would ever be told of anything: it makes the program ask, and asking
-//     connects again.
-// So the library needs no thread for it.
+// The descriptor that a program polls for events.  It stays the same whatever becomes of the connection: an epoll instance with three
+// descriptors in it.
+//   - The socket.  A packet that comes may be an event, or a reply that another thread is about to read; then there was no event.
+//   - A counter (eventfd).  It is readable while an event is queued that a thread read while it waited for its own reply.
+//   - A timer.  While there is no connection, no packet can come.  The timer makes the program ask for events, and asking connects again.
+// So the library needs no thread for events.
 #include "client/link/events.h"
 
 #include <errno.h>
@@ -111,7 +111,7 @@ void events_watch(struct events *e, const struct connection *c)
         add(e->epoll, c->sock);
 }
 
-// By hand: a forked child may have the socket too, and then closing it here does not take it out.
+// Closing the socket does not take it out of the epoll instance when a forked child has the socket too.
 void events_unwatch(struct events *e, const struct connection *c)
 {
     if (e->epoll >= 0 && connection_is_ours(c))

@@ -1,4 +1,4 @@
-// The backend that asks a daemon.
+// The backend that asks a daemon: how a client gets backings, and the calls that concern no region.
 #include "client/remote/remote_internal.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
 
-// The reply's region, attached by it, as a backing.  -EAGAIN: the connection was lost since, ask again.
+// Makes a backing of the region that the reply describes; the daemon has attached the region.  -EAGAIN: the connection was lost since, and
+// the caller asks again.
 static int take_backing(struct remote *remote, struct answer *a, uint32_t flags, struct backing **ret)
 {
     const WireRegion *region = a->reply->region;
@@ -39,7 +40,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
     return 0;
 }
 
-// What is discarded of a region that is attached now.
+// Asks which parts of a new backing are discarded; closes the backing on failure.
 static int list_discarded(struct backing **b)
 {
     int r = remote_list_discarded(*b);
@@ -51,7 +52,7 @@ static int list_discarded(struct backing **b)
     return r;
 }
 
-// It is attached by the daemon and of no use here.
+// The daemon has attached the region, and no backing could be made of it: detaches it.
 static void give_back(struct remote *remote, const struct answer *a)
 {
     struct attachment *attachment = calloc(1, sizeof *attachment);
@@ -67,7 +68,7 @@ static void give_back(struct remote *remote, const struct answer *a)
         free(attachment);
 }
 
-// A request whose reply is a region with a descriptor.
+// Sends a request whose reply is a region with a descriptor, and makes the backing.
 static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags, struct backing **ret)
 {
     bool discarded = false;

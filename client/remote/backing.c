@@ -1,5 +1,7 @@
-// A region that a daemon made, attached on the client's connection.  The .proto says of each request why it may be repeated; all but
-// Shrink are as they stand.
+// One region of a daemon, attached on the client's connection.
+//
+// A request may be sent twice, when a connection is lost and nobody knows whether the daemon carried the request out.  The .proto says of
+// each request why that does no harm.  Shrink is the exception: it is sent once, and the region's present state then says whether it was done.
 #include "client/remote/remote_internal.h"
 
 #include <errno.h>
@@ -21,7 +23,7 @@ static int remote_grow(struct backing *b, uint64_t size)
     return remote_ask(b, &q, 0, NULL);
 }
 
-// The daemon's promise is kept for the grow that follows, which finds the work done.
+// The daemon grants the space.  The answer is not taken over here, without the region's lock: the grow that follows finds the work done.
 static int remote_await_room(struct backing *b, uint64_t size, uint64_t until)
 {
     Diskalloc__V1__GrowRegion grow = DISKALLOC__V1__GROW_REGION__INIT;
@@ -40,7 +42,7 @@ static int remote_await_room(struct backing *b, uint64_t size, uint64_t until)
     answer_deinit(&a);
     if (r == -ENOENT)
         return -ESTALE;
-    // After a reconnect there may have been no time left to wait.
+    // Sent again after a reconnect with no time left to wait, the request is refused like one that does not wait.
     return (r == -EDQUOT || r == -ENOSPC) && grow.wait_ms == 0 ? -ETIMEDOUT : r;
 }
 
@@ -55,7 +57,8 @@ static int stat_region(struct backing *b)
     return remote_ask(b, &q, 0, NULL);
 }
 
-// Others may have restored what was discarded, and a daemon that was restarted may have been asked for what nobody heard the answer to.
+// Another process may have restored discarded parts, or the answer to an earlier request may have been lost: so the list is asked for
+// whenever its sum differs.
 static int remote_refresh(struct backing *b)
 {
     int r = stat_region(b);
@@ -76,14 +79,14 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
     return remote_ask(b, &q, LINK_ONCE, NULL);
 }
 
-// STALE has two meanings: the region was unlinked, or its size is another.  And after a lost reply nobody knows whether it was done.
-// In each case the region's present state tells.
+// STALE has two meanings: the region was unlinked, or its size is not b->size.  And after a lost reply nobody knows whether the shrink was
+// done.  In each case the region's present state tells.
 static int remote_shrink(struct backing *b, uint64_t size)
 {
     uint64_t known = b->size;
     int r, e;
 
-    // To the daemon the connection is one attachment, for all the regions of this client.
+    // The daemon can't refuse this: to the daemon the connection is one attachment, however many regions of this client stand for it.
     if (link_is_shared(((struct remote_backing *)b)->link, &b->handle))
         return error_why(-EBUSY, "this process has the region attached more than once");
     r = ask_to_shrink(b, size);

@@ -1,11 +1,12 @@
-// Discarded parts of a region that a daemon made.
+// Discarding and restoring parts of a daemon's region, and asking which parts are discarded.  The set of discarded parts is changed only
+// after the daemon has agreed.
 #include <errno.h>
 
 #include "client/remote/remote_internal.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"
 
-// One page, behind what RET has.
+// Asks for one page of the list, from *FROM on, and adds it to RET.  *FROM becomes 0 at the end.
 static int list_page(struct backing *b, uint64_t *from, struct ranges *ret)
 {
     Diskalloc__V1__ListDiscarded list = DISKALLOC__V1__LIST_DISCARDED__INIT;
@@ -54,7 +55,7 @@ int remote_list_discarded(struct backing *b)
     return 0;
 }
 
-// To the daemon the connection is one attachment, for all the regions of this client.
+// The daemon can't see that this process has the region attached twice: to the daemon the connection is one attachment.
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length)
 {
     Diskalloc__V1__DiscardRegion discard = DISKALLOC__V1__DISCARD_REGION__INIT;

@@ -1,5 +1,5 @@
-// Growing before there is need, of a region that a daemon made.  The request is sent, and its answer is there when the vector comes by
-// again: nobody waits for a round trip.
+// Growing a daemon's region before there is need.  The request is sent without waiting.  Its answer is there when the vector comes by
+// again, so nobody waits for a round trip.
 #include <errno.h>
 
 #include "client/remote/remote_internal.h"
@@ -13,7 +13,7 @@ int remote_grow_early(struct backing *b, uint64_t size)
     WireRequest q = WIRE_REQUEST_INIT;
     int r;
 
-    // Another daemon would take it for an ordinary one, and refuse aloud.
+    // A daemon without the feature would take the request for an ordinary grow, and log a refusal.
     if (remote->early_asked || remote->attachment->stale ||
         !link_has_feature(remote->link, DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH))
         return -EAGAIN;
@@ -27,7 +27,7 @@ int remote_grow_early(struct backing *b, uint64_t size)
     return r;
 }
 
-// A refusal is no news before the space is needed, and then it is asked for again.
+// A refusal is not reported: the space is not needed yet.  When it is needed, an ordinary grow asks again.
 static int take_answer(struct backing *b, struct answer *a)
 {
     int r = remote_check_region(a, false);

@@ -1,13 +1,16 @@
-// A thread that takes from the program's threads what they need not wait for: pages of memory to come, writing back, freeing.
+// The client's thread.  It takes work from the program's threads: making pages ahead of a vector (client/memory/prefetch.c), starting
+// to write behind it (writeback.c), unmapping closed regions (dispose.c), growing a directory's region early (client/region/early.c).
 //
-//   - There is none before the first large vector, none for a client with DISKALLOC_NO_THREADS, and none on one processor, where it
-//     would only take turns with the program.
-//   - It sleeps on a condition (a futex) unless there is work; it blocks all signals, so that handlers run on the program's own threads.
-//   - Tasks take turns by pieces that end soon: who must have one out of the way (background_cancel) waits for a piece at most.
-//   - It calls nothing of the program, takes no lock of a region, and never talks to the daemon: whatever waits for it can't be waited
-//     for by it.
-//   - A fork leaves it behind.  `whole` is held over what would be a mess in the child if a fork cut it in two (a descriptor
-//     that is closed but still in the books), and a fork waits for that.
+//   - There is no thread before the first large vector, none for a client with DISKALLOC_NO_THREADS, and none on a machine with one
+//     processor, where it would only take turns with the program.
+//   - The thread sleeps on a condition (a futex) while there is no task.  It blocks all signals, so that the program's handlers run on
+//     the program's own threads.
+//   - Tasks take turns, a piece each, and pieces are short: a thread that must have a task out of the way (background_cancel)
+//     waits for one piece at most.
+//   - The thread calls no function of the program and never talks to the daemon.  It never waits for the lock of a region: the early grow
+//     tries the lock and gives up.  So a thread that holds a region's lock may wait for this thread.
+//   - A fork copies no thread.  Some steps must not be cut in two by a fork (a descriptor that is closed but still listed): the lock
+//     `whole` is held over them, and a fork waits for it.
 //
 // Lock order: fork_lock, whole, lock.
 #include "client/util/background.h"
@@ -22,7 +25,7 @@ static bool has_second_processor(void)
 {
     cpu_set_t set;
 
-    // More processors than the set has room for are enough of them.
+    // The call fails when there are more processors than the set has room for: that is more than one.
     return sched_getaffinity(0, sizeof set, &set) < 0 || CPU_COUNT(&set) > 1;
 }
 
@@ -41,7 +44,7 @@ void background_init(struct background *b, bool allowed)
     TAILQ_INIT(&b->tasks);
 }
 
-// With the lock held.
+// Called with the lock held.
 static void finish_piece(struct background *b, struct background_task *t, enum background_result result)
 {
     b->current = NULL;
@@ -57,7 +60,7 @@ static void finish_piece(struct background *b, struct background_task *t, enum b
     pthread_cond_broadcast(&b->done);
 }
 
-// With the lock held, which is given up meanwhile.
+// Called with the lock held, which is given up while the piece runs.
 static void run_piece(struct background *b, struct background_task *t)
 {
     enum background_result result;
@@ -211,7 +214,7 @@ static void forget(struct background_task *t)
         t->gone(t);
 }
 
-// The child may have a thread of its own for what it opens itself.
+// The tasks belonged to the parent's regions.  The child may start a thread of its own for the regions that it opens itself.
 void background_forked(struct background *b)
 {
     struct background_task *t;

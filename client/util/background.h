@@ -1,69 +1,75 @@
-// One thread a client for what can be done beside the program.  See the essay in background.c.
+// The client's thread, for work that the program's threads need not wait for.  See the essay in background.c.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
+// What a piece of a task returns.
 enum background_result {
-    BACKGROUND_DONE,
-    BACKGROUND_MORE, // behind the other tasks
-    BACKGROUND_GONE, // done, and the task itself is to go
+    BACKGROUND_DONE, // the task has nothing to do until it is submitted again
+    BACKGROUND_MORE, // call run again, after the pieces of other tasks
+    BACKGROUND_GONE, // the task is done and is to be freed (gone)
 };
 
-// Embedded in what the work is about.
+// Embedded in the object that the work is about.
 struct background_task {
     TAILQ_ENTRY(background_task) entry;
-    enum background_result (*run)(struct background_task *t); // a piece of it, on the thread
-    // In a forked child, of one that was queued, or waits for `whole`; NULL: nothing to do.
+    // Does one piece of the work, on the thread, without a lock of the background.
+    enum background_result (*run)(struct background_task *t);
+    // In a forked child, for a task that was queued or running in the parent; NULL: there is nothing to do.
     void (*forked)(struct background_task *t);
-    void (*gone)(struct background_task *t); // frees it, on the thread or in a forked child, calling nothing of this
-    bool queued, running, again;             // the background's, as the next
-    unsigned n_cancelling;
+    // Frees the task, on the thread or in a forked child; must not call the background.  NULL: the task is not freed.
+    void (*gone)(struct background_task *t);
+    // Written by background.c only, under the lock:
+    bool queued, running;
+    bool again;            // it was submitted while it was running
+    unsigned n_cancelling; // threads in background_cancel
 };
 TAILQ_HEAD(background_queue, background_task);
 
 enum background_state {
-    BACKGROUND_NOT_YET,
-    BACKGROUND_RUNS,
-    BACKGROUND_FORBIDDEN, // or it can't be had
+    BACKGROUND_NOT_YET,   // nobody has started the thread
+    BACKGROUND_RUNS,      // there is a thread
+    BACKGROUND_FORBIDDEN, // the client may not have a thread, or none could be started
 };
 
 struct background {
-    pthread_mutex_t lock; // of all below
-    pthread_cond_t more;  // or stopping
-    pthread_cond_t done;  // of a task, its piece
-    pthread_mutex_t whole;
+    pthread_mutex_t lock;  // of all below
+    pthread_cond_t more;   // signalled: there is a task, or the thread has to end
+    pthread_cond_t done;   // broadcast: a piece is done
+    pthread_mutex_t whole; // see background_begin_whole
     struct background_queue tasks;
     enum background_state state;
     pthread_t thread;
     bool stopping;
-    struct background_task *current; // its piece is in progress
-    unsigned n_passing;              // tasks that will be gone one day
-    uint64_t n_gone;                 // and those that are
+    struct background_task *current; // its piece is being run; NULL: none
+    unsigned n_passing;              // tasks with gone that were submitted and are not freed yet
+    uint64_t n_gone;                 // tasks that were freed
 };
 
+// ALLOWED: the client may have a thread.  The thread is started by background_start.
 void background_init(struct background *b, bool allowed);
-// Does what is queued, then ends the thread.
+// Runs the tasks that are queued, then ends the thread.
 void background_deinit(struct background *b);
 
-// Whether there is a thread, which is started now if need be.
+// True if there is a thread; the first one starts it if need be.
 bool background_start(struct background *b);
 bool background_runs(struct background *b);
-// The thread runs T until that has no more to do.  Once more when T was queued already: it looks again.
+// Has the thread run T until T has no more to do.  If T is running already, it is run once more afterwards.
 void background_submit(struct background *b, struct background_task *t);
-// Afterwards T is neither queued nor running.
+// When this returns, T is neither queued nor running; it waits for a piece that is being run.
 void background_cancel(struct background *b, struct background_task *t);
 
-// How many tasks with `gone` are gone; and how many when there are no more of them, which it waits for.
+// The number of tasks that were freed; the second one first waits until no such task is left.
 uint64_t background_count_gone(struct background *b);
 uint64_t background_await_gone(struct background *b);
 
-// Around what a fork must not see half of.  On the thread, without other locks.
+// Around a step of a task that a forked child must see done or not begun: a fork waits for it.  On the thread, with no other lock held.
 void background_begin_whole(struct background *b);
 void background_end_whole(struct background *b);
 
-// Around a fork, and in the child, where there is no thread.
+// Before a fork, after it in the parent, and after it in the child, where there is no thread.
 void background_prepare_fork(struct background *b);
 void background_after_fork(struct background *b);
 void background_forked(struct background *b);
