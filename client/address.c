@@ -1,3 +1,4 @@
+// Addresses: see address.h.
 #include "client/address.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// Where a client connects to.
+// The address that a client connects to: the program's, the environment's, or the default.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,11 +10,11 @@ enum address_kind {
 
 struct address {
     enum address_kind kind;
-    const char *path;   // within the text that was parsed
-    bool may_fall_back; // nobody chose it
+    const char *path;   // points into the text that was parsed
+    bool may_fall_back; // neither the program nor the environment chose the address
 };
 
-// TEXT may be NULL: the environment's choice or the default.  0 or -EINVAL with the reason noted.
+// TEXT NULL: takes $DISKALLOC_ADDRESS, or else the default.  0; or -EINVAL with the reason noted.
 int address_parse(const char *text, struct address *ret);
-// The first of $TMPDIR and /var/tmp that is no tmpfs; NULL: neither.
+// The first of $TMPDIR and /var/tmp that is on a disk (not tmpfs or ramfs); NULL: neither is.
 const char *address_fallback_dir(void);

@@ -1,4 +1,5 @@
-// The realloc face: each block is a region, found again by its address.
+// The realloc face (diskalloc_malloc and the like): each block is a region of its own.  A table of the blocks, sorted by address, finds
+// the region of a block; fork_lock guards the table, also over a fork.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,13 @@
 #define BLOCK ((uint64_t)4096)
 #define GIB ((uint64_t)1 << 30)
 
-// Sorted by address; guarded by fork_lock.
+// The blocks of this process, sorted by address.
 static struct {
     struct diskalloc_region **regions;
     size_t n, allocated;
 } blocks;
 
-// The first block at or behind ADDRESS.
+// The index of the first block at or behind ADDRESS.
 static size_t position(const void *address)
 {
     size_t low = 0, high = blocks.n;
@@ -139,7 +140,7 @@ void *diskalloc_malloc(struct diskalloc *da, size_t size)
     return block;
 }
 
-// A block that can't grow where it is goes elsewhere: it has outgrown its reservation, or belongs to the parent process.
+// Copies a block that can't grow in place: it has outgrown its reservation, or it belongs to the parent process.
 static int block_move(struct diskalloc *da, struct diskalloc_region *r, size_t size, void **ret)
 {
     size_t old = diskalloc_region_size(r);

@@ -1,3 +1,4 @@
+// Checking the options that callers pass: see options.h.
 #include "client/options.h"
 
 #include <errno.h>
@@ -14,8 +15,8 @@ static bool all_zero(const unsigned char *bytes, size_t n)
     return true;
 }
 
-// RET holds the defaults.  A smaller struct is an older program's: what it does not know keeps its default.  A larger one
-// is a newer program's: fine as long as it asks for nothing that is unknown here.
+// RET holds the defaults.  A smaller struct comes from an older program: fields that it lacks keep their defaults.  A larger struct
+// comes from a newer program: it is accepted if the fields that are unknown here are zero.
 static int take_struct(const void *from, size_t from_size, void *ret, size_t size)
 {
     if (from_size == 0)

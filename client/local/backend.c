@@ -1,5 +1,5 @@
-// The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name, a named one
-// a file of that name with the daemon's record on it.  Other files are never touched.
+// The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name (O_TMPFILE).  A named region
+// is a file of that name, with the record that the daemon writes too.  Other files in the directory are never touched.
 #include "client/local/local_internal.h"
 
 #include <dirent.h>
@@ -21,9 +21,9 @@
 #include "proto/util/nss.h"
 #include "proto/util/text.h"
 
-enum { OPEN_ATTEMPTS = 100 }; // others may make and unlink the same name meanwhile
+enum { OPEN_ATTEMPTS = 100 }; // other processes may make and unlink the same name meanwhile
 
-// btrfs keeps its word about blocks only in files that are not copied on write; that is chosen while they are empty.
+// On btrfs, allocated blocks are kept for a file only if it is not copied on write.  That can be chosen while the file is empty.
 static void avoid_copy_on_write(const struct local *l, int fd)
 {
     int flags = 0;
@@ -34,7 +34,7 @@ static void avoid_copy_on_write(const struct local *l, int fd)
     ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
-// A file without a name yet, of the size asked for: the fd or -errno.
+// Makes a file without a name, of the size asked for.  The descriptor, or -errno.
 static int make_file(const struct local *l, const struct backing_request *q, int flags)
 {
     _cleanup_close_ int fd = openat(l->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
@@ -73,7 +73,7 @@ static int check_user(const struct region_name *name)
     return error_why(-EOPNOTSUPP, "a directory has only one's own regions, none of %s", name->user);
 }
 
-// The region called NAME, if that file is one: an fd or -errno, and its record.
+// Opens the file NAME if it is a region, and reads its record.  The descriptor, or -errno.
 static int open_record(const struct local *l, const char *name, bool read_only, struct record *ret)
 {
     int access = read_only ? O_RDONLY : O_RDWR;
@@ -99,7 +99,7 @@ static int open_record(const struct local *l, const char *name, bool read_only, 
     return r < 0 ? r : steal_fd(&fd);
 }
 
-// Everything is in place before the file gets its name.
+// The file gets its name last, when its size and its record are complete.
 static int create_named(struct local *l, const char *name, const struct backing_request *q)
 {
     _cleanup_close_ int fd = make_file(l, q, 0);
@@ -118,7 +118,7 @@ static int create_named(struct local *l, const char *name, const struct backing_
         return fd;
     strcpy(record.name, name);
     r = handle_random(&record.handle);
-    // Before the record: an attribute may be set only where the mode lets its owner write, and a umask may have taken that.
+    // The mode comes before the record: setting an attribute needs the owner's write permission, which a umask may have taken.
     if (r == 0 && fchmod(fd, q->mode | 0600) < 0)
         r = -errno;
     if (r == 0)
@@ -144,7 +144,7 @@ static int refuse_existing(struct local *l, const char *name)
     return fd == -ENOENT ? 0 : fd < 0 && fd != -EACCES ? fd : error_why(-EEXIST, "%s is there", name);
 }
 
-// ESTALE: it was unlinked between its opening and its locking, so for this open it is not there.
+// ESTALE: the file was unlinked between its opening and its locking.  To this call the region does not exist.
 static int local_open(struct backend *backend, const struct region_name *name, const struct backing_request *q,
                       struct backing **ret)
 {
@@ -173,7 +173,7 @@ static int local_open(struct backend *backend, const struct region_name *name, c
     return r < 0 ? r : -EAGAIN;
 }
 
-// A named region of this directory by its handle: an fd or -errno.
+// Finds a named region of this directory by its handle.  A descriptor, or -errno.
 static int find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret)
 {
     int copy = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -248,7 +248,7 @@ static int local_get_usage(struct backend *backend, const char *subject, struct 
     return 0;
 }
 
-// A directory has no events, and a program need not know.
+// A directory has no events.  The program gets a descriptor that never becomes readable.
 static int local_event_fd(struct backend *backend)
 {
     struct local *l = (struct local *)backend;

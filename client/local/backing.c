@@ -1,3 +1,5 @@
+// One region of a directory.  Every change is made under a lock of the file (lock.h), and begins by reading the file's size: other
+// processes may have changed it.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -16,10 +18,10 @@
 
 struct local_backing {
     struct backing base;
-    LIST_ENTRY(local_backing) entry;
-    int dir;          // -1: anonymous; a duplicate, for the fsync of a durable commit
-    uint64_t counted; // of all_bytes
-    bool can_discard; // the file system can tell what is
+    LIST_ENTRY(local_backing) entry; // of all
+    int dir; // a duplicate of the directory's descriptor, for the fsync of a durable commit; -1: the region is anonymous
+    uint64_t counted; // bytes of this region that all_bytes has
+    bool can_discard; // the file system can tell later which parts are discarded
 };
 
 static _Atomic uint64_t all_regions, all_bytes;
@@ -38,7 +40,7 @@ void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
     *ret_bytes = atomic_load(&all_bytes);
 }
 
-// By /proc, not by dup: locks belong to the open file description.
+// Opened by /proc, not duplicated: locks belong to the open file description, and this one needs its own.
 static int reopen(int fd, bool read_only)
 {
     char self[64];
@@ -100,7 +102,7 @@ static int local_grow(struct backing *b, uint64_t size)
     return r;
 }
 
-// Not above three quarters of the disk: what is left is for whoever needs it now.
+// An early grow must leave a quarter of the disk free, for users that need space now.
 static int check_early(const struct backing *b, uint64_t size)
 {
     struct statvfs fs;
@@ -111,7 +113,7 @@ static int check_early(const struct backing *b, uint64_t size)
     return size - b->size + (uint64_t)fs.f_blocks / 4 * fs.f_frsize > (uint64_t)fs.f_bavail * fs.f_frsize ? -EDQUOT : 0;
 }
 
-// Nobody has to be asked, so it is done at once.
+// No daemon has to be asked: the file grows before this returns.
 static int local_grow_early(struct backing *b, uint64_t size)
 {
     int r = check_early(b, size);
@@ -176,7 +178,7 @@ static int store_used(struct backing *b, uint64_t used, uint32_t element_size)
     return record_store(&file_ops_system, b->fd, &record);
 }
 
-// From then on whoever opens the file looks for holes.
+// The flag tells every process that opens the file to look for holes.
 static int note_holes(struct backing *b)
 {
     struct record record;
@@ -213,7 +215,7 @@ static int local_discard(struct backing *b, uint64_t offset, uint64_t length)
     return r;
 }
 
-// The file says what there is to restore: others may have done it already, and use it.
+// The holes of the file are filled, not the ones in b->discarded: another process may have restored them already, and may use them.
 static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
 {
     struct ranges holes = {0}, without = {0};
@@ -251,7 +253,7 @@ static void take_committed(struct backing *b, const struct record *record)
     }
 }
 
-// Others may have committed, or restored what was discarded.
+// Other processes may have committed, or restored discarded parts.
 static int local_refresh(struct backing *b)
 {
     struct ranges holes = {0};
@@ -284,7 +286,7 @@ static int local_commit(struct backing *b, uint64_t used, uint32_t element_size,
     if (r == 0)
         r = store_used(b, used, element_size);
     local_unlock_change(b->fd);
-    // No extended attributes: nobody but this process and its children can ask for an anonymous region's length.
+    // Without extended attributes the length is kept in memory only: just this process and its children can open an anonymous region.
     if (r == -EOPNOTSUPP && !b->named)
         r = 0;
     if (r == 0 && durable)
@@ -324,7 +326,7 @@ static const struct backing_ops local_backing_ops = {
     .close = local_close,
 };
 
-// What a record says of an attached file.
+// Takes over what the record says.
 static void take_record(struct backing *b, const struct record *record)
 {
     b->handle = record->handle;

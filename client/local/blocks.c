@@ -1,3 +1,5 @@
+// Blocks of a spill file, without a daemon: granting, giving back, granting again.  Each function either does all of it or
+// leaves file and set as they were; spill_fill is the exception.
 #include "client/local/blocks.h"
 
 #include <errno.h>
@@ -22,7 +24,7 @@ int spill_refused(int fd, int r, uint64_t asked)
     return error_why(r, "the disk is full");
 }
 
-// Beyond it the kernel does not only refuse, but ends the program by SIGXFSZ.
+// Growing a file beyond RLIMIT_FSIZE would end the program by SIGXFSZ.
 static int check_file_limit(uint64_t size)
 {
     struct rlimit limit;
@@ -81,7 +83,7 @@ int spill_discard(int fd, struct ranges *discarded, uint64_t offset, uint64_t le
         return r;
     r = spillfile_punch(&file_ops_system, fd, offset, length);
     if (r < 0) {
-        // What it did before it failed must not leave granted bytes without blocks.
+        // The punch may have been done in part: granted bytes must have their blocks.
         spill_fill(fd, offset, offset + length, discarded);
         error_why(r, "giving blocks of the spill file back");
     }
@@ -106,7 +108,7 @@ int spill_restore(int fd, struct ranges *discarded, uint64_t offset, uint64_t le
     }
     if (r < 0)
         r = spill_refused(fd, r, missing);
-    // The last one may have been done in part.
+    // The last hole may have been filled in part.
     for (size_t k = first; r < 0 && k < i; k++) {
         const struct range *hole = &discarded->items[k];
         uint64_t from = hole->offset > offset ? hole->offset : offset, to = hole->offset + hole->length;

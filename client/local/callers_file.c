@@ -1,4 +1,5 @@
-// The backing of a file that the caller gave: no daemon, no record, no quota.  What others do with the file is the caller's affair.
+// The backing of a file that the caller gave: no daemon, no record, no quota, no locks.  What other programs do with the file is the
+// caller's affair.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 struct file_backing {
     struct backing base;
-    bool has_no_holes; // as far as it was looked at
+    bool has_no_holes; // a grow has filled the holes that the file came with
 };
 
 static int file_refresh(struct backing *b)
@@ -26,7 +27,7 @@ static int file_refresh(struct backing *b)
     return 0;
 }
 
-// The promise of a resize is for every byte of the file, also for holes that it came with.
+// A resize promises blocks for every byte of the file, also for the holes that the file came with.
 static int fill_holes(struct file_backing *f)
 {
     struct stat st;

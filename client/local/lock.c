@@ -1,3 +1,4 @@
+// See lock.h.  The locked bytes lie at the greatest offsets: no file can have content there.
 #include "client/local/lock.h"
 
 #include <errno.h>

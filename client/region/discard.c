@@ -1,4 +1,6 @@
-// Parts of a region: given back, granted again, advised about.  Discarding is access, then blocks; restoring is blocks, then access.
+// Parts of a region: giving them back, granting them again, advising the kernel about them.
+//
+// Discarding is access, then blocks; restoring is blocks, then access.  A call that fails on the way changes nothing.
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -71,7 +73,7 @@ int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64
     return error_end(e);
 }
 
-// The parts between OFFSET and END that are discarded.
+// The discarded parts between OFFSET and END.
 static int list_holes(const struct ranges *discarded, uint64_t offset, uint64_t end, struct ranges *ret)
 {
     int e = 0;
@@ -96,7 +98,7 @@ static int restore_holes(struct diskalloc_region *r, uint64_t offset, uint64_t e
         return e;
     e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);
     mapping_tend(&r->mapping, offset, end, &b->discarded);
-    // Without access the blocks are of no use.  What was not discarded keeps its content.
+    // Blocks without access are of no use: the holes are discarded again.  Bytes that were not discarded keep their content.
     for (size_t i = 0; e < 0 && i < holes->n; i++) {
         const struct range *x = &holes->items[i];
 
@@ -117,7 +119,7 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     return e;
 }
 
-// The last block is never discarded when the region ends within it.
+// A block that the region ends in is never discarded, so it needs no restoring.
 static int restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
     uint64_t from = align_down(offset, DISCARD_BLOCK), to = align_up(offset + length, DISCARD_BLOCK);

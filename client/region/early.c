@@ -53,7 +53,7 @@ void region_grow_early(struct diskalloc_region *r, uint64_t size)
     may = may_grow_early(r, size);
     if (may && is_task) {
         r->early_size = size;
-        if (!r->early_task.run) // it is read by the thread, once it was submitted
+        if (!r->early_task.run) // written once: the thread reads the field without the lock
             r->early_task.run = run;
     } else if (may)
         grow_now(r, size);

@@ -1,4 +1,7 @@
-// The four ways to get a region, and how one loses its name.
+// The four ways to get a region (anonymous, by name, by handle, from a caller's file), and how a region loses its name.
+//
+// The order is: take address space, get the backing, map the file.  So no file is made for a region that has no address space.  A
+// failure on the way gives everything back.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +15,7 @@
 #include "client/util/error.h"
 #include "proto/util/size.h"
 
-// Address space for a region whose size is not known yet (a region's file is not made before there is room for it).
+// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller reservation.
 static int reserve(struct mapping *m, const struct diskalloc_region_options *o, bool exact)
 {
     uint64_t wish = o->reserve, fallback = reservation_default(reservation_held());
@@ -32,7 +35,7 @@ static int reserve(struct mapping *m, const struct diskalloc_region_options *o, 
     return mapping_reserve(m, wish, exact && o->reserve > 0, o->size > 0 ? o->size : RESERVATION_ALIGN);
 }
 
-// A region that exists already may be larger than the default.
+// Takes more address space for a region that exists already and is larger than the default.
 static int make_fit(struct mapping *m, const struct diskalloc_region_options *o, uint64_t size)
 {
     char text[SIZE_TEXT_MAX], reserved[SIZE_TEXT_MAX];
@@ -62,7 +65,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
         b->ops->mapped(b);
     r->size = b->size;
     r->used = b->used;
-    // What a sparse region touches is what it gets blocks for.
+    // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
     return 0;
 }
@@ -100,7 +103,7 @@ static bool may_be_for_want_of_what_was_closed(int e)
     return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE;
 }
 
-// O is checked.  Only where a region may be made does its size matter for the address space.
+// O was checked.  Its size is 0 where no region can be made: then it does not matter for the address space.
 static int get_region_once(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
                            bool exact_reserve, struct diskalloc_region **ret)
 {
@@ -156,7 +159,7 @@ int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_
     return error_end(region_create(da, o, true, ret));
 }
 
-// NAME or USER/NAME.
+// TEXT is NAME or USER/NAME.
 static int parse_name(const struct diskalloc *da, const char *text, struct region_name *ret)
 {
     const char *slash, *name;

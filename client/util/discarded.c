@@ -1,3 +1,4 @@
+// See discarded.h.
 #include "client/util/discarded.h"
 
 #include <errno.h>

@@ -1,12 +1,13 @@
-// The set of what is discarded of a region, changed only once the change is a fact.
+// The set of a region's discarded parts.  A change is computed first (discarded_with, discarded_without), then carried out by the
+// backend, and then made true or dropped (discarded_replace).  So running out of memory can't leave a set that is wrong.
 #pragma once
 #include "proto/util/ranges.h"
 
-// As ranges_add, with the reason noted; -EPROTO: the range wraps.
+// As ranges_add, with the reason noted.  -EPROTO: the range has no end.
 int discarded_add(struct ranges *r, uint64_t offset, uint64_t length);
 
-// What NOW would be with, or without, a part: into RET, which is empty.  0, or an errno with the reason noted.
+// Sets *RET, which is empty, to NOW with, or without, a part.  0; or -errno with the reason noted.
 int discarded_with(const struct ranges *now, uint64_t offset, uint64_t length, struct ranges *ret);
 int discarded_without(const struct ranges *now, uint64_t offset, uint64_t length, struct ranges *ret);
-// NEXT takes NOW's place if RESULT is 0; the other is freed.
+// If RESULT is 0, NEXT takes the place of NOW; the other one of the two is freed.
 void discarded_replace(struct ranges *now, struct ranges *next, int result);

@@ -1,3 +1,4 @@
+// The sentence and the numbers of a thread's last error: see error.h.  Everything is thread-local.
 #include "client/util/error.h"
 
 #include <errno.h>
@@ -12,8 +13,7 @@ static _Thread_local struct {
     const char *call;
     char why[256];
     char sentence[512];
-    struct diskalloc_error_info
-        noted; // of the call that goes on; what ends without error_end leaves the last error alone
+    struct diskalloc_error_info noted; // by the call that is going on; error_end makes it the last error
     struct diskalloc_error_info info;
 } last;
 
@@ -59,7 +59,7 @@ const struct diskalloc_error_info *error_noted(void)
     return &last.noted;
 }
 
-// Limits on regions, connections and the like are counts; all others are bytes.
+// Limits of regions, connections and the like are counts; all other limits are bytes.
 static bool counts_bytes(const char *limit_name)
 {
     return strstr(limit_name, "bytes") || strncmp(limit_name, "disk", 4) == 0 || strcmp(limit_name, "reserve") == 0;

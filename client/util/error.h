@@ -1,19 +1,20 @@
-// The thread's last error.  A public call begins with error_begin and returns through error_end; what lies between says why.
+// The thread's last error.  A public function begins with error_begin and returns through error_end; the functions that it calls note
+// why they fail.
 #pragma once
 #include <diskalloc/client.h>
 #include <stdint.h>
 
-// CALL is static text.
+// CALL: the name of the public function, static text.
 void error_begin(const char *call);
-// Composes the sentence; R is passed through.  A success forgets everything.
+// Makes the sentence of what was noted, and returns R.  If R is a success, the last error becomes empty.
 int error_end(int r);
 
-// Details of a failure, for error_end to put together.  They return R.
+// Note why a call fails, which limit refused, and which region it was about.  The first two return R.
 int error_why(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int error_limit(int r, const char *limit_name, uint64_t limit, uint64_t used, uint64_t asked);
 void error_handle(const char *handle);
-// Before another attempt within one call.
+// Forgets what was noted, before another attempt within one call.
 void error_forget(void);
 
-// What was noted since error_begin or error_forget.
+// The numbers that were noted since error_begin or error_forget.
 const struct diskalloc_error_info *error_noted(void);
