@@ -1,3 +1,4 @@
+// Finding the control group of this process: its path is in /proc/self/cgroup, and the mount that shows it in /proc/self/mountinfo.
 #include "client/memory/cgroup.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static FILE *open_text(const char *root, const char *path)
     return fopen(full, "re");
 }
 
-// Whether LIST, with commas, has ITEM.
+// True if LIST, whose items are separated by commas, has ITEM.
 static bool has(const char *list, const char *item)
 {
     size_t n = strlen(item);
@@ -40,7 +41,7 @@ static bool has(const char *list, const char *item)
     return false;
 }
 
-// The process's group, from a line `4:memory:/user/7` or, of cgroup v2, `0::/user/7`.
+// The path of this process's group, from a line `4:memory:/user/7`, or `0::/user/7` for cgroup v2.
 static char *own_path(const char *root, const char *controller)
 {
     _cleanup_fclose_ FILE *f = open_text(root, "/proc/self/cgroup");
@@ -60,7 +61,7 @@ static char *own_path(const char *root, const char *controller)
     return NULL;
 }
 
-// The kernel writes blanks and backslashes as \040 and the like.
+// The kernel writes blanks and backslashes as octal numbers, like \040.
 static void unescape(char *text)
 {
     char *to = text;
@@ -106,7 +107,7 @@ static bool mount_parse(char *line, struct mount *ret)
     return true;
 }
 
-// What of PATH lies below the mount's root; NULL: it is elsewhere (above the process's namespace: "/..").
+// The part of PATH below the root of the mount.  NULL: PATH is elsewhere, or above the namespace of the process ("/..").
 static const char *below(const struct mount *m, const char *path)
 {
     size_t n = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
@@ -131,7 +132,7 @@ bool cgroup_find(const char *root, const char *controller, struct cgroup *ret)
         if (!mount_parse(line, &m) || strcmp(m.type, controller ? "cgroup" : "cgroup2") != 0 ||
             (controller && !has(m.options, controller)) || !(part = below(&m, path)))
             continue;
-        // The mount that shows most of the groups above.
+        // Of several mounts, the one that shows most of the groups above.
         if ((dir && strlen(part) <= n_part) || asprintf(&found, "%s%s%s", root, m.at, part) < 0)
             continue;
         free(dir);

@@ -1,11 +1,14 @@
-// Unmapping 1 GiB of a file that was written to takes 20 ms, and freeing its pages, when nobody has it any more, 45 more: nothing that a
-// program has to wait for.  So the mapping of a large anonymous region is given back by the client's thread, piece by piece.  Its
-// descriptor, if it had one, is closed by then: what keeps the file is the mapping.
+// Giving the memory of a closed region back, beside the program.
 //
-// Its daemon has been told by then.  It finds the file still mapped and looks again, and whoever it would refuse meanwhile waits.
-// Without one, who is refused here waits, and tries again (dispose_await): that a region was closed before is to be relied on.
+// Unmapping 1 GiB of a file that was written to takes 20 ms, and freeing its pages, when no other process has the file, takes 45 ms more.  A
+// program need not wait for that.  So the mapping of a large anonymous region is unmapped by the client's thread, piece by piece.
+// The region's descriptor, if it had one, is closed by then: the mapping keeps the file alive.
 //
-// Named regions are closed at once, for it can be seen by others that one is attached.
+// The daemon has been told of the close by then.  It finds the file still mapped and looks again later; a request that would be refused
+// meanwhile waits in the daemon.  Without a daemon, a call that was refused waits for the thread and tries again (dispose_await).  So a
+// program may rely on the space of a region that it has closed.
+//
+// Named regions are unmapped at once: other processes can see that such a region is attached.
 #include "client/memory/dispose.h"
 
 #include <stdint.h>
@@ -13,7 +16,7 @@
 
 #include "client/memory/mapping.h"
 
-#define LARGE ((uint64_t)1 << 20) // worth a thread; below, handing over costs what it saves
+#define LARGE ((uint64_t)1 << 20) // bytes; handing less over to the thread costs what it saves
 #define PIECE ((uint64_t)1 << 30)
 
 struct disposal {

@@ -1,4 +1,5 @@
-// Gives back what a closed region had, beside the program.  See the essay in dispose.c.
+// Gives the memory of a closed region back, beside the program.  See the essay in dispose.c.  BACKGROUND may be NULL: then nothing is
+// done beside the program.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -7,8 +8,9 @@
 
 struct mapping;
 
-// Unmaps.  BACKGROUND may be NULL: at once.
+// Unmaps MAPPING, at once or on the thread.
 void dispose(struct background *background, const struct mapping *mapping);
-// Waits for what is under way.  Whether anything was given back since SINCE was told.  BACKGROUND may be NULL.
+// dispose_await waits until the thread has given everything back, and returns true if anything was given back since dispose_mark
+// returned SINCE.
 uint64_t dispose_mark(struct background *background);
 bool dispose_await(struct background *background, uint64_t since);

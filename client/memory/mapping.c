@@ -1,26 +1,26 @@
 // How a region lies in memory.
 //
-// All the address space that a region may ever need is taken once, and the whole of it is one shared mapping of the file,
-// with no access.  Granting is mprotect of the new part.  Therefore
+// All the address space that a region may ever need is taken once, and the whole of it is one shared mapping of the file, with no
+// access.  Granting is mprotect of the new part.  Therefore
 //   - the address never changes: there is never a reason to move;
-//   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the file
-//     does (rounded up to a page, whose rest the kernel gives as zeros);
-//   - a region is two mappings of the process, whatever its size (and a few more for each discarded part), and all belong to the
-//     same open file, so the descriptor may be closed: the mapping keeps the file alive, in forked children too.
+//   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the file ends (rounded up to
+//     a page, whose rest the kernel fills with zeros);
+//   - a region is two mappings of the process, whatever its size, and a few more for each discarded part.  All belong to the same open
+//     file, so the descriptor may be closed: the mapping keeps the file alive, in forked children too.
 //
-// It starts at a multiple of 2 MiB and asks for huge pages once, for then 2 MiB of it can be one entry of the page table.
-// The address space is taken by an anonymous mapping first, for two reasons: what sticks out of the alignment can be cut
-// off, and a region whose address space is not to be had fails before a file was made for it.
+// The mapping starts at a multiple of 2 MiB and asks for huge pages once: then one entry of the page table can map 2 MiB of it.  The address
+// space is first taken by an anonymous mapping, for two reasons: the parts outside the alignment can be cut off, and a region for which
+// there is no address space fails before a file was made for it.
 //
-// A page of the page cache may be as large as 2 MiB, and storing to any byte of it asks the file system for blocks for all of it:
-// where it reaches into a discarded part, that would fill the hole again, charged to nobody, and could end in SIGBUS on a byte that was
-// granted.  So the 2 MiB in which a discarded part begins or ends get small pages only (no huge ones, no reading ahead).  Those that
-// are there are split when the hole is made, which see (spillfile_punch).  Measured on Linux 6.18, ext4: without either of the two, the
-// hole fills.
+// A page of the page cache may be as large as 2 MiB.  A store to any byte of such a page asks the file system for blocks for all of it.  If
+// the page reaches into a discarded part, that would fill the hole again, charged to nobody, and could end in SIGBUS on a byte that was
+// granted.  So the 2 MiB in which a discarded part begins or ends get small pages only (no huge ones, no reading ahead).  Large pages that
+// are there already are split when the hole is made (spillfile_punch).  Measured on Linux 6.18, ext4: without either of the two, the hole
+// fills.
 //
-// Callers grant only what is on disk already, and take access away before they give disk space back.  MAP_NORESERVE and
-// PROT_NONE cost nothing under any overcommit policy; `ulimit -v` counts all of it, which is why less is tried when a
-// default is refused.  Nothing else in the library calls mmap.
+// Callers grant only bytes that have blocks on disk already, and take access away before they give blocks back.  MAP_NORESERVE and PROT_NONE
+// cost nothing under any overcommit policy; `ulimit -v` counts all address space, so less is tried when a default is refused.  Nothing
+// else in the library calls mmap.
 #include "client/memory/mapping.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static int refuse(uint64_t reserve)
                      size_format(reservation_held(), held));
 }
 
-// RESERVE bytes at a multiple of RESERVATION_ALIGN, or NULL.
+// Takes RESERVE bytes of address space at a multiple of RESERVATION_ALIGN.  NULL: the kernel refuses.
 static char *take_aligned(uint64_t reserve)
 {
     size_t length = reserve + RESERVATION_ALIGN;
@@ -113,7 +113,7 @@ void mapping_deinit(struct mapping *m)
     *m = (struct mapping){0};
 }
 
-// The address space stays taken, by nothing.
+// The pages are given back; the address space stays taken.
 bool mapping_unmap_piece(struct mapping *m, uint64_t length)
 {
     uint64_t from;
@@ -174,7 +174,7 @@ static uint64_t unit_of(uint64_t at)
     return align_down(at, RESERVATION_ALIGN);
 }
 
-// A kernel without huge pages refuses the first, and makes no large pages.
+// A kernel without huge pages refuses the first advice, and makes no large pages anyway.
 static int use_small_pages(struct mapping *m, uint64_t unit)
 {
     if (madvise(m->base + unit, RESERVATION_ALIGN, MADV_NOHUGEPAGE) < 0 && errno == ENOMEM)
@@ -213,7 +213,7 @@ void mapping_guard(struct mapping *m, uint64_t from, uint64_t to, const struct r
     }
 }
 
-// Failures leave small pages where large ones would be better.
+// A failure leaves small pages where large pages would be better.
 void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded)
 {
     uint64_t begin = unit_of(from), end = unit_of(to + RESERVATION_ALIGN - 1);
@@ -223,7 +223,7 @@ void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ra
     mapping_guard(m, begin, end, discarded);
 }
 
-// In a mapping that asks for huge pages the kernel reads one of them at each access, whatever else it was told.
+// In a mapping that asks for huge pages the kernel reads a whole huge page at each access, whatever other advice there is.
 static int use_pages_for(int advice, char *at, uint64_t length)
 {
     bool changes = advice == MADV_NORMAL || advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
@@ -234,7 +234,7 @@ static int use_pages_for(int advice, char *at, uint64_t length)
     return 0;
 }
 
-// At one call the kernel reads no more than the disk's read_ahead_kb.
+// One call reads no more than the disk's read_ahead_kb: so there is a call for each such piece.
 static int read_ahead(char *at, uint64_t length)
 {
     for (uint64_t done = 0; done < length; done += READ_AHEAD)

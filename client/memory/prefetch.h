@@ -1,4 +1,4 @@
-// Makes pages of memory before a vector gets to them.  See the essay in prefetch.c.
+// Makes pages of memory before a vector gets to them.  See the essay in prefetch.c.  Sizes are bytes.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
@@ -10,28 +10,28 @@ struct mapping;
 
 struct prefetch {
     struct background_task task;
-    struct background *background; // NULL: nobody helps
+    struct background *background; // NULL: there is no thread
     const struct mapping *mapping;
     bool off;
     pthread_mutex_t lock;        // of all below
-    uint64_t claimed, want;      // pages before CLAIMED are there or being made, those before WANT are to be made
-    uint64_t busy_from, busy_to; // the background's piece
-    uint64_t ahead;              // how far WANT lies ahead
+    uint64_t claimed, want;      // the pages before claimed are made or being made; those before want are to be made
+    uint64_t busy_from, busy_to; // the piece that the thread is making; equal: none
+    uint64_t ahead;              // how far want lies ahead of the vector's end
 };
 
 // BACKGROUND may be NULL.
 void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping);
 void prefetch_deinit(struct prefetch *p);
 
-// A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns how far it may go until it
-// calls again: NEEDED at least, SIZE at most.  Of that the memory is there, as far as can be done, and of AHEAD_MAX bytes more it is
-// being made where that is worth it.
+// A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns the end of the next window: NEEDED
+// at least, SIZE at most.  The pages up to there are made, and the thread makes those of up to AHEAD_MAX bytes more where that is
+// worth it.
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max);
-// Whether a vector that goes on from FROM to NEEDED is likely to come back soon.
+// True if a vector that goes on from FROM to NEEDED is likely to come back soon.
 bool prefetch_is_one_by_one(uint64_t from, uint64_t needed);
-// Nothing is made any more behind END, until the next call of the above.
+// No page behind END is made any more, until the next prefetch_open.  Waits for the piece that is being made.
 void prefetch_cut(struct prefetch *p, uint64_t end);
 void prefetch_forked(struct prefetch *p);
 
-// Whether the environment and the kernel allow it.
+// True if the environment and the kernel allow making pages ahead.
 bool prefetch_is_possible(void);

@@ -1,3 +1,4 @@
+// Reading numbers from the texts of the kernel: see proctext.h.
 #include "client/memory/proctext.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ bool proctext_read(char text[PROCTEXT_MAX], const char *dir, const char *name)
     return true;
 }
 
-// A number that is too large is read as UINT64_MAX.  "max", which control groups write for no limit, is not a number.
+// A number that does not fit is read as UINT64_MAX.  "max", which control groups write for no limit, is not a number.
 static bool parse(const char *text, uint64_t *ret)
 {
     const char *end;

@@ -1,3 +1,4 @@
+// How much address space a region gets: see reservation.h.
 #include "client/memory/reservation.h"
 
 #include <assert.h>
@@ -7,7 +8,7 @@
 #define GIB ((uint64_t)1 << 30)
 #define TIB ((uint64_t)1 << 40)
 
-// 47 bits are 128 TiB; 16 of them stay for the program.
+// A process has 47 bits of addresses, 128 TiB; 16 TiB stay for the program.
 #define HELD_MAX (112 * TIB)
 
 static const struct {
@@ -28,7 +29,7 @@ uint64_t reservation_default(uint64_t held_now)
     return 0;
 }
 
-// First the rungs of the ladder; below the last one (the program runs under `ulimit -v`) a quarter each time.
+// First the sizes of the table; below the smallest of them (the program runs under `ulimit -v`) a quarter each time.
 uint64_t reservation_smaller(uint64_t reserve, uint64_t needed)
 {
     uint64_t next = reserve / 4 / RESERVATION_ALIGN * RESERVATION_ALIGN;

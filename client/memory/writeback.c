@@ -1,14 +1,17 @@
-// A vector larger than the memory that its process may use can go on only as fast as pages become clean, and the kernel begins late to
-// make them so.  So what the vector has left behind is sent to the disk in chunks, by sync_file_range, which starts writing and
-// does not wait.
+// Writing behind a vector, when memory is short.
 //
-// Only under memory pressure: without, it makes the vector's end slower, and takes the disk from others for data that may never need to be
-// there.  That is, when the tightest control group over the process has an eighth of its room used up by dirty pages, or tasks are seen
-// to stall for memory.  Dirty pages of a process without a limit are the kernel's own business, and it is better at it.  Once begun,
-// it goes on: writing makes room again.
+// A vector larger than the memory that its process may use can go on only as fast as pages become clean, and the kernel begins late to clean
+// them.  So the part of the vector behind its end is sent to the disk in chunks, by sync_file_range, which starts writing and does not wait.
 //
-// Measured (4 GiB in a group of 512 MiB, Linux 6.18, ext4, a disk of 2.1 GB/s): pushing 1.7 times as fast as without; chunks of
-// 8 to 128 MiB alike.  Sent by the pushing thread instead of the client's, a vector of 6 GiB without a limit took nearly twice as long.
+// This is done only under memory pressure.  Otherwise it makes the vector slower, and takes the disk from others for data that may never need
+// to be on disk.  Pressure means: dirty pages take an eighth of the room of the tightest control group over the process, or tasks stall for
+// memory (pressure.c).  The kernel handles the dirty pages of a process without a limit better than this file could.  Once begun, the
+// writing goes on: it is the writing that makes room.
+//
+// Measured (4 GiB in a group of 512 MiB, Linux 6.18, ext4, a disk of 2.1 GB/s): pushing is 1.1 to 1.7 times as fast as without; chunks of 8 to
+// 128 MiB make no difference.  Sent by the pushing thread instead of the client's, a vector of 6 GiB without a limit took nearly twice as long.
+//
+// Threads: the program's threads call writeback_note, the client's thread runs the task.  Fields that both use are atomic.
 #include "client/memory/writeback.h"
 
 #include <fcntl.h>
@@ -20,7 +23,7 @@
 
 #define FIRST_LOOK (8 * MIB)
 #define CHUNK (32 * MIB)
-#define BACKLOG (8 * CHUNK) // what is older is on its way by itself
+#define BACKLOG (8 * CHUNK) // the kernel is writing older pages by itself
 #define AHEAD_MAX (32 * MIB)
 
 static bool is_time(const struct writeback *w, const struct pressure_state *state)
@@ -28,7 +31,7 @@ static bool is_time(const struct writeback *w, const struct pressure_state *stat
     return state->stalling || (w->pressure.group && state->room < state->most - state->most / 8);
 }
 
-// Sixteen vectors may make pages ahead before a group is full of them.
+// Pages made ahead must not fill a group: sixteen vectors may take it all.
 static void look(struct writeback *w)
 {
     struct pressure_state state;
@@ -48,7 +51,7 @@ static bool write_chunk(struct writeback *w)
         from = filled - BACKLOG;
     if (from + CHUNK > filled)
         return false;
-    // Where a file system can't, the kernel does it in its own time.
+    // If the file system can't do this, the kernel writes the pages in its own time.
     sync_file_range(w->fd, (off_t)from, (off_t)CHUNK, SYNC_FILE_RANGE_WRITE);
     w->written = from + CHUNK;
     return from + 2 * CHUNK <= filled;

@@ -1,4 +1,4 @@
-// Starts writing what a vector has left behind, when memory is short.  See the essay in writeback.c.
+// Starts writing the part of a vector that was filled, when memory is short.  See the essay in writeback.c.  Sizes are bytes.
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,15 +10,15 @@
 
 struct writeback {
     struct background_task task;
-    struct background *background; // NULL: nobody helps
-    struct pressure pressure;      // the task's, as the two below
+    struct background *background; // NULL: there is no thread
+    struct pressure pressure;      // used by the task only, like the next two
     bool looked, began;
     _Atomic uint64_t ahead_max; // bytes that may be made ahead of the vector's end
-    _Atomic bool wants_file;    // it has begun, and has no descriptor
-    _Atomic int fd;             // the region's; -1: none yet
+    _Atomic bool wants_file;    // writing has begun, and there is no descriptor
+    _Atomic int fd;             // the backing's descriptor; -1: none yet
     _Atomic uint64_t filled,
-        written;            // what is before FILLED the vector has left; before WRITTEN it is on its way to the disk
-    _Atomic uint64_t noted; // FILLED at the last look
+        written;            // the vector has filled the bytes before filled; those before written were sent to the disk
+    _Atomic uint64_t noted; // filled, when the task was submitted last
 };
 
 // BACKGROUND may be NULL.
@@ -26,11 +26,11 @@ void writeback_init(struct writeback *w, struct background *background);
 void writeback_deinit(struct writeback *w);
 // A vector has filled its region up to FILLED.
 void writeback_note(struct writeback *w, uint64_t filled);
-// Whether it needs a descriptor of the region's file, which then stays open until writeback_deinit; -1: it can't be had now.
+// True if a descriptor of the region's file is needed.  It has to stay open until writeback_deinit.  -1: it can't be had now.
 bool writeback_wants_file(struct writeback *w);
 void writeback_give_file(struct writeback *w, int fd);
-// How many bytes may be made ahead: fewer where memory is limited.
+// How many bytes prefetch may make ahead: fewer where memory is limited.
 uint64_t writeback_ahead_max(struct writeback *w);
-// Nothing is written behind END.
+// Nothing behind END is written any more.
 void writeback_cut(struct writeback *w, uint64_t end);
 void writeback_forked(struct writeback *w);

@@ -62,9 +62,10 @@ enum {
 
 struct diskalloc_options {
     size_t struct_size;
-    const char *client_name;  /* shown to administrators; NULL: the program's name */
-    int reconnect_timeout_ms; /* how long a call goes on trying when the daemon has gone; -1 for ever, 0 never */
-    uint32_t flags;           /* DISKALLOC_NO_THREADS */
+    const char *client_name; /* shown to administrators; NULL: the program's name */
+    int reconnect_timeout_ms; /* how long a call keeps trying to reach a daemon that has gone, before it returns -ECONNRESET:
+                                 300,000 (five minutes) by default; -1: for ever; 0: it does not try */
+    uint32_t flags; /* DISKALLOC_NO_THREADS */
 };
 
 /* An initialiser: struct diskalloc_options o = DISKALLOC_OPTIONS_INIT; */
