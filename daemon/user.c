@@ -1,3 +1,8 @@
+// Users: see user.h.
+//
+// A user is looked up on a worker of its own pool, because the user database may be a server that does not answer; requests of that
+// user wait (user_await), other users' do not.  An answer holds for a minute; after that, user_await looks the user up again, and waits.
+// While the database does not answer, a known user stays as it was.
 #include "daemon/user.h"
 
 #include <errno.h>
@@ -32,7 +37,7 @@ static int compare_uids(const struct user *a, const struct user *b)
 
 TREE_GENERATE(user_tree, user, node, compare_uids)
 
-// Other names cannot be shown, and are not said in a protocol whose text is UTF-8.
+// Names with other bytes can't be sent: texts of the protocol are UTF-8.
 static bool is_printable(const char *name)
 {
     for (; *name; name++)
@@ -71,7 +76,7 @@ static void set_limits(struct user *u)
     quota_account_set(quota_user_account(u->quota), label, &limits);
 }
 
-// The sums that this user's charges count in: those of its groups that are configured.
+// The group accounts that this user's charges count in: those of the user's groups that are configured.
 static int set_groups(struct user *u)
 {
     _cleanup_free_ struct quota_account **accounts = calloc(u->entry.n_groups + 1, sizeof *accounts);
@@ -101,7 +106,7 @@ static int apply_config(struct user *u)
 
 static void take_entry(struct user *u)
 {
-    // While the database does not answer, who is known stays who they were: else an outage would lift the groups' limits.
+    // While the database does not answer, a known user stays as it was: otherwise an outage would lift the limits of groups.
     if (!u->was_answered && u->known) {
         u->fresh = (struct user_entry){0};
         u->read_at = clock_now();
@@ -142,7 +147,7 @@ static void read_later(struct user *u)
     if (u->being_read)
         return;
     u->being_read = true;
-    u->n_refs++; // the work's
+    u->n_refs++; // for the work
     u->work = (struct work){.lane = u->uid, .brief = true, .run = run_read, .done = read_done};
     worker_submit(u->table->pool, &u->work);
 }
@@ -277,7 +282,7 @@ struct user *user_find_by_name(struct user_table *t, const char *name)
 {
     struct user wanted = {0}, *u;
 
-    // Numbers are no names: for them the user database is not asked.
+    // A number is not a name: the user database is not asked.
     if (name[0] == '+')
         return id_parse(name, &wanted.uid) ? RB_FIND(user_tree, &t->users, &wanted) : NULL;
     RB_FOREACH (u, user_tree, &t->users)
@@ -292,7 +297,7 @@ void user_table_free(struct user_table *t)
 
     if (!t)
         return;
-    // What is left waits for a look-up that the workers were stopped before.
+    // Users that are left wait for a look-up that the workers did not do before they were stopped.
     while ((u = RB_ROOT(&t->users))) {
         u->n_refs = 1;
         free(u->fresh.groups);

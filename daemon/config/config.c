@@ -1,4 +1,5 @@
-// The configuration as a table of subjects, found by name and by number, and how its values and sentences are made.
+// The configuration as a table of subjects, which are found by name and by number in trees; and the functions that make values and
+// sentences.  One thread at a time uses a configuration.
 #include "daemon/config/config.h"
 
 #include <errno.h>

@@ -14,17 +14,17 @@
 
 enum config_kind {
     CONFIG_UNSET,
-    CONFIG_NUMBER,  // bytes, or a count
+    CONFIG_NUMBER,  // number is bytes or a count
     CONFIG_PERCENT, // of the file system's total size; for warn_at, of the subject's own bytes
     CONFIG_UNLIMITED,
 };
 
 struct config_value {
     enum config_kind kind;
-    uint64_t number; // bytes, count or percent, as KIND says
-    char *file;      // the file that says it; NULL: built in, or set at run time
-    unsigned line;   // in FILE, from 1
-    char *text;      // as written there
+    uint64_t number; // bytes, a count or percent, as kind says
+    char *file;      // the file that sets the value; NULL: built in, or set at run time
+    unsigned line;   // in file, from 1
+    char *text;      // the value as it was written
 };
 
 enum config_quota_key {
@@ -82,7 +82,7 @@ struct config {
     unsigned n_files;          // read so far
 };
 
-// Told a sentence, without a newline, about something odd that is no error.
+// Called with a sentence, without a newline, about something that is odd but no error.
 typedef void (*config_warn_fn)(void *data, const char *sentence);
 
 // Reads PATH (NULL: CONFIG_DEFAULT_PATH, which may be absent), then PATH.d/*.conf in order.  Looks names up in the user
@@ -100,7 +100,7 @@ const char *config_subject_text(const struct config_subject *s, char *ret, size_
 const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
                                                  const char *name);
 
-// What a value comes to, in bytes or as a count, on a file system of TOTAL bytes.
+// The value in bytes, or as a count, on a file system of TOTAL bytes.
 uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total);
 
 // The limits of a user who is in all of GROUPS.  Key by key, user: wins over members: (the most generous of several), which
@@ -111,13 +111,13 @@ void config_total_limits(const struct config *c, uint64_t fs_total, struct quota
 // The limits of the sum over a group's members.  False: the group is not configured.
 bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, struct quota_limits *ret);
 
-// One key of one subject, as lists show it.
+// One key of one subject, for lists.
 struct config_description {
     const char *key;
     const char *text; // as written; belongs to the configuration
     uint64_t value;   // on a file system of FS_TOTAL bytes; QUOTA_UNLIMITED: no limit
     char origin[512]; // "built in", "FILE:LINE", "set at run time"
 };
-// False: nothing is said of KEY.
+// False: no layer sets KEY.
 bool config_describe(const struct config *c, const struct config_subject *s, enum config_quota_key key,
                      uint64_t fs_total, struct config_description *ret);

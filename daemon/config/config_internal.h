@@ -48,7 +48,7 @@ const struct config_key *config_quota_key(const char *name);
 bool config_is_text(const char *line);
 // Whether some readers of such files would take the end of LINE for a comment: white space and then ; or #.
 bool config_has_inline_comment(const char *line);
-// Why SUBJECT cannot stand in the line of a section; NULL: it can.
+// Why SUBJECT can't be written in the line of a section; NULL: it can.
 const char *config_subject_complaint(const char *subject);
 const char *config_kind_noun(enum config_subject_kind kind); // "user" or "group"
 // The subject that TEXT means in C, under this name or another name of the same user or group; or a new one, which is the caller's.
@@ -57,9 +57,9 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
 
 // ---- limits.c ----
 
-// What SUBJECT says of KEY, the last layer first.  NULL: nothing, or SUBJECT is NULL.
+// The value that SUBJECT sets for KEY, of the last layer that sets it.  NULL: none does, or SUBJECT is NULL.
 const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key);
-// Whether V is a limit of 0.  False for warn_at, where 0 is no surprise.
+// True if V is a limit of 0.  False for warn_at, where 0 is useful.
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v);
 
 // ---- file.c ----

@@ -16,7 +16,7 @@
 enum {
     LINE_MAX_LENGTH = 198, // bytes, without the end of the line
     SECTION_MAX_LENGTH = 49,
-    KEYS_MAX = 16, // of one section; more than there are
+    KEYS_MAX = 16, // keys of one section: more than there are
 };
 
 // A section of the daemon or of a subject, and the keys that this section has had so far.
@@ -25,7 +25,7 @@ struct section {
     struct config_subject *subject; // NULL: [daemon], or no section yet
     char name[SECTION_MAX_LENGTH + 1];
     const struct config_key *keys[KEYS_MAX];
-    unsigned lines[KEYS_MAX]; // of the keys
+    unsigned lines[KEYS_MAX]; // where each of keys was set
     size_t n_keys;
 };
 
@@ -36,8 +36,8 @@ struct reader {
     enum config_layer layer;
     config_warn_fn warn;
     void *warn_data;
-    unsigned line;        // that is being read, from 1
-    unsigned daemon_line; // of [daemon] in this file; 0: it was not there yet
+    unsigned line;        // the line that is being read, from 1
+    unsigned daemon_line; // where this file has [daemon]; 0: nowhere so far
     struct section section;
     int error; // -errno; the reading ends
     char *sentence;
@@ -55,7 +55,7 @@ __attribute__((format(printf, 3, 4))) static bool fail(struct reader *r, int err
     return false;
 }
 
-// LINE is where this file had the same section before, 0 where it did not, and becomes the present line.
+// *LINE: where this file has the same section already, 0: nowhere; becomes the present line.
 static bool enter_section(struct reader *r, const char *name, struct config_subject *subject, unsigned *line)
 {
     // Names that were unknown when they were set at run time may since have become names of one user.
@@ -148,7 +148,7 @@ static bool set_key(struct reader *r, const char *name, const char *text)
     return true;
 }
 
-// TEXT without the white space around it.
+// Cuts white space off both ends of TEXT.
 static char *trim(char *text)
 {
     char *end = text + strlen(text);
@@ -186,7 +186,7 @@ static bool take_line(struct reader *r, char *line)
     return *line == '[' ? begin_section(r, line) : take_key(r, line);
 }
 
-// The next line without its end.  False at the end of the file, and after an error.
+// Reads the next line, without its line end.  False: the file has ended, or there was an error.
 static bool read_line(struct reader *r, char buffer[static LINE_MAX_LENGTH + 2])
 {
     size_t n = 0;

@@ -68,7 +68,7 @@ static void set_value(struct config_value *v, enum config_kind kind, uint64_t nu
     v->number = number;
 }
 
-// "N%", as a whole number up to 100.
+// Reads "N%", where N is a whole number up to 100.
 static const char *parse_percent(struct config_value *v, const char *text)
 {
     const char *end;
@@ -134,7 +134,7 @@ static const struct config_key daemon_keys[] = {
     {"spill_dir_require_mount", parse_bool, offsetof(struct config, spill_dir_require_mount), false},
     {"admin_group", parse_name, offsetof(struct config, admin_group), false},
     {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
-    {.name = "metrics_listen"}, // refused, rather than accepted while nothing listens
+    {.name = "metrics_listen"}, // refused: nothing listens in this version
     {NULL, NULL, 0, false},
 };
 

@@ -1,4 +1,4 @@
-// What the configuration means for somebody: one limit a key, from whichever subject says it.  Pure.
+// What the configuration means for a user or a group: for each key one limit, from the subject that sets it.  Pure.
 #include <stdio.h>
 
 #include "daemon/config/config_internal.h"
@@ -36,7 +36,7 @@ bool config_allows_nothing(enum config_quota_key key, const struct config_value 
     return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
-// The value that SUBJECT (or NULL) says of KEY, or FALLBACK.
+// The value that SUBJECT sets for KEY, or FALLBACK.  SUBJECT may be NULL.
 static const struct config_value *value_or(const struct config_subject *subject, enum config_quota_key key,
                                            const struct config_value *fallback)
 {
@@ -50,7 +50,7 @@ static const struct config_value *built_in(enum config_quota_key key)
     return key == CONFIG_QUOTA_WARN_AT ? &built_in_warn_at : &unlimited;
 }
 
-// Percentages of warn_at are of the subject's bytes, all others of the file system.
+// A percentage of warn_at refers to the subject's bytes; any other refers to the file system.
 static void set_limits(const struct config_value *const values[CONFIG_QUOTA_KEY_N], uint64_t fs_total,
                        struct quota_limits *ret)
 {
@@ -120,7 +120,7 @@ bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, s
     return true;
 }
 
-// What the percentages of KEY are of.
+// The number of bytes that a percentage of KEY refers to.
 static uint64_t whole_of(const struct config *c, const struct config_subject *s, enum config_quota_key key,
                          uint64_t fs_total)
 {

@@ -1,3 +1,4 @@
+// Loading the configuration: built-in values, then the main file, then the files of the directory beside it, then the look-up of all names.
 #include "daemon/config/config.h"
 
 #include <dirent.h>
@@ -67,7 +68,7 @@ static struct config *config_new(void)
     return c;
 }
 
-// "*.conf" as a shell would find them.
+// True for the names that a shell would find by *.conf.
 static int is_drop_in(const struct dirent *entry)
 {
     size_t n = strlen(entry->d_name);

@@ -1,3 +1,5 @@
+// Changes of the configuration while the daemon runs: see settings.h.  The changes wait in a list, and the first one is at work: a worker
+// reads or writes files (run_reload, run_quota), then the loop makes the change true (change_done) and starts the next one.
 #include "daemon/config/settings.h"
 
 #include <errno.h>
@@ -18,7 +20,7 @@ struct settings {
     struct config *config;
     void (*changed)(void *data);
     void *data;
-    TAILQ_HEAD(, settings_change) changes; // the first one is at work
+    TAILQ_HEAD(, settings_change) changes; // the first one is being made
 };
 
 static void warn(void *data, const char *sentence)

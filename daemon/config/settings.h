@@ -1,5 +1,5 @@
-// The configuration while the daemon runs: reloaded, and changed by administrators.  One change at a time, made on a copy on a
-// worker (it reads files and the user database, and writes), true when it is swapped in on the loop.
+// The configuration while the daemon runs: it is reloaded (SIGHUP), and administrators change quotas.  One change is made at a time: prepared
+// on a worker, which may block, and made true on the loop.
 #pragma once
 #include <stddef.h>
 
@@ -9,38 +9,39 @@
 struct settings;
 struct store;
 
-// Where the configuration comes from: what the command line said.
+// What the command line says of the configuration.
 struct settings_source {
-    const char *config, *socket, *spill_dir; // NULL: not said
+    const char *config, *socket, *spill_dir; // paths; NULL: the option was not given
 };
 
 // Blocks.  0, or -errno and *RET_ERROR is a sentence to be freed.
 int settings_load(const struct settings_source *source, struct config **ret, char **ret_error);
 
-// CONFIG becomes the settings'.  CHANGED is called after each change that came true.
+// Takes CONFIG over.  CHANGED is called on the loop after each change that was made true.
 int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
                  struct config *config, void (*changed)(void *data), void *data, struct settings **ret);
 void settings_free(struct settings *s);
-// Puts the run-time quotas over what the files say.  Blocks: at start.  0, or -errno, having logged why.
+// Reads the run-time quotas over the values of the files.  Blocks: at start only.  0; or -errno, and the reason was logged.
 int settings_load_runtime(struct settings *s);
 const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
-    // To be filled in: what to set (TEXT) or unset (TEXT NULL; no key at all: all) of SUBJECT; SUBJECT NULL: read the files again.
+    // Filled in by the caller.  SUBJECT NULL: read the files again.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset
+    // the KEYS, or all keys if there are none.
     char *subject;
     size_t n;
     char **keys, **texts;
-    void (*done)(struct settings_change *change); // with result, and error if that is negative; frees it
+    void (*done)(struct settings_change *change); // called on the loop, with result and error; frees the change
     void *owner;
     int result;
-    char *error; // a sentence, or NULL
+    char *error; // if result is negative: a sentence, or NULL
 
     struct settings *settings;
-    struct config_change quota; // when SUBJECT is not NULL
-    struct config *loaded;      // else, until it is in use
+    struct config_change quota; // if SUBJECT is not NULL
+    struct config *loaded;      // otherwise: the new configuration, until it is in use
     struct work work;
     TAILQ_ENTRY(settings_change) entry;
 };
-// Takes CHANGE, which must be zero but for what is to be filled in.
+// Takes CHANGE over.  Fields that the caller does not fill in are zero.
 void settings_submit(struct settings *s, struct settings_change *change);
 void settings_change_free(struct settings_change *change);

@@ -1,4 +1,4 @@
-// Subjects of quotas, as the configuration writes them and as the user database knows them.
+// Subjects of quotas ("user:alice"): taking them apart, checking them, and finding them by the user database.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

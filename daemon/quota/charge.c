@@ -1,24 +1,22 @@
-// Who may take how much.
+// Charging: taking from accounts and giving back.
 //
-// What somebody consumes is a `struct quota_charge` that lies inside the consumer (a region, a connection) and counts in
-// several accounts at once: the user's own, the sum of each configured group that the user is a member of, and the total.
-// quota_charge_add and quota_charge_sub are exact inverses; whoever dies gives back what it holds by quota_charge_deinit,
-// so there is no path on which a number has to be remembered elsewhere.
+// The part of the accounts that one consumer holds is a `struct quota_charge`, which lies inside the consumer (a region, a connection).
+// A charge counts in several accounts at once: the user's own, the sum of each configured group of the user, and the total.
+// quota_charge_add and quota_charge_sub are exact inverses.  A consumer that ends gives back all that it holds by
+// quota_charge_deinit, so no number has to be remembered elsewhere.
 //
-// Guarantees: a charge lands in all of its accounts or in none, and no account ever passes its limit through
-// quota_charge_add, whatever came before.  Beyond a limit that was lowered, or after quota_charge_force, an account stays
-// where it is and only growth is refused.  An account is the sum of the charges of its users: when a user changes groups,
-// what is charged already moves along, whatever the limits there, since taking memory away is no answer to anything.
-// Every sum is at most the total's, because a user counts once in an account, so checking for a wrap when charging is
-// enough: moving between groups cannot wrap.
+// Guarantees: a charge counts in all of its accounts or in none.  No account passes its limit through quota_charge_add, whatever came before.
+// An account that is over its limit (the limit was lowered, or quota_charge_force was used) keeps what it has, and only growth is
+// refused.  An account is the sum of the charges of its users: when a user changes groups, the user's charges move along, whatever the
+// limits there.  Every sum is at most the total's, because a user counts once in an account.  So it is enough to check for a
+// wrap when charging: moving between groups can't wrap.
 //
-// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  A charge holds a pointer to its user,
-// and the user holds pointers to its accounts, so that charging looks nothing up.  Users and groups are found by their numbers in trees
-// (among 100,000: 0.3 µs, where a hash table took 0.04 µs) only when somebody connects, changes groups, or asks for usage.
-// A user's account lives as long as somebody refers to it; total and groups live as long as the quota.  An account that was
-// given no limits has none.
+// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  A charge holds a pointer to its user, and the user holds
+// pointers to its accounts, so charging looks nothing up.  Users and groups are found by their numbers in trees (among 100,000: 0.3 µs,
+// where a hash table took 0.04 µs), and only when somebody connects, changes groups, or asks for usage.  A user's account lives as long as
+// somebody refers to it; the total and the groups live as long as the quota.  An account that was given no limits has none.
 //
-// It does not know what the limits mean, where they come from, or what a percentage is: that is config.c's.
+// It does not know what the limits mean, where they come from, or what a percentage is: that is daemon/config/limits.c.
 #include "daemon/quota/quota.h"
 
 #include <assert.h>
@@ -77,7 +75,7 @@ bool quota_refusal_is_news(const struct quota_refusal *refusal)
     return true;
 }
 
-// Whether what was told is over.
+// An account that has recovered is logged again the next time.
 static void recover(struct quota_account *a, enum quota_resource resource)
 {
     uint64_t max = a->limits.max[resource];
@@ -92,7 +90,7 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
 {
     uint64_t sum;
 
-    // The total is the greatest of all sums.
+    // The total is the greatest of all sums: if it does not wrap, none does.
     if (!checked_add(c->user->quota->total.used[resource], amount, &sum))
         return -EOVERFLOW;
     for (size_t i = 0; i < c->user->n_accounts; i++)

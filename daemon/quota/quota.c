@@ -98,12 +98,12 @@ void quota_account_set(struct quota_account *a, const char *label, const struct 
 
     if (n >= sizeof(a->label)) {
         n = sizeof(a->label) - 1;
-        while (n > 0 && ((unsigned char)label[n] & 0xc0) == 0x80) // a UTF-8 character is kept or dropped as a whole
+        while (n > 0 && ((unsigned char)label[n] & 0xc0) == 0x80) // do not cut a UTF-8 character in two
             n--;
     }
     memmove(a->label, label, n);
     a->label[n] = '\0';
-    // What was told of other limits has to be told again.
+    // The administrator was told about the old limits: about the new ones nobody was told yet.
     if (memcmp(&a->limits, limits, sizeof(*limits)) != 0)
         memset(a->refused, 0, sizeof(a->refused));
     a->warned = a->warned && a->used[QUOTA_BYTES] >= limits->warn_bytes;

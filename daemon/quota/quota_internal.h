@@ -1,15 +1,15 @@
-// What quota.c (charges) and quota_account.c (accounts) share.
+// What charge.c (charges) and quota.c (accounts and users) share.
 #pragma once
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"
 
-enum { LABEL_SIZE = 51 }; // with the longest resource's name behind it, it fits a refusal's limit_name
+enum { LABEL_SIZE = 51 }; // bytes: with the longest name of a resource behind it, a label fits limit_name
 
-// A charge touches the first three fields: they come first, so that they share cache lines.
+// The fields that a charge touches come first, so that they share cache lines.
 struct quota_account {
-    uint64_t used[QUOTA_RESOURCE_N]; // bytes or counts; the sum of the charges of all its users
+    uint64_t used[QUOTA_RESOURCE_N]; // bytes or counts: the sum of the charges of all its users
     struct quota_limits limits;
-    bool refused[QUOTA_RESOURCE_N], warned; // the administrator was told, and need not be told again
+    bool refused[QUOTA_RESOURCE_N], warned; // a refusal, or the mark, was logged: not again until it is news
     uint32_t id;                            // uid or gid
     char label[LABEL_SIZE];
     RB_ENTRY(quota_account) node; // in users or groups of struct quota
@@ -20,8 +20,8 @@ struct quota_user {
     size_t n_refs;
     struct quota_account **groups;
     size_t n_groups;
-    size_t n_accounts;        // its own, the groups', the total
-    struct quota_account own; // last: what a charge touches lies together, the label behind it
+    size_t n_accounts;        // how many accounts the user's charges count in
+    struct quota_account own; // last, so that the fields that a charge touches lie together
 };
 
 RB_HEAD(quota_accounts, quota_account);

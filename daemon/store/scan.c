@@ -1,5 +1,5 @@
-// Reading the spill directory at start. What is found there is not trusted: every entry that is not exactly what the daemon
-// would have made is left alone and reported.
+// Reading the spill directory at start.  The files are not trusted: an entry that is not exactly as the daemon would have made it is left
+// alone and reported.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
-// What a file may own beyond its size without being suspected of growth that was not finished: metadata.
+// Bytes that a file may own beyond its size, for metadata of the file system.  A file with more may have an unfinished grow.
 enum { BLOCK_SLACK = 64 * 1024 };
 
 struct scan {
@@ -30,7 +30,7 @@ static int foreign(struct scan *scan, const char *dir, const char *name, const c
     return 0;
 }
 
-// A grow that was not finished left blocks behind the end: nobody is charged for them.
+// Drops the blocks that an unfinished grow left behind the end of the file: nobody is charged for them.
 static int undo_half_growth(struct store *s, uid_t uid, const struct record *record, const struct stat *st)
 {
     _cleanup_close_ int fd = -1;
@@ -43,7 +43,8 @@ static int undo_half_growth(struct store *s, uid_t uid, const struct record *rec
     return fd < 0 ? fd : s->ops->truncate(fd, (uint64_t)st->st_size);
 }
 
-// Nothing is in it and nobody knows whose it was. One that has content may come from a backup without attributes, and stays.
+// A file without a record and without content belongs to nobody, and is removed.  A file with content may come from a backup without
+// attributes, and stays.
 static int remove_half_made(struct scan *scan, const char *dir, const char *name)
 {
     char path[512];
@@ -135,7 +136,7 @@ static bool is_known_neighbour(const char *name)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and its half-written successor
+    return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
 }
 
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)

@@ -1,12 +1,17 @@
-// Guarantees: a region's file exists under its name only with a complete record and its first size granted (made as
-// O_TMPFILE, named last); its size changes in one step; nothing outside the spill directory is reached, and no symlink in it
-// is followed, whatever lies there (openat2 with RESOLVE_BENEATH in file_ops).
+// The spill directory.
 //
-// It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and
-// O_TMPFILE (checked), and the lock that keeps a second daemon out. The lock is a POSIX record lock on SPILL/.lock, because
-// F_GETLK names the holder's pid; the file is never opened twice by the daemon, whose close would drop it.
+// Guarantees: a region's file has its name only when it has a complete record and its first size is granted (it is made by O_TMPFILE, and
+// named last).  A file's size changes in one step.  Nothing outside the spill directory is reached, and no symbolic link in it is followed,
+// whatever lies there (openat2 with RESOLVE_BENEATH, proto/spill/fileops.c).
 //
-// It does not: decide anything, keep anything in memory, or hold a file open for writing beyond a call.
+// It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and O_TMPFILE (checked), and
+// the lock that keeps a second daemon out.  The lock is a POSIX record lock on SPILL/.lock, because F_GETLK names the holder's pid.  The
+// daemon never opens that file twice: closing it would drop the lock.
+//
+// It does not: decide anything, or remember anything about a region.  It closes each file that it opens itself; files that its callers open
+// through it are theirs (daemon/op/kept_file.c keeps some open).
+//
+// Threads: store_open and store_scan at start, on the main thread; the other functions on workers, several at a time.
 #include "daemon/store/store.h"
 
 #include <dirent.h>
@@ -24,7 +29,7 @@
 #include "proto/util/text.h"
 
 enum {
-    PATH_LENGTH = 48, // "4294967295/" and a handle
+    PATH_LENGTH = 48, // bytes: "4294967295/", a handle and a NUL
     RESERVE_BYTES = 1 << 20,
 };
 
@@ -98,13 +103,13 @@ static int check_file_system(struct store *s, char **ret_error)
     if (r == -EOPNOTSUPP)
         return refuse(ret_error, r, "spill directory %s: %s has no user extended attributes, which diskallocd needs",
                       s->dir, s->guarantee.file_system);
-    // A disk that is full right now is no reason not to start.
+    // A daemon must be able to start on a full disk.
     if (r < 0 && r != -ENOSPC && r != -EDQUOT)
         return refuse(ret_error, r, "spill directory %s: %s", s->dir, strerror(-r));
     return 0;
 }
 
-// Some space of the daemon's own: on a full disk that copies on write, removing needs blocks too. Best effort.
+// A reserve of blocks: on a full file system that copies on write, removing needs blocks too.  A failure is not reported.
 static void make_reserve(struct store *s)
 {
     if (s->reserve_fd < 0)
@@ -183,7 +188,7 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
-    if (s->block_size) // the lock is ours
+    if (s->block_size) // the lock is held
         remove_empty_dirs(s);
     if (s->reserve_fd >= 0)
         close(s->reserve_fd);
@@ -224,7 +229,7 @@ int store_space(struct store *s, struct store_space *ret)
         return r;
     ret->total = (uint64_t)fs.f_blocks * fs.f_frsize;
     ret->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-    // Not what the file system reserves for root, even if the daemon is root.
+    // Without the blocks that are reserved for root, even if the daemon runs as root.
     ret->available = (uint64_t)fs.f_bavail * fs.f_frsize;
     return 0;
 }
@@ -245,7 +250,7 @@ int store_create(struct store *s, const struct record *record, int *ret_fd)
     if (fd == -ENOENT) {
         if (mkdirat(s->dir_fd, dir, 0700) < 0 && errno != EEXIST)
             return -errno;
-        // What is made durable in it must not be lost with it.
+        // A file that is made durable later must not be lost with its directory.
         r = s->ops->sync(s->dir_fd);
         if (r < 0)
             return r;
@@ -336,8 +341,8 @@ int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
 
 int store_is_unused(int fd)
 {
-    // A write lease is refused while anybody else has the file open, for reading too, or maps it: through whatever fd, closed
-    // or not, in a forked child too.
+    // The kernel refuses a write lease while any other process has the file open, also for reading only, or maps it, also through a
+    // descriptor that it has closed, and also in a forked child.
     if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
         return errno == EAGAIN ? 0 : -errno;
     return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 1;

@@ -1,4 +1,4 @@
-// The spill directory: SPILL/<uid>/<handle>, each file with its record.  The only module that touches it, by blocking calls:
+// The spill directory: SPILL/<uid>/<handle>, each file with its record.  No other module of the daemon touches it.  The calls block:
 // store_open and store_scan at start, all others on workers.
 #pragma once
 #include <stdbool.h>
@@ -11,10 +11,10 @@
 
 struct store;
 
-// Locks the directory and finds out what it can do.  OPS: &file_ops_system, or a test's.
-// 0, or -errno with a sentence in *RET_ERROR, to be freed; -EBUSY: another daemon has it.
+// Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
+// 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error);
-// Removes empty user directories and lets the lock go.
+// Removes empty directories of users and releases the lock.
 void store_close(struct store *s);
 
 const struct spillfile_guarantee *store_guarantee(const struct store *s);
@@ -23,37 +23,38 @@ const char *store_dir(const struct store *s);
 int store_dir_fd(const struct store *s); // borrowed
 
 struct store_space {
-    uint64_t total, used, available; // available to this daemon; what is neither is reserved for root
+    uint64_t total, used, available; // bytes; available to this daemon; the rest is reserved for root
 };
 int store_space(struct store *s, struct store_space *ret);
-// Makes blocks that were freed a moment ago count as free; true: it may have changed something.
+// Makes the file system count blocks that were freed a moment ago as free.  True: that may have changed something.
 bool store_settle(struct store *s);
 
 struct store_found {
     struct record record;
-    uint64_t size;           // its file's
-    struct ranges discarded; // FOUND may take it
+    uint64_t size;           // of the file, in bytes
+    struct ranges discarded; // the callback may take it over
 };
-// Calls FOUND for each region that is there; half-made growth is undone before.
-// *RET_FOREIGN: entries that are none of ours; they are left alone and reported in the log.  0, -errno, or what FOUND returned.
+// Calls FOUND for each region; an unfinished grow is undone before.  *RET_FOREIGN: the number of entries that are not the daemon's: they are
+// left alone and logged.  0; -errno; or what FOUND returned, unless that was 0.
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
                uint64_t *ret_foreign);
 
-// A file without a name yet, with its record.  *RET_FD is the caller's.
+// Makes a file with its record, and without a name.  The caller closes *RET_FD.  0 or -errno.
 int store_create(struct store *s, const struct record *record, int *ret_fd);
-// Gives it the name that makes it a region.  -EEXIST.
+// Gives the file its name, which makes it a region.  0; -EEXIST; -errno.
 int store_link(struct store *s, int fd, const struct record *record);
-// FLAGS: O_RDWR or O_RDONLY.  The fd or -errno.
+// FLAGS: O_RDWR or O_RDONLY.  The descriptor, which the caller closes, or -errno.
 int store_open_file(struct store *s, uid_t uid, const struct handle *handle, int flags);
 int store_unlink(struct store *s, uid_t uid, const struct handle *handle);
 int store_write_record(struct store *s, int fd, const struct record *record);
-// fsync of the file and of its directory.
+// fsync of the file and of its directory.  0 or -errno.
 int store_sync(struct store *s, int fd, uid_t uid);
 
-// One piece of the way from *AT to TO; *AT moves.  0 or -errno.
+// Allocates blocks for one piece of the bytes from *AT to TO, and moves *AT.  0 or -errno.
 int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 
-// Whether the kernel says that nobody else has this file open or mapped: 1, 0, or -errno.  FD: open O_RDONLY, by the file's owner.
+// Asks the kernel whether any other process has this file open or mapped.  1: none; 0: some process; -errno.  FD is open O_RDONLY, and its
+// file belongs to the daemon's user.
 int store_is_unused(int fd);

@@ -1,4 +1,4 @@
-// What store.c and store_scan.c share.
+// What store.c and scan.c share.
 #pragma once
 #include <dirent.h>
 #include <sys/types.h>
@@ -6,7 +6,7 @@
 #include "daemon/store/store.h"
 
 #define STORE_LOCK_NAME ".lock"
-#define STORE_QUOTA_NAME ".quota" // run-time quotas, see config_runtime.h
+#define STORE_QUOTA_NAME ".quota" // run-time quotas, see daemon/config/runtime.h
 #define STORE_RESERVE_NAME ".reserve"
 
 struct store {
@@ -17,7 +17,7 @@ struct store {
     struct spillfile_guarantee guarantee;
 };
 
-// "1000": a user's directory.
+// True if TEXT is the name of a user's directory, such as "1000".
 bool store_parse_uid(const char *text, uid_t *ret);
-// A new stream over the spill directory, so that the position of dir_fd itself does not matter. NULL, with errno.
+// A new stream over the spill directory, with a position of its own.  NULL: failed, see errno.
 DIR *store_open_top(struct store *s);
