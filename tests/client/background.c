@@ -1,4 +1,4 @@
-// The client's thread: turns, cancelling, ending, where there is none, signals.
+// The client's thread: tasks take turns, cancelling, ending, when there is no thread, and signals.
 #include "tests/lib/actor.h"
 #include "tests/lib/scripted_task.h"
 

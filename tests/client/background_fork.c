@@ -1,4 +1,4 @@
-// The client's thread and fork: what must be whole, and what the child has.
+// The client's thread and fork: which steps a fork must not cut in two, and what the child has.
 #include "tests/lib/actor.h"
 #include "tests/lib/scripted_task.h"
 

@@ -1,4 +1,4 @@
-// Addresses, and daemons that are gone, silent or mad.
+// Addresses, and daemons that have gone, are silent, or send nonsense.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"

@@ -1,4 +1,4 @@
-// Real file systems, really full: growing is refused without a signal, and what was granted can be stored to.
+// Real file systems that are really full: growing is refused without a signal, and granted bytes can be stored to.
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"

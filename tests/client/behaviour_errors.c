@@ -1,4 +1,4 @@
-// Wrong use and refusals that both backends have: code, text, numbers, and nothing changed.
+// Wrong use and refusals, with both backends: code, text and numbers are right, and nothing has changed.
 #include "tests/lib/test_backend.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// Each configured limit refuses with its name and numbers, changes nothing, and lets everything up to it through.
+// Each configured limit refuses with its name and numbers, changes nothing, and allows everything below it.
 #include "tests/lib/test_backend.h"
 
 #include <grp.h>

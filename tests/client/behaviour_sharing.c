@@ -1,4 +1,4 @@
-// What others do to a region that one holds: read-only attachments, unlinking, other processes, forked children.
+// Other users of a region: read-only attachments, unlinking, other processes, forked children.
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
 

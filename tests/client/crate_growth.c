@@ -1,4 +1,4 @@
-// What a vector on disk got wrong before, as promises of this one: growing, refusals, and what new memory holds.
+// Faults of a vector on disk that came before this one, as promises: growing, refusals, and the content of new memory.
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/test_backend.h"
 

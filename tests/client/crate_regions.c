@@ -1,4 +1,4 @@
-// What a vector on disk got wrong before, as promises of this one: alignment, what is in a file already, and how many.
+// Faults of a vector on disk that came before this one, as promises: alignment, files that have content already, and many regions.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 

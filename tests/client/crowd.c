@@ -1,4 +1,4 @@
-// Many threads on one connection: nobody waits for what another one has to do first.
+// Many threads on one connection: no thread waits for the request of another.
 #include "tests/lib/fake_daemon.h"
 
 #include <semaphore.h>

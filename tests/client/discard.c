@@ -1,4 +1,4 @@
-// Giving parts of a region back, and getting them again.
+// Giving parts of a region back, and restoring them.
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"

@@ -1,4 +1,4 @@
-// What a closed region had comes back by itself, and before anybody is refused for the want of it.
+// The space of a closed region comes back by itself, and before any request is refused for want of it.
 #include "tests/lib/actor.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/proc_self.h"

@@ -1,4 +1,4 @@
-// Growth that is asked for before it is needed: it comes without being waited for, and where it does not come nobody notices.
+// Early growth of a vector: the vector does not wait for it, and notices nothing where it fails.
 #include "tests/lib/early_growth.h"
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/scratch.h"

@@ -1,4 +1,4 @@
-// Growth that is asked for before it is needed, of a daemon that is stopped, so that it stays on its way for as long as the test wants.
+// Early growth with a daemon that is stopped, so that the request stays on its way for as long as the test wants.
 #include "tests/lib/early_growth.h"
 #include "tests/lib/scratch.h"
 

@@ -1,4 +1,4 @@
-// Events: a descriptor to poll, whatever becomes of the connection.
+// Events: one descriptor to poll, whatever becomes of the connection.
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/test_daemon.h"
 

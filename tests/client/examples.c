@@ -1,4 +1,4 @@
-// The examples, run as their readers would run them.
+// The examples, run as a reader would run them.
 #include "tests/lib/harness.h"
 #include "tests/lib/test_daemon.h"
 

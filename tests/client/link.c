@@ -1,4 +1,4 @@
-// The connection to a daemon that fails in chosen places.
+// The connection to a daemon that fails at chosen places.
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/scratch.h"
 

@@ -1,4 +1,4 @@
-// The backend of a directory: what only it can get wrong.
+// The backend of a directory: faults that only this backend could have.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 

@@ -1,4 +1,4 @@
-// The realloc face, and what forks and limits on address space do to it.
+// The realloc face: with forks, and with limits on address space.
 #include "tests/lib/test_backend.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// What the library is made of and can be tried without a region: growth, address space, options, addresses, the last error.
+// The parts of the library that need no region: growth, address space, options, addresses, the last error.
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
 

@@ -1,4 +1,4 @@
-// Memory that is made before a vector gets to it: how far, and for whom.
+// Pages that are made ahead of a vector: how far ahead, and for which vectors.
 #include "tests/lib/prefetch_state.h"
 #include "tests/lib/test_backend.h"
 

@@ -1,4 +1,4 @@
-// Memory that is made before a vector gets to it: whatever a program does meanwhile, nothing notices.
+// Pages that are made ahead of a vector while the program resizes, discards, forks and closes: it notices nothing.
 #include "tests/lib/prefetch_state.h"
 #include "tests/lib/test_backend.h"
 

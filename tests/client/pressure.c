@@ -1,4 +1,4 @@
-// How much may be dirtied, told from made-up trees of /proc and /sys, and from this machine's own.
+// Memory pressure, read from made-up trees of /proc and /sys, and from this machine's own.
 #include "tests/lib/fake_proc.h"
 #include "tests/lib/scratch.h"
 

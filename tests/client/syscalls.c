@@ -1,4 +1,4 @@
-// How many system calls the common things cost, through a daemon, once the client is warm: counted by strace between marks.
+// How many system calls common operations cost with a daemon, once the client is warm: strace counts them between marks.
 #include "tests/lib/actor.h"
 #include "tests/lib/proc_self.h"
 #include "tests/lib/scratch.h"

@@ -1,4 +1,4 @@
-// What each function of a vector promises.
+// Each function of a vector keeps its promises.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 

@@ -1,4 +1,4 @@
-// Waiting for space: what the library does about it.
+// Waiting for space: the library's part.
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/test_daemon.h"

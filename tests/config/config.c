@@ -1,4 +1,4 @@
-// What the configuration may say, and what it means.
+// The configuration: what it may say, and what it means.
 #include "tests/lib/config_fixture.h"
 
 static struct quota_limits limits_of_user(const struct config_fixture *f, uid_t uid, uint64_t fs_total)

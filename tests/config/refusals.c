@@ -1,4 +1,4 @@
-// Every way to get the configuration wrong, with the words of the refusal.
+// Every way to write a wrong configuration, with the words of the refusal.
 #include "tests/lib/config_fixture.h"
 
 static void a_refusal_names_file_line_and_what_is_wrong(void **state)

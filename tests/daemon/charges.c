@@ -1,4 +1,4 @@
-// Whatever order requests, refusals and deaths come in: no limit is ever exceeded, and what is charged is what is on disk.
+// Requests, refusals and deaths in any order: no limit is ever exceeded, and the charges are equal to the bytes on disk.
 #include "tests/lib/actor.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/scratch.h"

@@ -1,4 +1,4 @@
-// The loop, which runs instant work itself and is taken over by another thread when that hangs.
+// The event loop: it runs instant work itself, and another thread takes it over when that work hangs.
 #include "daemon/work/loop.h"
 
 #include <event2/event.h>

@@ -1,4 +1,4 @@
-// Who is alive: what the daemon takes back when a client dies, and what it leaves because somebody still has it.
+// Orphans: which regions the daemon removes when a client dies, and which it keeps because a process still maps them.
 #include "tests/lib/actor.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"

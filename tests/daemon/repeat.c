@@ -1,4 +1,4 @@
-// What a client may repeat after a lost reply is done once and charged once.
+// Requests that a client may repeat after a lost reply are done once and charged once.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"

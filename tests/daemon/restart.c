@@ -1,4 +1,4 @@
-// A daemon that is killed again and again under a client that goes on pushing: nothing is lost, and the charge is right.
+// The daemon is killed again and again under a client that goes on pushing: nothing is lost, and the charges are right.
 #include "tests/lib/actor.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"

@@ -1,4 +1,4 @@
-// Starting and ending: what persists, what is cleaned up, what is left alone, and one daemon a directory.
+// Starting and ending: what persists, what is cleaned up, what is left alone; and one daemon for each directory.
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"

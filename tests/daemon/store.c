@@ -1,4 +1,4 @@
-// The spill directory: what it must be, and what may lie in it.
+// The spill directory: which directories are accepted, and which foreign files may lie in one.
 #include "daemon/store/store.h"
 
 #include <errno.h>

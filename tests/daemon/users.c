@@ -1,4 +1,4 @@
-// Two real users on one daemon: neither sees, touches or pays for what the other has.
+// Two real users on one daemon: neither can see, change or be charged for the regions of the other.
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"

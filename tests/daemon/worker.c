@@ -1,4 +1,4 @@
-// The workers' fairness: lanes take turns, none holds more than half, brief work has a worker of its own.
+// The fairness of the workers: lanes take turns, no lane holds more than half of the workers, and brief work has a worker of its own.
 #include "daemon/work/worker.h"
 
 #include <event2/event.h>

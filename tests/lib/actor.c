@@ -1,3 +1,4 @@
+// See actor.h.
 #include "tests/lib/actor.h"
 
 #include <errno.h>

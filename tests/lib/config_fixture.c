@@ -1,3 +1,4 @@
+// See config_fixture.h.
 #include "tests/lib/config_fixture.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// A private directory with a configuration file, its drop-ins, and what loading them gave.
+// A private directory with a configuration file and its drop-ins, and the result of loading them.
 #pragma once
 #include "tests/lib/harness.h"
 

@@ -1,3 +1,4 @@
+// See early_growth.h.
 #include "tests/lib/early_growth.h"
 
 #include "client/region/region.h"

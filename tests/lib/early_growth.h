@@ -1,4 +1,4 @@
-// What the tests of growth that is asked for before it is needed share: whether it was, and a daemon that does not answer.
+// For the tests of early growth: whether a vector has asked early, and a daemon that does not answer.
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/numbers.h"

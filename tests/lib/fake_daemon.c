@@ -1,3 +1,4 @@
+// See fake_daemon.h.
 #include "tests/lib/fake_daemon.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// A daemon of a few lines that answers as it is told, so that a connection can fail in chosen places.
+// A daemon of a few lines that answers as the test says, so that a connection can fail at chosen places.
 #pragma once
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"

@@ -1,3 +1,4 @@
+// See fake_proc.h.
 #include "tests/lib/fake_proc.h"
 
 #include <errno.h>

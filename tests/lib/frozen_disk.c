@@ -1,3 +1,4 @@
+// See frozen_disk.h.
 #include "tests/lib/frozen_disk.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// A file system that does not answer: frozen, and thawed when the test ends, however it ends.
+// A file system that does not answer: it is frozen, and thawed when the test ends, however the test ends.
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/loop_mount.h"

@@ -1,5 +1,5 @@
-// The base of every test in C: cmocka with a deadline and a count of open descriptors around each test, and what nearly every
-// test needs of the C library.
+// The base of every test in C: cmocka with a deadline and a count of open descriptors around each test, and the headers that nearly
+// every test needs.
 #pragma once
 #include <errno.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// A file system of a chosen type and size, for one test.
+// A file system of a chosen type and size in an image, for one test.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

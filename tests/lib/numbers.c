@@ -1,3 +1,4 @@
+// See numbers.h.
 #include "tests/lib/numbers.h"
 
 #include <diskalloc/vec.h>

@@ -1,4 +1,4 @@
-// A vector that was pushed to, and whose every element says which one it is.
+// A vector whose elements are numbered: each element says its own index.
 #pragma once
 #include "tests/lib/harness.h"
 

@@ -1,3 +1,4 @@
+// See op_fixture.h.
 #include "tests/lib/op_fixture.h"
 
 #include <errno.h>

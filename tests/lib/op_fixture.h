@@ -1,4 +1,4 @@
-// What the tests of operations share: a store whose calls fail when told to, and the operations run to their end.
+// For the tests of operations: a store whose calls fail when they are told to, and operations that are run to their end.
 #pragma once
 #include "daemon/op/op.h"
 

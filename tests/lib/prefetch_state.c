@@ -1,3 +1,4 @@
+// See prefetch_state.h.
 #include "tests/lib/prefetch_state.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-// What the tests of memory made ahead share: what is there, whether the thread is at work, and whether it could be.
+// For the tests of prefetch: which pages exist, whether the thread is at work, and whether there can be a thread.
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/numbers.h"

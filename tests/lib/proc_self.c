@@ -1,3 +1,4 @@
+// See proc_self.h.
 #include "tests/lib/proc_self.h"
 
 #include <dirent.h>

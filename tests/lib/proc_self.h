@@ -1,4 +1,4 @@
-// What a process has, by /proc: threads and what they do, descriptors, mappings, pages of memory.
+// What this process has, as /proc says: threads and their states, descriptors, mappings, pages of memory.
 #pragma once
 #include "tests/lib/harness.h"
 

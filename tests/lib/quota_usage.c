@@ -1,3 +1,4 @@
+// See quota_usage.h.
 #include "tests/lib/quota_usage.h"
 
 #include <grp.h>

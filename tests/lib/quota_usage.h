@@ -1,5 +1,5 @@
-// What the tests of quotas share: the daemon's configuration changed under it, real users and groups, and a peer that sees what an
-// administrator sees.
+// For the tests of quotas: a daemon whose configuration changes, real users and groups, and a peer that sees what an administrator
+// sees.
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/raw_client.h"

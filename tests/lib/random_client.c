@@ -1,3 +1,4 @@
+// See random_client.h.
 #include "tests/lib/random_client.h"
 
 #include "tests/lib/actor.h"

@@ -1,4 +1,4 @@
-// A client that does whatever a client can do, at random, and knows what each of its bytes must be.
+// A client that does at random everything that a client can do, and knows what each of its bytes must be.
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"

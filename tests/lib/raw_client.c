@@ -1,3 +1,4 @@
+// See raw_client.h.
 #include "tests/lib/raw_client.h"
 
 #include <errno.h>

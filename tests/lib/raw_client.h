@@ -1,5 +1,5 @@
-// The protocol itself, a packet at a time: for tests that keep many requests in flight, that need another uid, or that want to see
-// the very reply.  What fails here gives NULL or a code; the callers assert, be they tests or children.
+// The protocol, one packet at a time: for tests that keep many requests in flight, need another uid, or look at a reply.
+// Functions here return NULL or a code when they fail; the callers assert, for they may be tests or children.
 #pragma once
 #include "proto/diskalloc.pb-c.h"
 #include "proto/packet.h"

@@ -1,3 +1,4 @@
+// See scripted_task.h.
 #include "tests/lib/scripted_task.h"
 
 #include <semaphore.h>

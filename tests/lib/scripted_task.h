@@ -1,4 +1,4 @@
-// What the tests of the client's thread share: a task that does what it is told, and somebody who waits.
+// For the tests of the client's thread: a task that does what the test says, and a thread that waits for it.
 #pragma once
 #include "tests/lib/proc_self.h"
 

@@ -1,3 +1,4 @@
+// See test_backend.h.
 #include "tests/lib/test_backend.h"
 
 #include <diskalloc/client.h>

@@ -1,5 +1,4 @@
-// The two ways to get memory from the library, through a daemon and embedded in a directory: a test body runs with each and
-// can't tell them apart.
+// The two ways to get memory from the library: through a daemon, and embedded in a directory.  A test body runs with each of them.
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"

@@ -1,4 +1,4 @@
-// Discard and restore on a disk that fails, and the property of all operations: charges are what model and files say.
+// Discard and restore on a disk that fails; and a property test of all operations: the charges are what a model and the files say.
 #include "tests/lib/op_fixture.h"
 
 static int discard_or_restore(struct fixture *f, const struct op_type *type, struct region *r, uint64_t offset,

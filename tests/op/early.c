@@ -1,4 +1,4 @@
-// Early growth: ordinary as far as it is granted, and refused without a word long before a limit is.
+// Early growth: where it is granted it is an ordinary grow; it is refused without a log line, long before a limit is reached.
 #include "tests/lib/op_fixture.h"
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"

@@ -1,4 +1,4 @@
-// Fair shares of the workers: long operations go in pieces and let others in between.
+// Fair shares of the workers: long operations go in pieces, and other operations run in between.
 #include <semaphore.h>
 
 #include "tests/lib/op_fixture.h"

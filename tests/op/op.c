@@ -1,4 +1,4 @@
-// Operations on regions with a disk that fails: whatever call fails with whatever error, the region, its file and all
+// Operations on regions with a disk that fails: whichever call fails, with whichever error, the region, its file and all
 // accounts are as before, nothing leaks, and the next try works.
 #include "tests/lib/op_fixture.h"
 

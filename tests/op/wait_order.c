@@ -1,4 +1,4 @@
-// Who waits is served in order within a user, and users take turns.
+// The order of waiting: the operations of one user are served in order, and users take turns.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

@@ -1,4 +1,5 @@
-// A waiter's death, its timeout, Cancel and a grant meet each other at random moments: one of them happens, and the charges tell which.
+// The death of a waiting client, its timeout, a Cancel and a grant happen at random moments: exactly one of them wins, and the
+// charges tell which one.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"

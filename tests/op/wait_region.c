@@ -1,4 +1,4 @@
-// What waits on a region holds up nobody else there; what was shared is not cut over a restart of the daemon.
+// An operation that waits holds up no other operation of its region; and a region that was shared is not cut after a restart.
 #include <diskalloc/client.h>
 #include <errno.h>
 #include <pthread.h>

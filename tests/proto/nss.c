@@ -1,4 +1,4 @@
-// The user database by name and by number.
+// Look-ups in the user database, by name and by number.
 #include "tests/lib/harness.h"
 
 #include <errno.h>

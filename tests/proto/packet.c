@@ -1,4 +1,4 @@
-// Packets between two ends of a socket: one descriptor at most, none left open, nothing cut without a word.
+// Packets between the two ends of a socket: one descriptor at most, none is left open, and nothing is cut silently.
 #include "tests/lib/harness.h"
 
 #include <errno.h>

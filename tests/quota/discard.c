@@ -1,4 +1,4 @@
-// What is discarded is given back and out of reach, for this process, for those that come later, and after the daemon's death.
+// Discarded parts are given back and are out of reach: for this process, for later ones, and after the daemon's death.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

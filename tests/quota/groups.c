@@ -1,4 +1,4 @@
-// A group's sum is shared by its members, who keep their own limits; each key comes from the nearest section that has it.
+// The members of a group share its sum and keep their own limits; each key comes from the nearest section that has it.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

@@ -1,4 +1,4 @@
-// Limits change while the daemon runs, by an administrator or by a reload, and nobody loses what they have.
+// Limits change while the daemon runs, by an administrator or by a reload, and no user loses anything.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

@@ -1,4 +1,4 @@
-// The accounts against a naive model: charges as a plain array, sums made anew each time.
+// The accounts against a naive model: charges in a plain array, and sums computed anew each time.
 #include "tests/lib/harness.h"
 
 #include <errno.h>

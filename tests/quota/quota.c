@@ -1,3 +1,4 @@
+// The accounts: limits, warnings, groups, and the exactness of charge and release.
 #include "tests/lib/harness.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// warn_at: a line in the log and an event to that user's clients, once, until it has been below again.
+// warn_at: one line in the log and one event to the user's clients, and not again until the use has been below the mark.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

@@ -1,5 +1,5 @@
-// Fair shares of a whole daemon: one user's requests do not keep others waiting, a hung disk does not keep anybody out, and who waits
-// for a limit may go on asking.
+// Fair shares of a whole daemon: one user's requests do not keep others waiting, a hung disk keeps nobody out, and a client that
+// waits for a limit may go on asking.
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"

@@ -1,5 +1,5 @@
-// A file system that does not answer, and a daemon that is stopped: who asks for nothing of the disk is answered, deadlines pass, and
-// afterwards everything goes on as if nothing had been.
+// A file system that does not answer, and a daemon that is stopped: requests that need no disk are answered, deadlines pass, and
+// afterwards everything goes on as before.
 #include "tests/lib/actor.h"
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/raw_client.h"

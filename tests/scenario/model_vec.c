@@ -1,4 +1,4 @@
-// A vector on disk against an array in memory: a long random walk through everything that a vector can do.
+// A vector on disk against an array in memory: a long random walk through all that a vector can do.
 #include "tests/lib/test_backend.h"
 
 struct item {

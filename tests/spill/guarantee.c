@@ -1,4 +1,4 @@
-// Whether and why a spill directory's guarantee is soft.
+// When and why the guarantee of a spill directory is soft.
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

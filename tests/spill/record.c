@@ -1,4 +1,4 @@
-// What is written on disk about a region: every field comes back, and nothing damaged is believed.
+// The record of a region on disk: every field comes back, and a damaged record is refused.
 #include "tests/lib/harness.h"
 
 #include <errno.h>
