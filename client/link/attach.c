@@ -1,4 +1,4 @@
-// What the client has attached.  To the daemon a connection has a region attached or not, however many regions of the client
+// The regions that the client has attached.  To the daemon a connection has a region attached or not, however many regions of the client
 // stand for it.
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-// What the files of this folder share.  All functions are called with the lock of the link held.
+// The struct of a link, and functions that the files of this folder share.  All are called with the lock of the link held.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>

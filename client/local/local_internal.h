@@ -1,4 +1,4 @@
-// What the directory (backend.c) and one file of it (backing.c) share.
+// The struct of a directory: shared by backend.c and backing.c (one file of it).
 #pragma once
 #include "client/local/local.h"
 #include "proto/spill/record.h"

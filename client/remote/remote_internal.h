@@ -1,4 +1,4 @@
-// What the files of this folder share: the client's side (backend.c) and one attached region of it (the others).
+// The two structs of this folder: the client's side (backend.c) and one attached region of it (the other files).
 #pragma once
 #include "client/link/link.h"
 #include "client/remote/remote.h"

@@ -1,4 +1,4 @@
-// What the files of daemon/config share: the subjects as a table, the keys, and how sentences are made.
+// The subjects as a table, the keys, and how sentences are made: shared by the files of this folder.
 #pragma once
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// What the configuration means for a user or a group: for each key one limit, from the subject that sets it.  Pure.
+// The limits that the configuration gives a user or a group: for each key one value, from the subject that sets it.  Pure.
 #include <stdio.h>
 
 #include "daemon/config/config_internal.h"

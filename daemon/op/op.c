@@ -1,4 +1,4 @@
-// What all types of operations need: a beginning, an estimate of the effort, the region's file, and an end.
+// The parts that all types of operations need: a beginning, an estimate of the effort, the region's file, and an end.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

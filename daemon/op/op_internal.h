@@ -1,4 +1,4 @@
-// What the files of this folder share beside op.h.
+// The parts of operations that the files of this folder share, beside op.h.
 #pragma once
 #include "daemon/op/op.h"
 

@@ -67,7 +67,7 @@ void quota_on_warning(struct quota *q, quota_warning_fn fn, void *data);
 // True the first time that an account refuses.  It is news again when an eighth of the limit has been free in between.
 bool quota_refusal_is_news(const struct quota_refusal *refusal);
 
-// What a consumer (a region, a connection) holds of its user's accounts.
+// The part of the accounts that one consumer (a region, a connection) holds.
 struct quota_charge {
     struct quota_user *user; // a reference; NULL: holds nothing
     uint64_t amount[QUOTA_RESOURCE_N];

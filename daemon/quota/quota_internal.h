@@ -1,4 +1,4 @@
-// What charge.c (charges) and quota.c (accounts and users) share.
+// Charges, accounts and users: shared by charge.c and quota.c.
 #pragma once
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"

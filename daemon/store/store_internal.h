@@ -1,4 +1,4 @@
-// What store.c and scan.c share.
+// The struct of the store: shared by store.c and scan.c.
 #pragma once
 #include <dirent.h>
 #include <sys/types.h>

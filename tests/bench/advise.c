@@ -1,4 +1,4 @@
-// What diskalloc_region_advise costs and does: the call, a scan from disk, reads at random from disk, and which pages go first under
+// The cost and the effect of diskalloc_region_advise: the call, a scan from disk, reads at random from disk, and which pages go first under
 // a memory limit.  Beside it, what the kernel's own calls would do.  Rounds alternate, medians; no test.
 //   diskalloc-bench-advise [MIB [DIRECTORY]]
 #include <diskalloc/client.h>
@@ -68,7 +68,7 @@ static void unmake(void)
     diskalloc_close(client);
 }
 
-// What is mapped is not dropped.
+// Mapped pages are not dropped.
 static void drop(void)
 {
     must(madvise(data, size, MADV_DONTNEED), "unmap");

@@ -1,4 +1,4 @@
-// What a grow costs beside what it cannot do without: the round trip of a socket, and the file system's own part.  And how much
+// The cost of a grow, beside the parts that it can't do without: the round trip of a socket, and the file system's work.  And how much
 // longer it takes while others are busy.  Prints ratios of medians from blocks that alternate; no test.
 #include "tests/bench/grow.h"
 

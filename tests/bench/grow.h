@@ -1,4 +1,4 @@
-// What grow.c (a grow alone) and grow_others.c (beside others) share: series of times, and one grow.
+// Shared by grow.c (a grow alone) and grow_others.c (a grow beside others): series of times, and one grow.
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/raw_client.h"
@@ -64,7 +64,7 @@ struct packet {
     size_t n;
 };
 
-// What packing costs is the client's, as what unpacking the reply does.
+// The client pays for packing the request, and for unpacking the reply.
 static inline void pack_grow(struct raw *c, const struct raw_handle *h, uint64_t size, struct packet *ret)
 {
     Diskalloc__V1__GrowRegion body = DISKALLOC__V1__GROW_REGION__INIT;

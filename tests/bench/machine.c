@@ -1,4 +1,4 @@
-// What a number depends on besides the contender.
+// A description of the machine: the numbers depend on it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

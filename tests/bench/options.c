@@ -81,7 +81,7 @@ __attribute__((noreturn)) static void list(void)
     exit(0);
 }
 
-// What was not said.  A sweep is of W1.
+// Defaults of options that were not given.  A sweep is of W1.
 static void complete(struct options *o, size_t mib)
 {
     bool chosen = false;
@@ -97,7 +97,7 @@ static void complete(struct options *o, size_t mib)
             take_contender(o, contenders[i]->name);
 }
 
-// What takes a number, and where it goes.
+// The options that take a number, and where it goes.
 static size_t *number_of(struct options *o, size_t *mib, int option)
 {
     switch (option) {

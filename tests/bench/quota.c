@@ -1,4 +1,4 @@
-// What quotas cost: a charge and its release, with few and with many accounts, against the round trip of a grow that they are
+// The cost of quotas: a charge and its release, with few and with many accounts, against the round trip of a grow that they are
 // part of.  Prints ratios of medians; no test.
 #include "daemon/quota/quota.h"
 

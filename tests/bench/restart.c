@@ -1,4 +1,4 @@
-// What a restart costs: how long a daemon takes to be ready that finds very many regions, and how long a client that pushes all
+// The cost of a restart: how long a daemon takes to be ready that finds very many regions, and how long a client that pushes all
 // the time waits for the next daemon when one is killed.  Prints both; no test.
 #include <diskalloc/client.h>
 #include <diskalloc/vec.h>

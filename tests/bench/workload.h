@@ -1,4 +1,4 @@
-// What the workloads are called and how they are counted.
+// The names of the workloads, and how their operations are counted.
 #pragma once
 #include "tests/bench/bench.h"
 

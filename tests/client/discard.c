@@ -188,7 +188,7 @@ static void others_that_are_attached_forbid_it_and_lose_nothing(struct test_back
     expect_bytes(r, 0, 4 * BLOCK, 7);
     diskalloc_region_close(same);
     assert_int_equal(diskalloc_region_discard(r, 0, 2 * BLOCK), 0);
-    // Who comes later finds it discarded, and one may restore for all.
+    // A later user finds the part discarded, and one user may restore it for all.
     assert_int_equal(open_named(other, "it", 0, 0, &theirs), 0);
     assert_false(can_store(theirs, BLOCK));
     expect_bytes(theirs, 2 * BLOCK, 4 * BLOCK, 7);

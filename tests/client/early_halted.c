@@ -180,7 +180,7 @@ static void a_child_forks_off_while_the_daemon_is_silent(void **state)
     backend_stop(&b);
 }
 
-// What an adopted region had before the vector is what it has after it, also when the answer came last.
+// An adopted region has the same size before the vector and after it, also when the answer came last.
 static void deinit_takes_early_growth_back_from_a_region_that_was_adopted(void **state)
 {
     struct diskalloc_region *r = NULL;

@@ -65,7 +65,7 @@ static enum background_result stand_in_the_way(struct background_task *t)
     return BACKGROUND_MORE;
 }
 
-// What waits for the thread's turn is on the list no more when the end moves down, nor when the region goes.
+// A task that waits for its turn is taken off the list when the end moves down, and when the region goes.
 static void what_shrinks_or_goes_has_no_work_left_with_the_thread(struct test_backend *b)
 {
     struct background_task obstacle = {.run = stand_in_the_way};

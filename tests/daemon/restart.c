@@ -36,7 +36,7 @@ static void check_elements(const struct u64s *v, uint64_t n)
         }                                                                                         \
     } while (0)
 
-// What a round does besides pushing, so that a kill meets every kind of request.
+// Other requests of a round, besides pushing, so that a kill meets every kind of request.
 static void disturb(struct diskalloc *da, struct diskalloc_region *r, uint64_t round)
 {
     uint64_t size = 4096 + round * 7919 % (4 * MIB);

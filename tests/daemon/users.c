@@ -12,7 +12,7 @@ struct user {
     uid_t uid;
 };
 
-// What the actors tell each other.
+// Data that the actors share.
 struct meeting {
     const char *address;
     struct user alice, bob;
@@ -178,7 +178,7 @@ static void be_bob(struct actor *self, void *data)
     actor_done(self);
 }
 
-// What "diskallocctl --json regions" prints for UID, to be freed.
+// The output of "diskallocctl --json regions" for UID, to be freed.
 static char *list_regions_as(uid_t uid)
 {
     size_t n = 0, size = 1 << 20;

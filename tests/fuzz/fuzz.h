@@ -1,4 +1,4 @@
-// What the targets have in common.  Each is a libFuzzer target with clang and DISKALLOC_FUZZ, and else a program that feeds it files.
+// Shared by the fuzz targets.  Each is a libFuzzer target with clang and DISKALLOC_FUZZ, and else a program that feeds it files.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

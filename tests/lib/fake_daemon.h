@@ -14,7 +14,7 @@
 #include "proto/util/name.h"
 #include "proto/util/ranges.h"
 
-// What is done with each request of a connection in turn; after the last one requests are answered.
+// The reaction to each request of a connection in turn; requests after the last one are answered.
 //   .  do it and answer         x  close without doing it       d  do it and close without an answer
 //   -  do it, do not answer     n  refuse: NOT_FOUND            s  refuse: SHUTTING_DOWN
 //   <  do it, answer after the next one's answer

@@ -207,7 +207,7 @@ int create(struct fixture *f, const char *name, uint64_t size, struct region **r
     r = run_op(f, &op);
     if (r < 0)
         return r;
-    // It was an orphan for a moment, which nobody probed: op_reap_orphans is not called here.
+    // The region was an orphan for a moment.  It was not probed: op_reap_orphans is not called here.
     assert_int_equal(peer_attach(&f->peer, *ret, false), 0);
     orphans_consider(f->env.orphans, *ret);
     return 0;

@@ -1,4 +1,4 @@
-// What this process has, as /proc says: threads and their states, descriptors, mappings, pages of memory.
+// This process, as /proc shows it: threads and their states, descriptors, mappings, pages of memory.
 #pragma once
 #include "tests/lib/harness.h"
 

@@ -107,7 +107,7 @@ static void crash_commit(struct crash_client *c)
     c->committed = c->kept_model.len;
 }
 
-// What is committed is never overwritten: a client that is killed leaves only whole rows.
+// Committed bytes are never overwritten: a client that is killed leaves only whole rows.
 static void crash_change_kept(struct crash_client *c)
 {
     struct crash_model *m = &c->kept_model;
@@ -288,7 +288,7 @@ static void crash_publish(struct crash_client *c)
     c->shared->regions[c->id] = n;
 }
 
-// What a client that was killed has committed is there.
+// The rows that a killed client had committed are there.
 static void crash_inherit(struct crash_client *c)
 {
     int code = diskalloc_region_unlink(c->da, c->brief_name);

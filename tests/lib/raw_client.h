@@ -36,7 +36,7 @@ struct raw_handle raw_handle_new(void);
 ProtobufCBinaryData raw_bytes(const struct raw_handle *h);
 ProtobufCBinaryData raw_text(const char *text);
 void raw_free(RawReply *reply);
-// What the daemon answered: OK when it was done, and PROTOCOL when nothing came.
+// The code of the daemon's answer: OK when the request was done, PROTOCOL when no answer came.
 int raw_code(const RawReply *reply);
 // Its id, or 0.
 uint64_t raw_send(struct raw *c, RawRequest *q);

@@ -38,7 +38,7 @@ void backend_run(bool remote, const char *config, void (*body)(struct test_backe
 struct diskalloc_region *make_region(struct diskalloc *da, uint64_t size);
 int open_named(struct diskalloc *da, const char *name, uint64_t size, uint32_t flags, struct diskalloc_region **ret);
 uint64_t file_size(struct diskalloc_region *r);
-// What the caller's own user has.
+// The usage of the caller's own user.
 struct diskalloc_usage usage_of(struct diskalloc *da);
 // The call failed with CODE, and says so: a sentence that begins with its name, and the same code beside it.
 struct diskalloc_error_info expect_failure(int got, int code, const char *call, const char *file, int line);

@@ -39,7 +39,7 @@ static void a_discard_gives_blocks_and_charge_back_and_a_restore_takes_them_agai
     assert_int_equal(discard_or_restore(&f, &op_restore, r, 0, 3 << 20), 0);
     assert_int_equal(charged(&f), 8 << 20);
     assert_true(blocks_on_disk(&f, r) >= 8 << 20);
-    // What is cut off is not discarded any more.
+    // A part that was cut off is not discarded any more.
     assert_int_equal(resize(&f, r, 4 << 20), 0);
     assert_int_equal(charged(&f), 3 << 20);
     assert_int_equal(resize(&f, r, 6 << 20), 0);
@@ -187,7 +187,7 @@ static int sum_granted(void *data, struct store_found *region)
     return 0;
 }
 
-// What is charged is what the model says was granted is what a daemon that starts now would find, after each of many random
+// The charges, the model's granted bytes, and the bytes that a daemon that starts now would find are equal, after each of many random
 // operations with random failures.
 static void charges_equal_model_and_files_after_any_sequence(void **state)
 {

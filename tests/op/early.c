@@ -139,7 +139,7 @@ static void expect_the_mark(struct setting *s, const struct raw_handle *h, uint6
     assert_int_equal(test_sum_sizes(s->daemon.spill), before);
     assert_int_equal(grow_early(&s->c, h, size), RAW_CODE(OK));
     assert_int_equal(grow_early(&s->c, h, size + 1), RAW_CODE(EARLY_REFUSED));
-    // Who needs it gets it.
+    // An ordinary grow, of a client that needs the space, is granted.
     assert_int_equal(grow_now(&s->c, h, size + 1), RAW_CODE(OK));
 }
 

@@ -229,7 +229,7 @@ static void a_grow_that_is_given_up_on_the_way_is_undone(void **state)
     assert_int_equal(job.op.result, -ECANCELED);
     assert_int_equal(seam.n_allocated, 1);
     expect_consistent(&f, 2 * 4096, 2);
-    // One that has come far when the disk is full.
+    // A grow that has come far when the disk becomes full.
     init_resize(&f, &job, large, LARGE);
     seam.fail_at = 100;
     assert_int_equal(run_beside_another(&f, &job, small), -ENOSPC);

@@ -279,7 +279,7 @@ static void a_plain_resize_passes_a_young_waiter_and_leaves_an_old_one_what_it_n
     assert_true(!p.refused || now_ms() - began >= 1000);
     test_wait_until(is_held_back, &p, 60, "a plain resize does not take what an old waiter needs");
     assert_true(now_ms() - began >= 1000);
-    // What others may still do: shrink, and with it the waiter is served.
+    // Other regions may still shrink, and then the waiting grow is served.
     shrink(&s);
     scene_end_waiting(&s);
     assert_int_equal(diskalloc_region_resize(p.r, MIB), 0);
@@ -347,7 +347,7 @@ static void a_keep_free_that_is_lowered_wakes_who_waits(void **state)
     test_unmount(&m);
 }
 
-// It was possible when it began.
+// The grow was possible when it began to wait.
 static void a_limit_lowered_below_a_request_ends_its_wait(void **state)
 {
     struct scene s;

@@ -49,7 +49,7 @@ static void commit_for_ever(struct diskalloc *da)
     }
 }
 
-// What nobody promised to keep: it may be there or not, and is whole if it is.
+// A region that no commit made durable: it may be there or not, and is whole if it is.
 static void make_others(struct diskalloc *da)
 {
     struct u64s v = open_vec(da, "gone", DISKALLOC_REGION_CREATE);

@@ -147,7 +147,7 @@ static void what_a_member_holds_joins_and_leaves_the_sum_with_a_reload(void **st
     AWAIT_USAGE(&c.admin, c.group, bytes, 4 * MIB);
     takes(&c.m[0], 6 * MIB);
     assert_int_equal(USAGE_OF(&c.admin, c.group, bytes), 4 * MIB);
-    // What is charged is known by the daemon that comes next, too.
+    // The next daemon knows the charges too.
     test_daemon_kill(&c.d, SIGKILL);
     raw_close(&c.admin);
     test_daemon_restart(&c.d);

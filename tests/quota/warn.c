@@ -43,7 +43,7 @@ static void watch_stop(struct watch *w)
     test_daemon_stop_and_remove(&w->d);
 }
 
-// What the daemon sent before its answer has been read with that.
+// Events that the daemon sent before its answer have been read with the answer.
 static void there_is_no_event(struct watch *w)
 {
     struct diskalloc_event e;

@@ -112,15 +112,15 @@ static void while_the_disk_hangs_the_daemon_answers_and_afterwards_goes_on(void 
     block_workers(&b, growers);
     ask_for_status(&b.daemon);
     assert_int_equal(diskalloc_open(b.daemon.address, NULL, &other), 0);
-    // What is being granted is charged already.
+    // The bytes that are being granted are charged already.
     assert_int_equal(usage_of(other).bytes, (2 * BLOCKED + 1) * MIB);
     if (geteuid() == 0)
         assert_int_equal(test_in_child(ask_as_somebody_else, b.daemon.address, 4242), 0);
-    // One that waits for others to give back does not touch the disk.
+    // A grow that waits for a limit does not touch the disk.
     EXPECT_FAILURE(-ETIMEDOUT, "diskalloc_region_resize_wait",
                    diskalloc_region_resize_wait(waiter, (LIMIT_MIB - 1) * MIB, 50));
     EXPECT_FAILURE(-EDQUOT, "diskalloc_region_resize", diskalloc_region_resize(waiter, 2 * LIMIT_MIB * MIB));
-    // One that the disk holds up has its deadline too, and is undone.
+    // A grow that the disk holds up has its deadline too, and is undone.
     EXPECT_FAILURE(-ETIMEDOUT, "diskalloc_region_resize_wait", diskalloc_region_resize_wait(waiter, 2 * MIB, 50));
     assert_int_equal(diskalloc_region_size(waiter), MIB);
     frozen_disk_thaw(&ice);
