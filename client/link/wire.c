@@ -1,3 +1,4 @@
+// Errors of the wire, as errnos: see wire.h.
 #include "client/link/wire.h"
 
 #include "client/util/error.h"

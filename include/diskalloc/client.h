@@ -63,8 +63,9 @@ enum {
 struct diskalloc_options {
     size_t struct_size;
     const char *client_name; /* shown to administrators; NULL: the program's name */
-    int reconnect_timeout_ms; /* how long a call keeps trying to reach a daemon that has gone, before it returns -ECONNRESET:
-                                 300,000 (five minutes) by default; -1: for ever; 0: it does not try */
+    /* How long a call keeps trying to reach a daemon that has gone, before it returns -ECONNRESET: 300,000 ms (five
+     * minutes) by default; -1: for ever; 0: it does not try. */
+    int reconnect_timeout_ms;
     uint32_t flags; /* DISKALLOC_NO_THREADS */
 };
 
