@@ -244,8 +244,9 @@ bool wait_holds_back(const struct wait_queue *w, struct op *op)
     const struct op *o;
     uint64_t now;
 
-    // An operation that has waited had its turn; an early grow was checked by wait_wants; without a charge nobody loses.
-    if (op->wait_since || op->early || !op->type->charges)
+    // An operation that has waited had its turn; an early grow was checked by wait_wants; an operation that charges nothing takes
+    // nothing from those that wait.
+    if (op->wait_since || op->early || !op->type->charges || op->extra == 0)
         return false;
     now = TAILQ_EMPTY(&w->ops) ? 0 : clock_now();
     TAILQ_FOREACH (o, &w->ops, waiting) {
