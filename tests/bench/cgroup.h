@@ -6,7 +6,7 @@ struct cgroup {
     char path[256]; // empty: none
 };
 
-// 0, or -errno, and RET_WHY (never NULL then) says what is in the way.
+// 0; or -errno, and *RET_WHY says why there is no group.
 int cgroup_make(struct cgroup *g, size_t limit, const char **ret_why);
 int cgroup_enter(const struct cgroup *g); // the calling process, with all that it touches from then on
 void cgroup_remove(struct cgroup *g);

@@ -12,7 +12,7 @@
 
 enum { WARM_SECONDS = 120 };
 
-// Libraries that talk do so to nobody.
+// The output of libraries is thrown away.
 static void silence(void)
 {
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);

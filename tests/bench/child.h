@@ -7,5 +7,5 @@
 struct bench_result child_run(void (*run)(const void *data, struct bench_result *ret), const void *data,
                               const struct cgroup *group, unsigned seconds);
 // Touches BYTES of memory: a virtual machine gives free pages back to its host, and the first touch afterwards would be paid by
-// whoever comes first.
+// whichever comes first.
 void child_warm(size_t bytes);

@@ -1,4 +1,4 @@
-// Memory only, as everybody does it: realloc in doublings.
+// Memory only, in the usual way: realloc in doublings.
 #include <gnu/libc-version.h>
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 extern const struct contender contender_hand, contender_ram_huge, contender_malloc, contender_diskalloc_daemon,
     contender_diskalloc_dir, contender_memkind, contender_stxxl, contender_boost, contender_lmdb;
 
-// The first is what the others are compared with.
+// The others are compared with the first one.
 const struct contender *const contenders[] = {
     &contender_hand,    &contender_diskalloc_daemon, &contender_diskalloc_dir, &contender_ram_huge, &contender_malloc,
 #ifdef BENCH_BOOST

@@ -1,4 +1,4 @@
-// One alternating series: what is measured at which size, with whom, and what came out.
+// One alternating series: workloads, sizes, contenders, and the results.
 #pragma once
 #include "tests/bench/bench.h"
 

@@ -137,7 +137,7 @@ static void granted_bytes_can_be_stored_to_on_a_full_disk(struct test_backend *b
     store_everywhere(touched, 0x31);
     fill_from_outside(at, outside, sizeof(outside));
     EXPECT_FAILURE(-ENOSPC, "diskalloc_region_resize", diskalloc_region_resize(fresh, 60 * MIB));
-    // The first store, and an overwrite of what has been written back already.
+    // The first store, and a store to pages that were written back already.
     store_everywhere(fresh, 0x32);
     store_everywhere(touched, 0x33);
     store_everywhere(fresh, 0x34);

@@ -56,7 +56,7 @@ static void opening_a_named_region_keeps_its_content(struct test_backend *b)
     memset(diskalloc_region_data(r), 0x37, 10001);
     diskalloc_region_close(r);
     for (int i = 0; i < 3; i++) {
-        // CREATE with another size, and no CREATE: what is there stays as it is.
+        // CREATE with another size, and no CREATE: an existing region stays as it is.
         assert_int_equal(open_named(b->da, "kept", i == 1 ? 5 : 0, i < 2 ? DISKALLOC_REGION_CREATE : 0, &r), 0);
         assert_int_equal(diskalloc_region_size(r), 10001);
         data = diskalloc_region_data(r);

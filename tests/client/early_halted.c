@@ -140,7 +140,7 @@ static void every_call_goes_on_with_one_on_its_way(void **state)
         struct diskalloc_region *r = NULL;
         struct halted h;
 
-        // a region of one's own, and one that was adopted
+        // a region of the vector's own, and an adopted region
         if (i % 2)
             assert_int_equal(open_named(b.da, "book", 0, DISKALLOC_REGION_CREATE, &r), 0);
         begin_halted(&h, &b, r);
@@ -207,7 +207,7 @@ static void deinit_takes_early_growth_back_from_a_region_that_was_adopted(void *
     backend_stop(&b);
 }
 
-// More than a connection may have in flight, and nobody reads the answers.
+// More requests than a connection may have in flight, while no thread reads the answers.
 static void many_vectors_may_each_have_one_on_its_way(void **state)
 {
     enum { VECTORS = 200 };

@@ -59,7 +59,8 @@ static void vectors_begin_with_what_the_last_ones_came_to(void **state)
     assert_int_equal(growth_first_after_end(MIB, MIB, 0), MIB / 2);
     assert_int_equal(growth_first_after_end(MIB, MIB, MIB / 4), MIB / 2);
     assert_int_equal(growth_first_after_end(MIB, MIB, MIB / 4 + 1), MIB);
-    assert_int_equal(growth_first_after_end(MIB, 64 * KIB, 0), MIB); // it says nothing of those that began with more
+    assert_int_equal(growth_first_after_end(MIB, 64 * KIB, 0),
+                     MIB); // a smaller vector says nothing about vectors that began with more
     assert_int_equal(growth_first_after_end(64 * KIB, 64 * KIB, 0), 64 * KIB);
 }
 

@@ -7,7 +7,7 @@
 
 DISKALLOC_VEC_DEFINE(bytevec, unsigned char)
 
-// Not too long for a test, and too long for what a test waits for.
+// A timeout that no test reaches.
 enum { LONG_MS = 600000 };
 
 static void close_all(struct play *p, struct diskalloc *da, struct diskalloc_region *r)
@@ -194,7 +194,7 @@ static bool many_wait(void *data)
     return usage_of(data).waiters >= 32;
 }
 
-// The daemon reads 64 requests ahead: among those who wait there has to be room for what gives space back.
+// The daemon reads 64 requests of a connection ahead: waiting requests must leave room for the one that gives space back.
 static void any_number_of_threads_may_wait_for_what_one_gives_back(void **state)
 {
     enum { N = 80 };

@@ -83,7 +83,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
     (void)what;
     assert_int_equal(t->inside++, 0);
     t->n_ticks++;
-    // From the loop, and when somebody stands in.
+    // From the loop's thread, and after the other thread has taken the loop over.
     if (t->items) {
         submit_instant(t, t->items);
         t->items = NULL;

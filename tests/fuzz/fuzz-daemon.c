@@ -71,7 +71,7 @@ static void start(void)
     atexit(stop);
 }
 
-// False: it has hung up.  Waits for one reply, and takes what else is there.
+// Waits for one reply, and reads all that are there.  False: the daemon has hung up.
 static int read_replies(int sock, int timeout_ms)
 {
     static uint8_t buffer[PACKET_MAX];

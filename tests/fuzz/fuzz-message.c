@@ -1,4 +1,4 @@
-// Packets as the daemon unpacks them, in its bounded memory; what was understood is the same when it is packed and read again.
+// Packets as the daemon unpacks them, in its bounded memory: a message that is packed again unpacks to the same message.
 #include "daemon/request/message.h"
 #include "tests/fuzz/fuzz.h"
 

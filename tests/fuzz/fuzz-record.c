@@ -1,4 +1,4 @@
-// Records as they may be found on disk: what is taken for one is written the same way again.
+// Records as they may be found on disk: a record that is accepted is written as the same bytes again.
 #include "proto/spill/record.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -32,7 +32,7 @@ struct play {
     struct ranges discarded;
     uint64_t wait_ms[8]; // of each Grow
     _Atomic size_t n_grows;
-    Diskalloc__V1__Request held; // id and kind of the one whose answer is held back
+    Diskalloc__V1__Request held; // the request whose answer is held back: its id and kind
     pthread_t thread;
     bool joined;
     struct {

@@ -25,7 +25,7 @@ static void ice_guard_against_the_end(struct frozen_disk *ice)
 
         close(ends[1]);
         alarm(0);
-        setsid(); // who kills the test's whole group does not mean this one
+        setsid(); // a signal to the whole group of the test must not end this process
         if (read(ends[0], &c, 1) >= 0)
             ioctl(ice->fd, FITHAW, 0);
         _exit(0);

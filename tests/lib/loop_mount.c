@@ -11,7 +11,7 @@
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
 
-// Its exit status; what it prints goes to LOG.
+// Runs the command with its output in LOG.  Returns its exit status.
 static int run_command(const char *log, const char *const argv[])
 {
     int status = -1;

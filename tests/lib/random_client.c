@@ -262,7 +262,7 @@ static void crash_step(struct crash_client *c)
     }
 }
 
-// A vector may have been granted what it asked for early and has not looked at yet.
+// An early grow may have been granted already, and the vector has not taken it over yet.
 static uint64_t crash_charge_of(struct diskalloc_region *r)
 {
     NEED(diskalloc_region_refresh(r) >= 0);
@@ -334,7 +334,7 @@ void crash_walk(struct actor *self, void *data)
     struct crash_client *c = data;
 
     c->state = c->shared->seed ^ crash_mix((uint64_t)(c->id * 1000 + c->generation + 1));
-    // Nobody is killed meanwhile: only who has been connected connects again.
+    // No process is killed meanwhile: only a client that was connected before connects again.
     CRASH_DONE(diskalloc_open(c->shared->address, NULL, &c->da));
     actor_next(self);
     crash_start(c);

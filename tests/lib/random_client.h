@@ -8,7 +8,7 @@ enum { CRASH_CLIENTS = 8, CRASH_ROWS = 3000, CRASH_BLOCKS = 64, CRASH_BRIEF = 3 
 struct crash_shared {
     const char *address;
     uint64_t seed;
-    _Atomic int fuse; // requests until VICTIM is killed, by whoever makes the last one
+    _Atomic int fuse; // requests until VICTIM is killed, by the client that makes the last of them
     _Atomic pid_t victim;
     _Atomic uint64_t round; // each client checks all it has when this changes, and waits
     _Atomic bool stop;

@@ -6,7 +6,7 @@
 
 #include "client/util/background.h"
 
-// A piece does what it is told: notes its name, waits to be let go, asks for more.
+// A piece notes its name, waits until the test lets it go, and asks for more, as the test says.
 struct job {
     struct background_task task;
     struct background *background;

@@ -219,7 +219,7 @@ static void it_does_not_take_what_somebody_waits_for(void **state)
     assert_int_not_equal(raw_send_grow(&waiter, &large, 75 * MIB, UINT64_MAX), 0);
     test_wait_until(somebody_waits, &admin, 60, "somebody waits");
     assert_int_equal(grow_early(&s.c, &s.h, 11 * MIB), RAW_CODE(EARLY_REFUSED));
-    // An ordinary one may pass: the wait has only begun.  What one who waits is granted, an early one was not in the way of.
+    // An ordinary grow may pass: the wait has only begun.  An early grow must not take what a waiting grow is granted.
     assert_int_equal(raw_shrink(&s.c, &s.h, 5 * MIB, 10 * MIB), RAW_CODE(OK));
     reply = raw_answer(&waiter);
     assert_int_equal(raw_code(reply), RAW_CODE(OK));
@@ -335,7 +335,7 @@ static void nobody_is_warned_of_what_was_refused(void **state)
     fixture_deinit(&f);
 }
 
-// An ordinary one waits for what is about to be given back.
+// An ordinary grow waits for space that is about to be given back.
 static void it_does_not_wait_for_releases_under_way(void **state)
 {
     const struct quota_limits limits = {{8192, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};

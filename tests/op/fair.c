@@ -5,8 +5,8 @@
 
 #define LARGE (512 * GIB)
 
-// The disk of 512 GiB that nobody has: blocks are granted by saying so.  The first piece of a long operation waits at the gate,
-// until the test has queued what shall come in between.
+// A made-up disk of 512 GiB: blocks are granted by saying so.  The first piece of a long operation waits at the gate until the test has
+// queued the operations that have to come in between.
 static struct {
     _Atomic bool armed;
     sem_t reached, open;
@@ -60,7 +60,7 @@ static int ample_stat_fs(int fd, struct statvfs *ret)
     return 0;
 }
 
-// With one worker: what comes in between comes in between pieces.
+// With one worker, other operations come in between two pieces.
 static void begin(struct fixture *f, struct region **large, struct region **small)
 {
     fixture_init(f);
@@ -206,7 +206,7 @@ static void removing_512_gib_goes_in_pieces_between_which_others_work(void **sta
     fixture_deinit(&f);
 }
 
-// Its client has died: what was granted is given back, in pieces too.
+// The client of the grow has died: the granted bytes are given back, in pieces too.
 static void a_grow_that_is_given_up_on_the_way_is_undone(void **state)
 {
     struct region *large, *small;

@@ -243,7 +243,7 @@ static void a_release_wakes_an_operation_that_waits(void **state)
     fixture_deinit(&f);
 }
 
-// The alarm of the queue is set anew for those that still wait: nothing else wakes it here.
+// The alarm of the queue is set anew for the operations that still wait: nothing else wakes the queue here.
 static void each_of_two_waiters_times_out(void **state)
 {
     const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};

@@ -185,7 +185,7 @@ static void one_who_leaves_the_queue_lets_the_next_of_that_user_forward(void **s
     ask(&c, 0, 1, MIB);
     give_back(&c, MIB);
     cancel = raw_send_cancel(&c.user[0], c.id[0][0]);
-    // The cancelled one, its Cancel, and the one that was behind it, whose reply may come between them.
+    // The replies to the cancelled grow, to its Cancel, and to the grow behind it, whose reply may come between them.
     for (int n = 0, cancelled = 0; n < 3; n++) {
         reply = raw_answer(&c.user[0]);
         assert_non_null(reply);

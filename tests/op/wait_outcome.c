@@ -199,7 +199,8 @@ static void a_timeout_and_a_grant_that_cross_end_in_one_of_them(void **state)
     stage_stop(&s);
 }
 
-// Nobody hears whether it was granted; in the end nothing of it is charged, and the next one in the queue has what it wanted.
+// The dead client does not learn whether the grow was granted; in the end nothing of it is charged, and the next grow in the queue is
+// granted.
 static void a_death_and_a_grant_that_cross_leave_nothing_and_the_next_is_served(void **state)
 {
     struct stage s;
@@ -243,7 +244,7 @@ static void a_death_and_a_grant_that_cross_leave_nothing_and_the_next_is_served(
     stage_stop(&s);
 }
 
-// The daemon that comes back knows nothing of who waited, and what was charged is what is there.
+// The next daemon knows nothing of waiting requests, and its charges are what the files say.
 static void waiters_do_not_survive_the_daemon_and_hold_nothing(void **state)
 {
     struct stage s;

@@ -107,7 +107,7 @@ static void a_shared_region_is_not_cut_by_the_first_to_come_back_after_a_restart
     for (size_t i = 0; i < 4 * MIB; i += 4096)
         assert_int_equal(((uint8_t *)diskalloc_region_data(b))[i], 7);
 
-    // When nobody has it attached and the kernel says that nobody maps it, it is whose it is next.
+    // When the region has no attachment, and no process maps it by the word of the kernel, the next one to attach it may cut it.
     diskalloc_region_close(b);
     diskalloc_region_close(a);
     a = NULL;

@@ -58,7 +58,7 @@ static void scene_start(struct scene *s, const char *config, const char *spill, 
     s->held = make_region(s->b.da, held);
 }
 
-// The waiter got what it wanted, and can use it.
+// The waiting grow was granted, and the memory can be used.
 static void scene_end_waiting(struct scene *s)
 {
     assert_int_equal(pthread_join(s->w.thread, NULL), 0);

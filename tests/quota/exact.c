@@ -60,7 +60,7 @@ static void fill(struct shared *s, int id, struct diskalloc *da)
             step /= 2;
         }
     }
-    // Exactly full now, whatever the others do: nobody gives anything back.
+    // The limit is exactly used up now: no process gives anything back.
     check_refusal(s, diskalloc_region_resize(held[0], blocks(diskalloc_region_size(held[0])) * BLOCK + 1), BLOCK);
     for (int i = 0; i < HELD; i++) {
         uint8_t *data = diskalloc_region_data(held[i]);

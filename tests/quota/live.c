@@ -71,7 +71,7 @@ static void what_is_set_wins_survives_restarts_and_ends_when_it_is_unset(void **
         assert_int_equal(usage_of(l.da).bytes_limit, 3 * MIB);
         assert_int_equal(usage_of(l.da).regions_limit, 40);
     }
-    // Over what the files say, too, when they are read again.
+    // The run-time quota still overrides the files when they are read again.
     reload(&l.d, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 5M\nregions = 41\n");
     AWAIT_USAGE(&l.admin, l.me, regions_limit, 41);
     assert_int_equal(usage_of(l.da).bytes_limit, 3 * MIB);
@@ -197,7 +197,7 @@ static void a_bad_file_changes_nothing_and_the_log_says_why(void **state)
             fail_msg("the log names neither %s nor %s", place, bad[i].key);
         assert_int_equal(usage_of(l.da).bytes_limit, 8 * MIB);
         assert_int_equal(usage_of(l.da).regions_limit, 40);
-        // The file in use is the old one: what is set now goes on top of it.
+        // The old configuration is still in use: a quota that is set now is added to it.
         assert_int_equal(raw_set_quota(&l.admin, l.me, "regions", "39"), RAW_CODE(OK));
         assert_int_equal(usage_of(l.da).regions_limit, 39);
         assert_int_equal(usage_of(l.da).bytes_limit, 8 * MIB);

@@ -90,7 +90,7 @@ static bool all_sums_agree_in_time(void *data)
     static const struct timespec pause = {.tv_nsec = 2000000};
     struct agreement *a = data;
 
-    // The orphans of who was killed go by and by; the slow sweep comes every ten seconds.
+    // The orphans of killed clients go one after the other; the slow sweep runs every ten seconds.
     for (int i = 0; i < 10000; i++, nanosleep(&pause, NULL))
         if (all_sums_agree(a))
             return true;
@@ -136,7 +136,7 @@ static void bury_client(struct scene *s, int i)
     start_client(s, i);
 }
 
-// Blocks until somebody has died, who must be the one that was meant.
+// Waits until a child has died, and checks that the right one did.
 static void kill_one(struct scene *s)
 {
     // Each fifth is a client.

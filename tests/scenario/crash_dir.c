@@ -52,7 +52,7 @@ static void serves(const struct test_daemon *d, const char *name)
     diskalloc_close(da);
 }
 
-// As if from a backup, or by somebody who thinks that there is room.
+// Like a file from a backup, or a file that somebody put here because there was room.
 static void strew(const struct test_daemon *d)
 {
     char user[240];

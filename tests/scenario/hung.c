@@ -197,7 +197,7 @@ static void make_a_round_trip(struct raw *c)
     assert_int_equal(raw_done(c, &q), RAW_CODE(OK));
 }
 
-// Its first try was carried out for a client that had gone before it knew.  The region is nobody's, and is being removed when the
+// The first try was carried out for a client that had gone already.  Its region is an orphan, and is being removed when the
 // client, connected again, asks again.
 static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
 {

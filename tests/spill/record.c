@@ -68,7 +68,7 @@ static void an_anonymous_record_costs_ext4_no_block(void **state)
     assert_true(record_encode(&r, bytes) < 80);
 }
 
-// The bytes themselves: a change here would make the daemon lose what older ones wrote.
+// The bytes themselves: with a change here, the daemon could not read the records of older ones.
 static void the_layout_is_the_one_that_is_on_disks(void **state)
 {
     static const uint8_t head[] = {

@@ -88,7 +88,7 @@ static bool is_spoken_to(void)
     return poll(&in, 1, 0) > 0;
 }
 
-// Asks for something in each round: what is too much goes back, so that there is always something to ask for.
+// Asks for space in each round: the surplus goes back, so that there is always space to ask for.
 static void run(void)
 {
     uint64_t rounds = 0;
