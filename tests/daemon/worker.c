@@ -129,14 +129,16 @@ static void work_in_pieces_lets_others_in_between(void **state)
 {
     struct job holders[2] = {0}, large = {.pieces = 5}, small = {0};
     struct fixture f;
+    sem_t held;
     int clock = 0;
 
     (void)state;
     fixture_init(&f);
-    // Two of the three workers for long work are held: the third serves both lanes by turns.
+    sem_init(&held, 0, 0);
+    // Two of the three workers for long work are held to the end: the third serves both lanes by turns.
     for (int i = 0; i < 2; i++) {
         holders[i].started = &f.started;
-        holders[i].go = &f.go;
+        holders[i].go = &held;
         submit(f.pool, &holders[i], 10 + (uint32_t)i, false);
         sem_wait(&f.started);
     }
@@ -146,14 +148,16 @@ static void work_in_pieces_lets_others_in_between(void **state)
     submit(f.pool, &large, 1, false);
     sem_wait(&f.started);
     submit(f.pool, &small, 2, false);
-    // Five pieces of the large one and the two holders.
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 5; i++)
         sem_post(&f.go);
     wait_for(f.base, &large);
     wait_for(f.base, &small);
-    assert_true(small.order < large.order);
+    for (int i = 0; i < 2; i++)
+        sem_post(&held);
     for (int i = 0; i < 2; i++)
         wait_for(f.base, &holders[i]);
+    sem_destroy(&held);
+    assert_true(small.order < large.order);
     fixture_deinit(&f);
 }
 
