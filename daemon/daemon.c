@@ -179,7 +179,6 @@ static int fill_request_env(struct daemon *d)
     env->users = d->users;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
-    env->boot = boot_id_read();
     env->started = (uint64_t)time(NULL);
     return getrandom(env->generation, sizeof env->generation, 0) < 0 ? -errno : 0;
 }

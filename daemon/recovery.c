@@ -58,7 +58,6 @@ static int found_region(void *data, struct store_found *found)
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
     r->maybe_shared = record->flags & RECORD_SHARED;
-    r->boot_is_over = memcmp(&record->boot, &d->request.boot, sizeof record->boot) != 0;
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
     orphans_consider(d->request.op.orphans, r);

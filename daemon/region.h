@@ -43,7 +43,6 @@ struct region {
     unsigned n_parked;    // operations that wait for a limit, outside ops
     bool io_error_told;   // the log has named an error of this region's file
     bool maybe_shared;    // found at start: processes that have not attached this region may map it
-    bool boot_is_over;    // found at start, from before the last reboot: no process can map it
     // op/kept_file.c's:
     int file;            // the region's file, open for the next grow; -1: not open
     bool file_is_listed; // in the table's list with_file

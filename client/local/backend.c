@@ -108,7 +108,6 @@ static int create_named(struct local *l, const char *name, const struct backing_
         .owner_gid = getegid(),
         .mode = q->mode,
         .flags = q->flags & DISKALLOC_REGION_SPARSE ? RECORD_SPARSE : 0,
-        .boot = boot_id_read(),
         .created = (uint64_t)time(NULL),
         .name_length = (uint8_t)strlen(name),
     };

@@ -160,7 +160,6 @@ static int load_or_make_record(const struct backing *b, struct record *ret)
         .owner_gid = getegid(),
         .mode = 0600,
         .flags = b->sparse ? RECORD_SPARSE : 0,
-        .boot = boot_id_read(),
     };
     return 0;
 }

@@ -3,6 +3,8 @@
 #include "client/local/blocks.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/resource.h>
 
 #include "client/util/discarded.h"
@@ -50,11 +52,11 @@ int spill_grow(int fd, uint64_t old_size, uint64_t size, bool sparse)
 
 static int allocate(int fd, uint64_t from, uint64_t to)
 {
-    int64_t at = (int64_t)from;
+    int r = 0;
 
-    while (at >= 0 && (uint64_t)at < to)
-        at = spillfile_allocate_piece(&file_ops_system, fd, (uint64_t)at, to);
-    return at < 0 ? (int)at : 0;
+    while (r == 0 && from < to)
+        r = spillfile_allocate_piece(&file_ops_system, fd, &from, to, FALLOC_FL_KEEP_SIZE);
+    return r;
 }
 
 int spill_fill(int fd, uint64_t from, uint64_t to, const struct ranges *without)

@@ -74,7 +74,6 @@ static void conclude_open(struct op *op)
     if (op->result < 0)
         return;
     r->record = op->record;
-    r->boot_is_over = false; // a process of this boot has the file now
     if (op->proven_unshared)
         r->maybe_shared = false;
 }

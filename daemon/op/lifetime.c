@@ -1,7 +1,7 @@
 // Making a region, and taking its name away.  op/reap.c removes regions.
 //
-// op_create charges, makes a file without a name, allocates its blocks, sets the size and links the file into the owner's
-// directory last.  Should the daemon end before that, nothing is left on the disk.
+// op_create charges, makes a file without a name, allocates its blocks, writes the record and links the file into the
+// owner's directory last.  Should the daemon end before that, nothing is left on the disk.
 //
 // op_unlink only writes to the record that the region has lost its name; from then on nobody can open it.  The region stays,
 // charged, as long as a client has it attached.  Then it is an orphan as any region without a name.
@@ -30,6 +30,8 @@ static int prepare_create(struct op *op)
         return result;
     }
     op->at = 0; // prepare may follow a try that had allocated something
+    op->record = r->record;
+    op->record.granted = op->size;
     op_estimate(op, OP_ALLOCATES, op->extra);
     // A user's first region may need the user's directory, which takes longer.
     op->instant = op->instant && quota_account_used(quota_user_account(r->owner->quota), QUOTA_REGIONS) > 1;
@@ -45,18 +47,18 @@ static int start_create(struct op *op)
 {
     int r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 
-    return r < 0 ? r : store_create(op->env->store, &op->region->record, &op->file);
+    return r < 0 ? r : store_create(op->env->store, op->region->record.owner_uid, &op->file);
 }
 
 // Gives the file its name, which makes it a region, and opens the file by that name for the client: so /proc shows the
 // name, and no other descriptor shares the offset.
 static int finish_create(struct op *op)
 {
-    const struct record *record = &op->region->record;
+    struct record *record = &op->record;
     struct store *store = op->env->store;
     int r = op->at > 0 ? op_check_kept(op) : 0;
 
-    if (r == 0 && op->size > 0)
+    if (r == 0 && op->at < op->size)
         r = store_truncate(store, op->file, op->size);
     if (r == 0)
         r = store_link(store, op->file, record);
@@ -78,7 +80,7 @@ static enum work_status run_create(struct op *op)
     if (r == 0 && op->cancelled)
         r = -ECANCELED;
     if (r == 0 && op_takes_blocks(op) && op->at < op->size) {
-        r = store_allocate_piece(op->env->store, op->file, &op->at, op->size);
+        r = store_extend_piece(op->env->store, op->file, &op->at, op->size);
         if (r == 0 && op->at < op->size)
             return WORK_AGAIN;
     }
@@ -97,6 +99,7 @@ static void conclude_create(struct op *op)
         return;
     }
     op->region->size = op->size;
+    op->region->record = op->record;
     op->region->state = REGION_LIVE;
 }
 

@@ -3,12 +3,12 @@
 // op_reap_orphans runs on the loop when an orphan is due (orphans.c) and submits one op_reap for it.  The operation asks the
 // kernel, on a worker, whether another process still has the region's file open or mapped; the kernel grants a write lease
 // on the file only if nobody has.  A region that is in use stays as it is, the operation fails with -EBUSY, and the region
-// goes back to the queue of orphans.  Otherwise the file is unlinked and the region leaves the tables with its charge.
+// goes back to the queue of orphans.  The kernel is asked for every region, whatever else is known of its processes.
 //
-// A region from before the last reboot has no users, and is removed without asking the kernel.
-//
-// A large file is unlinked first and then cut piece by piece from its end, so that other work of the same worker comes in
-// between.  Should the daemon end in the middle of that, the kernel frees the rest with the last descriptor.
+// Otherwise the file is cut to nothing, then unlinked, and the region leaves the tables with its charge.  The cut comes
+// first because a descriptor opened with O_PATH does not count for the lease, and keeps the blocks of an unlinked file.  A
+// large file is cut piece by piece from its end, so that other work of the same worker comes in between.  Should the daemon
+// end in the middle of that, the next one finds the rest and removes it.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,49 +29,48 @@ static int prepare_reap(struct op *op)
     // Never instant: a client that has died may leave very many regions.
     op_estimate(op, OP_FREES, r->size);
     op->instant = false;
+    op->at = r->size;
     return 0;
 }
 
-// Unlinks the file if nobody uses it.  0: it is gone, and op->file holds it if it is too large to be freed in one piece.
-static int probe_and_unlink(struct op *op)
+// Opens the file as op->file if nobody uses it.  0; -ENOENT: it is gone already; -EBUSY; another -errno.
+static int take_unused_file(struct op *op)
 {
-    const struct record *record = &op->region->record;
-    int r = 1, fd = op_open_fd(op, O_RDONLY);
+    int r, fd = op_open_fd(op, O_RDONLY);
 
-    if (fd == -ENOENT)
-        return 0;
     if (fd < 0)
         return fd;
-    if (!op->region->boot_is_over)
-        r = store_is_unused(fd);
+    r = store_is_unused(fd);
     close(fd);
     if (r <= 0)
         return r < 0 ? r : -EBUSY;
-    op->at = op->region->size;
-    if (op->at > SPILLFILE_PIECE)
-        op->file = op_open_fd(op, O_RDWR);
-    return store_unlink(op->env->store, record->owner_uid, &record->handle);
+    return op_open_file(op);
 }
 
 static enum work_status run_reap(struct op *op)
 {
-    if (op->file < 0) {
-        int r = probe_and_unlink(op);
+    const struct record *record = &op->region->record;
+    int r = op->file < 0 ? take_unused_file(op) : 0;
 
-        if (r < 0 || op->file < 0)
-            return op_finish_run(op, r);
-    }
-    // An error from here on does no harm: the file has no name any more, and closing it frees the rest.
+    if (r < 0)
+        return op_finish_run(op, r == -ENOENT ? 0 : r);
     op->at = op->at > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : 0;
-    if (op->at == 0 || store_truncate(op->env->store, op->file, op->at) < 0)
-        return op_finish_run(op, 0);
-    return WORK_AGAIN;
+    r = store_truncate(op->env->store, op->file, op->at);
+    if (r == 0 && op->at > 0)
+        return WORK_AGAIN;
+    if (r == 0)
+        r = store_unlink(op->env->store, record->owner_uid, &record->handle);
+    return op_finish_run(op, r == -ENOENT ? 0 : r);
 }
 
 static void conclude_reap(struct op *op)
 {
+    struct region *r = op->region;
+
     if (op->result == 0)
-        region_remove(op->env->regions, op->region);
+        region_remove(op->env->regions, r);
+    else if (op->at < r->size)
+        r->record.flags |= RECORD_UNLINKED; // its content is lost: nobody may attach it any more
 }
 
 const struct op_type op_reap = {

@@ -1,16 +1,16 @@
 // Growing and shrinking a region.
 //
-// A grow charges in prepare.  run then allocates blocks piece by piece behind the end of the file, and sets the size last.  So a
-// size always means bytes that are granted, and a client that maps them cannot run out of blocks.  A grow that fails or is
-// cancelled frees the blocks again, piece by piece too, and conclude gives the charge back.
+// A grow charges in prepare.  run then allocates blocks piece by piece at the end of the file, and writes the new size to the
+// record last.  So a granted size always means bytes with blocks, and a client that maps them cannot run out of blocks.  A
+// grow that fails or is cancelled frees the blocks again, piece by piece too, and conclude gives the charge back.
 //
-// A shrink cuts the file piece by piece, from its end.  Before, the client has unmapped the part, and the submitter has checked
-// that the client knows the size.  conclude gives the charge back when the blocks are free.  A shrink that fails half-way
-// allocates again what it cut: the content is gone, which the client had given up, but the bytes are granted still.
+// A shrink writes the new size to the record, then cuts the file piece by piece, from its end.  Before, the client has unmapped
+// the part, and the submitter has checked that the client knows the size.  conclude gives the charge back when the blocks are
+// free.  A shrink that fails half-way allocates again what it cut: the content is gone, which the client had given up, but the
+// bytes are granted still.
 //
-// After a crash in the middle, the daemon finds a file that is longer or shorter than its client knows.  Blocks behind the
-// size are freed at the next start (store/scan.c); a size between the old and the new one is granted whole, and the client
-// asks for it and shrinks from there.
+// The record alone says what is granted.  Clients can change the size of their file, so that size is never believed.  After a
+// crash in the middle, the next start makes the file as long as the record says (store/scan.c).
 #include <errno.h>
 
 #include "daemon/op/op_internal.h"
@@ -60,17 +60,19 @@ static int prepare_grow(struct op *op)
     if (result < 0)
         return result;
     op->at = r->size;
+    op->record = r->record;
+    op->record.granted = op->size;
     op_estimate(op, OP_ALLOCATES, op->extra);
     op_prepare_file(op);
     return 0;
 }
 
-// All blocks are allocated: sets the size, if other programs have left enough of keep_free.
+// All blocks are allocated: commits the grow, if other programs have left enough of keep_free.
 static int commit_growth(struct op *op)
 {
-    int r = op_takes_blocks(op) ? op_check_kept(op) : 0;
+    int r = op_takes_blocks(op) ? op_check_kept(op) : store_truncate(op->env->store, op->file, op->size);
 
-    return r < 0 ? r : store_truncate(op->env->store, op->file, op->size);
+    return r < 0 ? r : store_write_record(op->env->store, op->file, &op->record);
 }
 
 // Frees the last block again that the grow has granted.
@@ -84,7 +86,7 @@ static void discard_tail(struct op *op)
         store_truncate(store, op->file, size);
 }
 
-// Frees one piece of what was allocated.  If that fails, blocks stay behind the end of the file until the next start.
+// Frees one piece of what was allocated.  If that fails, blocks that nobody is charged for stay until the next start.
 static enum work_status undo_piece(struct op *op)
 {
     uint64_t size = op->region->size;
@@ -103,10 +105,6 @@ static enum work_status undo_growth(struct op *op, int error)
 {
     op_explain_full_disk(op, error);
     op->undo = error;
-    // Only blocks below the size can be freed in pieces, so set the size to what was allocated.  No client looks there, and
-    // a daemon that starts anew meanwhile finds a region that is larger than its client knows, and granted whole.
-    if (op->at - op->region->size > SPILLFILE_PIECE && store_truncate(op->env->store, op->file, op->at) < 0)
-        op->at = op->region->size;
     return undo_piece(op);
 }
 
@@ -127,7 +125,7 @@ static enum work_status run_grow(struct op *op)
     if (op->cancelled)
         return undo_growth(op, -ECANCELED);
     if (op_takes_blocks(op) && op->at < op->size) {
-        r = store_allocate_piece(op->env->store, op->file, &op->at, op->size);
+        r = store_extend_piece(op->env->store, op->file, &op->at, op->size);
         if (r < 0)
             return undo_growth(op, r);
         if (op->at < op->size)
@@ -148,6 +146,7 @@ static void conclude_grow(struct op *op)
     if (discarded_tail(op) > 0)
         ranges_cut(&r->discarded, align_down(r->size, op->env->regions->block_size));
     r->size = op->size;
+    r->record.granted = op->size;
     if (op->early)
         quota_charge_tell(&r->charge);
 }
@@ -175,6 +174,9 @@ static int prepare_shrink(struct op *op)
     // No bytes that another client may map are cut without its consent: it would die of SIGBUS.
     if (region_is_shared(r))
         return -EBUSY;
+    op->record = r->record;
+    op->record.granted = op->size;
+    op->record.used = u64_min(r->record.used, op->size);
     op_estimate(op, OP_FREES, r->size - op->size);
     return 0;
 }
@@ -187,7 +189,7 @@ static int grant_again(struct op *op)
     int r = 0;
 
     for (uint64_t at = op->at; r == 0 && op_takes_blocks(op) && at < region->size;)
-        r = store_allocate_piece(store, op->file, &at, region->size);
+        r = store_extend_piece(store, op->file, &at, region->size);
     if (r == 0)
         r = store_truncate(store, op->file, region->size);
     for (size_t i = ranges_find(&region->discarded, op->at); r == 0 && i < region->discarded.n; i++)
@@ -197,7 +199,9 @@ static int grant_again(struct op *op)
 
 static enum work_status undo_shrink(struct op *op, int error)
 {
-    if (op->at < op->region->size && grant_again(op) < 0)
+    int r = store_write_record(op->env->store, op->file, &op->region->record);
+
+    if ((op->at < op->region->size && grant_again(op) < 0) || r < 0)
         op_report_missing_blocks(op, "shrink");
     return op_finish_run(op, error);
 }
@@ -212,6 +216,9 @@ static enum work_status run_shrink(struct op *op)
         if (r < 0)
             return op_finish_run(op, r);
         op->at = op->region->size;
+        r = store_write_record(op->env->store, op->file, &op->record);
+        if (r < 0)
+            return op_finish_run(op, r);
     }
     to = op->at - op->size > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : op->size;
     r = store_truncate(op->env->store, op->file, to);
@@ -229,8 +236,7 @@ static void conclude_shrink(struct op *op)
     if (op->result < 0 || region_charge_of(op->env->regions, op->size, &charge) < 0)
         return;
     ranges_cut(&r->discarded, charge);
-    if (r->record.used > op->size)
-        r->record.used = op->size;
+    r->record = op->record;
     quota_charge_sub(&r->charge, QUOTA_BYTES, r->charge.amount[QUOTA_BYTES] - (charge - r->discarded.sum));
     r->size = op->size;
 }

@@ -56,7 +56,6 @@ static int create(const struct call *c, struct record *record, uint64_t size)
         return -EOVERFLOW;
     record->owner_uid = c->peer->user->uid;
     record->owner_gid = c->peer->user->entry.gid;
-    record->boot = c->env->boot;
     record->created = (uint64_t)time(NULL);
     r = region_add(c->env->op.regions, record, c->peer->user);
     if (!r)

@@ -17,7 +17,6 @@ struct request_env {
     struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
     struct store_space space;  // of the disk in bytes; a timer of the daemon renews it
     uint8_t generation[16];    // random, the same while this daemon runs: clients notice a restart by it
-    struct boot_id boot;       // of the kernel that runs now
     uint64_t started;          // seconds since the epoch
     uint64_t n_foreign;        // entries of the spill directory that are not the daemon's
 };

@@ -10,11 +10,7 @@
 #include "daemon/log.h"
 #include "daemon/store/store.h"
 #include "daemon/store/store_internal.h"
-#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-
-// Bytes that a file may own beyond its size, for metadata of the file system.  A file with more may have an unfinished grow.
-enum { BLOCK_SLACK = 64 * 1024 };
 
 struct scan {
     struct store *store;
@@ -28,19 +24,6 @@ static int foreign(struct scan *scan, const char *dir, const char *name, const c
     scan->n_foreign++;
     log_warning("%s/%s%s%s: %s; left alone", scan->store->dir, dir, *dir ? "/" : "", name, why);
     return 0;
-}
-
-// Drops the blocks that an unfinished grow left behind the end of the file: nobody is charged for them.
-static int undo_half_growth(struct store *s, uid_t uid, const struct record *record, const struct stat *st)
-{
-    _cleanup_close_ int fd = -1;
-    uint64_t charged;
-
-    if (!checked_align_up((uint64_t)st->st_size, s->block_size, &charged) ||
-        (uint64_t)st->st_blocks * 512 <= charged + charged / 256 + BLOCK_SLACK)
-        return 0;
-    fd = store_open_file(s, uid, &record->handle, O_RDWR);
-    return fd < 0 ? fd : s->ops->truncate(fd, (uint64_t)st->st_size);
 }
 
 // A file without a record and without content belongs to nobody, and is removed.  A file with content may come from a backup without
@@ -69,45 +52,46 @@ static const char *why_no_record(int error)
     }
 }
 
+// Reads what the file is.  0: a region; 1: the file is left alone, or was removed.
+static int load(struct scan *scan, struct store_entry *e, const struct handle *handle, uid_t uid)
+{
+    struct record *record = &e->region.record;
+    int r = scan->store->ops->stat(e->fd, &e->st);
+
+    if (r < 0 || !S_ISREG(e->st.st_mode))
+        return foreign(scan, e->dir, e->name, r < 0 ? strerror(-r) : "not a regular file"), 1;
+    r = record_load(scan->store->ops, e->fd, record);
+    if (r == -ENODATA && e->st.st_size == 0)
+        return remove_half_made(scan, e->dir, e->name), 1;
+    if (r < 0)
+        return foreign(scan, e->dir, e->name, why_no_record(r)), 1;
+    if (!handle_equal(&record->handle, handle) || record->owner_uid != uid)
+        return foreign(scan, e->dir, e->name, "its record is another region's"), 1;
+    return 0;
+}
+
 static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *name)
 {
     struct store *s = scan->store;
-    struct store_found region = {0};
-    const struct record *record = &region.record;
+    struct store_entry e = {.store = s, .dir = dir, .name = name, .fd = -1};
     struct handle handle;
-    struct stat st;
-    _cleanup_close_ int fd = -1;
     int r;
 
     if (handle_parse(name, &handle) < 0)
         return foreign(scan, dir, name, "not the name of a region");
-    fd = store_open_file(s, uid, &handle, O_RDONLY);
-    if (fd == -ENOENT)
+    e.fd = store_open_file(s, uid, &handle, O_RDONLY);
+    if (e.fd == -ENOENT)
         return 0;
-    if (fd < 0)
-        return foreign(scan, dir, name, strerror(-fd));
-    r = s->ops->stat(fd, &st);
-    if (r < 0 || !S_ISREG(st.st_mode))
-        return foreign(scan, dir, name, r < 0 ? strerror(-r) : "not a regular file");
-    r = record_load(s->ops, fd, &region.record);
-    if (r == -ENODATA && st.st_size == 0)
-        return remove_half_made(scan, dir, name);
-    if (r < 0)
-        return foreign(scan, dir, name, why_no_record(r));
-    if (!handle_equal(&record->handle, &handle) || record->owner_uid != uid)
-        return foreign(scan, dir, name, "its record is another region's");
-    region.size = (uint64_t)st.st_size;
-    r = undo_half_growth(s, uid, record, &st);
-    if (r < 0)
-        log_warning("%s/%s/%s: cannot give back the blocks of an unfinished grow: %s", s->dir, dir, name, strerror(-r));
-    r = 0;
-    if (record->flags & RECORD_HAS_HOLES)
-        r = spillfile_read_holes(fd, region.size, s->block_size, &region.discarded);
-    if (r < 0)
-        log_warning("%s/%s/%s: cannot tell what of it is discarded: %s", s->dir, dir, name, strerror(-r));
-    r = scan->found(scan->data, &region);
-    ranges_deinit(&region.discarded);
-    return r;
+    if (e.fd < 0)
+        return foreign(scan, dir, name, strerror(-e.fd));
+    r = load(scan, &e, &handle, uid);
+    if (r == 0) {
+        repair_entry(&e);
+        r = scan->found(scan->data, &e.region);
+        ranges_deinit(&e.region.discarded);
+    }
+    close(e.fd);
+    return r > 0 ? 0 : r;
 }
 
 static int scan_user(struct scan *scan, const char *name, uid_t uid)

@@ -1,7 +1,7 @@
 // The spill directory.
 //
 // Guarantees: a region's file has its name only when it has a complete record and its first size is granted (it is made by O_TMPFILE, and
-// named last).  A file's size changes in one step.  Nothing outside the spill directory is reached, and no symbolic link in it is followed,
+// named last).  The record says how many bytes are granted: writing it is the one step that makes a grow or a shrink true.  Nothing outside the spill directory is reached, and no symbolic link in it is followed,
 // whatever lies there (openat2 with RESOLVE_BENEATH, proto/spill/fileops.c).
 //
 // It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and O_TMPFILE (checked), and
@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -239,13 +240,12 @@ bool store_settle(struct store *s)
     return spillfile_settle(s->ops, s->dir_fd);
 }
 
-int store_create(struct store *s, const struct record *record, int *ret_fd)
+int store_create(struct store *s, uid_t owner, int *ret_fd)
 {
-    _cleanup_close_ int fd = -1;
     char dir[16];
-    int r;
+    int fd, r;
 
-    snprintf(dir, sizeof dir, "%u", record->owner_uid);
+    snprintf(dir, sizeof dir, "%u", owner);
     fd = s->ops->open_at(s->dir_fd, dir, O_TMPFILE | O_RDWR, 0600);
     if (fd == -ENOENT) {
         if (mkdirat(s->dir_fd, dir, 0700) < 0 && errno != EEXIST)
@@ -258,17 +258,22 @@ int store_create(struct store *s, const struct record *record, int *ret_fd)
     }
     if (fd < 0)
         return fd;
-    r = record_store(s->ops, fd, record);
-    if (r < 0)
-        return r;
-    *ret_fd = steal_fd(&fd);
+    *ret_fd = fd;
     return 0;
 }
 
-int store_link(struct store *s, int fd, const struct record *record)
+int store_link(struct store *s, int fd, struct record *record)
 {
     char path[PATH_LENGTH];
+    struct stat st;
+    int r = s->ops->stat(fd, &st);
 
+    if (r < 0)
+        return r;
+    record->inode = st.st_ino;
+    r = record_store(s->ops, fd, record);
+    if (r < 0)
+        return r;
     region_path(path, record->owner_uid, &record->handle);
     return s->ops->link_at(fd, s->dir_fd, path);
 }
@@ -298,7 +303,15 @@ int store_unlink(struct store *s, uid_t uid, const struct handle *handle)
 
 int store_write_record(struct store *s, int fd, const struct record *record)
 {
-    return record_store(s->ops, fd, record);
+    int r = record_store(s->ops, fd, record);
+
+    // Giving space back begins with the record, and must work on a full disk.
+    if (r == -ENOSPC) {
+        free_reserve(s);
+        r = record_store(s->ops, fd, record);
+        make_reserve(s);
+    }
+    return r;
 }
 
 int store_sync(struct store *s, int fd, uid_t uid)
@@ -316,17 +329,18 @@ int store_sync(struct store *s, int fd, uid_t uid)
 
 int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to)
 {
-    int64_t reached;
-
-    if (!s->guarantee.can_allocate) {
-        *at = to;
-        return 0;
-    }
-    reached = spillfile_allocate_piece(s->ops, fd, *at, to);
-    if (reached < 0)
-        return (int)reached;
-    *at = (uint64_t)reached;
+    if (s->guarantee.can_allocate)
+        return spillfile_allocate_piece(s->ops, fd, at, to, FALLOC_FL_KEEP_SIZE);
+    *at = to;
     return 0;
+}
+
+int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to)
+{
+    if (s->guarantee.can_allocate)
+        return spillfile_allocate_piece(s->ops, fd, at, to, 0);
+    *at = to;
+    return store_truncate(s, fd, to);
 }
 
 int store_truncate(struct store *s, int fd, uint64_t size)

@@ -1,6 +1,7 @@
-// The struct of the store: shared by store.c and scan.c.
+// The struct of the store: shared by store.c, scan.c and repair.c.
 #pragma once
 #include <dirent.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "daemon/store/store.h"
@@ -21,3 +22,15 @@ struct store {
 bool store_parse_uid(const char *text, uid_t *ret);
 // A new stream over the spill directory, with a position of its own.  NULL: failed, see errno.
 DIR *store_open_top(struct store *s);
+
+// A region's file while the scan looks at it.
+struct store_entry {
+    struct store *store;
+    const char *dir, *name; // for the log
+    int fd;                 // for reading only
+    struct stat st;
+    struct store_found region; // the record is read by the scan; repair_entry fills in the rest
+};
+
+// Makes the file what its record says (repair.c).  A failure is logged; the region is taken as its record says all the same.
+void repair_entry(struct store_entry *e);

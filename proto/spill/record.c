@@ -1,12 +1,15 @@
 // The format of the record, with all integers little-endian (offset, length, field):
 //
 //    0  4  magic "DAr1"         32  8  created, seconds since the epoch
-//    4  1  version, 1           40  8  used, bytes
+//    4  1  version, 2           40  8  used, bytes
 //    5  1  name length          48  4  element size
 //    6  2  mode                 52  4  flags
-//    8  4  owner uid            56 16  boot id
-//   12  4  owner gid            72  n  name
-//   16 16  handle               ..  4  CRC-32 (IEEE 802.3, reflected) of all before
+//    8  4  owner uid            56  8  granted, bytes
+//   12  4  owner gid            64  8  inode
+//   16 16  handle               72  n  name
+//                               ..  4  CRC-32 (IEEE 802.3, reflected) of all before
+//
+// Version 1 had the id of the machine's boot in place of granted and inode.
 //
 // The handle is also the name of the file in a daemon's spill directory.  It stands in the record too, so that a copied
 // file is told from the original.
@@ -14,11 +17,7 @@
 #include "proto/spill/record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "proto/util/cleanup.h"
 
 enum {
     NAME_AT = 72,
@@ -42,14 +41,18 @@ static uint64_t get(const uint8_t *at, size_t n)
     return value;
 }
 
+// CRC-32 (IEEE 802.3, reflected), four bits at a time: a record is written with each grow.
 static uint32_t crc32(const uint8_t *bytes, size_t n)
 {
+    static const uint32_t of_nibble[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
     uint32_t crc = UINT32_MAX;
 
     for (size_t i = 0; i < n; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        crc = crc >> 4 ^ of_nibble[(crc ^ bytes[i]) & 15];
+        crc = crc >> 4 ^ of_nibble[(crc ^ bytes[i] >> 4) & 15];
     }
     return ~crc;
 }
@@ -68,8 +71,9 @@ size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX])
     put(ret + 32, r->created, 8);
     put(ret + 40, r->used, 8);
     put(ret + 48, r->element_size, 4);
-    memcpy(ret + 56, r->boot.bytes, sizeof r->boot.bytes);
     put(ret + 52, r->flags, 4);
+    put(ret + 56, r->granted, 8);
+    put(ret + 64, r->inode, 8);
     memcpy(ret + NAME_AT, r->name, r->name_length);
     put(ret + n, crc32(ret, n), CRC_SIZE);
     return n + CRC_SIZE;
@@ -85,7 +89,7 @@ int record_decode(const uint8_t *bytes, size_t n, struct record *ret)
     if (bytes[4] > RECORD_VERSION)
         return -EPROTONOSUPPORT;
     r.name_length = bytes[5];
-    if (bytes[4] != RECORD_VERSION || n != NAME_AT + (size_t)r.name_length + CRC_SIZE)
+    if (bytes[4] == 0 || n != NAME_AT + (size_t)r.name_length + CRC_SIZE)
         return -EBADMSG;
     if (get(bytes + n - CRC_SIZE, CRC_SIZE) != crc32(bytes, n - CRC_SIZE))
         return -EBADMSG;
@@ -98,8 +102,11 @@ int record_decode(const uint8_t *bytes, size_t n, struct record *ret)
     r.created = get(bytes + 32, 8);
     r.used = get(bytes + 40, 8);
     r.element_size = (uint32_t)get(bytes + 48, 4);
-    memcpy(r.boot.bytes, bytes + 56, sizeof r.boot.bytes);
     r.flags = (uint32_t)get(bytes + 52, 4);
+    r.granted = bytes[4] == 1 ? RECORD_UNKNOWN_SIZE : get(bytes + 56, 8);
+    r.inode = bytes[4] == 1 ? 0 : get(bytes + 64, 8);
+    if (r.granted > INT64_MAX && r.granted != RECORD_UNKNOWN_SIZE)
+        return -EBADMSG;
     memcpy(r.name, bytes + NAME_AT, r.name_length);
     *ret = r;
     return 0;
@@ -123,23 +130,4 @@ int record_store(const struct file_ops *ops, int fd, const struct record *r)
     size_t n = record_encode(r, bytes);
 
     return ops->set_xattr(fd, RECORD_XATTR, bytes, n);
-}
-
-struct boot_id boot_id_read(void)
-{
-    struct boot_id id = {0};
-    struct handle h;
-    char text[40] = "", hex[HANDLE_TEXT_LENGTH + 1];
-    size_t n = 0;
-    _cleanup_close_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
-        return id;
-    for (const char *c = text; *c && n < HANDLE_TEXT_LENGTH; c++)
-        if (*c != '-' && *c != '\n')
-            hex[n++] = *c;
-    hex[n] = '\0';
-    if (handle_parse(hex, &h) == 0)
-        memcpy(id.bytes, h.bytes, sizeof id.bytes);
-    return id;
 }

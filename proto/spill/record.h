@@ -1,6 +1,6 @@
 // The record of a region: all that is kept of it on disk beside its content.  It is an extended attribute of the
 // region's file, so that the spill directory is the only database.  The format is described in record.c; files on disk
-// have it, so a change needs a new version.  Pure, but for record_load, record_store and boot_id_read.
+// have it, so a change needs a new version.  Pure, but for record_load and record_store.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #define RECORD_XATTR "user.diskalloc"
 
 enum {
-    RECORD_VERSION = 1,
+    RECORD_VERSION = 2,
     RECORD_MAX = 1024, // bytes, of any version
 };
 
@@ -24,9 +24,8 @@ enum record_flag {
     RECORD_HAS_HOLES = 1 << 3, // parts were discarded; the holes of the file say which
 };
 
-struct boot_id {
-    uint8_t bytes[16];
-};
+// struct record.granted of a record of version 1, which does not tell.
+#define RECORD_UNKNOWN_SIZE UINT64_MAX
 
 struct record {
     struct handle handle;
@@ -34,7 +33,8 @@ struct record {
     uint32_t owner_gid;    // the owner's primary group in the user database when the region was made
     uint32_t mode;         // who else may attach the region, in the bits of chmod(2)
     uint32_t flags;        // enum record_flag
-    struct boot_id boot;   // the boot of the machine in which the region was made
+    uint64_t granted;      // bytes: the region's size, as its daemon knows it; clients can change the file's size
+    uint64_t inode;        // of the file that the record was written for: a copy of the file has another one
     uint64_t created;      // seconds since the epoch
     uint64_t used;         // bytes, as last committed
     uint32_t element_size; // bytes, as last committed
@@ -44,6 +44,7 @@ struct record {
 
 // Writes the record to RET and returns its length in bytes.
 size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX]);
+// A record of version 1 has no granted size (RECORD_UNKNOWN_SIZE) and no inode (0).
 // 0; -EPROTONOSUPPORT: the record is of a newer version, and its file must be left alone; -EBADMSG: the record is
 // damaged.
 int record_decode(const uint8_t *bytes, size_t n, struct record *ret);
@@ -52,6 +53,3 @@ int record_decode(const uint8_t *bytes, size_t n, struct record *ret);
 // the errors of record_decode.
 int record_load(const struct file_ops *ops, int fd, struct record *ret);
 int record_store(const struct file_ops *ops, int fd, const struct record *r);
-
-// The id of this boot of the machine; all bytes are zero if /proc does not tell.
-struct boot_id boot_id_read(void);

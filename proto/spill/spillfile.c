@@ -29,27 +29,29 @@ bool spillfile_settle(const struct file_ops *ops, int fd)
     return fstatfs(fd, &fs) == 0 && (unsigned)fs.f_type == BTRFS_SUPER_MAGIC && ops->sync_fs(fd) == 0;
 }
 
-int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to)
+int spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t *at, uint64_t to, int mode)
 {
-    uint64_t piece = to - from < SPILLFILE_PIECE ? to - from : SPILLFILE_PIECE;
-    int r = ops->allocate(fd, FALLOC_FL_KEEP_SIZE, from, piece);
+    uint64_t piece = u64_min(to - *at, SPILLFILE_PIECE);
+    int r = ops->allocate(fd, mode, *at, piece);
 
     if (r == -ENOSPC && spillfile_settle(ops, fd))
-        r = ops->allocate(fd, FALLOC_FL_KEEP_SIZE, from, piece);
-
-    return r < 0 ? r : (int64_t)(from + piece);
+        r = ops->allocate(fd, mode, *at, piece);
+    if (r == 0)
+        *at += piece;
+    return r;
 }
 
 int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint64_t new_size, bool sparse)
 {
-    int64_t at = (int64_t)old_size;
-    int r;
+    uint64_t at = old_size;
+    int r = 0;
 
     if (new_size > INT64_MAX)
         return -EOVERFLOW;
-    while (!sparse && at >= 0 && (uint64_t)at < new_size)
-        at = spillfile_allocate_piece(ops, fd, (uint64_t)at, new_size);
-    r = at < 0 ? (int)at : ops->truncate(fd, new_size);
+    while (!sparse && r == 0 && at < new_size)
+        r = spillfile_allocate_piece(ops, fd, &at, new_size, FALLOC_FL_KEEP_SIZE);
+    if (r == 0)
+        r = ops->truncate(fd, new_size);
     if (r < 0 && new_size > old_size)
         ops->truncate(fd, old_size);
     return r;

@@ -10,9 +10,9 @@
 
 #define SPILLFILE_PIECE ((uint64_t)1 << 30) // bytes that are allocated, or freed, with one call
 
-// Allocates blocks for the bytes from FROM on, up to TO and not more than SPILLFILE_PIECE.  The file's size stays.
-// Returns the offset that was reached (TO: all is allocated), or -errno.
-int64_t spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t from, uint64_t to);
+// Allocates blocks for the bytes from *AT on, up to TO and not more than SPILLFILE_PIECE, and moves *AT to the end of them.
+// MODE: FALLOC_FL_KEEP_SIZE, or 0: the file's size grows to *AT if it is smaller.  0 or -errno.
+int spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t *at, uint64_t to, int mode);
 
 // On btrfs, freed blocks can be used again only when a transaction has ended: ends it, and returns true.  An allocation
 // that failed with ENOSPC is then worth a second try.  False on other file systems, and on failure.

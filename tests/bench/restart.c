@@ -57,10 +57,11 @@ static void print(const char *what, double *seconds, size_t n)
     fflush(stdout);
 }
 
-static void make_region(int dir, const struct boot_id *boot, unsigned i)
+static void make_region(int dir, unsigned i)
 {
-    struct record record = {.owner_uid = geteuid(), .owner_gid = getegid(), .mode = 0600, .boot = *boot};
+    struct record record = {.owner_uid = geteuid(), .owner_gid = getegid(), .mode = 0600, .granted = 4096};
     char name[HANDLE_TEXT_LENGTH + 1];
+    struct stat st;
     int fd;
 
     record.name_length = (uint8_t)snprintf(record.name, sizeof record.name, "region-%u", i);
@@ -68,7 +69,10 @@ static void make_region(int dir, const struct boot_id *boot, unsigned i)
         die("handle");
     handle_format(&record.handle, name);
     fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || record_store(&file_ops_system, fd, &record) < 0 || fallocate(fd, 0, 0, 4096) < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
+        die("region");
+    record.inode = st.st_ino;
+    if (record_store(&file_ops_system, fd, &record) < 0 || fallocate(fd, 0, 0, 4096) < 0)
         die("region");
     close(fd);
 }
@@ -76,7 +80,6 @@ static void make_region(int dir, const struct boot_id *boot, unsigned i)
 // As the daemon would have made them, and faster.
 static void make_regions(const struct test_daemon *d)
 {
-    struct boot_id boot = boot_id_read();
     char path[200];
     int dir;
 
@@ -86,7 +89,7 @@ static void make_regions(const struct test_daemon *d)
     if (dir < 0)
         die(path);
     for (unsigned i = 0; i < REGIONS; i++)
-        make_region(dir, &boot, i);
+        make_region(dir, i);
     close(dir);
     sync();
 }

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "proto/spill/record.h"
+
 static void put_file(const struct test_backend *b, const char *name, const char *content, char path[static 300])
 {
     FILE *f;
@@ -74,7 +76,7 @@ static void a_copy_under_another_name_or_with_a_damaged_record_is_foreign(struct
     assert_return_code(setxattr(from, "user.diskalloc", record, (size_t)n, 0), errno);
     EXPECT_FAILURE(-EEXIST, "diskalloc_region_open", open_named(b->da, "original", 0, 0, &r));
     record[40] ^= 1;
-    record[4] = 2; // another version, whatever follows
+    record[4] = RECORD_VERSION + 1; // another version, whatever follows
     assert_return_code(setxattr(from, "user.diskalloc", record, (size_t)n, 0), errno);
     EXPECT_FAILURE(-EEXIST, "diskalloc_region_open", open_named(b->da, "original", 0, 0, &r));
     assert_non_null(strstr(diskalloc_last_error(), "newer version"));

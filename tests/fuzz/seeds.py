@@ -92,8 +92,8 @@ def replies():
     ]
 
 
-def record(name, size=72):
-    head = b"DAr1" + struct.pack("<BBHII", 1, len(name), 0o600, 1000, 1000) + HANDLE
+def record(name, size=72, version=2):
+    head = b"DAr1" + struct.pack("<BBHII", version, len(name), 0o600, 1000, 1000) + HANDLE
     head += struct.pack("<QQII", 1700000000, 800, 8, 2 if name else 0) + bytes(16)
     assert len(head) == size
     head += name.encode()
@@ -133,7 +133,8 @@ def main(root):
                            packet(0, HELLO) + packet(0, HELLO), packet(0, b"") + packet(0, b"\xff"), b""]
           + [c + packet(0, requests()[-3]) for c in conversation])
     write(root, "client", [b"".join(r) for r in replies()])
-    write(root, "record", [record(""), record("name"), record("a" * 128), record("name")[:-1], record("name")[:40], b"DAr1\x02"])
+    write(root, "record", [record(""), record("name"), record("a" * 128), record("name")[:-1], record("name")[:40],
+                           record("name", version=1), b"DAr1\x03"])
     write(root, "config", CONFIGS)
     write(root, "values", VALUES)
 

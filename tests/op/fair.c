@@ -30,14 +30,16 @@ static void note(uint64_t piece)
 
 static int said_allocate(int fd, int mode, uint64_t offset, uint64_t length)
 {
-    (void)fd;
-    (void)offset;
+    struct stat st;
+
     pass_the_gate();
     note(length);
     *(mode & FALLOC_FL_PUNCH_HOLE ? &seam.n_punched : &seam.n_allocated) += 1;
     if (!(mode & FALLOC_FL_PUNCH_HOLE) && seam.fail_at > 0 && --seam.fail_at == 0)
         return -ENOSPC;
-    return 0;
+    if (mode != 0 || fstat(fd, &st) < 0 || offset + length <= (uint64_t)st.st_size)
+        return 0;
+    return file_ops_system.truncate(fd, offset + length);
 }
 
 static int noted_truncate(int fd, uint64_t size)

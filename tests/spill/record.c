@@ -16,13 +16,13 @@ static struct record example(const char *name)
         .created = 0x67400c90,
         .used = UINT64_C(0x0123456789abcdef),
         .element_size = 24,
+        .granted = UINT64_C(0x77f6f5f4f3f2f1f0),
+        .inode = UINT64_C(0xfffefdfcfbfaf9f8),
         .name_length = (uint8_t)strlen(name),
     };
 
-    for (uint8_t i = 0; i < 16; i++) {
+    for (uint8_t i = 0; i < 16; i++)
         r.handle.bytes[i] = i;
-        r.boot.bytes[i] = (uint8_t)(0xf0 + i);
-    }
     strcpy(r.name, name);
     return r;
 }
@@ -34,7 +34,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->owner_gid, b->owner_gid);
     assert_int_equal(a->mode, b->mode);
     assert_int_equal(a->flags, b->flags);
-    assert_memory_equal(a->boot.bytes, b->boot.bytes, sizeof a->boot.bytes);
+    assert_true(a->granted == b->granted && a->inode == b->inode);
     assert_int_equal(a->created, b->created);
     assert_int_equal(a->used, b->used);
     assert_int_equal(a->element_size, b->element_size);
@@ -72,14 +72,14 @@ static void an_anonymous_record_costs_ext4_no_block(void **state)
 static void the_layout_is_the_one_that_is_on_disks(void **state)
 {
     static const uint8_t head[] = {
-        'D',  'A',  'r',  '1',  1,    5,    0xa0, 0x01, 0xe8, 0x03, 0,    0,    0x00,
+        'D',  'A',  'r',  '1',  2,    5,    0xa0, 0x01, 0xe8, 0x03, 0,    0,    0x00,
         0x28, 0x6b, 0xee, // to the gid
         0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,
         13,   14,   15, // handle
         0x90, 0x0c, 0x40, 0x67, 0,    0,    0,    0,    0xef, 0xcd, 0xab, 0x89, 0x67,
         0x45, 0x23, 0x01, // created, used
         24,   0,    0,    0,    3,    0,    0,    0,    0xf0, 0xf1, 0xf2, 0xf3, 0xf4,
-        0xf5, 0xf6, 0xf7, // element size, flags, boot id
+        0xf5, 0xf6, 0x77, // element size, flags, granted, inode
         0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 't',  'a',  'b',  'l',  'e',
     };
     struct record r = example("table");
@@ -116,7 +116,7 @@ static void a_newer_version_is_left_alone_and_no_damage(void **state)
     size_t n = record_encode(&r, bytes);
 
     (void)state;
-    bytes[4] = 2;
+    bytes[4] = RECORD_VERSION + 1;
     memset(bytes + 5, 0xee, n - 5);
     assert_int_equal(record_decode(bytes, n, &back), -EPROTONOSUPPORT);
     bytes[4] = 0;
@@ -166,14 +166,24 @@ static void a_file_keeps_it_as_an_attribute(void **state)
     assert_same(&r, &back);
 }
 
-static void the_boot_id_is_the_same_until_the_next_boot(void **state)
+// The bytes that an older daemon has written, with the id of a boot.
+static void a_record_of_version_1_tells_no_granted_size(void **state)
 {
-    static const struct boot_id none;
-    struct boot_id a = boot_id_read(), b = boot_id_read();
+    static const uint8_t old[76] = {
+        'D',  'A',  'r',  '1',  1,    0,    0x80, 0x01, 0xe8, 0x03, 0,    0,    0xe8, 0x03, 0,    0,
+        0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
+        0x90, 0x0c, 0x40, 0x67, 0,    0,    0,    0,    0x20, 0x03, 0,    0,    0,    0,    0,    0,
+        8,    0,    0,    0,    2,    0,    0,    0,    0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7,
+        0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 0x85, 0x8c, 0x16, 0x06,
+    };
+    struct record r;
 
     (void)state;
-    assert_memory_equal(a.bytes, b.bytes, sizeof a.bytes);
-    assert_memory_not_equal(a.bytes, none.bytes, sizeof a.bytes);
+    assert_int_equal(record_decode(old, sizeof old, &r), 0);
+    assert_true(r.granted == RECORD_UNKNOWN_SIZE && r.inode == 0);
+    assert_int_equal(r.owner_uid, 1000);
+    assert_int_equal(r.used, 800);
+    assert_int_equal(r.element_size, 8);
 }
 
 int main(void)
@@ -185,7 +195,7 @@ int main(void)
         TEST(every_flipped_bit_and_every_truncation_is_noticed),
         TEST(a_newer_version_is_left_alone_and_no_damage),
         TEST(a_file_keeps_it_as_an_attribute),
-        TEST(the_boot_id_is_the_same_until_the_next_boot),
+        TEST(a_record_of_version_1_tells_no_granted_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,171 @@
+// Makes a file of the spill directory what its record says, at start.
+//
+// The record says how many bytes are granted.  The file may differ: the daemon may have been killed in the middle of a grow
+// or a shrink; a client may have changed the size, or taken blocks, by the descriptor that it has; the spill directory may
+// have been copied by a program that makes holes of zeros (rsync -S, tar -S, cp --sparse).  So the file is cut, or made
+// longer, to the granted size; blocks that nobody is charged for are dropped; and holes that are not discarded parts get
+// blocks.  If the disk has no room for them, the region is reported.
+//
+// Blocks below the granted size are looked for only if the file is a copy (its inode is not the record's), too short, or has
+// fewer blocks than it must have: so a start with very many regions asks the kernel for the extents of few of them.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/store/store_internal.h"
+#include "proto/util/checked.h"
+#include "proto/util/cleanup.h"
+
+// Bytes that a file may own beyond its size, for metadata of the file system.
+enum { BLOCK_SLACK = 64 * 1024 };
+
+static void complain(const struct store_entry *e, const char *what, int error)
+{
+    log_warning("%s/%s/%s: %s: %s", e->store->dir, e->dir, e->name, what, strerror(-error));
+}
+
+// A descriptor for writing.  The file is opened a second time for that, because most files need no change.
+static int open_for_change(const struct store_entry *e)
+{
+    return store_open_file(e->store, e->region.record.owner_uid, &e->region.record.handle, O_RDWR);
+}
+
+// An older daemon believed the size of the file.  A size that the disk cannot have is not believed: blocks end before.
+static uint64_t granted_by_older_daemon(const struct store_entry *e)
+{
+    const uint64_t size = (uint64_t)e->st.st_size;
+    struct store_space space;
+    struct ranges holes = {0};
+    uint64_t end = size;
+
+    if (e->region.record.flags & RECORD_SPARSE || store_space(e->store, &space) < 0 || size <= space.total)
+        return size;
+    if (spillfile_read_holes(e->fd, size, e->store->block_size, &holes) == 0 && holes.n > 0 &&
+        holes.items[holes.n - 1].offset + holes.items[holes.n - 1].length >= size)
+        end = holes.items[holes.n - 1].offset;
+    ranges_deinit(&holes);
+    return end;
+}
+
+// Whether the file is another one than the record was written for: the spill directory was copied.  Copying can turn zeros
+// into holes.
+static bool is_copy(const struct store_entry *e)
+{
+    return e->region.record.inode != 0 && e->region.record.inode != e->st.st_ino;
+}
+
+// The bytes of blocks that the file must have.
+static uint64_t charged_bytes(const struct store_entry *e)
+{
+    return align_up(e->region.size, e->store->block_size) - e->region.discarded.sum;
+}
+
+static bool may_lack_blocks(const struct store_entry *e)
+{
+    if (e->region.record.flags & RECORD_SPARSE || !e->store->guarantee.can_allocate)
+        return false;
+    return is_copy(e) || (uint64_t)e->st.st_size < e->region.size || (uint64_t)e->st.st_blocks * 512 < charged_bytes(e);
+}
+
+// The file has another size than what is granted, or blocks behind its end: a grow or shrink has not ended, or a client
+// went round the daemon.
+static bool has_wrong_end(const struct store_entry *e)
+{
+    uint64_t charged = charged_bytes(e);
+
+    return (uint64_t)e->st.st_size != e->region.size ||
+           (uint64_t)e->st.st_blocks * 512 > charged + charged / 256 + BLOCK_SLACK;
+}
+
+static int fill(struct store *s, int fd, uint64_t from, uint64_t to)
+{
+    int r = 0;
+
+    while (r == 0 && from < to)
+        r = store_allocate_piece(s, fd, &from, to);
+    return r;
+}
+
+// Allocates blocks for all holes, but for the discarded parts.
+static int fill_holes(const struct store_entry *e, int fd)
+{
+    struct store *s = e->store;
+    const struct ranges *discarded = &e->region.discarded;
+    uint64_t size = e->region.size;
+    struct ranges holes = {0};
+    int r;
+
+    if (!s->guarantee.can_discard)
+        return fill(s, fd, 0, size);
+    r = spillfile_read_holes(fd, size, s->block_size, &holes);
+    for (size_t i = 0; r == 0 && i < discarded->n; i++)
+        r = ranges_remove(&holes, discarded->items[i].offset, discarded->items[i].length);
+    for (size_t i = 0; r == 0 && i < holes.n; i++)
+        r = fill(s, fd, holes.items[i].offset, holes.items[i].offset + holes.items[i].length);
+    ranges_deinit(&holes);
+    return r;
+}
+
+// Makes blocks exist for every granted byte.  An anonymous region that nobody maps will be removed, and is not filled.
+static void repair_blocks(struct store_entry *e, int fd)
+{
+    int r;
+
+    if (e->region.record.name_length == 0 && store_is_unused(e->fd) == 1)
+        return;
+    r = fill_holes(e, fd);
+    e->region.lacks_blocks = r < 0;
+    if (r < 0)
+        complain(e, "some granted bytes have no blocks on the disk, and storing to them may fail", r);
+    else
+        log_notice("%s/%s/%s: granted bytes had no blocks on the disk; they have them now", e->store->dir, e->dir,
+                   e->name);
+}
+
+// The discarded parts are the holes of the file, if it has any by its record.  A copy has lost the difference between them and
+// zeros: all of it is granted again.
+static void find_discarded(struct store_entry *e)
+{
+    struct record *record = &e->region.record;
+    int r;
+
+    if (!(record->flags & RECORD_HAS_HOLES))
+        return;
+    if (is_copy(e)) {
+        record->flags &= ~(uint32_t)RECORD_HAS_HOLES;
+        return;
+    }
+    r = spillfile_read_holes(e->fd, e->region.size, e->store->block_size, &e->region.discarded);
+    if (r < 0)
+        complain(e, "cannot tell what of it is discarded", r);
+}
+
+void repair_entry(struct store_entry *e)
+{
+    struct record *record = &e->region.record;
+    bool stale_record, lacks, wrong_end;
+    _cleanup_close_ int fd = -1;
+    int r = 0;
+
+    e->region.size = record->granted == RECORD_UNKNOWN_SIZE ? granted_by_older_daemon(e) : record->granted;
+    stale_record = record->granted != e->region.size || record->inode != e->st.st_ino;
+    find_discarded(e);
+    lacks = may_lack_blocks(e);
+    wrong_end = has_wrong_end(e);
+    if (!stale_record && !lacks && !wrong_end)
+        return;
+    fd = open_for_change(e);
+    if (fd >= 0 && wrong_end)
+        r = store_truncate(e->store, fd, e->region.size);
+    if (fd < 0 || r < 0)
+        complain(e, "cannot make it as long as its record says", fd < 0 ? fd : r);
+    if (fd >= 0 && lacks)
+        repair_blocks(e, fd);
+    record->granted = e->region.size;
+    record->inode = e->st.st_ino;
+    r = fd >= 0 && stale_record ? store_write_record(e->store, fd, record) : 0;
+    if (r < 0)
+        complain(e, "cannot write its record", r);
+}
