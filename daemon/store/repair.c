@@ -62,11 +62,15 @@ static uint64_t charged_bytes(const struct store_entry *e)
     return align_up(e->region.size, e->store->block_size) - e->region.discarded.sum;
 }
 
-static bool may_lack_blocks(const struct store_entry *e)
+// Must be asked before the file is opened for writing: a lease is refused while it is.
+static bool needs_blocks(const struct store_entry *e)
 {
     if (e->region.record.flags & RECORD_SPARSE || !e->store->guarantee.can_allocate)
         return false;
-    return is_copy(e) || (uint64_t)e->st.st_size < e->region.size || (uint64_t)e->st.st_blocks * 512 < charged_bytes(e);
+    if (!is_copy(e) && (uint64_t)e->st.st_size >= e->region.size && (uint64_t)e->st.st_blocks * 512 >= charged_bytes(e))
+        return false;
+    // An anonymous region that nobody maps will be removed: it is not filled before.
+    return e->region.record.name_length > 0 || store_is_unused(e->fd) != 1;
 }
 
 // The file has another size than what is granted, or blocks behind its end: a grow or shrink has not ended, or a client
@@ -108,14 +112,11 @@ static int fill_holes(const struct store_entry *e, int fd)
     return r;
 }
 
-// Makes blocks exist for every granted byte.  An anonymous region that nobody maps will be removed, and is not filled.
+// Makes blocks exist for every granted byte.
 static void repair_blocks(struct store_entry *e, int fd)
 {
-    int r;
+    int r = fill_holes(e, fd);
 
-    if (e->region.record.name_length == 0 && store_is_unused(e->fd) == 1)
-        return;
-    r = fill_holes(e, fd);
     e->region.lacks_blocks = r < 0;
     if (r < 0)
         complain(e, "some granted bytes have no blocks on the disk, and storing to them may fail", r);
@@ -152,8 +153,8 @@ void repair_entry(struct store_entry *e)
     e->region.size = record->granted == RECORD_UNKNOWN_SIZE ? granted_by_older_daemon(e) : record->granted;
     stale_record = record->granted != e->region.size || record->inode != e->st.st_ino;
     find_discarded(e);
-    lacks = may_lack_blocks(e);
-    wrong_end = has_wrong_end(e);
+    lacks = needs_blocks(e);
+    wrong_end = lacks || has_wrong_end(e);
     if (!stale_record && !lacks && !wrong_end)
         return;
     fd = open_for_change(e);

@@ -1,5 +1,6 @@
 // Orphans: which regions the daemon removes when a client dies, and which it keeps because a process still maps them.
 #include "tests/lib/actor.h"
+#include "tests/lib/old_record.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"
@@ -266,6 +267,119 @@ static void a_silent_client_keeps_memory_and_charge_over_restarts(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
+// The boot id proves nothing: it is another one in each container, and an older daemon wrote zeros where it could not read it.
+static void memory_that_is_mapped_stays_whatever_boot_its_record_names(void **state)
+{
+    struct test_daemon d;
+    struct diskalloc *da;
+    struct actor silent;
+
+    (void)state;
+    test_daemon_start(&d, NULL, NULL);
+    actor_start(&silent, compute_and_never_talk, d.address, (uid_t)-1);
+    actor_await(&silent);
+    test_daemon_kill(&d, SIGKILL);
+    assert_int_equal(old_record_write_all(d.spill), 1);
+    test_daemon_restart(&d);
+    da = client_of(&d);
+    let_the_daemon_look(&d, da, 3 * MIB, 1);
+    actor_go(&silent);
+    actor_await(&silent);
+    check_usage(da, 3 * MIB, 1);
+    actor_kill(&silent);
+    wait_for_usage(da, 0, 0, "nobody maps it any more");
+    diskalloc_close(da);
+    test_daemon_stop_and_remove(&d);
+}
+
+static void hold_a_named_region(struct actor *self, void *data)
+{
+    struct diskalloc_region *r = NULL;
+    struct diskalloc *da = NULL;
+
+    NEED(diskalloc_open(data, NULL, &da) == 0);
+    NEED(open_named(da, "held", 0, 0, &r) == 0);
+    memset(diskalloc_region_data(r), 0x71, MIB);
+    actor_next(self);
+    NEED(holds(r, 0x71));
+    actor_next(self);
+}
+
+// A region from before the last boot, attached in this one, removed while it is held, and then the daemon starts anew.
+static void a_removed_region_stays_for_its_holder_whatever_boot_made_it(void **state)
+{
+    struct diskalloc_region *r = NULL;
+    struct test_daemon d;
+    struct diskalloc *da;
+    struct actor holder;
+
+    (void)state;
+    test_daemon_start(&d, NULL, NULL);
+    da = client_of(&d);
+    assert_int_equal(open_named(da, "held", MIB, DISKALLOC_REGION_CREATE, &r), 0);
+    diskalloc_region_close(r);
+    diskalloc_close(da);
+    test_daemon_stop(&d);
+    assert_int_equal(old_record_write_all(d.spill), 1);
+    test_daemon_restart(&d);
+    actor_start(&holder, hold_a_named_region, d.address, (uid_t)-1);
+    actor_await(&holder);
+    da = client_of(&d);
+    assert_int_equal(diskalloc_region_unlink(da, "held"), 0);
+    diskalloc_close(da);
+    for (int i = 0; i < 2; i++) {
+        test_daemon_kill(&d, SIGKILL);
+        test_daemon_restart(&d);
+        da = client_of(&d);
+        let_the_daemon_look(&d, da, MIB, 1);
+        diskalloc_close(da);
+    }
+    da = client_of(&d);
+    actor_go(&holder);
+    actor_await(&holder);
+    actor_kill(&holder);
+    wait_for_usage(da, 0, 0, "the holder has gone and so has the region");
+    diskalloc_close(da);
+    test_daemon_stop_and_remove(&d);
+}
+
+// Such a descriptor needs no right on the file, and the lease does not see it.
+static void a_descriptor_of_o_path_keeps_no_blocks(void **state)
+{
+    struct test_daemon d;
+    struct diskalloc *da;
+
+    (void)state;
+    test_daemon_start(&d, NULL, NULL);
+    da = client_of(&d);
+    for (int named = 0; named < 2; named++) {
+        struct diskalloc_region *r = NULL;
+        struct stat st;
+        char path[64];
+        int fd;
+
+        if (named)
+            assert_int_equal(open_named(da, "table", 8 * MIB, DISKALLOC_REGION_CREATE, &r), 0);
+        else
+            r = make_region(da, 8 * MIB);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", diskalloc_region_fd(r));
+        fd = open(path, O_PATH | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_true(st.st_blocks * 512 >= 8 * (blkcnt_t)MIB);
+        diskalloc_region_close(r);
+        if (named)
+            assert_int_equal(diskalloc_region_unlink(da, "table"), 0);
+        wait_for_usage(da, 0, 0, "the region has gone");
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_nlink, 0);
+        assert_true(st.st_blocks * 512 <= 8192); // its record
+        close(fd);
+    }
+    diskalloc_close(da);
+    test_daemon_stop_and_remove(&d);
+}
+
 static void orphans_from_before_a_restart_are_removed(void **state)
 {
     struct test_daemon d;
@@ -372,6 +486,9 @@ int main(void)
         TEST(a_surviving_child_keeps_the_memory_over_a_restart),
         TEST(a_silent_client_keeps_memory_and_charge_over_restarts),
         TEST(orphans_from_before_a_restart_are_removed),
+        TEST(memory_that_is_mapped_stays_whatever_boot_its_record_names),
+        TEST(a_removed_region_stays_for_its_holder_whatever_boot_made_it),
+        TEST(a_descriptor_of_o_path_keeps_no_blocks),
         TEST(holders_of_an_unlinked_region_keep_it_and_its_charge),
         TEST(an_unlinked_region_stays_with_its_holder_over_a_restart),
     };
