@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "daemon/store/store_internal.h"
+#include "proto/spill/surroundings.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
 
@@ -69,7 +70,8 @@ static int lock_dir(struct store *s, char **ret_error)
 
 static int check_dir(struct store *s, bool require_mount, char **ret_error)
 {
-    struct stat st, parent;
+    struct surroundings around = {0};
+    struct stat st;
 
     if (fstat(s->dir_fd, &st) < 0)
         return refuse(ret_error, -errno, "spill directory %s: %s", s->dir, strerror(errno));
@@ -78,10 +80,20 @@ static int check_dir(struct store *s, bool require_mount, char **ret_error)
     if (st.st_mode & (S_IWGRP | S_IWOTH))
         return refuse(ret_error, -EPERM,
                       "spill directory %s: others may write to it; it must be for the daemon alone%s", s->dir, "");
-    if (require_mount && fstatat(s->dir_fd, "..", &parent, 0) == 0 && parent.st_dev == st.st_dev)
+    // A bind mount is one; a subvolume of btrfs is none, though it has a device number of its own.
+    surroundings_read(s->dir_fd, &around);
+    if (require_mount && !around.is_mount_point)
         return refuse(ret_error, -ENOTDIR, "spill directory %s is no mount point, but spill_dir_require_mount = yes%s",
                       s->dir, "");
     return 0;
+}
+
+static int check_leases(struct store *s, char **ret_error)
+{
+    int r;
+    const char *why = lease_check(s, &r);
+
+    return why ? refuse(ret_error, r, "spill directory %s: %s", s->dir, why) : 0;
 }
 
 static int check_file_system(struct store *s, char **ret_error)
@@ -99,6 +111,9 @@ static int check_file_system(struct store *s, char **ret_error)
         return refuse(ret_error, r, "spill directory %s: unnamed files (O_TMPFILE) do not work there: %s", s->dir,
                       strerror(-r));
     spillfile_probe_surroundings(s->dir_fd, &s->guarantee);
+    r = check_leases(s, ret_error);
+    if (r < 0)
+        return r;
     fd = s->ops->open_at(s->dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
     r = fd < 0 ? fd : record_store(s->ops, fd, &record);
     if (r == -EOPNOTSUPP)
@@ -351,13 +366,4 @@ int store_truncate(struct store *s, int fd, uint64_t size)
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
 {
     return spillfile_punch(s->ops, fd, offset, length);
-}
-
-int store_is_unused(int fd)
-{
-    // The kernel refuses a write lease while any other process has the file open, also for reading only, or maps it, also through a
-    // descriptor that it has closed, and also in a forked child.
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 1;
 }

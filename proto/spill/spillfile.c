@@ -14,13 +14,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "proto/spill/filesystem.h"
+#include "proto/spill/surroundings.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-
-#define XFS_MAGIC 0x58465342
-#define ZFS_MAGIC 0x2fc12fc1
-#define OVERLAY_MAGIC 0x794c7630
-#define FUSE_MAGIC 0x65735546
 
 bool spillfile_settle(const struct file_ops *ops, int fd)
 {
@@ -112,32 +109,6 @@ int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct rang
     return r;
 }
 
-static void classify(const struct statfs *fs, struct spillfile_guarantee *g)
-{
-    static const struct {
-        unsigned magic;
-        const char *name, *reason;
-    } known[] = {
-        {EXT4_SUPER_MAGIC, "ext4", ""},
-        {XFS_MAGIC, "xfs", ""},
-        {TMPFS_MAGIC, "tmpfs", "it is memory and no disk"},
-        {BTRFS_SUPER_MAGIC, "btrfs", ""},
-        {F2FS_SUPER_MAGIC, "f2fs", "log-structured: overwriting needs new blocks"},
-        {NFS_SUPER_MAGIC, "nfs", "a network file system reserves nothing here"},
-        {ZFS_MAGIC, "zfs", "copy on write: overwriting needs new blocks"},
-        {OVERLAY_MAGIC, "overlay", "an overlay may lie on anything"},
-        {FUSE_MAGIC, "fuse", "a FUSE file system may do anything"},
-    };
-
-    g->file_system = "unknown";
-    g->reason = "an unknown kind of file system";
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if ((unsigned)fs->f_type == known[i].magic) {
-            g->file_system = known[i].name;
-            g->reason = known[i].reason;
-        }
-}
-
 // btrfs copies on write, which needs new blocks, unless the file was made in a No_COW directory.
 static void make_nocow(int dirfd, bool set, struct spillfile_guarantee *g)
 {
@@ -170,7 +141,7 @@ int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
 
     if (fstatfs(dirfd, &fs) < 0)
         return -errno;
-    classify(&fs, &g);
+    g.reason = filesystem_classify(&fs, &g.file_system);
     if ((unsigned)fs.f_type == BTRFS_SUPER_MAGIC)
         make_nocow(dirfd, set_nocow, &g);
     r = try_allocate(dirfd, &g.can_discard);
@@ -193,45 +164,24 @@ static bool can_share_blocks(int dirfd)
     return a >= 0 && b >= 0 && write(a, block, sizeof block) == (ssize_t)sizeof block && ioctl(b, FICLONE, a) == 0;
 }
 
-static bool is_mount_point(int dirfd)
-{
-    struct stat here, parent;
-
-    return fstat(dirfd, &here) == 0 && fstatat(dirfd, "..", &parent, 0) == 0 &&
-           (here.st_dev != parent.st_dev || here.st_ino == parent.st_ino);
-}
-
-// Whether the file system is on a loop device over a file with holes.
-static bool is_on_sparse_image(int dirfd)
-{
-    char path[128], image[4096];
-    struct stat st;
-    ssize_t n;
-    _cleanup_close_ int fd = -1;
-
-    if (fstat(dirfd, &st) < 0)
-        return false;
-    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/loop/backing_file", major(st.st_dev), minor(st.st_dev));
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, image, sizeof image - 1);
-    if (n <= 0)
-        return false;
-    image[n] = '\0';
-    image[strcspn(image, "\n")] = '\0';
-    return stat(image, &st) == 0 && st.st_blocks * 512 < st.st_size;
-}
-
 void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
 {
+    struct surroundings around;
+
     if (!g->hard)
         return;
-    // On xfs, whoever has a descriptor of a region, even for reading only, can make a file of their own share the
-    // region's blocks (FICLONE) if they may write anywhere on that file system.  Overwriting a shared block needs a new
-    // block.
-    if (!is_mount_point(dirfd) && can_share_blocks(dirfd))
-        g->reason = "reflink: others who write to this file system can share its blocks; give the spill directory one "
-                    "of its own";
-    else if (is_on_sparse_image(dirfd))
-        g->reason = "it lies on a sparse image, which can run out of space below it";
+    if (surroundings_read(dirfd, &around) < 0) {
+        g->reason = "it cannot be seen how it is mounted (/proc/self/mountinfo)";
+    } else if (!around.is_whole_file_system && can_share_blocks(dirfd)) {
+        // On xfs and btrfs, whoever has a descriptor of a region, even for reading only, can make a file of their own share
+        // the region's blocks (FICLONE) if they may write anywhere on that file system.  So does a snapshot.  Overwriting
+        // a shared block needs a new block.
+        g->reason = "reflink: others who write to this file system can share its blocks, also by snapshots; give the "
+                    "spill directory one of its own";
+    } else {
+        const char *why = surroundings_why_soft(dirfd, &around);
+
+        g->reason = why ? why : "";
+    }
     g->hard = g->reason[0] == '\0';
 }

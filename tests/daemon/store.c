@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -239,12 +241,40 @@ static void nothing_is_reached_through_a_link(void **state)
     store_close(s);
 }
 
+// On an overlay a mapping holds the file below, and the kernel does not see it.
+static void a_directory_where_the_kernel_does_not_see_mappings_is_refused(void **state)
+{
+    char path[300];
+
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        skip();
+    shell("mkdir lower upper work merged");
+    snprintf(path, sizeof path, "cd %s && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged",
+             dir);
+    if (system(path) != 0)
+        skip();
+    snprintf(path, sizeof path, "%s/merged", dir);
+    {
+        struct store *s = NULL;
+        char *text = NULL;
+
+        assert_true(store_open(path, false, &file_ops_system, &s, &text) < 0);
+        assert_non_null(text);
+        assert_true(strstr(text, "does not tell there") || strstr(text, "leases") || strstr(text, "O_TMPFILE"));
+        free(text);
+    }
+    shell("umount merged");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_or_not_ours_alone_is_refused, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_second_daemon_is_refused_and_told_the_pid_of_the_first, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_directory_where_the_kernel_does_not_see_mappings_is_refused, make_dir,
+                                        remove_dir),
         cmocka_unit_test_setup_teardown(what_was_made_is_found_again, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(whatever_else_lies_there_is_left_alone_and_counted, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(records_that_are_damaged_or_newer_are_left_alone, make_dir, remove_dir),

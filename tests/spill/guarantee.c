@@ -1,12 +1,14 @@
 // When and why the guarantee of a spill directory is soft.
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "proto/spill/spillfile.h"
+#include "proto/spill/surroundings.h"
 #include "tests/lib/harness.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/scratch.h"
@@ -86,6 +88,97 @@ static void an_image_with_holes_makes_it_soft(void **state)
     test_unmount(&m);
 }
 
+// Of an image that was deleted, or is hidden, nothing is known.
+static void an_image_that_cannot_be_seen_makes_it_soft(void **state)
+{
+    struct spillfile_guarantee g;
+    struct test_mount m;
+
+    (void)state;
+    if (!test_mount(&m, "ext4", 512 << 20))
+        skip();
+    assert_int_equal(unlink(m.image), 0);
+    g = guarantee_of(m.at);
+    assert_false(g.hard);
+    assert_non_null(strstr(g.reason, "cannot be looked at"));
+    test_unmount(&m);
+}
+
+// Devices as /sys shows them, made up: a folder with the files that tell what a device is.
+static void expect_device(const char *commands, const char *why)
+{
+    char dir[128], command[1024], device[200];
+    const char *got;
+
+    scratch_make_dir(dir, sizeof dir);
+    snprintf(command, sizeof command, "cd %s && %s", dir, commands);
+    assert_int_equal(system(command), 0);
+    snprintf(device, sizeof device, "%s/device", dir);
+    got = surroundings_why_device_soft(device);
+    if (!why ? got != NULL : !got || !strstr(got, why))
+        fail_msg("%s: %s", commands, got ? got : "hard");
+    scratch_remove_tree(dir);
+}
+
+static void a_device_that_can_run_out_makes_it_soft(void **state)
+{
+    (void)state;
+    expect_device("mkdir device", NULL);
+    expect_device("mkdir -p sda/sda1 && echo 1 >sda/sda1/partition && ln -s sda/sda1 device", NULL);
+    expect_device("true", "cannot be looked at");
+    // A partition of a loop device is as good as the image, and this image is not to be seen.
+    expect_device("mkdir -p loop0/loop0p1 loop0/loop && echo 1 >loop0/loop0p1/partition && echo 2048 >loop0/size && "
+                  "echo /nonexistent/image >loop0/loop/backing_file && ln -s loop0/loop0p1 device",
+                  "cannot be looked at");
+    expect_device("mkdir zram0 && ln -s zram0 device", "no blocks of its own");
+    expect_device(
+        "mkdir -p device/dm device/slaves sda && echo LVM-abcdef >device/dm/uuid && ln -s ../../sda device/slaves",
+        NULL);
+    expect_device("mkdir -p device/dm device/slaves dm-1/dm && echo CRYPT-LUKS2-x >device/dm/uuid && "
+                  "echo LVM-abcdef >dm-1/dm/uuid && echo vg-lv >dm-1/dm/name && ln -s ../../dm-1 device/slaves",
+                  NULL);
+    expect_device(
+        "mkdir -p device/dm device/slaves dm-1/dm && echo LVM-abcdef >device/dm/uuid && "
+        "echo LVM-abcdef-tpool >dm-1/dm/uuid && echo vg-pool-tpool >dm-1/dm/name && ln -s ../../dm-1 device/slaves",
+        "pool can run out");
+    expect_device(
+        "mkdir -p device/dm device/slaves dm-1/dm && echo LVM-abcdef >device/dm/uuid && "
+        "echo LVM-abcdee >dm-1/dm/uuid && echo vg-lv_rimage_0 >dm-1/dm/name && ln -s ../../dm-1 device/slaves",
+        NULL);
+    expect_device("mkdir -p device/dm && echo mine >device/dm/uuid", "unknown kind");
+    expect_device("mkdir -p device/dm && echo >device/dm/uuid", "unknown kind");
+    // Below an array of disks, and below one that is encrypted.
+    expect_device("mkdir -p device/slaves dm-1/dm && echo >dm-1/dm/uuid && ln -s ../../dm-1 device/slaves",
+                  "unknown kind");
+    expect_device("mkdir -p device/slaves && ln -s .. device/slaves/again", "cannot be looked at");
+}
+
+static void a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own(void **state)
+{
+    struct surroundings around;
+    struct test_mount m;
+    char command[800];
+    int fd;
+
+    (void)state;
+    if (!test_mount(&m, "ext4", 64 << 20))
+        skip();
+    fd = open(m.at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(surroundings_read(fd, &around), 0);
+    assert_true(around.is_mount_point && around.is_whole_file_system);
+    close(fd);
+    snprintf(command, sizeof command, "mkdir %s/a %s/b && mount --bind %s/a %s/b", m.at, m.at, m.at, m.at);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "%s/b", m.at);
+    fd = open(command, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(surroundings_read(fd, &around), 0);
+    assert_true(around.is_mount_point && !around.is_whole_file_system);
+    close(fd);
+    snprintf(command, sizeof command, "umount %s/b", m.at);
+    assert_int_equal(system(command), 0);
+    test_unmount(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +186,9 @@ int main(void)
         TEST(memory_is_soft),
         TEST(blocks_that_others_can_share_make_it_soft),
         TEST(an_image_with_holes_makes_it_soft),
+        TEST(an_image_that_cannot_be_seen_makes_it_soft),
+        TEST(a_device_that_can_run_out_makes_it_soft),
+        TEST(a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own),
     };
 
     return cmocka_run_group_tests_name("guarantee", tests, NULL, NULL);

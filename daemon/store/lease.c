@@ -1,0 +1,97 @@
+// Who still uses a file: the kernel's answer, and the proof that this answer can be trusted here.
+//
+// The kernel refuses a write lease (fcntl(2), F_SETLEASE) while any other process has the file open, also for reading only,
+// or maps it, also through a descriptor that it has closed, and also in a forked child.  The daemon removes memory of dead
+// clients on that word alone.
+//
+// Not everywhere does the kernel see a mapping: on overlayfs a mapping holds the file below and not the file that the daemon
+// opens, some file systems have no leases, and leases can be switched off (fs.leases-enable).  There the daemon would remove
+// the memory of live clients, or no memory ever.  So store_open tries it, and refuses such a directory.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/store/store_internal.h"
+#include "proto/util/cleanup.h"
+
+int store_is_unused(int fd)
+{
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 1;
+}
+
+// A descriptor for reading of a file that nobody else knows, and *RET_MEMORY is one page of the file, mapped through another
+// descriptor that is closed already.  -errno.
+static int map_probe(const struct store *s, size_t page, void **ret_memory)
+{
+    char self[64];
+    void *memory;
+    int reader, fd = s->ops->open_at(s->dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
+
+    // Without free inodes a new file cannot be made; the file of the reserve is there, and nobody uses it.
+    if (fd == -ENOSPC || fd == -EDQUOT)
+        fd = s->ops->open_at(s->dir_fd, STORE_RESERVE_NAME, O_RDWR, 0);
+    if (fd < 0)
+        return fd;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    reader = open(self, O_RDONLY | O_CLOEXEC);
+    memory = reader < 0 ? MAP_FAILED : mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (memory == MAP_FAILED) {
+        int r = -errno;
+
+        if (reader >= 0)
+            close(reader);
+        return r;
+    }
+    *ret_memory = memory;
+    return reader;
+}
+
+// Whether the lease is granted now that the page is unmapped.  A program that looks at all files, such as a virus scanner,
+// may have the file open for a moment.
+static int wait_for_lease(int fd)
+{
+    static const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    int r = store_is_unused(fd);
+
+    for (int i = 0; r == 0 && i < 100; i++) {
+        nanosleep(&pause, NULL);
+        r = store_is_unused(fd);
+    }
+    return r;
+}
+
+const char *lease_check(const struct store *s, int *ret_error)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *memory = NULL;
+    _cleanup_close_ int fd = map_probe(s, page, &memory);
+    int mapped, unmapped;
+
+    *ret_error = -EOPNOTSUPP;
+    if (fd < 0) {
+        *ret_error = fd;
+        return "cannot map a file there, to see whether the kernel tells who uses it";
+    }
+    mapped = store_is_unused(fd);
+    munmap(memory, page);
+    unmapped = mapped == 0 ? wait_for_lease(fd) : 0;
+    if (mapped == 1)
+        return "the kernel does not tell there whether a process maps a file (as on overlayfs), and memory in use "
+               "could be "
+               "removed: use a directory on a disk's own file system";
+    if (mapped < 0)
+        return "its file system grants no leases (see fcntl(2); is the sysctl fs.leases-enable 0?), by which "
+               "diskallocd "
+               "learns whether memory is in use";
+    if (unmapped != 1)
+        return "its file system grants no lease on a file that nobody uses, and memory of dead clients could never be "
+               "removed";
+    *ret_error = 0;
+    return NULL;
+}
