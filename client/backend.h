@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/util/descriptor.h"
 #include "proto/util/name.h"
 #include "proto/util/ranges.h"
 
@@ -30,8 +31,9 @@ struct backing_request {
 struct backing {
     const struct backing_ops *ops;
     struct handle handle;
-    int fd;        // of the file, opened and closed by the backing; -1: not open now
-    bool keeps_fd; // fd stays open as long as the backing exists
+    struct descriptor file; // opened and closed by the backing; not open now if there is none
+    bool keeps_fd;          // file stays open as long as the backing exists, unless the program closes it
+    const void *mapped_at;  // where the region has mapped the file; NULL: not yet.  Written by client/region
     bool read_only, sparse, named;
     bool is_callers_file; // made by file_backing_new
     bool unsure;          // an answer was lost: the fields below may be wrong until refresh
@@ -65,9 +67,12 @@ struct backing_ops {
     int (*refresh)(struct backing *b);
     // USED and ELEMENT_SIZE in bytes.  DURABLE: on disk when the function returns.
     int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
-    // The next two are NULL where keeps_fd.  The region has mapped the file: the backing may close b->fd.
+    // Called before each of the functions above, where keeps_fd (else NULL).  Opens b->file again if the program has closed it.  1: it
+    // was opened, and the region has to map that open file in place of the first one, which has locks; 0; -EBADF, -ESTALE, -errno.
+    int (*hold)(struct backing *b);
+    // The next two are NULL where keeps_fd.  The region has mapped the file: the backing may close b->file.
     void (*mapped)(struct backing *b);
-    // A new descriptor of the file, or -errno.  KEEP: the descriptor becomes b->fd, and the backing closes it; otherwise the caller
+    // A new descriptor of the file, or -errno.  KEEP: the descriptor becomes b->file, and the backing closes it; otherwise the caller
     // does.
     int (*open_file)(struct backing *b, bool keep);
     // Frees the backing.  INHERITED: the region came through fork; the daemon, or the directory, is told nothing.

@@ -224,12 +224,9 @@ static void ask_early(struct diskalloc_region *r, uint64_t end)
 static void note_filled(struct diskalloc_region *r, uint64_t filled)
 {
     if (writeback_wants_file(&r->writeback)) {
-        int fd;
-
         pthread_mutex_lock(&r->lock);
-        fd = region_keep_file(r);
+        writeback_give_file(&r->writeback, region_keep_file(r) < 0 ? NULL : &r->backing->file);
         error_forget();
-        writeback_give_file(&r->writeback, fd < 0 ? -1 : fd);
         pthread_mutex_unlock(&r->lock);
     }
     writeback_note(&r->writeback, filled);

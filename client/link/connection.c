@@ -20,18 +20,9 @@
 
 enum { DEADLINE_MS = 5000 }; // of connect, and of the answer to Hello
 
-static int get_cookie(int sock, uint64_t *ret)
-{
-    socklen_t n = sizeof *ret;
-
-    return getsockopt(sock, SOL_SOCKET, SO_COOKIE, ret, &n) < 0 ? -errno : 0;
-}
-
 bool connection_is_ours(const struct connection *c)
 {
-    uint64_t cookie;
-
-    return get_cookie(c->sock, &cookie) == 0 && cookie == c->cookie;
+    return descriptor_is_ours(&c->sock);
 }
 
 struct connection *connection_ref(struct connection *c)
@@ -45,8 +36,7 @@ void connection_unref(struct connection *c)
     if (!c || --c->refs > 0)
         return;
     fork_lock();
-    if (connection_is_ours(c))
-        close(c->sock);
+    descriptor_close(&c->sock);
     fork_unregister(&c->fork);
     fork_unlock();
     free(c);
@@ -56,24 +46,20 @@ static void forked(struct fork_hook *hook)
 {
     struct connection *c = container_of(hook, struct connection, fork);
 
-    if (connection_is_ours(c))
-        close(c->sock);
+    descriptor_close(&c->sock);
     fork_unregister(hook);
     free(c);
 }
 
 static int open_socket(struct connection *c)
 {
-    int r;
+    int r, sock;
 
     c->fork.child = forked;
     fork_lock();
-    c->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (c->sock < 0)
-        r = -errno;
-    else if ((r = get_cookie(c->sock, &c->cookie)) < 0)
-        close(c->sock);
-    else
+    sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    r = sock < 0 ? -errno : descriptor_keep(&c->sock, sock);
+    if (r == 0)
         fork_register(&c->fork, FORK_CONNECTION);
     fork_unlock();
     return r;
@@ -153,11 +139,11 @@ static int receive(const struct connection *c, int timeout_ms, WireReply **ret)
     _cleanup_close_ int fd = -1;
     bool fd_lost;
     ssize_t n;
-    int r = bytes ? wait_readable(c->sock, timeout_ms) : -ENOMEM;
+    int r = bytes ? wait_readable(c->sock.fd, timeout_ms) : -ENOMEM;
 
     if (r < 0)
         return r;
-    n = packet_receive_reply(c->sock, bytes, PACKET_MAX, 0, &fd, &fd_lost);
+    n = packet_receive_reply(c->sock.fd, bytes, PACKET_MAX, 0, &fd, &fd_lost);
     if (n <= 0)
         return n == -EMSGSIZE || n == -EBADMSG ? -EPROTO : -ECONNRESET;
     *ret = diskalloc__v1__reply__unpack(NULL, (size_t)n, bytes);
@@ -173,7 +159,7 @@ int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, W
 
     if (r < 0)
         return r;
-    r = packet_send(c->sock, bytes, n, -1, 0);
+    r = packet_send(c->sock.fd, bytes, n, -1, 0);
     // A daemon that refuses the connection says why before it closes: so the answer is read even if sending failed.
     if (r < 0 && r != -EPIPE && r != -ECONNRESET)
         return r == -EAGAIN ? -ETIMEDOUT : r;
@@ -236,7 +222,7 @@ int connection_open(const char *path, const char *client_name, struct connection
 
     if (r < 0)
         return r;
-    r = connect_to(path, c->sock);
+    r = connect_to(path, c->sock.fd);
     if (r == 0)
         r = say_hello(c, client_name);
     if (r < 0)

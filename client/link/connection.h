@@ -7,15 +7,14 @@
 #include <stdint.h>
 
 #include "client/link/wire.h"
+#include "client/util/descriptor.h"
 #include "client/util/fork.h"
 
-// A socket, and the cookie by which the kernel identifies it: programs close and reuse descriptors that are not theirs.
 struct connection {
-    struct fork_hook fork; // in a forked child, closes and frees the connection
-    int sock;
-    uint64_t cookie;
-    uint64_t features; // bits of the .proto that daemon and library both know
-    unsigned refs;     // guarded by the lock of the link that has the connection
+    struct fork_hook fork;  // in a forked child, closes and frees the connection
+    struct descriptor sock; // its number may be the program's by now: see connection_is_ours
+    uint64_t features;      // bits of the .proto that daemon and library both know
+    unsigned refs;          // guarded by the lock of the link that has the connection
 };
 
 // Connects and says Hello.  0; -ENOENT: no socket at PATH; -ECONNREFUSED: nobody answers there, or not within the deadline;

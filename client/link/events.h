@@ -3,15 +3,17 @@
 #pragma once
 #include <diskalloc/client.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "client/link/connection.h"
 
 enum { EVENTS_MAX = 32 };
 
 struct events {
-    int epoll;  // -1, like the next two: no program has asked for the descriptor
-    int queued; // an eventfd: readable while queue has events
-    int timer;  // a timerfd: readable when it is time to connect again
+    int epoll;              // -1, like the next: no program has asked for the descriptor
+    int timer;              // a timerfd: readable while queue has events, and when it is time to connect again
+    struct timespec cookie; // the interval of timer, by which the timer is known again
+    uint64_t call_at;       // of proto/util/clock.h: when it is time to connect again; 0: there is nothing to do
     struct diskalloc_event queue[EVENTS_MAX];
     unsigned first, n;
 };
@@ -19,8 +21,8 @@ struct events {
 void events_init(struct events *e);
 void events_deinit(struct events *e);
 
-// The descriptor, which the first call makes; or -errno.
-int events_fd(struct events *e);
+// The descriptor, or -errno.  *RET_NEW: it was made just now, because there was none or because the program has closed it.
+int events_fd(struct events *e, bool *ret_new);
 // When the queue is full, the oldest event is dropped.
 void events_add(struct events *e, const struct diskalloc_event *event);
 bool events_take(struct events *e, struct diskalloc_event *ret);

@@ -119,7 +119,7 @@ void link_lose(struct link *link)
         return;
     events_unwatch(&link->events, link->connection);
     if (connection_is_ours(link->connection))
-        shutdown(link->connection->sock, SHUT_RDWR);
+        shutdown(link->connection->sock.fd, SHUT_RDWR);
     connection_unref(link->connection);
     link->connection = NULL;
     link->reading = false;

@@ -9,8 +9,7 @@ int link_event_fd(struct link *link)
     int fd;
 
     pthread_mutex_lock(&link->lock);
-    is_new = link->events.epoll < 0;
-    fd = events_fd(&link->events);
+    fd = events_fd(&link->events, &is_new);
     if (fd >= 0 && is_new && link->connection)
         events_watch(&link->events, link->connection);
     else if (fd >= 0 && is_new)

@@ -65,7 +65,7 @@ bool link_read_one(struct link *link, int flags)
     link->reading = true;
     pthread_mutex_unlock(&link->lock);
     if (bytes && connection_is_ours(mine))
-        n = packet_receive_reply(mine->sock, bytes, PACKET_MAX, flags, &fd, &fd_lost);
+        n = packet_receive_reply(mine->sock.fd, bytes, PACKET_MAX, flags, &fd, &fd_lost);
     pthread_mutex_lock(&link->lock);
     connection_unref(mine);
     if (epoch != link->epoch) {

@@ -12,7 +12,7 @@
 static void wait_sendable(struct link *link)
 {
     struct connection *mine = connection_ref(link->connection);
-    struct pollfd p = {.fd = mine->sock, .events = POLLIN | POLLOUT};
+    struct pollfd p = {.fd = mine->sock.fd, .events = POLLIN | POLLOUT};
     uint64_t epoch = link->epoch;
 
     pthread_mutex_unlock(&link->lock);
@@ -28,7 +28,7 @@ int link_try_send(struct link *link, const uint8_t *bytes, size_t n)
 {
     if (!connection_is_ours(link->connection))
         return -EPIPE;
-    return packet_send(link->connection->sock, bytes, n, -1, MSG_DONTWAIT);
+    return packet_send(link->connection->sock.fd, bytes, n, -1, MSG_DONTWAIT);
 }
 
 int link_flush_leaving(struct link *link)

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +37,7 @@ static void avoid_copy_on_write(const struct local *l, int fd)
 // Makes a file without a name, of the size asked for.  The descriptor, or -errno.
 static int make_file(const struct local *l, const struct backing_request *q, int flags)
 {
-    _cleanup_close_ int fd = openat(l->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
+    _cleanup_close_ int fd = openat(l->dir.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
     int r = 0;
 
     if (fd < 0)
@@ -54,6 +54,8 @@ static int local_create(struct backend *backend, const struct backing_request *q
     struct record record = {.flags = q->flags & DISKALLOC_REGION_SPARSE ? RECORD_SPARSE : 0};
     int r = handle_random(&record.handle), fd;
 
+    if (r == 0)
+        r = local_hold_directory(l);
     if (r < 0)
         return r;
     fd = make_file(l, q, O_EXCL);
@@ -77,7 +79,7 @@ static int check_user(const struct region_name *name)
 static int open_record(const struct local *l, const char *name, bool read_only, struct record *ret)
 {
     int access = read_only ? O_RDONLY : O_RDWR;
-    _cleanup_close_ int fd = file_ops_system.open_at(l->dir, name, access | O_NONBLOCK | O_NOCTTY, 0);
+    _cleanup_close_ int fd = file_ops_system.open_at(l->dir.fd, name, access | O_NONBLOCK | O_NOCTTY, 0);
     struct stat st;
     int r;
 
@@ -124,7 +126,7 @@ static int create_named(struct local *l, const char *name, const struct backing_
         r = record_store(&file_ops_system, fd, &record);
     if (r == -EOPNOTSUPP)
         error_why(r, "this file system has no user extended attributes, and named regions need one");
-    return r < 0 ? r : file_ops_system.link_at(fd, l->dir, name);
+    return r < 0 ? r : file_ops_system.link_at(fd, l->dir.fd, name);
 }
 
 static int open_existing(struct local *l, const char *name, uint32_t flags, struct backing **ret)
@@ -151,6 +153,8 @@ static int local_open(struct backend *backend, const struct region_name *name, c
     bool create = q->flags & DISKALLOC_REGION_CREATE, exclusive = q->flags & DISKALLOC_REGION_EXCLUSIVE;
     int r = check_user(name);
 
+    if (r == 0)
+        r = local_hold_directory(l);
     if (r == 0 && exclusive)
         r = refuse_existing(l, name->name);
     for (int i = 0; r == 0 && i < OPEN_ATTEMPTS; i++) {
@@ -175,9 +179,12 @@ static int local_open(struct backend *backend, const struct region_name *name, c
 // Finds a named region of this directory by its handle.  A descriptor, or -errno.
 static int find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret)
 {
-    int copy = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int held = local_hold_directory(l);
+    int copy = held < 0 ? held : openat(l->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_closedir_ DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
 
+    if (held < 0)
+        return held;
     if (!d) {
         int r = -errno;
 
@@ -220,18 +227,20 @@ static int local_unlink(struct backend *backend, const struct region_name *name)
 {
     struct local *l = (struct local *)backend;
     struct record record;
-    int r = check_user(name);
-    _cleanup_close_ int fd = r < 0 ? r : open_record(l, name->name, true, &record);
+    int r = check_user(name), held = r < 0 ? r : local_hold_directory(l);
+    _cleanup_close_ int fd = held < 0 ? held : open_record(l, name->name, true, &record);
 
-    return fd < 0 ? fd : file_ops_system.unlink_at(l->dir, name->name, 0);
+    return fd < 0 ? fd : file_ops_system.unlink_at(l->dir.fd, name->name, 0);
 }
 
 static int local_get_usage(struct backend *backend, const char *subject, struct diskalloc_usage *ret)
 {
     struct local *l = (struct local *)backend;
     struct statvfs fs;
-    int r = file_ops_system.stat_fs(l->dir, &fs);
+    int r = local_hold_directory(l);
 
+    if (r == 0)
+        r = file_ops_system.stat_fs(l->dir.fd, &fs);
     if (r < 0)
         return r;
     if (subject)
@@ -251,14 +260,15 @@ static int local_get_usage(struct backend *backend, const char *subject, struct 
 static int local_event_fd(struct backend *backend)
 {
     struct local *l = (struct local *)backend;
-    int r;
+    int r = 0, sock;
 
     fork_lock();
-    if (l->no_events < 0)
-        l->no_events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = l->no_events < 0 ? -errno : l->no_events;
+    if (!descriptor_is_ours(&l->no_events)) {
+        sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        r = sock < 0 ? -errno : descriptor_keep(&l->no_events, sock);
+    }
     fork_unlock();
-    return r;
+    return r < 0 ? r : l->no_events.fd;
 }
 
 static int local_next_event(struct backend *backend, struct diskalloc_event *ret)
@@ -270,15 +280,17 @@ static int local_next_event(struct backend *backend, struct diskalloc_event *ret
 
 static void local_forked(struct backend *backend)
 {
-    (void)backend;
+    pthread_mutex_init(&((struct local *)backend)->lock, NULL);
 }
 
 static void local_backend_close(struct backend *backend)
 {
     struct local *l = (struct local *)backend;
 
-    close(l->dir);
-    cleanup_close(&l->no_events);
+    descriptor_close(&l->dir);
+    descriptor_close(&l->no_events);
+    pthread_mutex_destroy(&l->lock);
+    free(l->path);
     free(l);
 }
 
@@ -294,23 +306,33 @@ static const struct backend_ops local_backend_ops = {
     .close = local_backend_close,
 };
 
+static int open_directory(struct local *l, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+    if (fd < 0)
+        return error_why(-errno, "%s", path);
+    r = descriptor_keep(&l->dir, fd);
+    if (r == 0)
+        r = spillfile_probe(l->dir.fd, false, &l->guarantee);
+    return r < 0 ? error_why(r, "%s can't hold spill files", path) : 0;
+}
+
 int local_backend_new(const char *path, struct backend **ret)
 {
-    _cleanup_free_ struct local *l = calloc(1, sizeof *l);
+    struct local *l = calloc(1, sizeof *l);
     int r;
 
     if (!l)
         return -ENOMEM;
     l->base.ops = &local_backend_ops;
-    l->no_events = -1;
-    l->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (l->dir < 0)
-        return error_why(-errno, "%s", path);
-    r = spillfile_probe(l->dir, false, &l->guarantee);
-    if (r < 0) {
-        close(l->dir);
-        return error_why(r, "%s can't hold spill files", path);
-    }
-    *ret = &steal(&l)->base;
-    return 0;
+    l->dir = l->no_events = DESCRIPTOR_NONE;
+    pthread_mutex_init(&l->lock, NULL);
+    l->path = strdup(path);
+    r = l->path ? open_directory(l, path) : -ENOMEM;
+    if (r < 0)
+        local_backend_close(&l->base);
+    else
+        *ret = &l->base;
+    return r;
 }

@@ -1,10 +1,13 @@
 // One region of a directory.  Every change is made under a lock of the file (lock.h), and begins by reading the file's size: other
 // processes may have changed it.
+//
+// The program may have closed the file's descriptor: see local_hold.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -19,9 +22,10 @@
 struct local_backing {
     struct backing base;
     LIST_ENTRY(local_backing) entry; // of all
-    int dir; // a duplicate of the directory's descriptor, for the fsync of a durable commit; -1: the region is anonymous
-    uint64_t counted; // bytes of this region that all_bytes has
-    bool can_discard; // the file system can tell later which parts are discarded
+    struct local *local;             // the backend, which outlives its backings
+    char name[NAME_MAX_LENGTH + 1];  // "": the region is anonymous
+    uint64_t counted;                // bytes of this region that all_bytes has
+    bool can_discard;                // the file system can tell later which parts are discarded
 };
 
 static _Atomic uint64_t all_regions, all_bytes;
@@ -53,23 +57,63 @@ static int reopen(int fd, bool read_only)
 
 int local_reopen(const struct handle *handle, bool read_only)
 {
+    struct descriptor lost = DESCRIPTOR_NONE;
+    const void *mapped_at = NULL;
     struct local_backing *l;
     int fd = -ENOENT;
 
     fork_lock();
     LIST_FOREACH (l, &all, entry)
         if (handle_equal(&l->base.handle, handle)) {
-            fd = reopen(l->base.fd, read_only);
-            break;
+            if (descriptor_is_ours(&l->base.file)) {
+                fd = reopen(l->base.file.fd, read_only);
+                break;
+            }
+            lost = l->base.file;
+            mapped_at = l->base.mapped_at;
         }
     fork_unlock();
-    return fd;
+    if (fd != -ENOENT || !mapped_at)
+        return fd;
+    // The program has closed the descriptor.  A region with a name may also be found in its directory.
+    lost.access = read_only ? O_RDONLY : O_RDWR;
+    return descriptor_reopen(&lost, mapped_at) == 0 ? lost.fd : -ENOENT;
+}
+
+// Another way to the file, where there is no /proc.
+static int reopen_by_name(struct local_backing *l)
+{
+    int r = local_hold_directory(l->local), fd;
+
+    if (r < 0)
+        return r;
+    fd = file_ops_system.open_at(l->local->dir.fd, l->name, l->base.file.access | O_NONBLOCK | O_NOCTTY, 0);
+    r = fd < 0 ? fd : descriptor_replace(&l->base.file, fd);
+    return r == -ENOENT || r == -ESTALE ? error_why(-ESTALE, "the region was unlinked") : r;
+}
+
+// Opens the file again if the program has closed its descriptor.  The lock that shows others that the region is attached is still
+// there: it belongs to the open file, which the mapping keeps.  It would also keep this region from being alone.  So the region
+// maps the newly opened file instead, which has a lock of its own by then.
+static int local_hold(struct backing *b)
+{
+    struct local_backing *l = (struct local_backing *)b;
+    int r;
+
+    if (descriptor_is_ours(&b->file))
+        return 0;
+    r = descriptor_reopen(&b->file, b->mapped_at);
+    if (r < 0 && l->name[0])
+        r = reopen_by_name(l);
+    if (r == 0)
+        r = local_lock_attach(b->file.fd);
+    return r < 0 ? r : 1;
 }
 
 static int look_at_size(struct backing *b)
 {
     struct stat st;
-    int r = file_ops_system.stat(b->fd, &st);
+    int r = file_ops_system.stat(b->file.fd, &st);
 
     if (r < 0)
         return r;
@@ -87,18 +131,18 @@ static int grow_locked(struct backing *b, uint64_t size)
     b->fresh_from = b->size;
     if (r < 0 || b->size >= size)
         return r;
-    r = spill_grow(b->fd, b->size, size, b->sparse);
+    r = spill_grow(b->file.fd, b->size, size, b->sparse);
     return r < 0 ? r : look_at_size(b);
 }
 
 static int local_grow(struct backing *b, uint64_t size)
 {
-    int r = local_lock_change(b->fd);
+    int r = local_lock_change(b->file.fd);
 
     if (r < 0)
         return r;
     r = grow_locked(b, size);
-    local_unlock_change(b->fd);
+    local_unlock_change(b->file.fd);
     return r;
 }
 
@@ -106,7 +150,7 @@ static int local_grow(struct backing *b, uint64_t size)
 static int check_early(const struct backing *b, uint64_t size)
 {
     struct statvfs fs;
-    int r = file_ops_system.stat_fs(b->fd, &fs);
+    int r = file_ops_system.stat_fs(b->file.fd, &fs);
 
     if (r < 0)
         return r;
@@ -128,7 +172,7 @@ static int shrink_alone(struct backing *b, uint64_t size)
     int r = look_at_size(b);
 
     if (r == 0)
-        r = file_ops_system.truncate(b->fd, size);
+        r = file_ops_system.truncate(b->file.fd, size);
     if (r == 0)
         ranges_cut(&b->discarded, size);
     return r < 0 ? r : look_at_size(b);
@@ -136,21 +180,21 @@ static int shrink_alone(struct backing *b, uint64_t size)
 
 static int local_shrink(struct backing *b, uint64_t size)
 {
-    int r = local_lock_alone(b->fd);
+    int r = local_lock_alone(b->file.fd);
 
     if (r == -EBUSY)
         return error_why(r, "others have the region attached");
     if (r < 0)
         return r;
     r = shrink_alone(b, size);
-    local_lock_attach(b->fd);
+    local_lock_attach(b->file.fd);
     return r;
 }
 
 // An anonymous region has no record until it needs one.
 static int load_or_make_record(const struct backing *b, struct record *ret)
 {
-    int r = record_load(&file_ops_system, b->fd, ret);
+    int r = record_load(&file_ops_system, b->file.fd, ret);
 
     if (r != -ENODATA || b->named)
         return r;
@@ -174,7 +218,7 @@ static int store_used(struct backing *b, uint64_t used, uint32_t element_size)
     record.used = used;
     record.element_size = element_size;
     record.flags |= RECORD_COMMITTED;
-    return record_store(&file_ops_system, b->fd, &record);
+    return record_store(&file_ops_system, b->file.fd, &record);
 }
 
 // The flag tells every process that opens the file to look for holes.
@@ -186,7 +230,7 @@ static int note_holes(struct backing *b)
     if (r < 0 || record.flags & RECORD_HAS_HOLES)
         return r;
     record.flags |= RECORD_HAS_HOLES;
-    return record_store(&file_ops_system, b->fd, &record);
+    return record_store(&file_ops_system, b->file.fd, &record);
 }
 
 static int discard_alone(struct backing *b, uint64_t offset, uint64_t length)
@@ -195,7 +239,7 @@ static int discard_alone(struct backing *b, uint64_t offset, uint64_t length)
 
     if (r == 0)
         r = note_holes(b);
-    return r < 0 ? r : spill_discard(b->fd, &b->discarded, offset, length);
+    return r < 0 ? r : spill_discard(b->file.fd, &b->discarded, offset, length);
 }
 
 static int local_discard(struct backing *b, uint64_t offset, uint64_t length)
@@ -204,13 +248,13 @@ static int local_discard(struct backing *b, uint64_t offset, uint64_t length)
 
     if (!((struct local_backing *)b)->can_discard)
         return error_why(-EOPNOTSUPP, "this file system can't tell later what was discarded");
-    r = local_lock_alone(b->fd);
+    r = local_lock_alone(b->file.fd);
     if (r == -EBUSY)
         return error_why(r, "others have the region attached");
     if (r < 0)
         return r;
     r = discard_alone(b, offset, length);
-    local_lock_attach(b->fd);
+    local_lock_attach(b->file.fd);
     return r;
 }
 
@@ -224,9 +268,9 @@ static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
         r = discarded_without(&b->discarded, offset, length, &without);
     if (r < 0)
         return r;
-    r = spillfile_read_holes(b->fd, b->size, DISCARD_BLOCK, &holes);
+    r = spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &holes);
     if (r == 0)
-        r = spill_restore(b->fd, &holes, offset, length);
+        r = spill_restore(b->file.fd, &holes, offset, length);
     ranges_deinit(&holes);
     discarded_replace(&b->discarded, &without, r);
     return r;
@@ -234,12 +278,12 @@ static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
 
 static int local_restore(struct backing *b, uint64_t offset, uint64_t length)
 {
-    int r = local_lock_change(b->fd);
+    int r = local_lock_change(b->file.fd);
 
     if (r < 0)
         return r;
     r = restore_locked(b, offset, length);
-    local_unlock_change(b->fd);
+    local_unlock_change(b->file.fd);
     return r;
 }
 
@@ -259,32 +303,35 @@ static int local_refresh(struct backing *b)
     struct record record;
     int r = look_at_size(b);
 
-    if (r == 0 && record_load(&file_ops_system, b->fd, &record) == 0)
+    if (r == 0 && record_load(&file_ops_system, b->file.fd, &record) == 0)
         take_committed(b, &record);
     if (r < 0 || b->discarded.n == 0)
         return r;
-    r = spillfile_read_holes(b->fd, b->size, DISCARD_BLOCK, &holes);
+    r = spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &holes);
     discarded_replace(&b->discarded, &holes, r);
     return r;
 }
 
-static int local_sync(const struct local_backing *l)
+static int local_sync(struct local_backing *l)
 {
-    int r = file_ops_system.sync(l->base.fd);
+    int r = file_ops_system.sync(l->base.file.fd);
 
-    return r == 0 && l->dir >= 0 ? file_ops_system.sync(l->dir) : r;
+    if (r < 0 || !l->name[0])
+        return r;
+    r = local_hold_directory(l->local);
+    return r < 0 ? r : file_ops_system.sync(l->local->dir.fd);
 }
 
 static int local_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
 {
-    int r = local_lock_change(b->fd);
+    int r = local_lock_change(b->file.fd);
 
     if (r < 0)
         return r;
     r = look_at_size(b);
     if (r == 0)
         r = store_used(b, used, element_size);
-    local_unlock_change(b->fd);
+    local_unlock_change(b->file.fd);
     // Without extended attributes the length is kept in memory only: just this process and its children can open an anonymous region.
     if (r == -EOPNOTSUPP && !b->named)
         r = 0;
@@ -308,8 +355,7 @@ static void local_close(struct backing *b, bool inherited)
     fork_unlock();
     atomic_fetch_sub(&all_bytes, l->counted);
     atomic_fetch_sub(&all_regions, 1);
-    cleanup_close(&b->fd);
-    cleanup_close(&l->dir);
+    descriptor_close(&b->file);
     ranges_deinit(&b->discarded);
     free(l);
 }
@@ -322,6 +368,7 @@ static const struct backing_ops local_backing_ops = {
     .restore = local_restore,
     .refresh = local_refresh,
     .commit = local_commit,
+    .hold = local_hold,
     .close = local_close,
 };
 
@@ -331,36 +378,36 @@ static void take_record(struct backing *b, const struct record *record)
     b->handle = record->handle;
     b->named = record->name_length > 0;
     b->sparse = record->flags & RECORD_SPARSE;
+    strcpy(((struct local_backing *)b)->name, record->name);
     take_committed(b, record);
 }
 
-int local_backing_new(const struct local *from, int fd, const struct record *record, uint32_t flags,
-                      struct backing **ret)
+int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)
 {
     _cleanup_close_ int owned = fd;
     _cleanup_free_ struct local_backing *l = calloc(1, sizeof *l);
+    struct descriptor file;
     int r = l ? local_lock_attach(fd) : -ENOMEM;
 
+    if (r == 0)
+        r = descriptor_keep(&file, steal_fd(&owned));
     if (r < 0)
         return r;
     l->base = (struct backing){
         .ops = &local_backing_ops,
-        .fd = fd,
+        .file = file,
         .keeps_fd = true,
         .read_only = flags & DISKALLOC_REGION_READ_ONLY,
         .sparse = flags & DISKALLOC_REGION_SPARSE,
     };
-    l->dir = -1;
+    l->local = from;
     l->can_discard = from->guarantee.can_discard && from->guarantee.can_allocate;
     take_record(&l->base, record);
     r = look_at_size(&l->base);
     if (r == 0 && record->flags & RECORD_HAS_HOLES)
         r = spillfile_read_holes(fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
-    if (r == 0 && l->base.named)
-        l->dir = fcntl(from->dir, F_DUPFD_CLOEXEC, 3);
-    if (r == 0 && l->base.named && l->dir < 0)
-        r = -errno;
     if (r < 0) {
+        descriptor_close(&l->base.file);
         atomic_fetch_sub(&all_bytes, l->counted);
         ranges_deinit(&l->base.discarded);
         return r;
@@ -369,7 +416,6 @@ int local_backing_new(const struct local *from, int fd, const struct record *rec
     fork_lock();
     LIST_INSERT_HEAD(&all, l, entry);
     fork_unlock();
-    steal_fd(&owned);
     *ret = &steal(&l)->base;
     return 0;
 }

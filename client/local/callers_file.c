@@ -16,10 +16,16 @@ struct file_backing {
     bool has_no_holes; // a grow has filled the holes that the file came with
 };
 
+// The file has no locks of the library: the region need not map the newly opened file.
+static int file_hold(struct backing *b)
+{
+    return descriptor_is_ours(&b->file) ? 0 : descriptor_reopen(&b->file, b->mapped_at);
+}
+
 static int file_refresh(struct backing *b)
 {
     struct stat st;
-    int r = file_ops_system.stat(b->fd, &st);
+    int r = file_ops_system.stat(b->file.fd, &st);
 
     if (r < 0)
         return r;
@@ -31,14 +37,14 @@ static int file_refresh(struct backing *b)
 static int fill_holes(struct file_backing *f)
 {
     struct stat st;
-    int r = file_ops_system.stat(f->base.fd, &st);
+    int r = file_ops_system.stat(f->base.file.fd, &st);
 
     if (r < 0)
         return r;
     if (!f->base.sparse && !f->has_no_holes && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size)
-        r = spill_fill(f->base.fd, 0, (uint64_t)st.st_size, &f->base.discarded);
+        r = spill_fill(f->base.file.fd, 0, (uint64_t)st.st_size, &f->base.discarded);
     if (r < 0 && r != -EOPNOTSUPP)
-        return spill_refused(f->base.fd, r, (uint64_t)st.st_size - (uint64_t)st.st_blocks * 512);
+        return spill_refused(f->base.file.fd, r, (uint64_t)st.st_size - (uint64_t)st.st_blocks * 512);
     f->has_no_holes = true;
     return 0;
 }
@@ -52,7 +58,7 @@ static int file_grow(struct backing *b, uint64_t size)
     b->fresh_from = b->size;
     if (r < 0 || b->size >= size)
         return r;
-    r = spill_grow(b->fd, b->size, size, b->sparse);
+    r = spill_grow(b->file.fd, b->size, size, b->sparse);
     if (r == 0)
         b->size = size;
     return r;
@@ -60,7 +66,7 @@ static int file_grow(struct backing *b, uint64_t size)
 
 static int file_shrink(struct backing *b, uint64_t size)
 {
-    int r = file_ops_system.truncate(b->fd, size);
+    int r = file_ops_system.truncate(b->file.fd, size);
 
     if (r < 0)
         return r;
@@ -71,17 +77,17 @@ static int file_shrink(struct backing *b, uint64_t size)
 
 static int file_discard(struct backing *b, uint64_t offset, uint64_t length)
 {
-    return spill_discard(b->fd, &b->discarded, offset, length);
+    return spill_discard(b->file.fd, &b->discarded, offset, length);
 }
 
 static int file_restore(struct backing *b, uint64_t offset, uint64_t length)
 {
-    return spill_restore(b->fd, &b->discarded, offset, length);
+    return spill_restore(b->file.fd, &b->discarded, offset, length);
 }
 
 static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
 {
-    int r = durable ? file_ops_system.sync(b->fd) : 0;
+    int r = durable ? file_ops_system.sync(b->file.fd) : 0;
 
     if (r < 0)
         return r;
@@ -94,7 +100,7 @@ static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, 
 static void file_close(struct backing *b, bool inherited)
 {
     (void)inherited;
-    cleanup_close(&b->fd);
+    descriptor_close(&b->file);
     ranges_deinit(&b->discarded);
     free(b);
 }
@@ -106,6 +112,7 @@ static const struct backing_ops file_backing_ops = {
     .restore = file_restore,
     .refresh = file_refresh,
     .commit = file_commit,
+    .hold = file_hold,
     .close = file_close,
 };
 
@@ -131,7 +138,7 @@ int file_backing_new(int fd, uint32_t flags, struct backing **ret)
 {
     _cleanup_free_ struct file_backing *f = calloc(1, sizeof *f);
     bool read_only = false;
-    int r = check(fd, &read_only);
+    int r = check(fd, &read_only), copy;
 
     if (r < 0)
         return r;
@@ -139,17 +146,17 @@ int file_backing_new(int fd, uint32_t flags, struct backing **ret)
         return -ENOMEM;
     f->base = (struct backing){
         .ops = &file_backing_ops,
-        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
         .keeps_fd = true,
         .is_callers_file = true,
         .read_only = read_only || flags & DISKALLOC_REGION_READ_ONLY,
         .sparse = flags & DISKALLOC_REGION_SPARSE,
     };
-    if (f->base.fd < 0)
-        return -errno;
-    r = file_refresh(&f->base);
+    copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    r = copy < 0 ? -errno : descriptor_keep(&f->base.file, copy);
+    if (r == 0)
+        r = file_refresh(&f->base);
     if (r < 0) {
-        close(f->base.fd);
+        descriptor_close(&f->base.file);
         return r;
     }
     *ret = &steal(&f)->base;

@@ -104,6 +104,38 @@ int mapping_place(struct mapping *m, int fd, bool read_only)
     return 0;
 }
 
+static int replace(struct mapping *m, uint64_t from, uint64_t to, int access, int fd)
+{
+    const int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
+
+    if (from < to && mmap(m->base + from, to - from, access, flags, fd, (off_t)from) == MAP_FAILED)
+        return error_why(-errno, "mapping the region's file again");
+    return 0;
+}
+
+// One call for each part that has the same access: the kernel replaces a part in one step.
+int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
+{
+    int access = m->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r = 0;
+    uint64_t at = 0;
+
+    for (size_t i = 0; r == 0 && i < without->n && without->items[i].offset < m->granted; i++) {
+        uint64_t hole = without->items[i].offset, end = u64_min(hole + without->items[i].length, m->granted);
+
+        r = replace(m, at, hole, access, fd);
+        if (r == 0)
+            r = replace(m, hole, end, PROT_NONE, fd);
+        at = end;
+    }
+    if (r == 0)
+        r = replace(m, at, m->granted, access, fd);
+    if (r == 0)
+        r = replace(m, m->granted, m->reserve, PROT_NONE, fd);
+    madvise(m->base, m->reserve, MADV_HUGEPAGE);
+    mapping_guard(m, 0, m->reserve, without);
+    return r;
+}
+
 void mapping_deinit(struct mapping *m)
 {
     if (!m->base)

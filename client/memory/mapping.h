@@ -18,6 +18,9 @@ struct mapping {
 int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t needed);
 // Maps the file FD over the address space, with no access yet.  0 or -errno.
 int mapping_place(struct mapping *m, int fd, bool read_only);
+// Maps FD, the same file opened again, in place of the first one.  Access stays as it is: to the granted bytes, but not to those in
+// WITHOUT.  Advice is forgotten.  Other threads may use the memory meanwhile.  0; or -errno, and each byte is still mapped.
+int mapping_replace(struct mapping *m, int fd, const struct ranges *without);
 void mapping_deinit(struct mapping *m); // idempotent
 // Unmaps LENGTH granted bytes at most.  False: only the last piece is left, for mapping_deinit.
 bool mapping_unmap_piece(struct mapping *m, uint64_t length);

@@ -52,7 +52,7 @@ static bool write_chunk(struct writeback *w)
     if (from + CHUNK > filled)
         return false;
     // If the file system can't do this, the kernel writes the pages in its own time.
-    sync_file_range(w->fd, (off_t)from, (off_t)CHUNK, SYNC_FILE_RANGE_WRITE);
+    sync_file_range(w->file.fd, (off_t)from, (off_t)CHUNK, SYNC_FILE_RANGE_WRITE);
     w->written = from + CHUNK;
     return from + 2 * CHUNK <= filled;
 }
@@ -66,7 +66,8 @@ static enum background_result run(struct background_task *t)
     w->looked = true;
     if (!w->began)
         return BACKGROUND_DONE;
-    if (w->fd < 0) {
+    if (!w->has_file || !descriptor_is_ours(&w->file)) {
+        w->has_file = false;
         w->wants_file = true;
         return BACKGROUND_DONE;
     }
@@ -75,7 +76,7 @@ static enum background_result run(struct background_task *t)
 
 void writeback_init(struct writeback *w, struct background *background)
 {
-    *w = (struct writeback){.task.run = run, .background = background, .fd = -1, .ahead_max = AHEAD_MAX};
+    *w = (struct writeback){.task.run = run, .background = background, .ahead_max = AHEAD_MAX};
     pressure_init(&w->pressure, NULL);
 }
 
@@ -103,9 +104,12 @@ bool writeback_wants_file(struct writeback *w)
     return w->wants_file;
 }
 
-void writeback_give_file(struct writeback *w, int fd)
+void writeback_give_file(struct writeback *w, const struct descriptor *file)
 {
-    w->fd = fd;
+    if (file && !w->has_file) {
+        w->file = *file;
+        w->has_file = true;
+    }
     w->wants_file = false;
 }
 

@@ -7,6 +7,7 @@
 
 #include "client/memory/pressure.h"
 #include "client/util/background.h"
+#include "client/util/descriptor.h"
 
 struct writeback {
     struct background_task task;
@@ -15,7 +16,8 @@ struct writeback {
     bool looked, began;
     _Atomic uint64_t ahead_max; // bytes that may be made ahead of the vector's end
     _Atomic bool wants_file;    // writing has begun, and there is no descriptor
-    _Atomic int fd;             // the backing's descriptor; -1: none yet
+    struct descriptor file;     // the backing's; valid if has_file
+    _Atomic bool has_file; // set after file is written; cleared by the task, when the program has closed the descriptor
     _Atomic uint64_t filled,
         written;            // the vector has filled the bytes before filled; those before written were sent to the disk
     _Atomic uint64_t noted; // filled, when the task was submitted last
@@ -26,9 +28,9 @@ void writeback_init(struct writeback *w, struct background *background);
 void writeback_deinit(struct writeback *w);
 // A vector has filled its region up to FILLED.
 void writeback_note(struct writeback *w, uint64_t filled);
-// True if a descriptor of the region's file is needed.  It has to stay open until writeback_deinit.  -1: it can't be had now.
+// True if a descriptor of the region's file is needed.  The library keeps FILE open until writeback_deinit.  NULL: it can't be had now.
 bool writeback_wants_file(struct writeback *w);
-void writeback_give_file(struct writeback *w, int fd);
+void writeback_give_file(struct writeback *w, const struct descriptor *file);
 // How many bytes prefetch may make ahead: fewer where memory is limited.
 uint64_t writeback_ahead_max(struct writeback *w);
 // Nothing behind END is written any more.

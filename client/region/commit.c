@@ -39,9 +39,10 @@ static int commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t ele
     bool durable = flags & DISKALLOC_DURABLE;
     int e = region_check(r, true);
 
+    if (e == 0)
+        e = region_reconcile(r);
     if (e < 0)
         return e;
-    region_settle_early(r, true);
     if (flags & ~(uint32_t)DISKALLOC_DURABLE)
         return error_why(-EINVAL, "unknown flags 0x%x", flags);
     if (used > r->size) {

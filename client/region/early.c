@@ -17,8 +17,10 @@
 static void grow_now(struct diskalloc_region *r, uint64_t size)
 {
     struct backing *b = r->backing;
-    int e = b->ops->grow_early(b, size);
+    int e = region_hold_file(r);
 
+    if (e == 0)
+        e = b->ops->grow_early(b, size);
     if (e == 0 && r->size < b->size)
         region_follow_backing(r);
     if (e == -EDQUOT)

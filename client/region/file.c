@@ -18,7 +18,13 @@ static int open_file(struct diskalloc_region *r, bool keep)
 
 int region_keep_file(struct diskalloc_region *r)
 {
-    return r->backing->fd >= 0 ? r->backing->fd : open_file(r, true);
+    int e;
+
+    if (r->backing->keeps_fd && !region_is_inherited(r)) {
+        e = region_hold_file(r);
+        return e < 0 ? e : r->backing->file.fd;
+    }
+    return descriptor_is_ours(&r->backing->file) ? r->backing->file.fd : open_file(r, true);
 }
 
 int region_open_file(struct diskalloc_region *r)

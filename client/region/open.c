@@ -55,7 +55,9 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     int e = make_fit(&r->mapping, o, b->size);
 
     if (e == 0)
-        e = mapping_place(&r->mapping, b->fd, b->read_only);
+        e = mapping_place(&r->mapping, b->file.fd, b->read_only);
+    if (e == 0)
+        b->mapped_at = r->mapping.base;
     if (e == 0)
         e = mapping_set_access(&r->mapping, b->size, &b->discarded);
     if (e < 0)

@@ -41,8 +41,10 @@ static int take_over(struct diskalloc_region *r)
 
 int region_reconcile(struct diskalloc_region *r)
 {
-    int e;
+    int e = region_hold_file(r);
 
+    if (e < 0)
+        return e;
     region_settle_early(r, true);
     e = r->backing->unsure ? take_over(r) : 0;
     return e < 0 ? e : 0;
@@ -52,6 +54,8 @@ static int refresh_locked(struct diskalloc_region *r)
 {
     int e = region_check(r, false);
 
+    if (e == 0)
+        e = region_hold_file(r);
     if (e < 0)
         return e;
     region_settle_early(r, true);

@@ -101,6 +101,14 @@ int region_check(const struct diskalloc_region *r, bool writing)
     return 0;
 }
 
+int region_hold_file(struct diskalloc_region *r)
+{
+    struct backing *b = r->backing;
+    int e = b->ops->hold ? b->ops->hold(b) : 0;
+
+    return e == 1 ? mapping_replace(&r->mapping, b->file.fd, &b->discarded) : e;
+}
+
 int region_check_size(const struct diskalloc_region *r, uint64_t size)
 {
     char asked[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX];

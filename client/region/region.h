@@ -44,9 +44,12 @@ void region_abandon(struct diskalloc_region *r);
 
 // True if the region was inherited through fork, and so is not this process's to change.
 bool region_is_inherited(const struct diskalloc_region *r);
-// The next three with the lock held.
+// The next four with the lock held.
 // 0; -EBUSY: the region was inherited; -EROFS: it is read-only and WRITING is asked for.
 int region_check(const struct diskalloc_region *r, bool writing);
+// Before the backing is asked to do anything: its descriptor is the file's, also if the program has closed the first one.  0; -EBADF:
+// the file can't be opened again; -ESTALE, -ENOMEM, -errno.
+int region_hold_file(struct diskalloc_region *r);
 // 0; -EOVERFLOW, -ENOMEM: the region can't have SIZE bytes, whatever the backing says.
 int region_check_size(const struct diskalloc_region *r, uint64_t size);
 // Makes the accessible part equal to the backing's size, as far as the reservation goes.  0 or -ENOMEM.
@@ -68,8 +71,8 @@ void region_grow_early(struct diskalloc_region *r, uint64_t size);
 // At least 0; -EAGAIN: there is no answer yet; -EDQUOT: the grow was refused; another -errno: nobody knows.
 int region_settle_early(struct diskalloc_region *r, bool wait);
 
-// refresh.c: takes over what is known of the backing only after an early grow, or after an answer was lost.  Every change of the
-// region begins with this call, with the lock held.  0 or -errno.
+// refresh.c: holds the file (region_hold_file), and takes over what is known of the backing only after an early grow, or after an
+// answer was lost.  Every change of the region begins with this call, with the lock held.  0 or -errno.
 int region_reconcile(struct diskalloc_region *r);
 
 // discard.c.  OFFSET and LENGTH are whole blocks, within the size.  With the lock held, after region_reconcile.

@@ -16,6 +16,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
     const WireRegion *region = a->reply->region;
     _cleanup_free_ struct remote_backing *b = calloc(1, sizeof *b);
     _cleanup_free_ struct attachment *attachment = calloc(1, sizeof *attachment);
+    int r;
 
     if (!b || !attachment)
         return -ENOMEM;
@@ -26,16 +27,20 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
     b->base = (struct backing){
         .ops = &remote_backing_ops,
         .handle = attachment->handle,
-        .fd = -1,
+        .file = DESCRIPTOR_NONE,
         .read_only = attachment->read_only,
     };
     remote_take_region(&b->base, region);
     b->link = remote->link;
     b->attachment = attachment;
-    if (!link_attach(remote->link, attachment, a->epoch))
+    r = descriptor_keep(&b->base.file, steal_fd(&a->fd));
+    if (r < 0)
+        return r;
+    if (!link_attach(remote->link, attachment, a->epoch)) {
+        descriptor_close(&b->base.file);
         return -EAGAIN;
+    }
     steal(&attachment);
-    b->base.fd = steal_fd(&a->fd);
     *ret = &steal(&b)->base;
     return 0;
 }

@@ -117,8 +117,7 @@ static int remote_commit(struct backing *b, uint64_t used, uint32_t element_size
 
 static void remote_mapped(struct backing *b)
 {
-    cleanup_close(&b->fd);
-    b->fd = -1;
+    descriptor_close(&b->file);
 }
 
 static int remote_open_file(struct backing *b, bool keep)
@@ -127,12 +126,15 @@ static int remote_open_file(struct backing *b, bool keep)
     WireRequest q = WIRE_REQUEST_INIT;
     int fd = -1, r;
 
+    // First: the new descriptor may get the number of one that the program has closed, and would be taken for that one.
+    if (keep)
+        descriptor_close(&b->file);
     open_file.handle = field_handle(&b->handle);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_OPEN_FILE;
     q.open_file = &open_file;
     r = remote_ask(b, &q, 0, &fd);
     if (r == 0 && keep)
-        b->fd = fd;
+        r = descriptor_keep(&b->file, fd);
     return r < 0 ? r : fd;
 }
 
@@ -146,7 +148,7 @@ static void remote_backing_close(struct backing *b, bool inherited)
         remote_drop_early(b);
         link_detach(remote->link, remote->attachment);
     }
-    cleanup_close(&b->fd);
+    descriptor_close(&b->file);
     ranges_deinit(&b->discarded);
     free(remote);
 }

@@ -13,6 +13,11 @@
  * exception: nobody else may be using what is closed.  The library itself has one thread a client at most, none before
  * the first large growth, and all signals are blocked in it.
  *
+ * Descriptors: a program may close descriptors that it does not know, as daemons do, and open its own on their numbers.
+ * The library looks before it uses a descriptor of its own, opens the file again, and leaves the program's alone.  One
+ * file can't be opened again without root's rights: that of a region that has no daemon and no name ("dir:", or from_fd of
+ * a file that was unlinked).  Its memory stays; what would need the file is -EBADF.
+ *
  * fork: the memory of a region is shared with the child, as with mmap(MAP_SHARED).  The child may use its `struct diskalloc`
  * (it gets a connection of its own) and read and write what it inherited; before it changes the size it attaches the
  * region by its handle.  Closing what was inherited only unmaps it in the child. */
@@ -332,7 +337,8 @@ struct diskalloc_event {
 
 /* A descriptor to poll(2) for reading: when it is readable, call diskalloc_next_event until there is none.  It stays the
  * same when the connection is lost and made again; while there is none, it asks for a call now and then.
- * It belongs to DA and is closed with it.  A forked child asks for one of its own.
+ * It belongs to DA and is closed with it.  A forked child asks for one of its own; so does a program that has closed
+ * descriptors that it did not know.
  * Any thread.
  * The descriptor, >= 0; with a directory one that is never readable; -EMFILE; -ENOMEM. */
 int diskalloc_event_fd(struct diskalloc *da);

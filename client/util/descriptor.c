@@ -1,0 +1,150 @@
+// See descriptor.h.
+#include "client/util/descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "client/util/error.h"
+#include "proto/util/cleanup.h"
+
+static int read_cookie(int fd, uint64_t *ret)
+{
+    socklen_t n = sizeof *ret;
+
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) < 0 ? -errno : 0;
+}
+
+static int identify(int fd, struct descriptor *ret)
+{
+    struct descriptor d = {.fd = fd};
+    struct stat st;
+    int flags;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    d.is_socket = S_ISSOCK(st.st_mode);
+    if (d.is_socket) {
+        int r = read_cookie(fd, &d.number);
+
+        *ret = d;
+        return r;
+    }
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    d.access = flags & O_ACCMODE;
+    d.type = st.st_mode & S_IFMT;
+    d.device = st.st_dev;
+    d.number = st.st_ino;
+    *ret = d;
+    return 0;
+}
+
+int descriptor_keep(struct descriptor *d, int fd)
+{
+    int r = identify(fd, d);
+
+    if (r < 0) {
+        cleanup_close(&fd);
+        *d = DESCRIPTOR_NONE;
+    }
+    return r;
+}
+
+static bool is_same_file(const struct descriptor *a, const struct descriptor *b)
+{
+    return !a->is_socket && !b->is_socket && a->device == b->device && a->number == b->number && a->type == b->type &&
+           a->access == b->access;
+}
+
+// A socket is asked for its cookie only: that is one system call.
+bool descriptor_is_ours(const struct descriptor *d)
+{
+    struct descriptor now = {0};
+
+    if (d->fd < 0)
+        return false;
+    if (d->is_socket)
+        return read_cookie(d->fd, &now.number) == 0 && now.number == d->number;
+    return identify(d->fd, &now) == 0 && is_same_file(d, &now);
+}
+
+void descriptor_close(struct descriptor *d)
+{
+    if (descriptor_is_ours(d))
+        close(d->fd);
+    *d = DESCRIPTOR_NONE;
+}
+
+int descriptor_replace(struct descriptor *d, int opened)
+{
+    struct descriptor now = DESCRIPTOR_NONE;
+    int r = descriptor_keep(&now, opened);
+
+    if (r < 0)
+        return r;
+    if (!is_same_file(d, &now)) {
+        descriptor_close(&now);
+        return -ESTALE;
+    }
+    *d = now;
+    return 0;
+}
+
+// The name of the mapping that begins at ADDRESS in /proc/self/map_files.  Its end is not known: the kernel cuts a mapping
+// into pieces of equal access.
+static int find_mapping(const void *address, char *ret, size_t size)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    _cleanup_free_ char *line = NULL;
+    uintptr_t from, to;
+    size_t n_line = 0;
+    int r = maps ? -ENOENT : -errno;
+
+    while (r == -ENOENT && getline(&line, &n_line, maps) >= 0)
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2 && from == (uintptr_t)address) {
+            snprintf(ret, size, "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, from, to);
+            r = 0;
+        }
+    if (maps)
+        fclose(maps);
+    return r;
+}
+
+static int refuse(const char *how)
+{
+    return error_why(-EBADF, "the program has closed the library's descriptor of the region's file, and %s", how);
+}
+
+// Only root may open a file through map_files, but everybody may read there what the file is called.
+static int reopen_by_path(struct descriptor *d, const char *mapping)
+{
+    const int flags = d->access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    char path[PATH_MAX];
+    ssize_t n = readlink(mapping, path, sizeof path - 1);
+    int fd;
+
+    if (n < 0)
+        return refuse("/proc does not tell what that file was");
+    path[n] = '\0';
+    fd = open(path, flags);
+    return fd >= 0 && descriptor_replace(d, fd) == 0 ? 0
+                                                     : refuse("only root can open again a file that has lost its name");
+}
+
+int descriptor_reopen(struct descriptor *d, const void *address)
+{
+    char mapping[96];
+    int fd;
+
+    if (!address || find_mapping(address, mapping, sizeof mapping) < 0)
+        return refuse("the file is not mapped");
+    fd = open(mapping, d->access | O_CLOEXEC);
+    return fd >= 0 && descriptor_replace(d, fd) == 0 ? 0 : reopen_by_path(d, mapping);
+}

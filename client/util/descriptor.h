@@ -1,0 +1,35 @@
+// Descriptors that the library keeps from one call to the next, and how it tells them from the program's.
+//
+// A program may close descriptors that it does not know (daemons do so when they start) and open files of its own, which
+// then get the same numbers.  So the library notes for each descriptor what file it is, and looks before each use and before
+// closing.  A number that stands for something else by now is the program's: the library must not write to it, change its
+// file, or close it.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct descriptor {
+    int fd;          // -1: none
+    bool is_socket;  // number is SO_COOKIE, and the others are not used
+    int access;      // O_RDONLY, O_WRONLY or O_RDWR
+    uint32_t type;   // of the file, in the bits of st_mode
+    uint64_t device; // st_dev
+    uint64_t number; // st_ino
+};
+
+#define DESCRIPTOR_NONE ((struct descriptor){.fd = -1})
+
+// D owns FD from here on.  0; -errno: FD can't be identified, was closed, and D is DESCRIPTOR_NONE.  Files, pipes and sockets; not
+// eventfd, timerfd and epoll, which all share one inode.
+int descriptor_keep(struct descriptor *d, int fd);
+// True if D has a descriptor, and its number still stands for what it was.  Do not use the number otherwise.
+bool descriptor_is_ours(const struct descriptor *d);
+// Closes the descriptor if it is still ours.  D becomes DESCRIPTOR_NONE.
+void descriptor_close(struct descriptor *d);
+
+// For a descriptor that was lost.  OPENED replaces it if OPENED is the same file.  0; -ESTALE: it is another file, and was closed;
+// -errno.
+int descriptor_replace(struct descriptor *d, int opened);
+// Opens the file again that is mapped from its first byte on at ADDRESS: root can do so for any file, others if the file
+// still has its name.  0, or -EBADF with the reason noted.
+int descriptor_reopen(struct descriptor *d, const void *address);
