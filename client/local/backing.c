@@ -191,54 +191,12 @@ static int local_shrink(struct backing *b, uint64_t size)
     return r;
 }
 
-// An anonymous region has no record until it needs one.
-static int load_or_make_record(const struct backing *b, struct record *ret)
-{
-    int r = record_load(&file_ops_system, b->file.fd, ret);
-
-    if (r != -ENODATA || b->named)
-        return r;
-    *ret = (struct record){
-        .handle = b->handle,
-        .owner_uid = geteuid(),
-        .owner_gid = getegid(),
-        .mode = 0600,
-        .flags = b->sparse ? RECORD_SPARSE : 0,
-    };
-    return 0;
-}
-
-static int store_used(struct backing *b, uint64_t used, uint32_t element_size)
-{
-    struct record record;
-    int r = load_or_make_record(b, &record);
-
-    if (r < 0)
-        return r;
-    record.used = used;
-    record.element_size = element_size;
-    record.flags |= RECORD_COMMITTED;
-    return record_store(&file_ops_system, b->file.fd, &record);
-}
-
-// The flag tells every process that opens the file to look for holes.
-static int note_holes(struct backing *b)
-{
-    struct record record;
-    int r = load_or_make_record(b, &record);
-
-    if (r < 0 || record.flags & RECORD_HAS_HOLES)
-        return r;
-    record.flags |= RECORD_HAS_HOLES;
-    return record_store(&file_ops_system, b->file.fd, &record);
-}
-
 static int discard_alone(struct backing *b, uint64_t offset, uint64_t length)
 {
     int r = look_at_size(b);
 
     if (r == 0)
-        r = note_holes(b);
+        r = local_note_holes(b);
     return r < 0 ? r : spill_discard(b->file.fd, &b->discarded, offset, length);
 }
 
@@ -287,15 +245,6 @@ static int local_restore(struct backing *b, uint64_t offset, uint64_t length)
     return r;
 }
 
-static void take_committed(struct backing *b, const struct record *record)
-{
-    b->committed = record->flags & RECORD_COMMITTED;
-    if (b->committed) {
-        b->used = record->used;
-        b->element_size = record->element_size;
-    }
-}
-
 // Other processes may have committed, or restored discarded parts.
 static int local_refresh(struct backing *b)
 {
@@ -304,7 +253,7 @@ static int local_refresh(struct backing *b)
     int r = look_at_size(b);
 
     if (r == 0 && record_load(&file_ops_system, b->file.fd, &record) == 0)
-        take_committed(b, &record);
+        local_take_committed(b, &record);
     if (r < 0 || b->discarded.n == 0)
         return r;
     r = spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &holes);
@@ -330,7 +279,7 @@ static int local_commit(struct backing *b, uint64_t used, uint32_t element_size,
         return r;
     r = look_at_size(b);
     if (r == 0)
-        r = store_used(b, used, element_size);
+        r = local_store_used(b, used, element_size);
     local_unlock_change(b->file.fd);
     // Without extended attributes the length is kept in memory only: just this process and its children can open an anonymous region.
     if (r == -EOPNOTSUPP && !b->named)
@@ -379,7 +328,7 @@ static void take_record(struct backing *b, const struct record *record)
     b->named = record->name_length > 0;
     b->sparse = record->flags & RECORD_SPARSE;
     strcpy(((struct local_backing *)b)->name, record->name);
-    take_committed(b, record);
+    local_take_committed(b, record);
 }
 
 int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)

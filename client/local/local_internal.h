@@ -30,3 +30,9 @@ int local_backing_new(struct local *l, int fd, const struct record *record, uint
 int local_reopen(const struct handle *handle, bool read_only);
 // How many regions this process has from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);
+
+// record.c.  The first two are called with the change lock held, or alone.  0 or -errno.
+int local_store_used(struct backing *b, uint64_t used, uint32_t element_size);
+// Notes that parts of the file are discarded: every process that opens it then looks for holes.
+int local_note_holes(struct backing *b);
+void local_take_committed(struct backing *b, const struct record *record); // into B

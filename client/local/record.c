@@ -1,0 +1,56 @@
+// The record of a region of a directory: an extended attribute of the region's file (proto/spill/record), which other processes read
+// when they open the file.
+#include <errno.h>
+#include <unistd.h>
+
+#include "client/local/local_internal.h"
+
+// An anonymous region has no record until it needs one.
+static int load_or_make_record(const struct backing *b, struct record *ret)
+{
+    int r = record_load(&file_ops_system, b->file.fd, ret);
+
+    if (r != -ENODATA || b->named)
+        return r;
+    *ret = (struct record){
+        .handle = b->handle,
+        .owner_uid = geteuid(),
+        .owner_gid = getegid(),
+        .mode = 0600,
+        .flags = b->sparse ? RECORD_SPARSE : 0,
+    };
+    return 0;
+}
+
+int local_store_used(struct backing *b, uint64_t used, uint32_t element_size)
+{
+    struct record record;
+    int r = load_or_make_record(b, &record);
+
+    if (r < 0)
+        return r;
+    record.used = used;
+    record.element_size = element_size;
+    record.flags |= RECORD_COMMITTED;
+    return record_store(&file_ops_system, b->file.fd, &record);
+}
+
+int local_note_holes(struct backing *b)
+{
+    struct record record;
+    int r = load_or_make_record(b, &record);
+
+    if (r < 0 || record.flags & RECORD_HAS_HOLES)
+        return r;
+    record.flags |= RECORD_HAS_HOLES;
+    return record_store(&file_ops_system, b->file.fd, &record);
+}
+
+void local_take_committed(struct backing *b, const struct record *record)
+{
+    b->committed = record->flags & RECORD_COMMITTED;
+    if (b->committed) {
+        b->used = record->used;
+        b->element_size = record->element_size;
+    }
+}
