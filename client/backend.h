@@ -36,7 +36,9 @@ struct backing {
     const void *mapped_at;  // where the region has mapped the file; NULL: not yet.  Written by client/region
     bool read_only, sparse, named;
     bool is_callers_file; // made by file_backing_new
-    bool unsure;          // an answer was lost: the fields below may be wrong until refresh
+    bool
+        may_have_holes; // where is_callers_file: bytes below size may have no blocks yet.  A grow to size gives them blocks
+    bool unsure;        // an answer was lost: the fields below may be wrong until refresh
     // As the backend said last; written by each function below that succeeds.
     uint64_t size;           // bytes granted
     uint64_t used;           // bytes of the last commit, if committed

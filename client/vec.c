@@ -75,7 +75,10 @@ struct diskalloc_vec_state diskalloc_vec_init_region(struct diskalloc_region *r,
     }
     pthread_mutex_lock(&r->lock);
     error_handle(r->handle);
-    v.result = error_end(find_length(r, element_size, &bytes));
+    v.result = find_length(r, element_size, &bytes);
+    if (v.result == 0)
+        v.result = region_reserve(r);
+    error_end(v.result);
     pthread_mutex_unlock(&r->lock);
     if (v.result < 0)
         return v;

@@ -6,15 +6,27 @@
 #include <sys/stat.h>
 
 #include "client/local/blocks.h"
+#include "client/local/holes.h"
 #include "client/local/local.h"
 #include "client/util/error.h"
 #include "proto/spill/fileops.h"
+#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
 struct file_backing {
     struct backing base;
-    bool has_no_holes; // a grow has filled the holes that the file came with
+    uint64_t filled; // bytes: below, the holes that the file came with have been filled
 };
+
+// Another program may have made the file longer, with holes, or shorter.
+static void note_size(struct backing *b, uint64_t size)
+{
+    struct file_backing *f = (struct file_backing *)b;
+
+    b->size = size;
+    f->filled = u64_min(f->filled, size);
+    b->may_have_holes = !b->sparse && !b->read_only && f->filled < size;
+}
 
 // The file has no locks of the library: the region need not map the newly opened file.
 static int file_hold(struct backing *b)
@@ -29,24 +41,20 @@ static int file_refresh(struct backing *b)
 
     if (r < 0)
         return r;
-    b->size = (uint64_t)st.st_size;
+    note_size(b, (uint64_t)st.st_size);
     return 0;
 }
 
-// A resize promises blocks for every byte of the file, also for the holes that the file came with.
-static int fill_holes(struct file_backing *f)
+// A resize promises blocks for every byte of the file, also for the holes that the file came with: those below SIZE are filled.  MORE:
+// bytes that are to be allocated afterwards.
+static int fill_holes(struct backing *b, uint64_t size, uint64_t more)
 {
-    struct stat st;
-    int r = file_ops_system.stat(f->base.file.fd, &st);
+    struct file_backing *f = (struct file_backing *)b;
+    int r = b->may_have_holes ? holes_fill(b->file.fd, f->filled, size, &b->discarded, more) : 0;
 
-    if (r < 0)
-        return r;
-    if (!f->base.sparse && !f->has_no_holes && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size)
-        r = spill_fill(f->base.file.fd, 0, (uint64_t)st.st_size, &f->base.discarded);
-    if (r < 0 && r != -EOPNOTSUPP)
-        return spill_refused(f->base.file.fd, r, (uint64_t)st.st_size - (uint64_t)st.st_blocks * 512);
-    f->has_no_holes = true;
-    return 0;
+    if (r == 0)
+        f->filled = u64_max(f->filled, size);
+    return r;
 }
 
 static int file_grow(struct backing *b, uint64_t size)
@@ -54,23 +62,26 @@ static int file_grow(struct backing *b, uint64_t size)
     int r = file_refresh(b);
 
     if (r == 0)
-        r = fill_holes((struct file_backing *)b);
+        r = fill_holes(b, b->size, size > b->size ? size - b->size : 0);
     b->fresh_from = b->size;
-    if (r < 0 || b->size >= size)
+    if (r == 0 && b->size < size)
+        r = spill_grow(b->file.fd, b->size, size, b->sparse);
+    if (r < 0)
         return r;
-    r = spill_grow(b->file.fd, b->size, size, b->sparse);
-    if (r == 0)
-        b->size = size;
-    return r;
+    ((struct file_backing *)b)->filled = u64_max(b->size, size);
+    note_size(b, u64_max(b->size, size));
+    return 0;
 }
 
 static int file_shrink(struct backing *b, uint64_t size)
 {
-    int r = file_ops_system.truncate(b->file.fd, size);
+    int r = fill_holes(b, size, 0);
 
+    if (r == 0)
+        r = file_ops_system.truncate(b->file.fd, size);
     if (r < 0)
         return r;
-    b->size = size;
+    note_size(b, size);
     ranges_cut(&b->discarded, size);
     return 0;
 }

@@ -79,7 +79,10 @@ int region_reconcile(struct diskalloc_region *r);
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
-// resize.c: as the public functions of these names, without their error_begin and error_end.
+// resize.c.  With the lock held: gives blocks to the holes of a caller's file, before somebody stores there who relies on that.  Other
+// regions have none.  0 or -errno.
+int region_reserve(struct diskalloc_region *r);
+// As the public functions of these names, without their error_begin and error_end.
 int region_resize(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 

@@ -83,7 +83,7 @@ static int resize(struct diskalloc_region *r, uint64_t size)
     if (e < 0)
         return e;
     for (;;) {
-        if (size == r->size && size == r->backing->size)
+        if (size == r->size && size == r->backing->size && !r->backing->may_have_holes)
             return 0;
         e = size >= r->backing->size ? grow_or_wait(r, size) : shrink(r, size);
         if (e != -EAGAIN)
@@ -108,6 +108,16 @@ static int resize_locked(struct diskalloc_region *r, uint64_t size)
         atomic_store(&r->used, used_before);
     }
     return e;
+}
+
+int region_reserve(struct diskalloc_region *r)
+{
+    int e;
+
+    if (!r->backing->may_have_holes || region_is_inherited(r))
+        return 0;
+    e = region_hold_file(r);
+    return e < 0 ? e : grow(r, r->backing->size);
 }
 
 int region_resize(struct diskalloc_region *r, uint64_t size)

@@ -195,7 +195,9 @@ int diskalloc_region_attach(struct diskalloc *da, const char *handle, const stru
 /* Makes a region of a file of the caller's, whose content is kept.
  * FD is a regular file open for reading and writing, or for reading: then the region is read-only.  It is duplicated and
  * stays the caller's.  Of O, `reserve`, READ_ONLY and SPARSE are for this call.  The file grows with blocks reserved where
- * its file system can do that; no quota of the daemon's counts.
+ * its file system can do that; no quota of the daemon's counts.  Holes that the file has, and blocks that it shares with a
+ * copy, get blocks of their own at the first resize (also to the size that the file has), or when a vector adopts the
+ * region: until then a store there is SIGBUS on a full disk.
  * Any thread.
  * 0; -EINVAL: no regular file, bad options; -EACCES: open for writing only; -EBADF; -EMFILE; -ENOMEM: address space. */
 int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret);
