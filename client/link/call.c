@@ -13,7 +13,8 @@ enum {
     WAITS = 1 << 8, // beside enum link_flag: the request is a GrowRegion with a deadline
 };
 
-// Sends the request of C and waits for the answer.  0, or -EPIPE: the connection is lost.
+// Sends the request of C and waits for the answer.  0; -EPIPE: the connection was lost; -ENOTCONN: it was lost before the request was
+// sent.
 static int exchange(struct link *link, struct call *c, const uint8_t *bytes, size_t n)
 {
     int r;
@@ -25,7 +26,9 @@ static int exchange(struct link *link, struct call *c, const uint8_t *bytes, siz
         link_await(link, c);
     TAILQ_REMOVE(&link->calls, c, entry);
     link_hand_over_reading(link);
-    return c->answer.reply ? 0 : -EPIPE;
+    if (c->answer.reply)
+        return 0;
+    return r == 0 ? -EPIPE : -ENOTCONN;
 }
 
 // One attempt, on the present connection.  A daemon that says that it is shutting down counts as a lost connection.
@@ -70,18 +73,17 @@ static int call_until_answered(struct link *link, WireRequest *q, unsigned flags
             q->grow_region->wait_ms = clock_left(until);
         began = clock_now();
         r = attempt(link, q, ret);
-        if (r != -EPIPE)
+        if (r != -EPIPE && r != -ENOTCONN)
             break;
-        if (flags & LINK_ONCE) {
+        if (r == -EPIPE && flags & LINK_ONCE) {
             r = -EINTR;
             break;
         }
-        repeated = true;
+        repeated |= r == -EPIPE;
         link_note_lost(&deadline, began);
     }
     pthread_mutex_unlock(&link->lock);
-    if (r == 0)
-        ret->repeated = repeated;
+    ret->repeated = repeated;
     return r;
 }
 

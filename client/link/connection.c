@@ -75,6 +75,7 @@ static int connection_new(struct connection **ret)
         return r;
     }
     c->refs = 1;
+    c->uid = geteuid();
     *ret = c;
     return 0;
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "client/link/wire.h"
 #include "client/util/descriptor.h"
@@ -13,6 +14,7 @@
 struct connection {
     struct fork_hook fork;  // in a forked child, closes and frees the connection
     struct descriptor sock; // its number may be the program's by now: see connection_is_ours
+    uid_t uid;              // the effective user when the connection was made, whose rights it has for ever
     uint64_t features;      // bits of the .proto that daemon and library both know
     unsigned refs;          // guarded by the lock of the link that has the connection
 };

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "client/link/link_internal.h"
 #include "proto/util/cleanup.h"
@@ -141,6 +142,18 @@ void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until)
         pthread_cond_wait(changed, &link->lock);
     else
         pthread_cond_clockwait(changed, &link->lock, CLOCK_MONOTONIC, &at);
+}
+
+bool link_renew(struct link *link)
+{
+    bool renewed;
+
+    pthread_mutex_lock(&link->lock);
+    renewed = link->connection && link->connection->uid != geteuid();
+    if (renewed)
+        link_lose(link);
+    pthread_mutex_unlock(&link->lock);
+    return renewed;
 }
 
 bool link_has_feature(struct link *link, uint64_t feature)

@@ -15,7 +15,7 @@ struct attachment {
     TAILQ_ENTRY(attachment) entry;
     struct handle handle;
     bool read_only;
-    _Atomic bool stale; // set by reconnect.c: the daemon does not know the region any more
+    _Atomic bool stale; // written by reconnect.c: the daemon of this connection does not know the region
 };
 
 // The reply to a request.
@@ -23,7 +23,7 @@ struct answer {
     WireReply *reply;
     int fd;         // the descriptor that came with the reply; -1: none
     uint64_t epoch; // number of the connection by which the reply came
-    bool repeated;  // an earlier attempt was sent, and may have been carried out
+    bool repeated;  // an earlier attempt was sent, and may have been carried out; set also if the call fails
 };
 
 // A request in flight.  It lies on the stack of the thread that waits for it, or in its region.  Only the link uses the fields.
@@ -48,13 +48,17 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
 void link_free(struct link *link); // all regions are closed by now
 // In a forked child: makes the locks new and forgets the parent's connection.
 void link_forked(struct link *link);
+// For a request that was refused for want of rights: if the connection was made while this thread had another effective user, gives it up.
+// True: the next request makes a new one, with the rights that the thread has now.
+bool link_renew(struct link *link);
 // True if there is a connection and its daemon has FEATURE (of the .proto).
 bool link_has_feature(struct link *link, uint64_t feature);
 void answer_deinit(struct answer *a);
 
 // call.c: sends Q, whose id is chosen here, and waits for the reply.  FLAGS: enum link_flag.
 // 0 and RET is to be given to answer_deinit, whatever the reply says; -ECONNRESET: there was no daemon within the reconnect
-// timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.
+// timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.  After a failure the request was not carried out, unless it is -EINTR or RET says
+// repeated.
 int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
 // As link_call, for a GrowRegion that waits for space until UNTIL, a deadline of proto/util/clock.h.  If the request is repeated on
 // another connection, it waits only for the time that is left.  Being without a daemon ends at UNTIL too.

@@ -63,7 +63,8 @@ void link_hand_over_reading(struct link *link);
 
 // 0; -EAGAIN: the socket is full; -EPIPE or another -errno: the connection can't be used.
 int link_try_send(struct link *link, const uint8_t *bytes, size_t n);
-// Sends the request of C, which is in flight, and waits for room in the socket.  0; -EPIPE: the connection is lost.
+// Sends the request of C, which is in flight, and waits for room in the socket.  0; -EPIPE: the connection is lost, and the request was
+// not sent.
 int link_send_call(struct link *link, const struct call *c, const uint8_t *bytes, size_t n);
 // Tells the daemon of the regions that were closed, as far as the socket has room.  0; -EAGAIN: there are more to tell.
 int link_flush_leaving(struct link *link);

@@ -1,8 +1,10 @@
 // Making the connection again.  One thread does it for all; the others wait for `reconnected`.  The lock is given up meanwhile, so
 // regions may be closed, and further calls begin to wait.
 //
-// A new connection is of use only when the daemon knows the client's regions on it: so every attachment is attached again first, before
-// any request is sent.
+// Every attachment is attached again on a new connection before any request is sent: so no other process can get a region to itself
+// meanwhile.  A region that the daemon refuses to attach, or does not answer about, does not keep the others from being attached.
+// When it is asked for next, the daemon says NOT_ATTACHED, and the region is attached as if it were opened (client/remote/ask.c): that
+// call reports what is wrong, and the next one tries again.
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,7 +19,8 @@ enum {
     FIRST_PAUSE_MS = 1,
     LONGEST_PAUSE_MS = 100,
     HELD_MS = 1000,
-    ATTACH_TIMEOUT_MS = 30000,
+    ATTACH_TIMEOUT_MS = 5000, // for all regions together
+    ATTACH_LEAST_MS = 100,    // for each
     EVENTS_LONGEST_PAUSE_MS = 1000,
 };
 
@@ -65,12 +68,25 @@ static size_t list_attachments(struct link *link, struct attachment ***ret)
     return n;
 }
 
-// A region that the daemon does not know any more is no failure of the connection.
-static int attach_again(const struct connection *c, struct attachment *a, uint64_t id)
+// The daemon is short of something: that passes.
+static bool is_shortage(int r)
+{
+    return r == -EMFILE || r == -ENOMEM;
+}
+
+// True if the connection is of no use, whatever the region: the daemon is ending, or has not understood the request.
+static bool ends_connection(int r)
+{
+    return r == -ECONNRESET || r == -EPROTO;
+}
+
+// 0: the region is attached; 1: it is not, and the connection is of use all the same; -EAGAIN: not, because of a shortage; -errno.
+static int attach_again(const struct connection *c, struct attachment *a, uint64_t id, uint64_t until)
 {
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
     WireReply *reply = NULL;
+    uint64_t left = clock_left(until);
     int r;
 
     attach.handle = field_handle(&a->handle);
@@ -78,26 +94,36 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
     q.id = id;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
-    r = connection_ask(c, &q, ATTACH_TIMEOUT_MS, &reply);
+    r = connection_ask(c, &q, left > ATTACH_LEAST_MS ? (int)left : ATTACH_LEAST_MS, &reply);
+    // The answer comes later, and nobody waits for it: the thread that reads drops it.
     if (r < 0)
-        return r;
+        return r == -ETIMEDOUT ? 1 : r;
     r = wire_refusal(reply);
-    if (r == -ENOENT || r == -ESTALE || r == -EACCES) {
-        a->stale = true;
-        r = 0;
-    }
+    a->stale = r == -ENOENT || r == -ESTALE;
     wire_reply_free(reply);
-    // The daemon's shortage, not this process's: that passes.
-    return r == -EMFILE || r == -ENOMEM ? -EAGAIN : r;
+    if (r == 0 || ends_connection(r))
+        return r;
+    return is_shortage(r) ? -EAGAIN : 1;
 }
 
-static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, struct connection **ret)
+// The ids of the requests begin with FIRST_ID.  If the daemon is short of something and has attached no region, the attempt has failed.
+static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, uint64_t first_id,
+                              struct connection **ret)
 {
+    uint64_t until = clock_after(ATTACH_TIMEOUT_MS);
+    size_t n_attached = 0, n_short = 0;
     struct connection *c = NULL;
     int r = connection_open(link->path, link->client_name, &c);
 
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = attach_again(c, attachments[i], i + 2);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        r = attach_again(c, attachments[i], first_id + i, until);
+        n_attached += r == 0;
+        n_short += r == -EAGAIN;
+        if (r == -EAGAIN || r == 1)
+            r = 0;
+    }
+    if (r == 0 && n_short > 0 && n_attached == 0)
+        r = -EAGAIN;
     if (r < 0)
         connection_unref(c);
     else
@@ -110,13 +136,16 @@ static int connect_once(struct link *link)
 {
     _cleanup_free_ struct attachment **attachments = NULL;
     struct connection *c = NULL;
+    uint64_t first_id;
     size_t n;
     int r;
 
     link->connecting = true;
     n = list_attachments(link, &attachments);
+    first_id = link->last_id + 1;
+    link->last_id += n;
     pthread_mutex_unlock(&link->lock);
-    r = attachments ? connect_and_attach(link, attachments, n, &c) : -ENOMEM;
+    r = attachments ? connect_and_attach(link, attachments, n, first_id, &c) : -ENOMEM;
     pthread_mutex_lock(&link->lock);
     link->connecting = false;
     free_closed(link);

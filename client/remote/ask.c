@@ -32,8 +32,9 @@ int remote_check_region(const struct answer *a, bool with_fd)
     return 0;
 }
 
-// Attaches the region again.  The daemon knows one attachment of a connection, however many regions of the client stand for
-// it: the close of another one may have detached it while this region was being attached.
+// Attaches the region again.  The daemon may have refused that when the connection was made (client/link/reconnect.c).  And it knows one
+// attachment of a connection, however many regions of the client stand for it: the close of another one may have detached it while this
+// region was being attached.
 static int attach_anew(struct remote_backing *remote)
 {
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
@@ -64,6 +65,7 @@ static int call_once(struct remote_backing *remote, WireRequest *q, unsigned fla
 
 int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
 {
+    bool repeated;
     int r;
 
     if (remote->attachment->stale)
@@ -71,12 +73,21 @@ int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, u
     r = call_once(remote, q, flags, until, ret);
     if (r < 0 || !is_not_attached(ret))
         return r;
+    repeated = ret->repeated;
     answer_deinit(ret);
     r = attach_anew(remote);
-    if (r < 0)
-        return r == -ENOENT ? -ESTALE : r;
-    error_forget();
-    return call_once(remote, q, flags, until, ret);
+    if (r == -EACCES && link_renew(remote->link)) {
+        error_forget();
+        r = attach_anew(remote);
+    }
+    if (r == 0) {
+        error_forget();
+        r = call_once(remote, q, flags, until, ret);
+    } else if (r == -ENOENT) {
+        r = -ESTALE;
+    }
+    ret->repeated |= repeated;
+    return r;
 }
 
 int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
@@ -88,10 +99,13 @@ int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd)
     assert(!remote->early_asked);
     r = remote_call(remote, q, flags, 0, &a);
     if (r < 0) {
-        b->unsure = true;
+        b->unsure |= r == -EINTR || r == -EPROTO || a.repeated;
         return r;
     }
     r = remote_check_region(&a, ret_fd != NULL);
+    // The first attempt may have been carried out, whatever the daemon says about the second.
+    if (r < 0 && (r == -EPROTO || a.repeated))
+        b->unsure = true;
     if (r == -ENOENT)
         r = -ESTALE;
     if (r == 0)

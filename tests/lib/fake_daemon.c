@@ -122,10 +122,10 @@ bool play_serve_one(struct play *p, int sock, const Diskalloc__V1__Request *q, c
         char action;
         Diskalloc__V1__ErrorCode code;
     } refusals[] = {
-        {'n', DISKALLOC__V1__ERROR_CODE__NOT_FOUND},
-        {'s', DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN},
-        {'q', DISKALLOC__V1__ERROR_CODE__LIMIT},
-        {'t', DISKALLOC__V1__ERROR_CODE__TIMED_OUT},
+        {'n', DISKALLOC__V1__ERROR_CODE__NOT_FOUND},    {'s', DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN},
+        {'a', DISKALLOC__V1__ERROR_CODE__ACCESS},       {'i', DISKALLOC__V1__ERROR_CODE__IO},
+        {'u', DISKALLOC__V1__ERROR_CODE__NOT_ATTACHED}, {'m', DISKALLOC__V1__ERROR_CODE__TOO_MANY_FILES},
+        {'q', DISKALLOC__V1__ERROR_CODE__LIMIT},        {'t', DISKALLOC__V1__ERROR_CODE__TIMED_OUT},
     };
     Diskalloc__V1__Request held = *q;
 

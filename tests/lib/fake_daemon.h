@@ -17,6 +17,7 @@
 // The reaction to each request of a connection in turn; requests after the last one are answered.
 //   .  do it and answer         x  close without doing it       d  do it and close without an answer
 //   -  do it, do not answer     n  refuse: NOT_FOUND            s  refuse: SHUTTING_DOWN
+//   a  refuse: ACCESS           i  refuse: IO               m  refuse: TOO_MANY_FILES    u  refuse: NOT_ATTACHED
 //   <  do it, answer after the next one's answer
 //   q  refuse: LIMIT                t  refuse: TIMED_OUT, both with numbers
 //   e  do it, send two events, answer
