@@ -38,7 +38,9 @@ struct backing {
     bool is_callers_file; // made by file_backing_new
     bool
         may_have_holes; // where is_callers_file: bytes below size may have no blocks yet.  A grow to size gives them blocks
-    bool unsure;        // an answer was lost: the fields below may be wrong until refresh
+    // An answer was lost: size and the next three may be wrong until refresh.  unsure_parts: discarded too.  In doubt, bytes are
+    // inaccessible.  Written by the backing; unsure_parts is cleared by client/region, when access follows discarded again.
+    bool unsure, unsure_parts;
     // As the backend said last; written by each function below that succeeds.
     uint64_t size;           // bytes granted
     uint64_t used;           // bytes of the last commit, if committed

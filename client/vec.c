@@ -150,8 +150,9 @@ struct diskalloc_vec_cap diskalloc_vec_shrink(struct diskalloc_region *r, size_t
     if (!r)
         return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
     result = region_resize(r, used);
+    // In doubt the region has become smaller: the vector must not store behind it.
     if (result < 0)
-        return failed(cap, result);
+        return failed(u64_min(cap, r->size / element_size), result);
     cut(r, base_size, used);
     return succeeded(r, element_size);
 }

@@ -167,15 +167,24 @@ static int local_grow_early(struct backing *b, uint64_t size)
     return r == -ENOSPC ? -EDQUOT : r;
 }
 
+// A truncate that fails may have cut the file all the same.
 static int shrink_alone(struct backing *b, uint64_t size)
 {
     int r = look_at_size(b);
 
-    if (r == 0)
-        r = file_ops_system.truncate(b->file.fd, size);
-    if (r == 0)
-        ranges_cut(&b->discarded, size);
-    return r < 0 ? r : look_at_size(b);
+    if (r < 0)
+        return r;
+    if (b->size < size)
+        return -EAGAIN;
+    r = file_ops_system.truncate(b->file.fd, size);
+    if (r < 0) {
+        look_at_size(b);
+        return r;
+    }
+    b->size = size;
+    count_bytes((struct local_backing *)b);
+    ranges_cut(&b->discarded, size);
+    return 0;
 }
 
 static int local_shrink(struct backing *b, uint64_t size)

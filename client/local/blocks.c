@@ -85,12 +85,15 @@ int spill_discard(int fd, struct ranges *discarded, uint64_t offset, uint64_t le
         return r;
     r = spillfile_punch(&file_ops_system, fd, offset, length);
     if (r < 0) {
-        // The punch may have been done in part: granted bytes must have their blocks.
-        spill_fill(fd, offset, offset + length, discarded);
+        // The punch may have been done in part: granted bytes must have their blocks.  If they can't have them, they stay discarded.
+        int filled = spill_fill(fd, offset, offset + length, discarded);
+
         error_why(r, "giving blocks of the spill file back");
+        discarded_replace(discarded, &with, filled < 0 ? 0 : r);
+        return r;
     }
-    discarded_replace(discarded, &with, r);
-    return r;
+    discarded_replace(discarded, &with, 0);
+    return 0;
 }
 
 int spill_restore(int fd, struct ranges *discarded, uint64_t offset, uint64_t length)

@@ -77,10 +77,13 @@ static int file_shrink(struct backing *b, uint64_t size)
 {
     int r = fill_holes(b, size, 0);
 
-    if (r == 0)
-        r = file_ops_system.truncate(b->file.fd, size);
     if (r < 0)
         return r;
+    r = file_ops_system.truncate(b->file.fd, size);
+    if (r < 0) {
+        file_refresh(b); // the truncate may have cut the file all the same
+        return r;
+    }
     note_size(b, size);
     ranges_cut(&b->discarded, size);
     return 0;

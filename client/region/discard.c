@@ -1,6 +1,7 @@
 // Parts of a region: giving them back, granting them again, advising the kernel about them.
 //
-// Discarding is access, then blocks; restoring is blocks, then access.  A call that fails on the way changes nothing.
+// Discarding is access, then blocks; restoring is blocks, then access.  A call that fails on the way changes nothing.  If nobody knows
+// whether it was carried out, the bytes stay inaccessible until region_reconcile has asked.
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -45,7 +46,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
         e = mapping_part(&r->mapping, offset, offset + length);
     if (e == 0)
         e = b->ops->discard(b, offset, length);
-    if (e < 0) {
+    if (e < 0 && !b->unsure_parts) {
         mapping_allow(&r->mapping, offset, offset + length, &b->discarded);
         mapping_tend(&r->mapping, offset, offset + length, &b->discarded);
     }

@@ -5,14 +5,15 @@
 #include "client/region/region.h"
 #include "client/util/error.h"
 
-// An early grow is settled first: the answer to this request tells the region's size too.
+// The answer to this request tells the region's size too: so what is known of it is taken over first.
 static int open_file(struct diskalloc_region *r, bool keep)
 {
     int e = region_check(r, false);
 
+    if (e == 0)
+        e = region_reconcile(r);
     if (e < 0)
         return e;
-    region_settle_early(r, true);
     return r->backing->ops->open_file(r->backing, keep);
 }
 

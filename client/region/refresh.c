@@ -24,16 +24,18 @@ static int follow_discarded(struct diskalloc_region *r)
 // 1: the region has changed; 0: it has not; -errno.
 static int take_over(struct diskalloc_region *r)
 {
-    uint64_t before = r->size, discarded = r->backing->discarded.sum;
-    bool changed = false;
-    int e = r->backing->ops->refresh(r->backing);
+    struct backing *b = r->backing;
+    uint64_t before = r->size, discarded = b->discarded.sum;
+    bool unsure_parts = b->unsure_parts, changed;
+    int e = b->ops->refresh(b);
 
+    changed = b->discarded.sum != discarded;
     if (e == 0)
         e = region_follow_backing(r);
-    if (e == 0 && r->backing->discarded.sum != discarded) {
+    if (e == 0 && (changed || unsure_parts))
         e = follow_discarded(r);
-        changed = true;
-    }
+    if (e == 0)
+        b->unsure_parts = false;
     if (r->size > before)
         atomic_store(&r->kept, r->size);
     return e < 0 ? e : changed || r->size != before;
@@ -46,7 +48,7 @@ int region_reconcile(struct diskalloc_region *r)
     if (e < 0)
         return e;
     region_settle_early(r, true);
-    e = r->backing->unsure ? take_over(r) : 0;
+    e = r->backing->unsure || r->backing->unsure_parts ? take_over(r) : 0;
     return e < 0 ? e : 0;
 }
 

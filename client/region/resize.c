@@ -1,6 +1,9 @@
 // Resizing.  Growing is blocks, then access; shrinking is access, then blocks.  So a byte that can be touched is a byte on disk,
 // at every moment, and a call that fails on the way changes nothing.
 //
+// If nobody knows whether a shrink was carried out, because the daemon went and did not come back in time, the bytes behind the new size
+// stay inaccessible, and the region has that size, until the daemon says which one is true (region_reconcile).
+//
 // Waiting for space.  A thread that waits holds no lock: other threads may use the region, and even give back the space that
 // it waits for.  The daemon is asked without the region's lock (await_room); the space that it granted is then taken over by an
 // ordinary resize, which finds the work done unless the region was shrunk meanwhile.  A directory can't tell when there is
@@ -51,11 +54,18 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
     if (e < 0)
         return e;
     e = b->ops->shrink(b, size);
-    if (e < 0) {
-        mapping_set_access(&r->mapping, r->size, &b->discarded);
+    if (e == 0)
+        return region_follow_backing(r);
+    if (b->unsure) {
+        atomic_store(&r->size, size);
         return e;
     }
-    return region_follow_backing(r);
+    // A disk that reports an error may have cut the file all the same.
+    if (b->size < r->size)
+        region_follow_backing(r);
+    else
+        mapping_set_access(&r->mapping, r->size, &b->discarded);
+    return e;
 }
 
 // Discarded parts are whole blocks before the end of the region.  A discarded block that the new end would lie in is granted
@@ -69,7 +79,7 @@ static int shrink(struct diskalloc_region *r, uint64_t size)
     if (e < 0)
         return e;
     e = shrink_to(r, size);
-    if (e < 0 && restored)
+    if (e < 0 && restored && !r->backing->unsure)
         region_discard_locked(r, block, DISCARD_BLOCK);
     return e;
 }
@@ -167,6 +177,8 @@ static int begin(struct diskalloc_region *r, uint64_t size)
     e = region_check(r, true);
     if (e == 0)
         e = region_check_size(r, size);
+    if (e == 0 && r->backing->unsure)
+        e = region_reconcile(r);
     if (e == 0)
         e = size > r->backing->size ? 1 : resize_locked(r, size);
     pthread_mutex_unlock(&r->lock);

@@ -58,12 +58,14 @@ static int stat_region(struct backing *b)
 }
 
 // Another process may have restored discarded parts, or the answer to an earlier request may have been lost: so the list is asked for
-// whenever its sum differs.
+// whenever its sum differs.  When a discard or restore is in doubt, equal sums prove nothing.
 static int remote_refresh(struct backing *b)
 {
     int r = stat_region(b);
 
-    return r == 0 && ((struct remote_backing *)b)->discarded != b->discarded.sum ? remote_list_discarded(b) : r;
+    if (r == 0 && (b->unsure_parts || ((struct remote_backing *)b)->discarded != b->discarded.sum))
+        r = remote_list_discarded(b);
+    return r;
 }
 
 static int ask_to_shrink(struct backing *b, uint64_t size)

@@ -74,6 +74,7 @@ int remote_discard(struct backing *b, uint64_t offset, uint64_t length)
     q.body_case = DISKALLOC__V1__REQUEST__BODY_DISCARD_REGION;
     q.discard_region = &discard;
     r = remote_ask(b, &q, 0, NULL);
+    b->unsure_parts |= r < 0 && b->unsure;
     discarded_replace(&b->discarded, &with, r);
     return r;
 }
@@ -93,6 +94,7 @@ int remote_restore(struct backing *b, uint64_t offset, uint64_t length)
     q.body_case = DISKALLOC__V1__REQUEST__BODY_RESTORE_REGION;
     q.restore_region = &restore;
     r = remote_ask(b, &q, 0, NULL);
+    b->unsure_parts |= r < 0 && b->unsure;
     discarded_replace(&b->discarded, &without, r);
     return r;
 }

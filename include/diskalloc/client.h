@@ -6,8 +6,8 @@
  *
  * Functions that can fail return 0 or a negative errno; `ret` arguments are written only on success; close functions accept
  * NULL; unknown flags and a zero struct_size are -EINVAL.  After a failure every region is as it was before (after
- * -ECONNRESET: as the daemon has it; the library takes that over when it is connected again).  diskalloc_last_error() then
- * says in a sentence what was refused and by which limit.
+ * -ECONNRESET: as the daemon has it; the library takes that over when it is connected again, and until then bytes that may
+ * be gone are not accessible).  diskalloc_last_error() then says in a sentence what was refused and by which limit.
  *
  * Any thread may use any client and any region; resizes of one region are carried out one after the other.  Closing is the
  * exception: nobody else may be using what is closed.  The library itself has one thread a client at most, none before
