@@ -7,6 +7,8 @@
 // Not everywhere does the kernel see a mapping: on overlayfs a mapping holds the file below and not the file that the daemon
 // opens, some file systems have no leases, and leases can be switched off (fs.leases-enable).  There the daemon would remove
 // the memory of live clients, or no memory ever.  So store_open tries it, and refuses such a directory.
+#include "daemon/store/lease.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,10 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/store/store_internal.h"
 #include "proto/util/cleanup.h"
 
-int store_is_unused(int fd)
+int lease_ask(int fd)
 {
     if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
         return errno == EAGAIN ? 0 : -errno;
@@ -26,15 +27,15 @@ int store_is_unused(int fd)
 
 // A descriptor for reading of a file that nobody else knows, and *RET_MEMORY is one page of the file, mapped through another
 // descriptor that is closed already.  -errno.
-static int map_probe(const struct store *s, size_t page, void **ret_memory)
+static int map_probe(const struct file_ops *ops, int dir_fd, const char *spare, size_t page, void **ret_memory)
 {
     char self[64];
     void *memory;
-    int reader, fd = s->ops->open_at(s->dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
+    int reader, fd = ops->open_at(dir_fd, ".", O_TMPFILE | O_RDWR, 0600);
 
-    // Without free inodes a new file cannot be made; the file of the reserve is there, and nobody uses it.
+    // Without free inodes a new file cannot be made.
     if (fd == -ENOSPC || fd == -EDQUOT)
-        fd = s->ops->open_at(s->dir_fd, STORE_RESERVE_NAME, O_RDWR, 0);
+        fd = ops->open_at(dir_fd, spare, O_RDWR, 0);
     if (fd < 0)
         return fd;
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
@@ -57,20 +58,20 @@ static int map_probe(const struct store *s, size_t page, void **ret_memory)
 static int wait_for_lease(int fd)
 {
     static const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
-    int r = store_is_unused(fd);
+    int r = lease_ask(fd);
 
     for (int i = 0; r == 0 && i < 100; i++) {
         nanosleep(&pause, NULL);
-        r = store_is_unused(fd);
+        r = lease_ask(fd);
     }
     return r;
 }
 
-const char *lease_check(const struct store *s, int *ret_error)
+const char *lease_check(const struct file_ops *ops, int dir_fd, const char *spare, int *ret_error)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *memory = NULL;
-    _cleanup_close_ int fd = map_probe(s, page, &memory);
+    _cleanup_close_ int fd = map_probe(ops, dir_fd, spare, page, &memory);
     int mapped, unmapped;
 
     *ret_error = -EOPNOTSUPP;
@@ -78,7 +79,7 @@ const char *lease_check(const struct store *s, int *ret_error)
         *ret_error = fd;
         return "cannot map a file there, to see whether the kernel tells who uses it";
     }
-    mapped = store_is_unused(fd);
+    mapped = lease_ask(fd);
     munmap(memory, page);
     unmapped = mapped == 0 ? wait_for_lease(fd) : 0;
     if (mapped == 1)

@@ -25,6 +25,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "daemon/store/lease.h"
 #include "daemon/store/store_internal.h"
 #include "proto/spill/surroundings.h"
 #include "proto/util/cleanup.h"
@@ -91,7 +92,7 @@ static int check_dir(struct store *s, bool require_mount, char **ret_error)
 static int check_leases(struct store *s, char **ret_error)
 {
     int r;
-    const char *why = lease_check(s, &r);
+    const char *why = lease_check(s->ops, s->dir_fd, STORE_RESERVE_NAME, &r);
 
     return why ? refuse(ret_error, r, "spill directory %s: %s", s->dir, why) : 0;
 }
@@ -366,4 +367,9 @@ int store_truncate(struct store *s, int fd, uint64_t size)
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
 {
     return spillfile_punch(s->ops, fd, offset, length);
+}
+
+int store_is_unused(int fd)
+{
+    return lease_ask(fd);
 }

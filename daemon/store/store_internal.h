@@ -34,7 +34,3 @@ struct store_entry {
 
 // Makes the file what its record says (repair.c).  A failure is logged; the region is taken as its record says all the same.
 void repair_entry(struct store_entry *e);
-
-// Tries whether the kernel tells who uses a file of the directory (lease.c).  NULL: it does; otherwise the reason why the
-// directory must not be used, and *RET_ERROR is -errno.
-const char *lease_check(const struct store *s, int *ret_error);
