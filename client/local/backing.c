@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client/local/blocks.h"
+#include "client/local/holes.h"
 #include "client/local/local_internal.h"
 #include "client/local/lock.h"
 #include "client/util/discarded.h"
@@ -132,7 +133,11 @@ static int grow_locked(struct backing *b, uint64_t size)
     if (r < 0 || b->size >= size)
         return r;
     r = spill_grow(b->file.fd, b->size, size, b->sparse);
-    return r < 0 ? r : look_at_size(b);
+    if (r < 0)
+        return r;
+    b->size = size;
+    count_bytes((struct local_backing *)b);
+    return 0;
 }
 
 static int local_grow(struct backing *b, uint64_t size)
@@ -340,6 +345,14 @@ static void take_record(struct backing *b, const struct record *record)
     local_take_committed(b, record);
 }
 
+// The file may be a sparse copy of a region (cp --sparse, rsync -S, tar -S): zeros have become holes.
+static int fill_holes(struct backing *b)
+{
+    const struct ranges none = {0};
+
+    return b->sparse || b->read_only ? 0 : holes_fill(b->file.fd, 0, b->size, &none, 0);
+}
+
 int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)
 {
     _cleanup_close_ int owned = fd;
@@ -363,7 +376,9 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     take_record(&l->base, record);
     r = look_at_size(&l->base);
     if (r == 0 && record->flags & RECORD_HAS_HOLES)
-        r = spillfile_read_holes(fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
+        r = spillfile_read_holes(file.fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
+    else if (r == 0 && l->base.named)
+        r = fill_holes(&l->base);
     if (r < 0) {
         descriptor_close(&l->base.file);
         atomic_fetch_sub(&all_bytes, l->counted);

@@ -218,6 +218,39 @@ static void a_named_region_is_found_by_its_handle(struct test_backend *b)
     EXPECT_FAILURE(-ENOENT, "diskalloc_region_attach", diskalloc_region_attach(b->da, handle, NULL, &again));
 }
 
+static void a_sparse_copy_gets_its_blocks_back_when_it_is_opened(struct test_backend *b)
+{
+    struct diskalloc_region *r = NULL;
+    char path[300];
+    struct stat st;
+    int fd;
+
+    assert_int_equal(open_named(b->da, "copied", MIB, DISKALLOC_REGION_CREATE, &r), 0);
+    memset(diskalloc_region_data(r), 5, 4096);
+    diskalloc_region_close(r);
+    snprintf(path, sizeof path, "%s/copied", b->dir);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_return_code(fd, errno);
+    assert_return_code(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, MIB - 4096), errno);
+    assert_int_equal(open_named(b->da, "copied", 0, DISKALLOC_REGION_READ_ONLY, &r), 0);
+    diskalloc_region_close(r);
+    assert_return_code(fstat(fd, &st), errno);
+    assert_true((uint64_t)st.st_blocks * 512 < MIB / 2);
+    assert_int_equal(open_named(b->da, "copied", 0, 0, &r), 0);
+    assert_return_code(fstat(fd, &st), errno);
+    assert_true((uint64_t)st.st_blocks * 512 >= MIB);
+    assert_int_equal(((char *)diskalloc_region_data(r))[4095], 5);
+    assert_int_equal(((char *)diskalloc_region_data(r))[4096], 0);
+    // what is discarded is no copy's hole
+    assert_int_equal(diskalloc_region_discard(r, 0, MIB / 2), 0);
+    diskalloc_region_close(r);
+    assert_int_equal(open_named(b->da, "copied", 0, 0, &r), 0);
+    assert_return_code(fstat(fd, &st), errno);
+    assert_true((uint64_t)st.st_blocks * 512 < MIB);
+    diskalloc_region_close(r);
+    close(fd);
+}
+
 static void a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 100), *again = NULL;
@@ -264,6 +297,7 @@ EMBEDDED(a_limit_on_the_size_of_files_refuses_and_kills_nobody)
 EMBEDDED(a_grow_finds_what_another_has_grown_already)
 EMBEDDED(a_child_attaches_its_parents_anonymous_region)
 EMBEDDED(a_named_region_is_found_by_its_handle)
+EMBEDDED(a_sparse_copy_gets_its_blocks_back_when_it_is_opened)
 EMBEDDED(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it)
 EMBEDDED(usage_counts_what_this_process_has)
 
@@ -280,6 +314,7 @@ int main(void)
         TEST(a_grow_finds_what_another_has_grown_already_),
         TEST(a_child_attaches_its_parents_anonymous_region_),
         TEST(a_named_region_is_found_by_its_handle_),
+        TEST(a_sparse_copy_gets_its_blocks_back_when_it_is_opened_),
         TEST(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it_),
         TEST(usage_counts_what_this_process_has_),
     };
