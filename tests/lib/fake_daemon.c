@@ -181,6 +181,8 @@ static void *play_run(void *data)
         if (sock < 0)
             return NULL;
         play_serve(p, sock, p->connections[i]);
+        if (p->meanwhile)
+            p->meanwhile(p);
     }
     return NULL;
 }

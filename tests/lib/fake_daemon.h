@@ -23,6 +23,8 @@
 //   e  do it, send two events, answer
 struct play {
     const char *connections[4];
+    // Called by the daemon's thread when a connection has ended, before it accepts the next one.  May be NULL.
+    void (*meanwhile)(struct play *p);
     int listener, file;
     // A letter per request: Hello Create Open Attach Detach Grow Shrink sTat coMmit Unlink openFile Query, Punch (discard),
     // Restore, List.
