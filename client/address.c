@@ -15,7 +15,8 @@ int address_parse(const char *text, struct address *ret)
     struct address a = {.kind = ADDRESS_UNIX};
     const char *chosen = text ? text : secure_getenv("DISKALLOC_ADDRESS");
 
-    if (!chosen) {
+    // An empty variable is as good as none.
+    if (!chosen || (!text && !*chosen)) {
         *ret = (struct address){.kind = ADDRESS_UNIX, .path = DEFAULT_SOCKET, .may_fall_back = true};
         return 0;
     }

@@ -1,5 +1,5 @@
-// Opening and closing a client, and the calls that concern the client as a whole.  A client lives until diskalloc_close was called and
-// its last region is closed.
+// Opening and closing a client, and the calls that concern the client as a whole.  A client lives until
+// diskalloc_close was called and its last region is closed.
 #include "client/diskalloc.h"
 
 #include <errno.h>
@@ -49,12 +49,18 @@ static int open_backend(struct diskalloc *da, struct address *address, const str
 
 static void prepare_fork(struct fork_hook *hook)
 {
-    background_prepare_fork(&container_of(hook, struct diskalloc, fork)->background);
+    struct diskalloc *da = container_of(hook, struct diskalloc, fork);
+
+    watch_prepare_fork(&da->watch);
+    background_prepare_fork(&da->background);
 }
 
 static void forked_parent(struct fork_hook *hook)
 {
-    background_after_fork(&container_of(hook, struct diskalloc, fork)->background);
+    struct diskalloc *da = container_of(hook, struct diskalloc, fork);
+
+    background_after_fork(&da->background);
+    watch_after_fork(&da->watch);
 }
 
 static void forked_child(struct fork_hook *hook)
@@ -62,6 +68,7 @@ static void forked_child(struct fork_hook *hook)
     struct diskalloc *da = container_of(hook, struct diskalloc, fork);
 
     background_forked(&da->background);
+    watch_forked(&da->watch);
     da->backend->ops->forked(da->backend);
 }
 
@@ -91,7 +98,9 @@ static int client_open(const char *text, const struct diskalloc_options *options
     }
     da->refs = 1;
     da->first_size = GROWTH_FIRST_LEAST;
-    background_init(&da->background, !(checked.flags & DISKALLOC_NO_THREADS) && prefetch_is_possible());
+    da->threads = !(checked.flags & DISKALLOC_NO_THREADS);
+    background_init(&da->background, da->threads && prefetch_is_possible());
+    watch_init(&da->watch, &da->background);
     da->fork = (struct fork_hook){.prepare = prepare_fork, .parent = forked_parent, .child = forked_child};
     fork_lock();
     fork_register(&da->fork, FORK_CLIENT);
@@ -119,6 +128,7 @@ void client_unref(struct diskalloc *da)
     fork_lock();
     fork_unregister(&da->fork);
     fork_unlock();
+    watch_deinit(&da->watch);
     background_deinit(&da->background);
     da->backend->ops->close(da->backend);
     free(da->address);
@@ -149,6 +159,25 @@ static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc
     memset(ret, 0, size);
     memcpy(ret, &usage, size < sizeof usage ? size : sizeof usage);
     return 0;
+}
+
+static int get_adaptation(struct diskalloc *da, struct diskalloc_adaptation *ret, size_t size)
+{
+    struct diskalloc_adaptation a;
+
+    if (!da || !ret || size == 0)
+        return -EINVAL;
+    a = (struct diskalloc_adaptation){
+        .rounds = da->watch.n_rounds, .to_single = da->watch.n_single, .to_large = da->watch.n_large};
+    memset(ret, 0, size);
+    memcpy(ret, &a, size < sizeof a ? size : sizeof a);
+    return 0;
+}
+
+int diskalloc_get_adaptation(struct diskalloc *da, struct diskalloc_adaptation *ret, size_t size)
+{
+    error_begin("diskalloc_get_adaptation");
+    return error_end(get_adaptation(da, ret, size));
 }
 
 int diskalloc_event_fd(struct diskalloc *da)

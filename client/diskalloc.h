@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "client/backend.h"
+#include "client/memory/watch.h"
 #include "client/util/background.h"
 #include "client/util/fork.h"
 
@@ -13,8 +14,10 @@ struct diskalloc {
     _Atomic unsigned refs;
     struct backend *backend;
     struct background background;
+    struct watch watch;
     _Atomic uint64_t first_size; // bytes that the next vector begins with: see growth.h
     char *address;
+    bool threads;  // the library may start some: no DISKALLOC_NO_THREADS
     bool fallback; // the library chose the directory: it has anonymous regions only
 };
 

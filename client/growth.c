@@ -1,9 +1,10 @@
-// How much a vector asks for.  Growing copies nothing, so there is no reason to double for long: all that is asked for is charged.
+// How much a vector asks for.  Growing copies nothing, so there is no reason to double for long: all that is asked
+// for is charged.
 //
-// The memory of the first 2 MiB of a file costs twice as much when the file grows within them.  (Linux 6.18 then makes pages of 4 KiB:
-// readahead for huge pages starts at the first byte of the unit, finds a small page there, and falls back.)  So a vector begins with the
-// size that the client's last vectors reached, between 64 KiB and 2 MiB: each of many small vectors costs little, and each of many
-// vectors of 1 MiB is made in one piece.
+// The memory of the first 2 MiB of a file costs twice as much when the file grows within them.  (Linux 6.18 then makes
+// pages of 4 KiB: readahead for huge pages starts at the first byte of the unit, finds a small page there, and falls
+// back.)  So a vector begins with the size that the client's last vectors reached, between 64 KiB and 2 MiB: each of
+// many small vectors costs little, and each of many vectors of 1 MiB is made in one piece.
 #include "client/growth.h"
 
 #include "proto/util/checked.h"
@@ -38,7 +39,8 @@ uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
     return u64_min(next, most);
 }
 
-// A small vector asks when a quarter of it is left, a large one when an eighth is left: filling that takes longer than an answer.
+// A small vector asks when a quarter of it is left, a large one when an eighth is left: filling that takes longer
+// than an answer.
 uint64_t growth_early(uint64_t size, uint64_t end, uint64_t most)
 {
     uint64_t margin = size < 64 * MIB ? size / 4 : u64_min(size / 8, 64 * MIB);

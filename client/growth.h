@@ -5,7 +5,8 @@
 // The first size of a client's next vector follows the sizes that its last vectors reached.
 #define GROWTH_FIRST_LEAST ((uint64_t)64 << 10)
 #define GROWTH_FIRST_MOST ((uint64_t)2 << 20)
-// The new first size: after a vector has grown to NEEDED bytes; after a vector that began with BEGAN bytes has ended with USED bytes.
+// The new first size: after a vector has grown to NEEDED bytes; after a vector that began with BEGAN bytes has ended
+// with USED bytes.
 uint64_t growth_first_after_need(uint64_t first, uint64_t needed);
 uint64_t growth_first_after_end(uint64_t first, uint64_t began, uint64_t used);
 

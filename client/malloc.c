@@ -1,5 +1,5 @@
-// The realloc face (diskalloc_malloc and the like): each block is a region of its own.  A table of the blocks, sorted by address, finds
-// the region of a block; fork_lock guards the table, also over a fork.
+// The realloc face (diskalloc_malloc and the like): each block is a region of its own.  A table of the blocks, sorted
+// by address, finds the region of a block; fork_lock guards the table, also over a fork.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

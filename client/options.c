@@ -15,8 +15,8 @@ static bool all_zero(const unsigned char *bytes, size_t n)
     return true;
 }
 
-// RET holds the defaults.  A smaller struct comes from an older program: fields that it lacks keep their defaults.  A larger struct
-// comes from a newer program: it is accepted if the fields that are unknown here are zero.
+// RET holds the defaults.  A smaller struct comes from an older program: fields that it lacks keep their defaults.  A
+// larger struct comes from a newer program: it is accepted if the fields that are unknown here are zero.
 static int take_struct(const void *from, size_t from_size, void *ret, size_t size)
 {
     if (from_size == 0)
@@ -54,6 +54,8 @@ int options_check_region(const struct diskalloc_region_options *o, uint32_t allo
         return error_why(-EINVAL, "flags 0x%x mean nothing here", checked.flags & ~allowed_flags);
     if (checked.flags & DISKALLOC_REGION_EXCLUSIVE && !(checked.flags & DISKALLOC_REGION_CREATE))
         return error_why(-EINVAL, "EXCLUSIVE without CREATE");
+    if (checked.flags & DISKALLOC_REGION_SOLE_WRITER && checked.flags & DISKALLOC_REGION_READ_ONLY)
+        return error_why(-EINVAL, "SOLE_WRITER together with READ_ONLY");
     if (checked.mode & ~0777u)
         return error_why(-EINVAL, "mode 0%o has more than permission bits", checked.mode);
     if (checked.mode == 0)

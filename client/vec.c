@@ -1,10 +1,13 @@
-// The part of vectors that is not inlined in <diskalloc/vec.h>: everything that talks to a region.
+// The part of vectors that is not inlined in <diskalloc/vec.h>: new vectors, and growing them.  client/persist.c
+// opens vectors that exist and commits them.
 //
-// A vector's fields (data, len, cap) are the program's; this file only returns new values for them.  Growing goes like this: the
-// answer to an early grow is taken over; if that is not enough, the region is resized (client/growth.c chooses the size); then the
-// vector gets a window of the granted bytes, whose pages are made ahead of it (client/memory/prefetch.c); and the next size is asked for
-// early.
-#include <diskalloc/vec.h>
+// A vector's fields (data, len, cap) are the program's; these two files only return new values for them.  Growing
+// goes like this: the answer to an early grow is taken over; if that is not enough, the region is resized
+// (client/growth.c chooses the size); then the vector gets a window of the granted bytes, whose pages are made ahead
+// of it (client/memory/prefetch.c); and the next size is asked for early.
+#include "client/vec.h"
+
+#include <assert.h>
 #include <errno.h>
 
 #include "client/diskalloc.h"
@@ -12,6 +15,7 @@
 #include "client/region/region.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
+#include "proto/util/size.h"
 
 int diskalloc_vec_fail(const char *call, int result)
 {
@@ -25,109 +29,113 @@ int diskalloc_vec_fail(const char *call, int result)
     return error_end(result);
 }
 
-struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
+int diskalloc_vec_damaged(const char *call, size_t len, size_t cap)
 {
-    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
-    struct diskalloc_vec_state v = {0};
-
     error_begin(call);
-    o.size = da ? da->first_size : 0;
-    v.result = region_create(da, &o, true, &v.region);
-    // The first size is a guess: an empty vector needs no space.
-    if (v.result == -EDQUOT || v.result == -ENOSPC) {
-        error_forget();
-        v.result = region_create(da, NULL, true, &v.region);
-    }
-    error_end(v.result);
-    if (v.result < 0)
-        return v;
-    v.data = v.region->mapping.base;
-    v.region->began_with = v.region->size;
-    return v;
+    return error_end(error_why(
+        -EINVAL, "the vector's len is %zu and its cap %zu: something else has written to the struct", len, cap));
 }
 
-// Returns the bytes that are elements: those of the last commit, or all if there was none.
-static int find_length(const struct diskalloc_region *r, size_t element_size, uint64_t *ret)
+int vec_check(const struct diskalloc_region *r, size_t len, size_t cap, size_t element_size)
 {
-    const struct backing *b = r->backing;
-    uint64_t bytes = r->size;
+    char size[SIZE_TEXT_MAX];
+    uint64_t bytes;
 
-    if (b->committed && b->element_size != 0 && b->element_size != element_size)
-        return error_why(-EPROTOTYPE, "committed with elements of %u bytes, not %zu", b->element_size, element_size);
-    if (b->committed && b->used < bytes)
-        bytes = b->used;
-    if (bytes % element_size != 0)
-        return error_why(-EINVAL, "%llu bytes are no whole number of elements of %zu bytes", (unsigned long long)bytes,
-                         element_size);
-    *ret = bytes;
+    if (!r)
+        return error_why(-EINVAL, "the vector was not initialised");
+    if (element_size == 0)
+        return error_why(-EINVAL, "the elements have no bytes");
+    if (len > cap)
+        return error_why(-EINVAL, "the vector's len is %zu and its cap %zu: something else has written to the struct",
+                         len, cap);
+    if (!checked_mul(len, element_size, &bytes) || bytes > r->size)
+        return error_why(-ESTALE, "the region has %s, which is too little for the vector's %zu elements: others cut it",
+                         size_format(r->size, size), len);
     return 0;
 }
 
-struct diskalloc_vec_state diskalloc_vec_init_region(struct diskalloc_region *r, size_t element_size, const char *call)
+struct diskalloc_vec_state vec_state_of(struct diskalloc_region *r, int result)
 {
-    struct diskalloc_vec_state v = {0};
-    uint64_t bytes = 0;
+    struct diskalloc_vec_state v = {.result = result};
 
-    error_begin(call);
-    if (!r) {
-        v.result = error_end(error_why(-EINVAL, "no region"));
+    if (result < 0)
         return v;
-    }
-    pthread_mutex_lock(&r->lock);
-    error_handle(r->handle);
-    v.result = find_length(r, element_size, &bytes);
-    if (v.result == 0)
-        v.result = region_reserve(r);
-    error_end(v.result);
-    pthread_mutex_unlock(&r->lock);
-    if (v.result < 0)
-        return v;
+    assert(r);
     v.data = r->mapping.base;
-    v.len = bytes / element_size;
-    v.cap = r->backing->read_only ? v.len : r->size / element_size;
     v.region = r;
-    v.base_size = r->size;
-    v.flags = DISKALLOC_VEC_ADOPTED | (r->backing->read_only ? DISKALLOC_VEC_READ_ONLY : 0);
     return v;
 }
 
-// Takes the answer to an early grow over.  The answer is waited for only if the vector needs more than the region has.
-static void take_early(struct diskalloc_region *r, uint64_t needed)
+struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
 {
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = NULL;
+    int e;
+
+    error_begin(call);
+    o.size = da ? da->first_size : 0;
+    e = region_create(da, &o, true, &r);
+    // The first size is a guess: an empty vector needs no space.
+    if (e == -EDQUOT || e == -ENOSPC) {
+        error_forget();
+        e = region_create(da, NULL, true, &r);
+    }
+    if (e == 0) {
+        assert(r);
+        r->began_with = r->size;
+    }
+    return vec_state_of(r, error_end(e));
+}
+
+struct diskalloc_vec_state diskalloc_vec_init_with(struct diskalloc *da, const struct diskalloc_region_options *o,
+                                                   size_t element_size, const char *call)
+{
+    struct diskalloc_vec_state v;
+    struct diskalloc_region *r = NULL;
+    int e;
+
+    if (!o && element_size > 0)
+        return diskalloc_vec_init(da, call);
+    error_begin(call);
+    e = element_size > 0 ? region_create(da, o, true, &r) : error_why(-EINVAL, "the elements have no bytes");
+    v = vec_state_of(r, error_end(e));
+    if (v.region)
+        v.cap = v.region->size / element_size;
+    return v;
+}
+
+int diskalloc_vec_advise(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size, int advice,
+                         const char *call)
+{
+    int e;
+
+    error_begin(call);
+    e = vec_check(r, len, cap, element_size);
+    return error_end(e < 0 ? e : region_advise_whole(r, advice));
+}
+
+// A vector that something else has written to is checked as by the other calls; then the length counts, and not the
+// size of the region.
+int diskalloc_vec_prefetch(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size,
+                           const size_t *indices, size_t n, const char *call)
+{
+    int e;
+
+    error_begin(call);
+    e = vec_check(r, len, cap, element_size);
+    for (size_t i = 0; e == 0 && indices && i < n; i++)
+        if (indices[i] >= len)
+            e = error_why(-EINVAL, "element %zu is not in a vector of %zu", indices[i], len);
+    return error_end(e < 0 ? e : region_announce(r, indices, n, element_size, element_size));
+}
+
+void vec_take_early(struct diskalloc_region *r, uint64_t needed)
+{
+    assert(r);
     pthread_mutex_lock(&r->lock);
     if (!region_is_inherited(r))
         region_settle_early(r, needed > r->size);
     pthread_mutex_unlock(&r->lock);
-}
-
-// A failure to give capacity back is not reported: other users have the region attached, or it was inherited.
-void diskalloc_vec_deinit(struct diskalloc_region *r, uint64_t base_size, uint32_t flags, uint64_t used)
-{
-    uint64_t keep;
-
-    if (!r)
-        return;
-    if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY))
-        take_early(r, UINT64_MAX);
-    keep = base_size > used ? base_size : used;
-    if (r->used > keep)
-        keep = r->used;
-    if (r->kept > keep)
-        keep = r->kept;
-    if (flags & DISKALLOC_VEC_ADOPTED && !(flags & DISKALLOC_VEC_READ_ONLY) && r->size > keep)
-        region_resize(r, keep);
-    if (r->began_with > 0)
-        r->da->first_size = growth_first_after_end(r->da->first_size, r->began_with, used);
-    region_close(r);
-}
-
-// The region was cut to the length of the vector, also where another user had grown it.
-static void cut(struct diskalloc_region *r, uint64_t *base_size, uint64_t used)
-{
-    if (*base_size > used)
-        *base_size = used;
-    if (r->kept > used)
-        r->kept = used;
 }
 
 static struct diskalloc_vec_cap failed(size_t cap, int result)
@@ -138,46 +146,6 @@ static struct diskalloc_vec_cap failed(size_t cap, int result)
 static struct diskalloc_vec_cap succeeded(const struct diskalloc_region *r, size_t element_size)
 {
     return (struct diskalloc_vec_cap){.cap = diskalloc_region_size(r) / element_size, .result = error_end(0)};
-}
-
-struct diskalloc_vec_cap diskalloc_vec_shrink(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size,
-                                              uint64_t *base_size, const char *call)
-{
-    uint64_t used = (uint64_t)len * element_size;
-    int result;
-
-    error_begin(call);
-    if (!r)
-        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
-    result = region_resize(r, used);
-    // In doubt the region has become smaller: the vector must not store behind it.
-    if (result < 0)
-        return failed(u64_min(cap, r->size / element_size), result);
-    cut(r, base_size, used);
-    return succeeded(r, element_size);
-}
-
-struct diskalloc_vec_cap diskalloc_vec_commit(struct diskalloc_region *r, size_t len, size_t cap, size_t element_size,
-                                              uint64_t *base_size, uint32_t flags, const char *call)
-{
-    uint64_t used = (uint64_t)len * element_size;
-    int result = 0;
-
-    error_begin(call);
-    if (!r)
-        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
-    if (flags & ~(uint32_t)DISKALLOC_DURABLE)
-        return failed(cap, error_why(-EINVAL, "unknown flags 0x%x", flags));
-    // A caller's file has no record: its size says how many elements it has.
-    if (r->backing->is_callers_file)
-        result = region_resize(r, used);
-    if (result == 0 && r->backing->is_callers_file)
-        cut(r, base_size, used);
-    if (result == 0)
-        result = region_commit(r, used, (uint32_t)element_size, flags);
-    if (r->backing->is_callers_file && !r->backing->read_only)
-        cap = r->size / element_size;
-    return result < 0 ? failed(cap, result) : (struct diskalloc_vec_cap){.cap = cap, .result = error_end(0)};
 }
 
 static int needed_bytes(size_t len, size_t additional, size_t element_size, uint64_t *ret)
@@ -204,8 +172,8 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
         error_forget();
         result = region_resize(r, next);
     }
-    // A disk can't always grant the space that it says is left.  So half of that is tried, then a quarter, and so on, instead of
-    // growing by single elements.
+    // A disk can't always grant the space that it says is left.  So half of that is tried, then a quarter, and so on,
+    // instead of growing by single elements.
     while ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
         next = growth_halfway(needed, next);
         error_forget();
@@ -243,16 +211,17 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     int result;
 
     error_begin(call);
-    if (!r)
-        return failed(cap, error_why(-EINVAL, "the vector was not initialised"));
-    result = needed_bytes(len, additional, element_size, &needed);
+    result = vec_check(r, len, cap, element_size);
     if (result == 0)
-        take_early(r, needed);
+        result = needed_bytes(len, additional, element_size, &needed);
+    if (result == 0)
+        vec_take_early(r, needed);
     // Another vector on this region may have grown it already.
     if (result == 0 && (needed > r->size || r->backing->read_only))
         result = grow(r, needed);
     if (result < 0)
         return failed(cap, result);
+    assert(r); // vec_check has found it
     if (prefetch_is_one_by_one(from, needed))
         note_filled(r, from);
     end = prefetch_open(&r->prefetch, from, needed, r->size, writeback_ahead_max(&r->writeback));

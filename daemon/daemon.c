@@ -5,8 +5,8 @@
 // every region is known and charged.
 //
 // Order of ending: the socket first, then the threads, then connections, queues and tables.  A thread that hangs in the
-// disk is not waited for longer than STOP_TIMEOUT_MS: the process then ends without freeing anything, which loses
-// nothing, because a killed daemon loses nothing either.
+// disk is not waited for longer than STOP_TIMEOUT_MS: the process then ends without freeing anything (ending.c), which
+// loses nothing, because a killed daemon loses nothing either.
 #include "daemon/daemon.h"
 
 #include <errno.h>
@@ -19,32 +19,42 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/account.h"
 #include "daemon/config/config.h"
+#include "daemon/config/limits.h"
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/conn/listener.h"
+#include "daemon/ending.h"
 #include "daemon/events.h"
+#include "daemon/fence/fence.h"
+#include "daemon/fences.h"
 #include "daemon/log.h"
+#include "daemon/lookup.h"
+#include "daemon/names.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
+#include "daemon/proc.h"
 #include "daemon/quota/quota.h"
 #include "daemon/recovery.h"
 #include "daemon/request/request.h"
 #include "daemon/state.h"
 #include "daemon/store/store.h"
+#include "daemon/suspects.h"
 #include "daemon/user.h"
+#include "daemon/warnings.h"
 #include "daemon/work/loop.h"
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 #include "proto/util/size.h"
 
 enum {
     REPLY_ARENA_SIZE = 256 * 1024, // bytes
     STOP_TIMEOUT_MS = 5 * 1000,    // for running work to end
     OWN_DESCRIPTORS = 32,          // of the daemon itself, beside those of connections and workers
-    OVERFLOW_UID = 65534,          // if the kernel does not tell
 };
 
 // The listener may have stopped accepting because descriptors had run out.
@@ -59,28 +69,6 @@ static void on_conn_ended(void *data)
 static bool serve(void *data)
 {
     return conn_serve(data);
-}
-
-// Tells the administrator, and the user whose account it is.
-static void on_quota_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit)
-{
-    struct daemon *d = data;
-    struct user *user = user_find_by_account(d->users, a);
-    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[80];
-    const struct log_fields fields = {
-        .message_id = LOG_ID_WARNING,
-        .has_user = user != NULL,
-        .uid = user ? user->uid : 0,
-        .limit_name = name,
-        .limit = limit,
-        .used = used,
-    };
-
-    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
-    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
-             size_format(limit, limit_text));
-    if (user)
-        peer_send_warning(user, a);
 }
 
 static void warn_of_few_descriptors(const struct config *config, uint64_t disk_total)
@@ -108,10 +96,19 @@ static void on_settings_changed(void *data)
 
     env->config = settings_config(d->settings);
     env->op.keep_free = config_value_bytes(&env->config->keep_free, env->space.total);
-    if (user_table_configure(d->users, env->config, env->space.total) < 0)
+    if (accounts_configure(d->accounts, env->config, env->space.total) < 0)
         log_error("out of memory: some users keep their former limits until the next reload");
     warn_of_few_descriptors(env->config, env->space.total);
     wait_poke(d->request.op.wait);
+}
+
+// For names_start.
+static void on_names_changed(void *data)
+{
+    struct daemon *d = data;
+
+    settings_names_changed(d->settings);
+    lookup_names_changed(d->users);
 }
 
 static enum daemon_exit open_store(struct daemon *d, const struct config *config)
@@ -129,6 +126,8 @@ static int make_threads(struct daemon *d)
 {
     int r = worker_pool_new(d->base, DAEMON_WORKERS, &d->pool);
 
+    if (r == 0)
+        r = worker_pool_let_grow(d->pool, DAEMON_MOST_WORKERS);
     if (r == 0)
         r = loop_new(d->base, d->pool, &d->loop);
     if (r == 0)
@@ -157,9 +156,18 @@ static int make_tables(struct daemon *d)
     int r = user_table_new(d->lookups, d->quota, &d->users);
 
     if (r == 0)
+        r = accounts_new(d->users, d->quota, &d->accounts);
+    if (r == 0)
+        user_table_set_names(d->users, d->names);
+    if (r == 0)
+        accounts_set_overflow(d->accounts, proc_overflow_uid());
+    if (r == 0)
         r = arena_init(&d->reply_arena, REPLY_ARENA_SIZE);
     if (r == 0)
         r = store_space(d->store, &env->space);
+    if (r == 0)
+        store_look(d->store, &env->health);
+    env->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
     if (r == 0)
         r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)
@@ -180,6 +188,8 @@ static int fill_request_env(struct daemon *d)
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
     env->started = (uint64_t)time(NULL);
+    budget_init(&env->budget);
+    TAILQ_INIT(&env->abandoned);
     return getrandom(env->generation, sizeof env->generation, 0) < 0 ? -errno : 0;
 }
 
@@ -192,7 +202,10 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         region_table_init(&d->regions, store_block_size(d->store));
         d->has_regions = true;
         d->quota = quota_new();
-        r = d->quota ? make_threads(d) : -ENOMEM;
+        r = d->quota ? fences_init(d, config) : -ENOMEM;
+    }
+    if (r == 0) {
+        r = make_threads(d);
     }
     if (r < 0) {
         config_free(config);
@@ -205,36 +218,22 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         r = fill_request_env(d);
     if (r < 0)
         return r;
-    on_settings_changed(d);
-    quota_on_warning(d->quota, on_quota_warning, d);
+    names_start(d->names, d->lookups, on_names_changed, d);
+    settings_start(d->settings);
+    warnings_start(d->quota, d->users);
     d->has_conns = true;
     loop_on_turn(d->loop, serve, &d->conns);
     r = conn_env_init(&d->conns, d->base, &d->request);
     return r < 0 ? r : recovery_run(d);
 }
 
-// The number in a file of /proc; 0: there is none.
-static unsigned long long read_number(const char *path)
-{
-    unsigned long long n = 0;
-    FILE *f = fopen(path, "re");
-
-    if (f) {
-        if (fscanf(f, "%llu", &n) != 1)
-            n = 0;
-        fclose(f);
-    }
-    return n;
-}
-
 static int start_listening(struct daemon *d, int listen_fd)
 {
     _cleanup_free_ char *error = NULL;
     const struct config *config = settings_config(d->settings);
-    const unsigned long long overflow_uid = read_number("/proc/sys/kernel/overflowuid");
     int r;
 
-    d->conns.overflow_uid = overflow_uid ? (uid_t)overflow_uid : OVERFLOW_UID;
+    d->conns.overflow_uid = proc_has_all_uids() ? (uid_t)-1 : proc_overflow_uid();
     d->conns.ended = on_conn_ended;
     d->conns.ended_data = d;
     if (listen_fd >= 0)
@@ -251,18 +250,20 @@ static void log_facts(const struct daemon *d)
 {
     const struct spillfile_guarantee *g = store_guarantee(d->store);
     char bytes[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], keep[SIZE_TEXT_MAX];
+    const char *names = fence_names(d->request.op.fence), *missing = fence_missing(d->request.op.fence);
     struct rlimit files = {0};
 
     getrlimit(RLIMIT_NOFILE, &files);
     log_notice(
         "diskallocd %s: spill directory %s on %s; the guarantee is %s%s%s; discard %s; %s are available, of which "
-        "%s are kept free; found %" PRIu64 " regions with %s; limits of the process: %llu open files, %llu "
+        "%s are kept free; fences around descriptors: %s%s%s; found %" PRIu64
+        " regions with %s; limits of the process: %llu open files, %llu "
         "inotify watches",
         DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
         g->reason, g->can_discard ? "works" : "does not work", size_format(d->request.space.available, available),
-        size_format(d->request.op.keep_free, keep), d->regions.n_regions,
-        size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes), (unsigned long long)files.rlim_cur,
-        read_number("/proc/sys/fs/inotify/max_user_watches"));
+        size_format(d->request.op.keep_free, keep), *names ? names : "none", *missing ? "; " : "", missing,
+        d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes),
+        (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
@@ -272,6 +273,10 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
     enum daemon_exit status = d ? open_store(d, config) : DAEMON_EXIT_FAILED;
     int r;
 
+    if (d)
+        d->names = source->names;
+    else
+        log_error("cannot start: out of memory");
     if (status != DAEMON_EXIT_OK) {
         config_free(config);
         daemon_free(d);
@@ -284,6 +289,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
         r = start_listening(d, listen_fd);
     if (r < 0) {
         status = d->bad_settings ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_FAILED;
+        d->exit_status = (int)status;
         daemon_free(d);
         return status;
     }
@@ -294,8 +300,17 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
 
 enum daemon_exit daemon_run(struct daemon *d)
 {
+    int r;
+
+    if (d->told_to_end)
+        return DAEMON_EXIT_OK;
+    r = loop_start(d->loop);
+    if (r < 0) {
+        log_error("cannot start: no thread can be made: %s", strerror(-r));
+        return DAEMON_EXIT_FAILED;
+    }
     notify_ready();
-    if (loop_run(d->loop) < 0) {
+    if (loop_wait(d->loop) < 0) {
         log_error("the event loop failed");
         return DAEMON_EXIT_FAILED;
     }
@@ -319,6 +334,7 @@ static void forget_regions(struct daemon *d)
         }
         region_remove(&d->regions, r);
         r->orphaned = false;
+        suspects_forget(d->request.op.suspects, r);
         region_free(r);
     }
 }
@@ -326,9 +342,11 @@ static void forget_regions(struct daemon *d)
 // False: a thread hangs, in the disk or in the user database.
 static bool stop_threads(struct daemon *d)
 {
-    return (!d->loop || loop_stop(d->loop, STOP_TIMEOUT_MS)) &&
-           (!d->pool || worker_pool_stop(d->pool, STOP_TIMEOUT_MS)) &&
-           (!d->lookups || worker_pool_stop(d->lookups, STOP_TIMEOUT_MS));
+    const uint64_t deadline = clock_after(STOP_TIMEOUT_MS);
+    bool stopped = !d->loop || loop_stop(d->loop, (unsigned)clock_left(deadline));
+
+    stopped = (!d->pool || worker_pool_stop(d->pool, (unsigned)clock_left(deadline))) && stopped;
+    return (!d->lookups || worker_pool_stop(d->lookups, (unsigned)clock_left(deadline))) && stopped;
 }
 
 void daemon_free(struct daemon *d)
@@ -339,7 +357,9 @@ void daemon_free(struct daemon *d)
     d->listener = NULL;
     if (!stop_threads(d)) {
         log_warning("the disk does not answer: ending without waiting for it");
-        _exit(DAEMON_EXIT_OK);
+        if (d->has_conns)
+            conn_env_abandon(&d->conns);
+        ending_leave(d->store, d->exit_status);
     }
     if (d->has_conns)
         conn_env_deinit(&d->conns);
@@ -355,9 +375,11 @@ void daemon_free(struct daemon *d)
     if (d->lookups)
         worker_pool_free(d->lookups);
     user_table_free(d->users);
+    accounts_free(d->accounts);
     if (d->quota)
         quota_free(d->quota);
     arena_deinit(&d->reply_arena);
+    fences_deinit(d);
     store_close(d->store);
     events_deinit(d);
     free(d);

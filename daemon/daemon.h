@@ -13,8 +13,8 @@ enum daemon_exit {
     DAEMON_EXIT_CONFIG = 78, // the configuration has a mistake
 };
 
-// Locks and scans the spill directory, and listens.  Takes CONFIG, which was loaded from SOURCE.  LISTEN_FD: the socket
-// that systemd handed over, or -1.  On failure the log says why.
+// Locks and scans the spill directory, and listens.  Takes CONFIG, which was loaded from SOURCE.  SOURCE->names must
+// live until daemon_free.  LISTEN_FD: the socket that systemd handed over, or -1.  On failure the log says why.
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
                             struct daemon **ret);
 // Serves until SIGTERM or SIGINT.

@@ -1,26 +1,32 @@
 // Signals and timers: what the daemon does beside serving requests.  All callbacks run on the loop's thread.
 //
 // SIGTERM and SIGINT end the loop.  SIGHUP has the configuration read again, on a worker.  Every two seconds a worker
-// asks the disk for its free space; what others have freed may let waiting operations go on.  The timers for orphans
-// and for waiting operations are set by their queues, through events_wake_for_orphans and events_wake_for_waiting.  The
-// watchdog is fed from the loop, so that a loop that has stopped is noticed by the service manager.
+// asks the disk for its free space, and whether it is still there; what others have freed may let waiting operations
+// go on.  The timers for orphans and for waiting operations are set by their queues, through events_wake_for_orphans
+// and events_wake_for_waiting.  The user database is asked again once a second about whatever is due.  The watchdog
+// is fed from the loop, so that a loop that has stopped is noticed by the service manager.
 #include "daemon/events.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
+#include "daemon/fences.h"
 #include "daemon/log.h"
+#include "daemon/lookup.h"
+#include "daemon/names.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/quota/quota.h"
 #include "daemon/state.h"
+#include "daemon/store/lock.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "daemon/work/worker.h"
@@ -28,7 +34,8 @@
 #include "proto/util/container.h"
 
 enum {
-    SPACE_SECONDS = 2,   // between two questions to the disk for its space
+    SPACE_SECONDS = 2,   // between two questions to the disk for its space and its health
+    HANGS_SECONDS = 10,  // without an answer
     MOST_POSTPONED = 64, // turns of the loop by which waiting operations are put off
 };
 
@@ -37,7 +44,28 @@ static enum work_status read_space(struct work *w)
     struct daemon *d = container_of(w, struct daemon, space_work);
 
     d->space_result = store_space(d->store, &d->fresh_space);
+    store_look(d->store, &d->fresh_health);
+    if (d->lays_ghosts)
+        store_lock_lay_ghosts(store_lock(d->store));
     return WORK_DONE;
+}
+
+// GRANTS: new grants are made all the same.
+static void note_health(struct daemon *d, const char *problem, bool grants)
+{
+    struct store_health *h = &d->request.health;
+
+    if (grants && d->request.op.problem) // what is known to be wrong is worse than a disk that hangs
+        return;
+    d->request.op.problem = *problem && !grants ? h->problem : NULL;
+    if (strcmp(h->problem, problem) == 0)
+        return;
+    if (*problem)
+        log_error("spill directory %s: %s%s", store_dir(d->store), problem,
+                  grants ? "" : "; nothing new is granted until that is over");
+    else
+        log_notice("spill directory %s: all is well again", store_dir(d->store));
+    snprintf(h->problem, sizeof h->problem, "%s", problem);
 }
 
 static void space_is_read(struct work *w)
@@ -45,6 +73,10 @@ static void space_is_read(struct work *w)
     struct daemon *d = container_of(w, struct daemon, space_work);
 
     d->space_asked = false;
+    op_end_stuck(&d->request.op, d->space_asked_at);
+    note_health(d, d->fresh_health.problem, false);
+    memcpy(d->request.health.limits, d->fresh_health.limits, sizeof d->fresh_health.limits);
+    d->request.health.n_limits = d->fresh_health.n_limits;
     if (d->space_result < 0)
         return;
     d->request.space = d->fresh_space;
@@ -76,19 +108,50 @@ static void on_watchdog(evutil_socket_t fd, short what, void *data)
     notify_watchdog();
 }
 
+static void catch_up(struct daemon *d)
+{
+    if (!d->missed_timer)
+        return;
+    d->missed_timer = false;
+    op_reap_orphans(&d->request.op, clock_now());
+    op_resume_waiting(&d->request.op, clock_now());
+}
+
 static void on_space_timer(evutil_socket_t fd, short what, void *data)
 {
     struct daemon *d = data;
 
     (void)fd;
     (void)what;
+    catch_up(d);
     tell_status(d);
+    log_tell_suppressed();
     op_close_unused_files(&d->request.op);
-    if (d->space_asked) // the last question has no answer yet: the file system hangs
+    fences_tick(d);
+    if (d->space_asked) { // the last question has no answer yet
+        if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
+            note_health(d, "the disk does not answer", true);
         return;
+    }
+    // The answer decides whether it is the disk that holds operations up.  A file system whose journal is busy answers
+    // questions, and makes whoever changes something wait.
+    if (op_seem_stuck(&d->request.op, clock_now()))
+        store_suspect(d->store);
     d->space_asked = true;
-    d->space_work = (struct work){.lane = geteuid(), .brief = true, .run = read_space, .done = space_is_read};
+    d->lays_ghosts = d->request.op.n_repairs == 0;
+    d->space_asked_at = clock_now();
+    d->space_work = (struct work){.lane = WORK_LANE_DAEMON, .brief = true, .run = read_space, .done = space_is_read};
     worker_submit(d->pool, &d->space_work);
+}
+
+static void on_names_timer(evutil_socket_t fd, short what, void *data)
+{
+    struct daemon *d = data;
+
+    (void)fd;
+    (void)what;
+    names_tick(d->names);
+    lookup_tick(d->users);
 }
 
 static void on_end_signal(evutil_socket_t signal, short what, void *data)
@@ -98,6 +161,7 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     (void)what;
     log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
+    d->told_to_end = true;
     event_base_loopbreak(d->base);
 }
 
@@ -120,7 +184,7 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
     // Packets that are there already are served first, because one of them may give something back.  Clients that never
     // stop sending put this off for a bounded number of turns only.
     if (conn_has_news(&d->conns) && d->n_postponed++ < MOST_POSTPONED) {
-        event_add(d->waiting, &soon);
+        d->missed_timer |= event_add(d->waiting, &soon) < 0;
         return;
     }
     d->n_postponed = 0;
@@ -128,7 +192,7 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
 }
 
 // TIMER fires at AT (ms, monotonic), or earlier if it is set so already.
-static void wake_at(struct event *timer, uint64_t at)
+static void wake_at(struct daemon *d, struct event *timer, uint64_t at)
 {
     struct timeval pending, now, delay = {0};
     uint64_t wait_ms, now_ms = clock_now();
@@ -144,17 +208,23 @@ static void wake_at(struct event *timer, uint64_t at)
         if (evutil_timercmp(&pending, &due, <=))
             return;
     }
-    event_add(timer, &delay);
+    // The timer that looks at the disk stands in.
+    if (event_add(timer, &delay) < 0)
+        d->missed_timer = true;
 }
 
 void events_wake_for_orphans(void *data, uint64_t at)
 {
-    wake_at(((struct daemon *)data)->orphans, at);
+    struct daemon *d = data;
+
+    wake_at(d, d->orphans, at);
 }
 
 void events_wake_for_waiting(void *data, uint64_t at)
 {
-    wake_at(((struct daemon *)data)->waiting, at);
+    struct daemon *d = data;
+
+    wake_at(d, d->waiting, at);
 }
 
 static void reload_done(struct settings_change *change)
@@ -166,7 +236,8 @@ static void reload_done(struct settings_change *change)
     else {
         log_notice("the configuration was read again");
         // The administrator may have changed groups as well.
-        user_table_refresh(d->users);
+        names_refresh(d->names);
+        lookup_all(d->users);
     }
     settings_change_free(change);
     notify_ready();
@@ -179,8 +250,10 @@ static void on_reload_signal(evutil_socket_t signal, short what, void *data)
 
     (void)signal;
     (void)what;
-    if (!change)
+    if (!change) {
+        log_error("the configuration is kept as it was: out of memory");
         return;
+    }
     notify_reloading();
     change->done = reload_done;
     change->owner = d;
@@ -203,6 +276,7 @@ static struct event *make_event(struct daemon *d, evutil_socket_t signal, short 
 int events_init(struct daemon *d)
 {
     const struct timeval space_period = {.tv_sec = SPACE_SECONDS};
+    const struct timeval names_period = {.tv_sec = 1};
     const uint64_t usec = notify_watchdog_period();
     const struct timeval watchdog_period = {(time_t)(usec / 1000000), (suseconds_t)(usec % 1000000)};
 
@@ -215,16 +289,18 @@ int events_init(struct daemon *d)
     d->orphans = make_event(d, -1, 0, on_orphans, NULL);
     d->waiting = make_event(d, -1, 0, on_waiting, NULL);
     d->space_timer = make_event(d, -1, EV_PERSIST, on_space_timer, &space_period);
+    d->names_timer = make_event(d, -1, EV_PERSIST, on_names_timer, &names_period);
     d->watchdog = make_event(d, -1, EV_PERSIST, on_watchdog, usec > 0 ? &watchdog_period : NULL);
-    if (!d->on_term || !d->on_int || !d->on_hup || !d->orphans || !d->waiting || !d->space_timer || !d->watchdog)
+    if (!d->on_term || !d->on_int || !d->on_hup || !d->orphans || !d->waiting || !d->space_timer || !d->names_timer ||
+        !d->watchdog)
         return -ENOMEM;
     return 0;
 }
 
 void events_deinit(struct daemon *d)
 {
-    struct event *const events[] = {d->on_term, d->on_int,      d->on_hup,  d->orphans,
-                                    d->waiting, d->space_timer, d->watchdog};
+    struct event *const events[] = {d->on_term, d->on_int,      d->on_hup,      d->orphans,
+                                    d->waiting, d->space_timer, d->names_timer, d->watchdog};
 
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])

@@ -2,6 +2,7 @@
 #include "daemon/log.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +14,16 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "proto/util/clock.h"
+
 enum {
     LINE_MAX_LENGTH = 2048, // bytes of a message
-    FIELD_MAX_LENGTH = 128, // bytes of another field of the journal, with its name
+    FIELD_MAX_LENGTH = 384, // bytes of another field of the journal, with its name
     MAX_FIELDS = 10,        // fields of one entry, see send_to_journal
+    LIMITED_MS = 20 * 1000, // log_may: within this time
+    MOST_OF_USER = 3,       // messages of one kind about one uid are logged
+    MOST_OF_OTHERS = 20,    // and of one kind about all uids for which there is no entry
+    MAX_LIMITED = 64,       // entries
 };
 
 // systemd sets $JOURNAL_STREAM to the device and inode of the stream that it connected to the journal.  stderr may have
@@ -123,4 +130,94 @@ void log_with(enum log_level level, const struct log_fields *fields, const char 
     va_start(args, format);
     log_args(level, fields, format, args);
     va_end(args);
+}
+
+// The messages of one kind about one uid, within LIMITED_MS.
+struct limited {
+    bool used;
+    enum log_kind kind;
+    uid_t uid;
+    uint64_t since;               // ms, monotonic: the first of them
+    unsigned n_logged, n_dropped; // messages
+};
+
+static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER; // for the two below
+static struct limited limits[MAX_LIMITED];
+static struct limited limits_of_others[LOG_KIND_N]; // of the uids for which LIMITS has no room
+
+static const char *const kind_names[LOG_KIND_N] = {
+    [LOG_KIND_REFUSAL] = "refusals by a quota",
+    [LOG_KIND_WARNING] = "warnings of a quota",
+    [LOG_KIND_IO_ERROR] = "errors of the disk",
+    [LOG_KIND_REMOVAL] = "regions that could not be removed",
+    [LOG_KIND_RIGHTS] = "clients that sent file descriptors",
+    [LOG_KIND_SILENT] = "connections without Hello",
+    [LOG_KIND_NAMESPACE] = "clients of other user namespaces",
+    [LOG_KIND_DESCRIPTORS] = "pauses for want of descriptors",
+    [LOG_KIND_STUCK] = "regions whose files are held",
+};
+
+static void tell_dropped(struct limited *l, bool others)
+{
+    if (l->n_dropped > 0 && others)
+        log_notice("%u more messages about further users were not logged: %s", l->n_dropped, kind_names[l->kind]);
+    else if (l->n_dropped > 0)
+        log_notice("%u more messages about uid %u were not logged: %s", l->n_dropped, (unsigned)l->uid,
+                   kind_names[l->kind]);
+    *l = (struct limited){0};
+}
+
+static bool is_over(const struct limited *l, uint64_t now)
+{
+    return l->used && now - l->since >= LIMITED_MS;
+}
+
+// The entry of KIND and UID, or one that is free, or that of all others.
+static struct limited *find_limited(enum log_kind kind, uid_t uid)
+{
+    struct limited *unused = NULL;
+
+    for (size_t i = 0; i < MAX_LIMITED; i++) {
+        struct limited *l = &limits[i];
+
+        if (l->used && l->kind == kind && l->uid == uid)
+            return l;
+        if (!l->used && !unused)
+            unused = l;
+    }
+    return unused ? unused : &limits_of_others[kind];
+}
+
+bool log_may(enum log_kind kind, uid_t uid)
+{
+    uint64_t now = clock_now();
+    struct limited *l;
+    bool others, may;
+
+    pthread_mutex_lock(&limits_lock);
+    l = find_limited(kind, uid);
+    others = l == &limits_of_others[kind];
+    if (is_over(l, now))
+        tell_dropped(l, others);
+    if (!l->used)
+        *l = (struct limited){.used = true, .kind = kind, .uid = uid, .since = now};
+    may = l->n_logged < (others ? MOST_OF_OTHERS : MOST_OF_USER);
+    l->n_logged += may;
+    l->n_dropped += !may;
+    pthread_mutex_unlock(&limits_lock);
+    return may;
+}
+
+void log_tell_suppressed(void)
+{
+    uint64_t now = clock_now();
+
+    pthread_mutex_lock(&limits_lock);
+    for (size_t i = 0; i < MAX_LIMITED; i++)
+        if (is_over(&limits[i], now))
+            tell_dropped(&limits[i], false);
+    for (size_t i = 0; i < LOG_KIND_N; i++)
+        if (is_over(&limits_of_others[i], now))
+            tell_dropped(&limits_of_others[i], true);
+    pthread_mutex_unlock(&limits_lock);
 }

@@ -13,8 +13,12 @@
 
 #include "daemon/config/config.h"
 #include "daemon/config/settings.h"
+#include "daemon/conn/turn_away.h"
 #include "daemon/daemon.h"
+#include "daemon/fence/server/control.h"
+#include "daemon/fence/server/server.h"
 #include "daemon/log.h"
+#include "daemon/names.h"
 #include "proto/util/cleanup.h"
 
 static const char usage[] =
@@ -105,7 +109,7 @@ static void raise_fd_limit(void)
 }
 
 // The socket that systemd handed over; -1: none; -2: more than one.
-static int socket_from_systemd(const struct config *config)
+static int socket_from_systemd(void)
 {
     int n = sd_listen_fds(1);
 
@@ -115,8 +119,6 @@ static int socket_from_systemd(const struct config *config)
         log_error("systemd handed over %d sockets instead of one", n);
         return -2;
     }
-    if (config->socket_was_set)
-        log_warning("the socket comes from systemd: the configured socket and socket_mode are not used");
     return SD_LISTEN_FDS_START;
 }
 
@@ -130,38 +132,66 @@ static bool open_standard_fds(void)
     return true;
 }
 
-int main(int argc, char **argv)
+// From here on, the daemon or an exit status other than 0.  CONFIG goes to the daemon.
+static int start(const struct settings_source *source, struct config *config, int listen_fd, struct daemon **ret)
 {
-    struct options options = {0};
-    struct config *config = NULL;
-    struct daemon *d = NULL;
-    int status = parse_options(argc, argv, &options), listen_fd;
-
-    if (status >= 0)
-        return status;
-    if (!open_standard_fds())
-        return DAEMON_EXIT_FAILED;
-    status = (int)load(&options.source, &config);
-    if (status != DAEMON_EXIT_OK)
-        return status;
-    if (options.check_config) {
-        config_free(config);
-        return DAEMON_EXIT_OK;
-    }
+    if (listen_fd >= 0 && config->socket_was_set)
+        log_warning("the socket comes from systemd: the configured socket and socket_mode are not used");
     umask(077);
     // The kernel sends SIGIO when somebody opens a file on which this process has a lease (see orphans).
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN);
     raise_fd_limit();
-    listen_fd = socket_from_systemd(config);
-    if (listen_fd == -2) {
+    return (int)daemon_new(source, config, listen_fd, ret);
+}
+
+// A daemon that can't start tells that to the clients that have woken it, and is not started again at once.
+static int run(struct options *options)
+{
+    struct config *config = NULL;
+    struct daemon *d = NULL;
+    int listen_fd = socket_from_systemd(), status;
+
+    if (listen_fd == -2)
+        return DAEMON_EXIT_FAILED;
+    status = (int)load(&options->source, &config);
+    if (status == DAEMON_EXIT_OK)
+        status = start(&options->source, config, listen_fd, &d);
+    if (status != DAEMON_EXIT_OK) {
+        if (listen_fd >= 0)
+            turn_away(listen_fd);
+        return status;
+    }
+    status = (int)daemon_run(d);
+    daemon_free(d);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct config *config = NULL;
+    int status;
+
+    // The daemon runs its own program as the server of the passthrough fence.
+    if (argc == 2 && strcmp(argv[1], PASSTHROUGH_OPTION) == 0)
+        return server_main();
+    status = parse_options(argc, argv, &options);
+    if (status >= 0)
+        return status;
+    if (!open_standard_fds())
+        return DAEMON_EXIT_FAILED;
+    // Whoever checks the configuration waits for the user database; a daemon that starts does not.
+    if (options.check_config) {
+        status = (int)load(&options.source, &config);
         config_free(config);
+        return status;
+    }
+    if (names_new(&options.source.names) < 0) {
+        log_error("cannot start: out of memory");
         return DAEMON_EXIT_FAILED;
     }
-    status = (int)daemon_new(&options.source, config, listen_fd, &d);
-    if (status == DAEMON_EXIT_OK) {
-        status = (int)daemon_run(d);
-        daemon_free(d);
-    }
+    status = run(&options);
+    names_free(options.source.names);
     return status;
 }

@@ -31,6 +31,11 @@ void notify_status(uint64_t regions, uint64_t bytes, uint64_t clients)
                clients);
 }
 
+void notify_text(const char *text)
+{
+    sd_notifyf(0, "STATUS=%s", text);
+}
+
 uint64_t notify_watchdog_period(void)
 {
     uint64_t usec = 0;

@@ -10,8 +10,8 @@ struct region_table;
 int orphans_new(struct region_table *regions, void (*wake)(void *data, uint64_t at), void *data, struct orphans **ret);
 void orphans_free(struct orphans *o);
 
-// Queues R if it is an orphan and no operation is at work on it; takes R out if it is no orphan any more.  Must be called
-// after each change of R's attachments, name or state, and when its queue of operations has become empty.
+// Queues R if it is an orphan and no operation is at work on it; takes R out if it is no orphan any more.  Must be
+// called after each change of R's attachments, name or state, and when its queue of operations has become empty.
 void orphans_consider(struct orphans *o, struct region *r);
 // Takes the next region that is due at NOW out of the queue: the caller probes it, and then calls orphans_probed.
 // NULL: no region is due, or enough probes are running; the queue has asked to be woken for the next one.

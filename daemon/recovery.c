@@ -4,17 +4,27 @@
 // database.  Each region is charged to its owner even if that exceeds a limit, because its bytes are on the disk
 // already.  A region without a name has no attachment yet: it becomes an orphan at once, and the queue of orphans finds
 // out whether a process still maps it.  Files that cannot be regions of their own are left alone.
+//
+// A file that a process uses is made what its record says by an operation, which may hang (op/repair.c).  The daemon
+// waits for these operations before it hears a client, for some seconds at most.
 #include "daemon/recovery.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 
+#include "daemon/fence/fence.h"
 #include "daemon/log.h"
+#include "daemon/lookup.h"
 #include "daemon/orphans.h"
+#include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
 #include "daemon/state.h"
 #include "daemon/store/store.h"
+#include "daemon/suspects.h"
 #include "daemon/user.h"
+
+enum { REPAIR_SECONDS = 3 };
 
 // True: another region has this name or this handle already, and the file is left alone.
 static bool is_taken(struct daemon *d, const struct record *record)
@@ -31,6 +41,30 @@ static bool is_taken(struct daemon *d, const struct record *record)
     return false;
 }
 
+static void set_awaited(struct holders *h, uint32_t flags)
+{
+    uint32_t n = flags & RECORD_SHARED ? flags >> RECORD_HOLDERS_AT : 1;
+
+    h->unknown = n == 0 || n == RECORD_HOLDERS_MOST;
+    h->awaited = h->unknown ? 0 : n;
+    // Nobody knows who had the region before; but see op/consent.c.
+    h->left = flags & RECORD_SHARED || !(flags & RECORD_PASSTHROUGH);
+    h->has_stranger = h->has_strangers = flags & RECORD_SHARED;
+}
+
+// Processes may have descriptors from earlier daemons.  The scan looks at the regions of one user after the other; the
+// first one was looked at before its directory was watched, and is looked at once more.
+static void watch_owner(struct daemon *d, struct region *r)
+{
+    if (d->has_watched && d->watched == r->record.owner_uid)
+        return;
+    d->has_watched = true;
+    d->watched = r->record.owner_uid;
+    fence_watch(d->request.op.fence, d->watched);
+    if (fence_tripwire(d->request.op.fence))
+        suspects_note(d->request.op.suspects, r);
+}
+
 // For store_scan.
 static int found_region(void *data, struct store_found *found)
 {
@@ -45,26 +79,62 @@ static int found_region(void *data, struct store_found *found)
     if (is_taken(d, record))
         return 0;
     owner = user_ref(d->users, record->owner_uid);
-    if (owner && !owner->known)
-        user_read_now(owner);
+    if (owner)
+        lookup_at_start(owner);
     r = owner ? region_add(&d->regions, record, owner) : NULL;
     user_unref(owner); // the region has a reference of its own
     if (!r)
         return -ENOMEM;
+    watch_owner(d, r);
     r->size = found->size;
     if (r->record.used > r->size) // the file was cut after the last commit
         r->record.used = r->size;
     r->discarded = found->discarded;
+    // Stores to discarded parts raise no event.
+    if (r->discarded.sum > 0 && fence_tripwire(d->request.op.fence))
+        suspects_note(d->request.op.suspects, r);
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
-    r->maybe_shared = record->flags & RECORD_SHARED;
+    d->request.n_lacking_blocks += found->lacks_blocks;
+    set_awaited(&r->holders, record->flags);
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
+    quota_charge_tell(&r->charge);
+    if (found->needs_repair)
+        return op_repair_region(&d->request.op, r, &d->request.n_lacking_blocks);
     orphans_consider(d->request.op.orphans, r);
     return 0;
 }
 
+static void on_timeout(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    *(bool *)data = true;
+}
+
+// Turns the loop until the files that were in use are what their records say, but not for long: a process may hold the
+// lock of some.
+static int finish_repairs(struct daemon *d)
+{
+    static const struct timeval most = {.tv_sec = REPAIR_SECONDS};
+    bool timed_out = false;
+    struct event *timeout = evtimer_new(d->base, on_timeout, &timed_out);
+    int r = timeout && event_add(timeout, &most) == 0 ? 0 : -ENOMEM;
+
+    while (r == 0 && d->request.op.n_repairs > 0 && !timed_out && !d->told_to_end)
+        r = event_base_loop(d->base, EVLOOP_ONCE) < 0 ? -EIO : 0;
+    if (timeout)
+        event_free(timeout);
+    if (timed_out)
+        log_warning("%llu regions could not be looked at yet: processes hold the locks of their files",
+                    (unsigned long long)d->request.op.n_repairs);
+    return r;
+}
+
 int recovery_run(struct daemon *d)
 {
-    return store_scan(d->store, found_region, d, &d->request.n_foreign);
+    int r = store_scan(d->store, found_region, d, &d->request.n_foreign);
+
+    return r < 0 ? r : finish_repairs(d);
 }

@@ -1,8 +1,8 @@
-// The tables of regions and their attachments.
+// The tables of regions.
 //
-// Two trees hold the same regions: all by their handle, which clients send, and those with a name by owner and name.  A
-// region is in the tables from region_add, before its file exists, until region_remove: so its handle and name are taken
-// while it is being made.  The struct outlives that until no operation on it is queued (op/queue.c).
+// Two trees hold the same regions: all by their handle, which clients send, and those with a name by owner and name.
+// A region is in the tables from region_add, before its file exists, until region_remove: so its handle and name are
+// taken while it is being made.  The struct outlives that until no operation on it is queued (op/queue.c).
 #include "daemon/region.h"
 
 #include <assert.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/quota/charge.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 
@@ -71,15 +72,15 @@ struct region *region_find_name(struct region_table *t, uid_t owner, const char 
 
 struct region *region_add(struct region_table *t, const struct record *record, struct user *owner)
 {
-    struct region *r = calloc(1, sizeof *r);
+    struct region *r = calloc(1, offsetof(struct region, record.name) + record->name_length + 1);
 
     if (!r)
         return NULL;
-    r->record = *record;
+    record_copy(&r->record, record);
     r->owner = owner;
     r->file = -1;
     owner->n_refs++;
-    TAILQ_INIT(&r->attachments);
+    holders_init(&r->holders);
     TAILQ_INIT(&r->ops);
     quota_charge_init(&r->charge, owner->quota);
     RB_INSERT(region_by_handle, &t->by_handle, r);
@@ -106,21 +107,20 @@ void region_remove(struct region_table *t, struct region *r)
 
 void region_free(struct region *r)
 {
-    assert(r->state == REGION_GONE && !region_is_busy(r) && TAILQ_EMPTY(&r->attachments) && !r->orphaned);
+    assert(r->state == REGION_GONE && !region_is_busy(r) && r->holders.n_attached == 0 && !r->orphaned &&
+           !r->suspicion);
     user_unref(r->owner);
+    holders_deinit(&r->holders);
     ranges_deinit(&r->discarded);
     free(r);
 }
 
-void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n)
+void region_drop_name(struct region_table *t, struct region *r)
 {
     if (r->record.name_length > 0)
         RB_REMOVE(region_by_name, &t->by_name, r);
-    memcpy(r->record.name, name, n);
-    r->record.name[n] = '\0';
-    r->record.name_length = (uint8_t)n;
-    if (n > 0)
-        RB_INSERT(region_by_name, &t->by_name, r);
+    r->record.name[0] = '\0';
+    r->record.name_length = 0;
 }
 
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
@@ -129,9 +129,9 @@ int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret)
     return size <= INT64_MAX && checked_align_up(size, t->block_size, ret) ? 0 : -EOVERFLOW;
 }
 
-bool region_is_shared(const struct region *r)
+bool region_is_shared(struct region *r)
 {
-    return r->n_attachments > 1 || r->maybe_shared;
+    return r->holders.n_attached > 1 || holders_are_lost(&r->holders);
 }
 
 // The owner counts too: what waits for a user's own limit is helped by that user's regions only.
@@ -174,40 +174,4 @@ bool region_is_busy(const struct region *r)
 bool region_is_transient(const struct region *r)
 {
     return r->record.name_length == 0;
-}
-
-struct attachment *region_attachment(const struct region *r, const struct peer *peer)
-{
-    struct attachment *a;
-
-    TAILQ_FOREACH (a, &r->attachments, of_region)
-        if (a->peer == peer)
-            return a;
-    return NULL;
-}
-
-int region_attach(struct region *r, struct peer *peer, struct attachment_list *of_peer, bool read_only)
-{
-    struct attachment *a = region_attachment(r, peer);
-
-    if (a) {
-        a->read_only = a->read_only && read_only;
-        return 0;
-    }
-    a = calloc(1, sizeof *a);
-    if (!a)
-        return -ENOMEM;
-    *a = (struct attachment){.region = r, .peer = peer, .read_only = read_only};
-    TAILQ_INSERT_TAIL(&r->attachments, a, of_region);
-    TAILQ_INSERT_TAIL(of_peer, a, of_peer);
-    r->n_attachments++;
-    return 0;
-}
-
-void region_detach(struct attachment *a, struct attachment_list *of_peer)
-{
-    TAILQ_REMOVE(&a->region->attachments, a, of_region);
-    TAILQ_REMOVE(of_peer, a, of_peer);
-    a->region->n_attachments--;
-    free(a);
 }

@@ -1,26 +1,20 @@
-// The regions that exist, by handle and by name, and the peers that have them attached.
-// These are tables only; operations (daemon/op/) change the files.  All functions run on the loop, but region_close_file.
+// The regions that exist, by handle and by name. These are tables only; operations (daemon/op/) change the files.
+// All functions run on the loop, but region_close_file.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/holders.h"
+#include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"
 #include "proto/spill/record.h"
 #include "proto/util/ranges.h"
 
 struct op;
-struct peer;
+struct suspicion;
 struct user;
-
-struct attachment {
-    struct region *region;
-    struct peer *peer;
-    bool read_only;
-    TAILQ_ENTRY(attachment) of_region, of_peer;
-};
-TAILQ_HEAD(attachment_list, attachment);
 
 enum region_state {
     REGION_BEING_MADE, // op_create has not succeeded yet: the file has no name
@@ -29,31 +23,39 @@ enum region_state {
 };
 
 struct region {
-    struct record record;       // as written to the file
     uint64_t size;              // bytes; the file's size
     struct ranges discarded;    // whole blocks below size that are not granted
     struct quota_charge charge; // all bytes that are granted, and one region
     struct user *owner;         // a reference
     enum region_state state;
-    struct attachment_list attachments;
-    unsigned n_attachments; // the length of attachments
+    struct holders holders;
     RB_ENTRY(region) by_handle, by_name;
     // op/queue.c's:
     TAILQ_HEAD(, op) ops; // the first operation is at work, the others wait for it
     unsigned n_parked;    // operations that wait for a limit, outside ops
     bool io_error_told;   // the log has named an error of this region's file
-    bool maybe_shared;    // found at start: processes that have not attached this region may map it
+    bool stuck_told;      // the log has named the holders of this region, which may hold operations up
+    // op/consent.c's: the fence knows who maps the region, if this is still its generation (fence_generation)
+    uint64_t generation;
     // op/kept_file.c's:
     int file;            // the region's file, open for the next grow; -1: not open
     bool file_is_listed; // in the table's list with_file
     bool file_was_used;  // since the last sweep
     TAILQ_ENTRY(region) with_file;
+    // suspects.c's:
+    struct suspicion *suspicion; // NULL: nothing is remembered
+    // op/verify.c's:
+    uint64_t changed_at; // ms, monotonic: the last operation that wrote to the file ended
+    bool has_odd_end;    // see struct store_grant
     // orphans.c's:
-    bool orphaned;     // in the queue of orphans
+    bool orphaned; // in the queue of orphans
+    bool orphan_is_due;
     bool releasing;    // counted in n_releasing, of the table and of the owner
     unsigned n_probes; // since it became an orphan
     uint64_t probe_at; // ms, monotonic: when the next probe is due
     TAILQ_ENTRY(region) orphan;
+    // As written to the file.  It comes last: it has memory for its own name and no longer one.  See record_copy.
+    struct record record;
 };
 RB_HEAD(region_by_handle, region);
 RB_HEAD(region_by_name, region);
@@ -72,28 +74,25 @@ struct region *region_find(struct region_table *t, const struct handle *handle);
 struct region *region_find_name(struct region_table *t, uid_t owner, const char *name, size_t n);
 // The region with the next handle after AFTER; NULL as AFTER: the first region.
 struct region *region_next(struct region_table *t, const struct handle *after);
-// Makes a region of RECORD and enters it into the tables, without a charge.  Takes a reference to OWNER.  NULL: no memory.
+// Makes a region of RECORD and enters it into the tables, without a charge.  Takes a reference to OWNER.  NULL: no
+// memory.
 struct region *region_add(struct region_table *t, const struct record *record, struct user *owner);
 // Takes R out of the tables and gives its charge back.  The file must have been unlinked, or the daemon ends.
 void region_remove(struct region_table *t, struct region *r);
 void region_free(struct region *r); // after region_remove; asserts that R is neither attached nor busy
-void region_set_name(struct region_table *t, struct region *r, const char *name, size_t n); // n = 0: no name
+void region_drop_name(struct region_table *t, struct region *r);
 
 // SIZE bytes rounded up to blocks: the charge of a region of which nothing is discarded.  0, or -EOVERFLOW.
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
 // Whether more than one process may map R.  Then no part of it is taken away.
-bool region_is_shared(const struct region *r);
+bool region_is_shared(struct region *r);
 bool region_is_busy(const struct region *r);      // an operation on R is at work, queued or waiting for a limit
 bool region_is_transient(const struct region *r); // R has no name: it is removed when nobody uses it any more
 // Counts R among the regions that are about to give back a part of their charge, or not.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);
 
-// Closes the file that is kept open, if any.  On any thread, by the operation at work; region_note_file follows, on the loop.
+// Closes the file that is kept open, if any.  On any thread, by the operation at work; region_note_file follows, on
+// the loop.
 void region_close_file(struct region *r);
 // Lists R with the open files, or not, according to r->file; notes that R was used.
 void region_note_file(struct region_table *t, struct region *r);
-
-struct attachment *region_attachment(const struct region *r, const struct peer *peer);
-// Attaches R to PEER.  A second attachment of the same peer only widens the first from reading to writing.  0 or -ENOMEM.
-int region_attach(struct region *r, struct peer *peer, struct attachment_list *of_peer, bool read_only);
-void region_detach(struct attachment *a, struct attachment_list *of_peer);

@@ -14,23 +14,35 @@ struct event;
 struct event_base;
 
 enum {
-    DAEMON_WORKERS = 8, // threads for the disk
-    DAEMON_LOOKUPS = 4, // threads for the user database
+    DAEMON_WORKERS = 8,        // threads for the disk
+    DAEMON_MOST_WORKERS = 256, // while clients hold some of them up
+    DAEMON_LOOKUPS = 4,        // threads for the user database
 };
 
-// All fields belong to the loop's thread, but fresh_space and space_result while space_asked.
+// All fields belong to the loop's thread, but those that space_work writes, while space_asked.
 struct daemon {
     struct event_base *base;
     struct event *on_term, *on_int, *on_hup; // signals
     struct event *orphans;                   // a timer: probe the orphans that are due
     struct event *waiting;                   // a timer: try the operations that wait for a limit
     struct event *space_timer, *watchdog;    // timers with a period
+    struct event *tripped, *trip_timer;      // fences.c's: the tripwire has news; they are to be read
+    struct event *suspects;                  // a timer: look at the suspects that are due
+    uint64_t suspects_at;                    // ms, monotonic: when it is due; UINT64_MAX: it is not set
+    unsigned n_blind_ticks;                  // fences_tick's
+    bool has_watched;                        // recovery.c's: WATCHED is valid
+    uid_t watched;                           // the owner whose directory the scan has had watched last
+    struct event *names_timer;               // a timer with a period: the user database is asked again
     uint64_t told[3];                        // regions, bytes, connections: as last told to the service manager
     struct settings *settings;
+    int exit_status;   // of a daemon that ends without waiting for its threads
+    bool told_to_end;  // by a signal
     bool bad_settings; // the file of the run-time quotas has a mistake
     struct store *store;
     struct quota *quota;
+    struct names *names; // the caller's of daemon_new
     struct user_table *users;
+    struct accounts *accounts;
     struct region_table regions;
     struct worker_pool *pool;    // for the disk
     struct worker_pool *lookups; // for the user database: a hung disk must not delay it, nor it the disk
@@ -40,9 +52,13 @@ struct daemon {
     struct conn_env conns;
     struct listener *listener;
     bool has_conns, has_regions;    // conns and regions are initialised
+    bool missed_timer;              // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
     unsigned n_postponed;           // turns of the loop by which the timer WAITING has been put off
     struct work space_work;         // asks the disk for its space, on a worker
     bool space_asked;               // space_work is submitted
-    struct store_space fresh_space; // written by space_work
-    int space_result;               // the same: 0 or -errno
+    bool lays_ghosts;               // space_work also notes that former daemons have been looked after
+    uint64_t space_asked_at;        // ms, monotonic
+    struct store_space fresh_space; // written by space_work, like the next two
+    int space_result;               // 0 or -errno
+    struct store_health fresh_health;
 };

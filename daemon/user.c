@@ -1,197 +1,113 @@
 // Users: see user.h.
 //
-// A user is looked up on a worker of its own pool, because the user database may be a server that does not answer; requests of that
-// user wait (user_await), other users' do not.  An answer holds for a minute; after that, user_await looks the user up again, and waits.
-// While the database does not answer, a known user stays as it was.
+// A name belongs to one uid.  What struct names says (the names of the configuration) comes first.  Otherwise a name
+// belongs to the uid that was found with that name last: a user who is deleted and made again under another uid takes
+// the name along, and the old uid is shown as a number from then on (lookup.c).
 #include "daemon/user.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/util/cleanup.h"
-#include "proto/util/clock.h"
-#include "proto/util/container.h"
-#include "proto/util/nss.h"
+#include "daemon/names.h"
+#include "daemon/outage.h"
+#include "daemon/user_internal.h"
 #include "proto/util/text.h"
-
-enum {
-    ENTRY_LIFETIME_MS = 60 * 1000,
-};
-
-RB_HEAD(user_tree, user);
-
-struct user_table {
-    struct worker_pool *pool;
-    struct quota *quota;
-    const struct config *config;
-    uint64_t disk_total;
-    struct user_tree users;
-};
 
 static int compare_uids(const struct user *a, const struct user *b)
 {
     return (a->uid > b->uid) - (a->uid < b->uid);
 }
 
+static int compare_names(const struct user *a, const struct user *b)
+{
+    return strcmp(a->entry.name, b->entry.name);
+}
+
 TREE_GENERATE(user_tree, user, node, compare_uids)
+TREE_GENERATE(user_name_tree, user, by_name, compare_names)
 
-// Names with other bytes can't be sent: texts of the protocol are UTF-8.
-static bool is_printable(const char *name)
+const char *user_name(const struct user *u)
 {
-    for (; *name; name++)
-        if (*name <= ' ' || *name > '~')
-            return false;
-    return true;
+    return u->entry.name ? u->entry.name : "?";
 }
 
-bool user_entry_read(uid_t uid, struct user_entry *ret)
+// A uid costs nothing where /etc/subuid lends 65,536 of them to everybody: with a lane for each uid, one person would
+// have as many turns.
+uint32_t user_lane(const struct user *u)
 {
-    _cleanup_free_ char *name = NULL;
-    int r;
-
-    *ret = (struct user_entry){.gid = (gid_t)-1};
-    snprintf(ret->name, sizeof ret->name, "+%u", uid);
-    r = nss_read_user(uid, &name, &ret->gid);
-    if (r < 0)
-        return r == -ENOENT;
-    if (is_printable(name) && strlen(name) < sizeof ret->name) {
-        strcpy(ret->name, name);
-        nss_read_groups(name, ret->gid, &ret->groups, &ret->n_groups);
-    }
-    return true;
+    if (!u->shared_account)
+        return u->uid;
+    return u->lender && u->shared_account == quota_user_account(u->lender->quota) ? u->lender->uid : WORK_LANE_UNLISTED;
 }
 
-static void set_limits(struct user *u)
-{
-    const struct user_table *t = u->table;
-    struct quota_limits limits;
-    char label[USER_NAME_MAX + 8];
+// ---- Names ----
 
-    if (!t->config)
+void user_changed(struct user *u)
+{
+    if (u->table->changed)
+        u->table->changed(u->table->changed_data, u);
+}
+
+void user_drop_name(struct user *u)
+{
+    if (!u->entry.has_name)
         return;
-    config_user_limits(t->config, u->uid, u->entry.groups, u->entry.n_groups, t->disk_total, &limits);
-    snprintf(label, sizeof label, "user:%s", u->entry.name);
-    quota_account_set(quota_user_account(u->quota), label, &limits);
+    RB_REMOVE(user_name_tree, &u->table->by_name, u);
+    u->entry.has_name = false;
 }
 
-// The group accounts that this user's charges count in: those of the user's groups that are configured.
-static int set_groups(struct user *u)
+struct user *user_insert_name(struct user *u)
 {
-    _cleanup_free_ struct quota_account **accounts = calloc(u->entry.n_groups + 1, sizeof *accounts);
-    size_t n = 0;
-
-    if (!accounts)
-        return -ENOMEM;
-    for (size_t i = 0; u->table->config && i < u->entry.n_groups; i++) {
-        struct quota_limits limits;
-        struct quota_account *account;
-
-        if (!config_group_limits(u->table->config, u->entry.groups[i], u->table->disk_total, &limits))
-            continue;
-        account = quota_group(u->table->quota, u->entry.groups[i]);
-        if (!account)
-            return -ENOMEM;
-        accounts[n++] = account;
-    }
-    return quota_user_set_groups(u->quota, accounts, n);
+    return RB_INSERT(user_name_tree, &u->table->by_name, u);
 }
 
-static int apply_config(struct user *u)
+struct user *user_from(struct user_table *t, uid_t uid)
 {
-    set_limits(u);
-    return set_groups(u);
+    struct user wanted = {.uid = uid};
+
+    return RB_NFIND(user_tree, &t->users, &wanted);
 }
 
-static void take_entry(struct user *u)
+struct user *user_find_by_name(struct user_table *t, const char *name)
 {
-    // While the database does not answer, a known user stays as it was: otherwise an outage would lift the limits of groups.
-    if (!u->was_answered && u->known) {
-        u->fresh = (struct user_entry){0};
-        u->read_at = clock_now();
-        return;
-    }
-    free(u->entry.groups);
-    u->entry = u->fresh;
-    u->fresh = (struct user_entry){0};
-    u->known = true;
-    u->read_at = clock_now();
-    apply_config(u);
+    struct user wanted = {.entry = {.name = (char *)name}};
+
+    // A number is not a name: nobody is asked.
+    if (id_parse(name, &wanted.uid) || (t->names && names_find(t->names, true, name, &wanted.uid) == 0))
+        return RB_FIND(user_tree, &t->users, &wanted);
+    return name[0] == '+' ? NULL : RB_FIND(user_name_tree, &t->by_name, &wanted);
 }
 
-static enum work_status run_read(struct work *w)
+struct user *user_next(struct user_table *t, const struct user *u)
 {
-    struct user *u = container_of(w, struct user, work);
+    return u ? RB_NEXT(user_tree, &t->users, (struct user *)u) : RB_MIN(user_tree, &t->users);
+}
+int user_set_lender(struct user *u, uid_t lender)
+{
+    struct user *former = u->lender;
+    int r = 0;
 
-    u->was_answered = user_entry_read(u->uid, &u->fresh);
-    return WORK_DONE;
+    if (former)
+        TAILQ_REMOVE(&former->borrowers, u, borrower);
+    u->lender = lender == (uid_t)-1 ? NULL : user_ref(u->table, lender);
+    if (u->lender)
+        TAILQ_INSERT_TAIL(&u->lender->borrowers, u, borrower);
+    else if (lender != (uid_t)-1)
+        r = -ENOMEM;
+    user_unref(former);
+    return r;
 }
 
-static void read_done(struct work *w)
+void user_table_on_change(struct user_table *t, void (*fn)(void *data, struct user *u), void *data)
 {
-    struct user *u = container_of(w, struct user, work);
-    struct user_waiter *waiter;
-
-    take_entry(u);
-    u->being_read = false;
-    while ((waiter = TAILQ_FIRST(&u->waiters))) {
-        user_forget_waiter(u, waiter);
-        waiter->ready(waiter);
-    }
-    user_unref(u);
+    t->changed = fn;
+    t->changed_data = data;
 }
 
-static void read_later(struct user *u)
+void user_table_set_names(struct user_table *t, struct names *names)
 {
-    if (u->being_read)
-        return;
-    u->being_read = true;
-    u->n_refs++; // for the work
-    u->work = (struct work){.lane = u->uid, .brief = true, .run = run_read, .done = read_done};
-    worker_submit(u->table->pool, &u->work);
-}
-
-void user_await(struct user *u, struct user_waiter *waiter)
-{
-    if (u->known && clock_now() - u->read_at < ENTRY_LIFETIME_MS) {
-        waiter->ready(waiter);
-        return;
-    }
-    waiter->waiting = true;
-    TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
-    read_later(u);
-}
-
-void user_table_refresh(struct user_table *t)
-{
-    struct user *u;
-
-    RB_FOREACH (u, user_tree, &t->users)
-        read_later(u);
-}
-
-struct user *user_find_by_account(struct user_table *t, const struct quota_account *a)
-{
-    struct user *u;
-
-    RB_FOREACH (u, user_tree, &t->users)
-        if (quota_user_account(u->quota) == a)
-            return u;
-    return NULL;
-}
-
-void user_forget_waiter(struct user *u, struct user_waiter *waiter)
-{
-    if (waiter->waiting)
-        TAILQ_REMOVE(&u->waiters, waiter, entry);
-    waiter->waiting = false;
-}
-
-void user_read_now(struct user *u)
-{
-    u->was_answered = user_entry_read(u->uid, &u->fresh);
-    take_entry(u);
+    t->names = names;
 }
 
 int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_table **ret)
@@ -203,42 +119,11 @@ int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_ta
     t->pool = pool;
     t->quota = quota;
     RB_INIT(&t->users);
+    RB_INIT(&t->by_name);
+    TAILQ_INIT(&t->awaited);
+    TAILQ_INIT(&t->at_start);
     *ret = t;
     return 0;
-}
-
-static void set_shared_limits(struct user_table *t)
-{
-    struct quota_limits limits;
-
-    config_total_limits(t->config, t->disk_total, &limits);
-    quota_account_set(quota_total(t->quota), "total", &limits);
-    for (size_t i = 0; i < t->config->n_subjects; i++) {
-        const struct config_subject *s = t->config->subjects[i];
-        struct quota_account *group;
-        char label[64];
-
-        if (s->kind != CONFIG_GROUP || !s->known || !config_group_limits(t->config, s->id, t->disk_total, &limits))
-            continue;
-        snprintf(label, sizeof label, "group:%s", s->name);
-        group = quota_group(t->quota, s->id);
-        if (group)
-            quota_account_set(group, label, &limits);
-    }
-}
-
-int user_table_configure(struct user_table *t, const struct config *config, uint64_t disk_total)
-{
-    struct user *u;
-    int r = 0;
-
-    t->config = config;
-    t->disk_total = disk_total;
-    set_shared_limits(t);
-    RB_FOREACH (u, user_tree, &t->users)
-        if (u->known && r == 0)
-            r = apply_config(u);
-    return r;
 }
 
 struct user *user_ref(struct user_table *t, uid_t uid)
@@ -259,12 +144,16 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     u->table = t;
     u->uid = uid;
     u->n_refs = 1;
-    snprintf(u->entry.name, sizeof u->entry.name, "+%u", uid);
+    u->entry = (struct user_entry){.name = user_entry_number(uid), .gid = (gid_t)-1};
     TAILQ_INIT(&u->waiters);
     TAILQ_INIT(&u->peers);
     TAILQ_INIT(&u->readable);
+    TAILQ_INIT(&u->borrowers);
+    TAILQ_INIT(&u->due_orphans);
+    TAILQ_INIT(&u->due_suspects);
     RB_INSERT(user_tree, &t->users, u);
-    set_limits(u);
+    t->n_users++;
+    user_changed(u);
     return u;
 }
 
@@ -272,23 +161,16 @@ void user_unref(struct user *u)
 {
     if (!u || --u->n_refs > 0)
         return;
+    if (u->table->names)
+        outage_note(names_outage(u->table->names), &u->failing, false);
+    user_drop_name(u);
     RB_REMOVE(user_tree, &u->table->users, u);
+    u->table->n_users--;
     quota_user_unref(u->quota);
-    free(u->entry.groups);
+    user_set_lender(u, (uid_t)-1); // after the charges in the lender's account
+    user_entry_deinit(&u->entry);
+    free(u->former);
     free(u);
-}
-
-struct user *user_find_by_name(struct user_table *t, const char *name)
-{
-    struct user wanted = {0}, *u;
-
-    // A number is not a name: the user database is not asked.
-    if (name[0] == '+')
-        return id_parse(name, &wanted.uid) ? RB_FIND(user_tree, &t->users, &wanted) : NULL;
-    RB_FOREACH (u, user_tree, &t->users)
-        if (strcmp(u->entry.name, name) == 0)
-            return u;
-    return NULL;
 }
 
 void user_table_free(struct user_table *t)
@@ -297,10 +179,13 @@ void user_table_free(struct user_table *t)
 
     if (!t)
         return;
+    // A user is freed before the user's lender.
+    for (u = user_next(t, NULL); u; u = user_next(t, u))
+        user_set_lender(u, (uid_t)-1);
     // Users that are left wait for a look-up that the workers did not do before they were stopped.
     while ((u = RB_ROOT(&t->users))) {
         u->n_refs = 1;
-        free(u->fresh.groups);
+        user_entry_deinit(&u->fresh);
         user_unref(u);
     }
     free(t);

@@ -1,55 +1,85 @@
-// Users: who a uid is (name, primary group, all groups), as the user database says and never as a peer says.  Users are looked up on a
-// worker, kept as long as anything refers to them, and looked up again when the answer is older than a minute.  All functions are called
-// on the loop, unless something else is said.
+// Users: who a uid is (name, primary group, all groups), as the user database says (lookup.h) and never as a peer
+// says.  Users are kept as long as anything refers to them.  All functions are called on the loop.
 #pragma once
 #include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "daemon/config/config.h"
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"
+#include "daemon/user_entry.h"
 #include "daemon/work/worker.h"
-
-enum { USER_NAME_MAX = 64 };
-
-// What the user database says about a uid.
-struct user_entry {
-    char name[USER_NAME_MAX]; // "+1000" if the database has no name
-    gid_t gid;
-    gid_t *groups; // all groups, the primary one too
-    size_t n_groups;
-};
-// Blocks.  False: the database did not answer; RET is then a user without name and groups, like a uid that the database does not know.
-bool user_entry_read(uid_t uid, struct user_entry *ret);
 
 struct user_waiter {
     void (*ready)(struct user_waiter *waiter);
+    struct user *user; // lookup.c's, like the fields below
     TAILQ_ENTRY(user_waiter) entry;
     bool waiting;
+    bool at_start;     // waits for the users found at start as well
+    uint64_t deadline; // ms, monotonic
 };
+TAILQ_HEAD(user_waiters, user_waiter);
 
 struct conn;
+struct names;
 struct peer;
+struct suspicion;
 struct user_table;
+
+TAILQ_HEAD(suspicion_list, suspicion);
 
 struct user {
     struct user_table *table;
     uid_t uid;
     unsigned n_refs;
     uint64_t n_releasing; // regions that are about to give their charge back
-    unsigned n_waiting;   // operations on this user's regions in the wait queue
+    struct waits *waits;  // op/wait.c's: NULL: no operation of this user waits
+    unsigned n_probes;    // regions that orphans.c has probed at this moment
     unsigned n_silent;    // connections whose Hello was not granted yet
+    unsigned n_held;      // requests in flight and descriptors under way: request/budget.c's
     uint64_t n_attachments;
-    bool known, being_read;
-    uint64_t read_at; // when entry was read: ms, monotonic
-    struct user_entry entry, fresh;
-    bool was_answered; // written by the worker, with fresh: the database has answered
+    // op/verify.c's:
+    uint64_t tampering_told_at; // ms, monotonic; 0: never
+    unsigned n_tampering_told;  // since then
     struct quota_user *quota;
+    struct user_entry entry;
+    // lookup.c's:
+    bool known;             // there was an answer, or it is settled that there is none for the time being
+    bool being_read;        // a look-up is on its way
+    bool failing;           // the last look-up got no answer
+    bool check_name;        // another user had the same name: look-ups ask whose name it is
+    bool found_at_start;    // counted in the table's n_starting
+    unsigned n_failures;    // look-ups without an answer since the last answer
+    uint64_t read_at;       // ms, monotonic: the last answer
+    uint64_t asked_at;      // ms: the last look-up began
+    uint64_t due_at;        // ms: the next look-up
+    uint64_t missing_since; // ms; 0: the last answer had the uid
+    struct user_entry fresh;
+    bool was_answered; // written by the worker, with fresh: the database has answered
+    gid_t *former;     // the groups before the look-up, for the worker
+    size_t n_former;
     struct work work;
-    TAILQ_HEAD(, user_waiter) waiters;
-    TAILQ_HEAD(, peer) peers;              // the user's connections
-    TAILQ_HEAD(user_conns, conn) readable; // connections with something to read; written by daemon/conn, like turn
+    struct user_waiters waiters;
+    TAILQ_ENTRY(user) awaited; // if there are waiters
+    RB_ENTRY(user) by_name;    // if entry.has_name
+    // orphans.c's:
+    TAILQ_HEAD(, region) due_orphans;
+    TAILQ_ENTRY(user) of_orphans; // if there are due orphans
+    // suspects.c's:
+    struct suspicion_list due_suspects;
+    unsigned n_looks;      // at regions of this user, under way
+    bool has_due_suspects; // in the ring of owners
+    TAILQ_ENTRY(user) of_suspects;
+    // account.c's:
+    struct quota_account *shared_account; // takes the place of this user's own account; NULL: none does
+    struct user *lender;                  // a reference: the user to whom this uid is lent; NULL: nobody
+    TAILQ_HEAD(, user) borrowers;         // the users whose lender this user is
+    TAILQ_ENTRY(user) borrower;
+    TAILQ_HEAD(, peer) peers; // the user's connections
+    // The connections with something to read, n_readable of them; written by daemon/conn, like the next three.
+    TAILQ_HEAD(user_conns, conn) readable;
+    unsigned n_readable;
+    bool held_up; // the user's budget was spent: nothing is read from these connections
     TAILQ_ENTRY(user) turn;
     RB_ENTRY(user) node;
 };
@@ -57,21 +87,21 @@ struct user {
 // 0 or -ENOMEM.
 int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_table **ret);
 void user_table_free(struct user_table *t);
-// Sets the limits of all users by CONFIG, which must live until the next call.  0 or -ENOMEM.
-int user_table_configure(struct user_table *t, const struct config *config, uint64_t disk_total);
+// What NAMES says about a name wins over what this table says.  NULL, as at first: there is no such table.
+void user_table_set_names(struct user_table *t, struct names *names);
+// From now on CHANGED is called when a user was made, and when the user database says something else of a user.
+void user_table_on_change(struct user_table *t, void (*changed)(void *data, struct user *u), void *data);
+// The user with the next uid after U, or the first user if U is NULL.  NULL: there is none.
+struct user *user_next(struct user_table *t, const struct user *u);
 
 // Finds or makes a user, and takes a reference.  NULL: no memory.  The user may not have been looked up yet (known).
 struct user *user_ref(struct user_table *t, uid_t uid);
 void user_unref(struct user *u);
-// Calls WAITER->ready on the loop when the user is known; at once if the user is known already.
-void user_await(struct user *u, struct user_waiter *waiter);
-void user_forget_waiter(struct user *u, struct user_waiter *waiter);
-// Looks the user up at once, and blocks: at start only.
-void user_read_now(struct user *u);
-// Finds a known user.  NULL: none is called NAME.  Takes no reference.
+// Finds a user.  NULL: none here is called NAME.  Takes no reference.
 struct user *user_find_by_name(struct user_table *t, const char *name);
-// Looks all users up again; their groups and limits follow.
-void user_table_refresh(struct user_table *t);
-// The user whose own account A is, or NULL.
-struct user *user_find_by_account(struct user_table *t, const struct quota_account *a);
+// Makes the user with the uid LENDER the lender of U; (uid_t)-1: nobody.  0; or -ENOMEM, then U has no lender.
+int user_set_lender(struct user *u, uid_t lender);
+// The lane of workers (struct work) for U: all uids that count in one account share a lane.
+uint32_t user_lane(const struct user *u);
+const char *user_name(const struct user *u); // to be shown
 bool user_in_group(const struct user *u, gid_t gid);

@@ -35,7 +35,7 @@ int packet_send(int sock, const void *bytes, size_t n, int fd, int flags)
         memcpy(CMSG_DATA(c), &fd, sizeof fd);
     }
     do
-        sent = sendmsg(sock, &m, flags | MSG_NOSIGNAL);
+        sent = fd >= 0 ? sendmsg(sock, &m, flags | MSG_NOSIGNAL) : send(sock, bytes, n, flags | MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
 }
@@ -66,7 +66,12 @@ static bool has_hung_up(int sock)
 {
     struct pollfd p = {.fd = sock, .events = POLLRDHUP};
 
-    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+    int n;
+
+    do
+        n = poll(&p, 1, 0);
+    while (n < 0 && errno == EINTR);
+    return n > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 ssize_t packet_receive_reply(int sock, void *bytes, size_t size, int flags, int *ret_fd, bool *ret_fd_lost)
@@ -78,6 +83,7 @@ ssize_t packet_receive_reply(int sock, void *bytes, size_t size, int flags, int 
     struct iovec data = {.iov_base = bytes, .iov_len = size};
     struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
     _cleanup_close_ int fd = -1;
+    bool reset = false;
     ssize_t n;
     int n_fds;
 
@@ -85,7 +91,10 @@ ssize_t packet_receive_reply(int sock, void *bytes, size_t size, int flags, int 
         m.msg_control = control.bytes;
         m.msg_controllen = sizeof control.bytes;
         n = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
+        // The other end was closed before it had read all.  The kernel says so once; what it sent before can still be
+        // read.
+        reset = n < 0 && errno == ECONNRESET && !reset;
+    } while (n < 0 && (errno == EINTR || reset));
     if (n < 0)
         return -errno;
 
@@ -112,4 +121,24 @@ ssize_t packet_receive(int sock, void *bytes, size_t size, int flags, int *ret_f
     if (n > 0)
         *ret_fd = steal_fd(&fd);
     return n;
+}
+
+ssize_t packet_read(int sock, void *bytes, size_t size, int flags)
+{
+    struct iovec data = {.iov_base = bytes, .iov_len = size};
+    struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1};
+    bool reset = false;
+    ssize_t n;
+
+    do {
+        n = recvmsg(sock, &m, flags);
+        reset = n < 0 && errno == ECONNRESET && !reset;
+    } while (n < 0 && (errno == EINTR || reset));
+    if (n < 0)
+        return -errno;
+    if (m.msg_flags & MSG_CTRUNC)
+        return -EPERM;
+    if (m.msg_flags & MSG_TRUNC)
+        return -EMSGSIZE;
+    return n > 0 || has_hung_up(sock) ? n : -EBADMSG;
 }

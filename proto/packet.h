@@ -26,3 +26,8 @@ ssize_t packet_receive(int sock, void *bytes, size_t size, int flags, int *ret_f
 // The same, but a packet whose descriptor was lost, because this process may not open more, is returned: *RET_FD_LOST
 // is then true and *RET_FD is -1.  For clients, who need the packet to learn which request was answered.
 ssize_t packet_receive_reply(int sock, void *bytes, size_t size, int flags, int *ret_fd, bool *ret_fd_lost);
+
+// Receives one packet of at most SIZE bytes, without any descriptor.  FLAGS are those of recvmsg(2).
+// Returns as packet_receive, but -EBADMSG for an empty packet only, and -EPERM for a packet that brought descriptors:
+// the kernel has dropped them without making them this process's.
+ssize_t packet_read(int sock, void *bytes, size_t size, int flags);

@@ -64,3 +64,20 @@ const char *address_path(const char *address)
 {
     return address + strlen(unix_prefix);
 }
+
+bool address_instance(const char *address, char instance[static TEXT_MAX])
+{
+    static const char dir[] = SOCKET_DIR "/", end[] = ".sock";
+    const char *path = address_path(address), *name = path + sizeof(dir) - 1;
+    size_t n;
+
+    if (strncmp(path, dir, sizeof(dir) - 1) != 0 || strchr(name, '/'))
+        return false;
+    n = strlen(name);
+    if (n < sizeof(end) || strcmp(name + n - (sizeof(end) - 1), end) != 0)
+        return false;
+    text_escape(name, n - (sizeof(end) - 1), instance);
+    if (strcmp(instance, DEFAULT_INSTANCE) == 0)
+        instance[0] = '\0';
+    return true;
+}

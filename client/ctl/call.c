@@ -9,11 +9,25 @@
 
 enum { ANSWER_SECONDS = 30 }; // without --timeout
 
+// For a socket of one of systemd's units, the sentence ends with where to look.
+static int complain_of_absence(const struct ctl *ctl, const char *why)
+{
+    char address[TEXT_MAX], reason[TEXT_MAX], instance[TEXT_MAX], hint[3 * TEXT_MAX] = "";
+
+    text_escape(ctl->address, strlen(ctl->address), address);
+    text_escape(why, strlen(why), reason);
+    if (address_instance(ctl->address, instance))
+        snprintf(hint, sizeof(hint), "; systemctl status diskallocd%s%s or journalctl -u diskallocd%s%s may tell more",
+                 *instance ? "@" : "", instance, *instance ? "@" : "", instance);
+    ctl_complain("no daemon answers at %s: %s%s", address, reason, hint);
+    return EXIT_NO_DAEMON;
+}
+
 // An exit status; complains of every failure.
 static int connect_once(struct ctl *ctl)
 {
     const char *what;
-    char address[TEXT_MAX];
+    char address[TEXT_MAX], why[128];
     int r;
 
     if (ctl->session.fd >= 0)
@@ -22,11 +36,13 @@ static int connect_once(struct ctl *ctl)
                      ctl->timeout_seconds > 0 ? ctl->timeout_seconds : ANSWER_SECONDS, &what);
     if (r == 0)
         return EXIT_DONE;
-    text_escape(ctl->address, strlen(ctl->address), address);
+    if (r == -ESHUTDOWN)
+        return complain_of_absence(ctl, ctl->session.said);
     if (r == -ENOENT || r == -ECONNREFUSED || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOTDIR) {
-        ctl_complain("no daemon answers at %s: %s: %s", address, what, strerror(-r));
-        return EXIT_NO_DAEMON;
+        snprintf(why, sizeof(why), "%s: %s", what, strerror(-r));
+        return complain_of_absence(ctl, why);
     }
+    text_escape(ctl->address, strlen(ctl->address), address);
     ctl_complain("%s at %s failed: %s", what, address, strerror(-r));
     return EXIT_REFUSED;
 }

@@ -1,31 +1,33 @@
 // `diskallocctl check`: compares usage with percentages of the limits.  Prints one line and ends with an exit status as
 // the plugins of Nagios and of other monitoring systems do.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
+#include "proto/util/checked.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
 
 enum state { STATE_OK, STATE_WARNING, STATE_CRITICAL, STATE_UNKNOWN };
 
 enum {
-    MEASURES_MAX = 7,    // three of the own account, three of the total, one of the disk
     ANSWER_SECONDS = 10, // for each answer, without --timeout: Nagios waits 10 seconds or longer for a plugin
 };
 
 struct measure {
-    char name[24]; // "own bytes"
-    bool is_bytes; // bytes, not a number of regions or connections
+    char name[TEXT_MAX]; // "own bytes"
+    bool is_bytes;       // bytes, not a number of regions or connections
     uint64_t used, limit;
 };
 
 struct check {
-    unsigned warn, crit; // percent
-    struct measure measures[MEASURES_MAX];
+    unsigned warn, crit;      // percent
+    struct measure *measures; // room for three of each account, and three of the disk
     size_t n;
+    char problem[TEXT_MAX]; // why the daemon grants nothing; "": it does
 };
 
 static const char *const state_names[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
@@ -86,15 +88,21 @@ static enum state judge(const struct check *c, const struct measure *m)
 static void measure(struct check *c, const char *whose, const char *what, uint64_t used, uint64_t limit)
 {
     struct measure *m = &c->measures[c->n++];
+    char text[TEXT_MAX];
 
-    snprintf(m->name, sizeof(m->name), "%s%s%s", whose, *what ? " " : "", what);
-    m->is_bytes = !*what || strcmp(what, "bytes") == 0;
+    // Labels of performance data stand between apostrophes.
+    text_escape(whose, strlen(whose), text);
+    for (char *quote = text; (quote = strchr(quote, '\'')); quote++)
+        *quote = '?';
+    snprintf(m->name, sizeof(m->name), "%.900s%s%s", text, *what ? " " : "", what);
+    m->is_bytes = !*what || strcmp(what, "bytes") == 0 || strcmp(what, "quota") == 0;
     m->used = used;
     m->limit = limit;
 }
 
-// Measures the account of SUBJECT, unless the caller may not see it.  False after a complaint: the daemon did not tell.
-static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, const char *subject)
+// Measures the account of SUBJECT; nothing if the account is OPTIONAL and the caller may not see it.  False after a
+// complaint: the daemon did not tell.
+static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, const char *subject, bool optional)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
     Diskalloc__V1__GetUsage get = DISKALLOC__V1__GET_USAGE__INIT;
@@ -107,7 +115,7 @@ static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, c
     request.get_usage = &get;
     if (ctl_ask(ctl, &request, &reply) != EXIT_DONE)
         return false;
-    fine = reply->error ? reply->error->code == DISKALLOC__V1__ERROR_CODE__ACCESS
+    fine = reply->error ? optional && reply->error->code == DISKALLOC__V1__ERROR_CODE__ACCESS
                         : reply->body_case == DISKALLOC__V1__REPLY__BODY_USAGE;
     u = fine && !reply->error ? reply->usage : NULL;
     if (u) {
@@ -120,7 +128,16 @@ static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, c
     return fine;
 }
 
-// Measures the disk.  Its limit is the size without keep_free, which is never granted.  False after a complaint.
+// A measure that most disks have plenty of is left out of the line.
+static void measure_if_high(struct check *c, const char *whose, const char *what, uint64_t used, uint64_t limit)
+{
+    measure(c, whose, what, used, limit);
+    if (judge(c, &c->measures[c->n - 1]) == STATE_OK)
+        c->n--;
+}
+
+// Measures the disk, and looks whether the daemon can use it.  Its limit is the size without keep_free, which is
+// never granted.  False after a complaint.
 static bool look_at_disk(struct ctl *ctl, struct check *c)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
@@ -138,6 +155,12 @@ static bool look_at_disk(struct ctl *ctl, struct check *c)
     if (s->disk_total > 0)
         measure(c, "disk", "", s->disk_total > s->disk_available ? s->disk_total - s->disk_available : 0,
                 s->disk_total > s->keep_free ? s->disk_total - s->keep_free : 0);
+    if (s->disk_inodes > 0)
+        measure_if_high(c, "disk", "inodes", s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available),
+                        s->disk_inodes);
+    if (s->fs_quota_limit > 0)
+        measure_if_high(c, "file system", "quota", s->fs_quota_used, s->fs_quota_limit);
+    text_escape(s->problem.data, s->problem.len, c->problem);
     session_free_reply(reply);
     return true;
 }
@@ -174,6 +197,10 @@ static void print_text(const struct check *c, enum state worst)
     const char *separator = " - ";
 
     printf("DISKALLOC %s", state_names[worst]);
+    if (*c->problem) {
+        printf("%s%s", separator, c->problem);
+        separator = ", ";
+    }
     for (int state = STATE_CRITICAL; state >= STATE_OK; state--)
         for (size_t i = 0; i < c->n; i++) {
             if ((int)judge(c, &c->measures[i]) != state)
@@ -200,26 +227,54 @@ static void print_json(const struct check *c, enum state worst)
                                                m->limit == UINT64_MAX ? json_null() : json_integer(percent_of(m)),
                                                "state", state_names[judge(c, m)]));
     }
-    ctl_print_json(json_pack("{ss, si, si, si, so}", "state", state_names[worst], "status", (int)worst, "warn_percent",
+    ctl_print_json(json_pack("{ss, so, si, si, si, so}", "state", state_names[worst], "problem",
+                             text_json_bytes(c->problem, strlen(c->problem)), "status", (int)worst, "warn_percent",
                              (int)c->warn, "crit_percent", (int)c->crit, "checks", array));
 }
 
-int check_run(struct ctl *ctl)
+// The accounts of the subjects that were named; without any, the caller's account and the total.
+static bool look_at_accounts(struct ctl *ctl, struct check *c)
 {
-    struct check c = {0};
+    if (ctl->n_args == 0)
+        return look_at_usage(ctl, c, "own", "", true) && look_at_usage(ctl, c, "total", "total", true);
+    for (int i = 0; i < ctl->n_args; i++)
+        if (!look_at_usage(ctl, c, ctl->args[i], ctl->args[i], false))
+            return false;
+    return true;
+}
+
+static int run(struct ctl *ctl, struct check *measured)
+{
+    struct check c = *measured;
     enum state worst = STATE_OK;
 
-    if (ctl->timeout_seconds == 0)
-        ctl->timeout_seconds = ANSWER_SECONDS;
-    if (!parse_thresholds(ctl, &c) || !look_at_usage(ctl, &c, "own", "") || !look_at_usage(ctl, &c, "total", "total") ||
-        !look_at_disk(ctl, &c))
+    if (!parse_thresholds(ctl, &c) || !look_at_accounts(ctl, &c) || !look_at_disk(ctl, &c))
         return check_unknown(ctl);
     for (size_t i = 0; i < c.n; i++)
         if (judge(&c, &c.measures[i]) > worst)
             worst = judge(&c, &c.measures[i]);
+    if (*c.problem)
+        worst = STATE_CRITICAL;
     if (ctl->json)
         print_json(&c, worst);
     else
         print_text(&c, worst);
     return (int)worst;
+}
+
+int check_run(struct ctl *ctl)
+{
+    size_t n_accounts = ctl->n_args > 0 ? (size_t)ctl->n_args : 2;
+    struct check c = {.measures = calloc(3 * n_accounts + 3, sizeof(struct measure))};
+    int status;
+
+    if (ctl->timeout_seconds == 0)
+        ctl->timeout_seconds = ANSWER_SECONDS;
+    if (!c.measures) {
+        ctl_complain("out of memory");
+        return check_unknown(ctl);
+    }
+    status = run(ctl, &c);
+    free(c.measures);
+    return status;
 }

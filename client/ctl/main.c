@@ -18,15 +18,15 @@
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together"},
     {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]",
-     "the usage of total, user:NAME or group:NAME; without SUBJECT, your own"},
+     "the usage of total, unlisted, user:NAME or group:NAME; without SUBJECT, your own"},
     {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
     {"quota", "list", quota_list_run, 0, 0, 0, "quota list", "the limits, and where each comes from"},
     {"quota", "set", quota_set_run, 2, INT_MAX, 0, "quota set SUBJECT KEY=VALUE...", "set limits, from now on"},
     {"quota", "unset", quota_unset_run, 1, INT_MAX, 0, "quota unset SUBJECT [KEY...]", "take such limits back"},
     {"rm", NULL, rm_run, 1, 1, OPTION_FORCE, "rm [--force] NAME|HANDLE", "remove a region, USER/NAME another user's"},
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
-    {"check", NULL, check_run, 0, 0, OPTION_WARN | OPTION_CRIT, "check [--warn 80%] [--crit 95%]",
-     "one line about your usage, as a plugin of Nagios prints it"},
+    {"check", NULL, check_run, 0, INT_MAX, OPTION_WARN | OPTION_CRIT, "check [SUBJECT...] [--warn 80%] [--crit 95%]",
+     "one line about your usage, or about that of the subjects, as a plugin of Nagios prints it"},
 };
 
 enum {
@@ -71,7 +71,7 @@ static int print_help(void)
          "  --human                          print rounded sizes and bars even if the output is no terminal\n"
          "  --timeout SECONDS                how long to wait for an answer; the default is 30, and 10 for check\n"
          "  --help, --version\n\n"
-         "SUBJECT of a quota: total, default, user:NAME, members:GROUP (the default of each member), "
+         "SUBJECT of a quota: total, default, unlisted, user:NAME, members:GROUP (the default of each member), "
          "group:GROUP (the sum of the members).\n"
          "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
          "Without --address and --instance, the daemon is that of $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
@@ -241,7 +241,7 @@ static bool wants_colour(void)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-    return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+    return isatty(STDOUT_FILENO) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 int main(int argc, char **argv)

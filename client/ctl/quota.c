@@ -1,7 +1,7 @@
 // `diskallocctl quota set` and `quota unset`: sends a change of quotas to the daemon.
 //
-// The daemon knows the subjects, the keys and the values, and answers a wrong one with a sentence.  So nothing of that is
-// checked here: this file only takes KEY=VALUE apart.
+// The daemon knows the subjects, the keys and the values, and answers a wrong one with a sentence.  So nothing of
+// that is checked here: this file only takes KEY=VALUE apart.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +49,8 @@ static int change(struct ctl *ctl, Diskalloc__V1__Request *request)
     return status;
 }
 
-// The daemon accepts the name of a user or group that does not exist (yet), and warns in its log.  Warn here as well, as far
-// as this machine knows its users.
+// The daemon accepts the name of a user or group that does not exist (yet), and warns in its log.  Warn here as well,
+// as far as this machine knows its users.
 static void warn_of_unknown_name(const char *subject)
 {
     const char *colon = strchr(subject, ':');

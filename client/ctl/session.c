@@ -1,7 +1,8 @@
-// One connection to a daemon, with blocking calls: see session.h.
+// A connection to a daemon, with blocking calls: see session.h.
 #include "client/ctl/session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -31,6 +32,16 @@ static int connect_to(const char *path, int timeout_seconds)
     return steal_fd(&fd);
 }
 
+static int hello_refused(struct session *s, const Diskalloc__V1__Error *e)
+{
+    if (e->code == DISKALLOC__V1__ERROR_CODE__LIMIT)
+        return -EDQUOT;
+    if (e->code != DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN)
+        return -EPROTONOSUPPORT;
+    snprintf(s->said, sizeof(s->said), "%s", e->message);
+    return -ESHUTDOWN;
+}
+
 static int say_hello(struct session *s)
 {
     static const char name[] = "diskallocctl";
@@ -48,7 +59,7 @@ static int say_hello(struct session *s)
     if (r < 0)
         return r;
     if (reply->error)
-        r = reply->error->code == DISKALLOC__V1__ERROR_CODE__LIMIT ? -EDQUOT : -EPROTONOSUPPORT;
+        r = hello_refused(s, reply->error);
     else if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != PROTOCOL_VERSION)
         r = -EPROTO;
     session_free_reply(reply);
@@ -60,6 +71,7 @@ int session_open(struct session *s, const char *path, int timeout_seconds, const
     int r;
 
     s->last_id = 0;
+    s->said[0] = '\0';
     s->fd = connect_to(path, timeout_seconds);
     if (s->fd < 0) {
         r = s->fd;
@@ -118,7 +130,8 @@ int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__
 
     request->id = ++s->last_id;
     r = send_request(s, request);
-    if (r < 0)
+    // A daemon that refuses the connection says why before it closes: so the answer is read even if sending failed.
+    if (r < 0 && r != -ECONNRESET)
         return r;
     for (;;) {
         r = receive_reply(s, ret);

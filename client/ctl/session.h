@@ -8,10 +8,11 @@
 struct session {
     int fd;           // -1: not connected
     uint64_t last_id; // of the requests
+    char said[160];   // why the daemon refused Hello, as it says itself; "": it did not
 };
 
 // Connects to the socket PATH and sends Hello.  TIMEOUT_SECONDS bounds this, and later the wait for each answer.
-// 0; or -errno, and *RET_WHAT says what failed.
+// 0; or -errno, and *RET_WHAT says what failed; -ESHUTDOWN: the daemon is ending, or can't start.
 int session_open(struct session *s, const char *path, int timeout_seconds, const char **ret_what);
 void session_close(struct session *s);
 

@@ -6,6 +6,7 @@
 
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
+#include "proto/util/checked.h"
 
 static const char *guarantee_name(Diskalloc__V1__Guarantee guarantee)
 {
@@ -22,7 +23,7 @@ static const char *guarantee_name(Diskalloc__V1__Guarantee guarantee)
 static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so}",
+    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "daemon_version", text_json_bytes(s->version, strlen(s->version)),
         "pid", (int)s->pid,
         "started", text_json_time(s->started),
@@ -41,7 +42,16 @@ static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
         "connections", text_json_number(s->connections),
         "connections_limit", text_json_limit(s->connections_limit),
         "orphans", text_json_number(s->orphans),
-        "foreign_files", text_json_number(s->foreign_files)));
+        "foreign_files", text_json_number(s->foreign_files),
+        "lacking_blocks", text_json_number(s->lacking_blocks),
+        "disk_inodes", text_json_limit(s->disk_inodes ? s->disk_inodes : UINT64_MAX),
+        "disk_inodes_available", text_json_limit(s->disk_inodes ? s->disk_inodes_available : UINT64_MAX),
+        "fs_quota_limit", text_json_limit(s->fs_quota_limit ? s->fs_quota_limit : UINT64_MAX),
+        "fs_quota_used", text_json_number(s->fs_quota_used),
+        "problem", text_json_bytes(s->problem.data, s->problem.len),
+        "fences", text_json_bytes(s->fences, strlen(s->fences)),
+        "fences_missing", text_json_bytes(s->fences_missing, strlen(s->fences_missing)),
+        "mended", text_json_number(s->mended)));
     // clang-format on
 }
 
@@ -72,6 +82,11 @@ static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__
     snprintf(value, sizeof(value), "%s%s%s", guarantee_name(s->guarantee), *s->guarantee_reason ? ": " : "",
              text_escape(s->guarantee_reason, strlen(s->guarantee_reason), a));
     add_row(t, "Guarantee", value);
+    snprintf(value, sizeof(value), "%s%s%s", *s->fences ? text_escape(s->fences, strlen(s->fences), a) : "none",
+             *s->fences_missing ? "; " : "", text_escape(s->fences_missing, strlen(s->fences_missing), b));
+    add_row(t, "Fences", value);
+    if (s->problem.len > 0)
+        add_row(t, "Problem", text_escape(s->problem.data, s->problem.len, a));
 }
 
 static void add_numbers(struct table *t, bool human, const Diskalloc__V1__Status *s)
@@ -81,11 +96,20 @@ static void add_numbers(struct table *t, bool human, const Diskalloc__V1__Status
     add_row(t, "Disk", text_size(s->disk_total, human, a));
     add_row(t, "Disk available", text_size(s->disk_available, human, a));
     add_row(t, "Kept free", text_size(s->keep_free, human, a));
+    if (s->disk_inodes > 0)
+        add_used(t, "Inodes", text_count(s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), a),
+                 text_count(s->disk_inodes, b));
+    if (s->fs_quota_limit > 0)
+        add_used(t, "File system quota", text_size(s->fs_quota_used, human, a), text_size(s->fs_quota_limit, human, b));
     add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b));
     add_used(t, "Regions", text_count(s->regions, a), text_count(s->regions_limit, b));
     add_used(t, "Connections", text_count(s->connections, a), text_count(s->connections_limit, b));
     add_row(t, "Orphans", text_count(s->orphans, a));
     add_row(t, "Foreign files", text_count(s->foreign_files, a));
+    if (s->lacking_blocks > 0)
+        add_row(t, "Lacking blocks", text_count(s->lacking_blocks, a));
+    if (s->mended > 0)
+        add_row(t, "Mended files", text_count(s->mended, a));
 }
 
 static int print_text(const struct ctl *ctl, const Diskalloc__V1__Status *s)

@@ -93,8 +93,8 @@ const char *text_bar(uint64_t used, uint64_t limit, bool colour, char ret[static
 
 json_t *text_json_bytes(const void *bytes, size_t n)
 {
-    const unsigned char *c = bytes;
-    json_t *string = json_stringn(bytes ? bytes : "", n);
+    const unsigned char *c = bytes ? bytes : (const unsigned char *)"";
+    json_t *string = json_stringn((const char *)c, n);
     char *mended, *at;
 
     if (string)

@@ -53,7 +53,8 @@ static const char *note_of(const struct ctl *ctl, uint64_t used, uint64_t limit,
 
     if (ctl->human)
         text_bar(used, limit, ctl->colour, bar);
-    snprintf(ret, 2 * TEXT_MAX, "%s%s%s", bar, *bar && used > limit ? "  " : "", used > limit ? "over the limit" : "");
+    snprintf(ret, 2UL * TEXT_MAX, "%s%s%s", bar, *bar && used > limit ? "  " : "",
+             used > limit ? "over the limit" : "");
     return ret;
 }
 

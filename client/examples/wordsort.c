@@ -184,7 +184,8 @@ int main(int argc, char **argv)
     printf("reading at %s\n", diskalloc_address(da));
     passes = read_files(&v, paths, min);
     printf("sorting %zu words in place, read from %d files, passes: %u\n", v.len, argc - optind, passes);
-    wordsort_sort(v.data, v.len);
+    if (words_sort(&v) < 0)
+        die("the words can't be sorted");
     printf("sorted; the most frequent are\n");
     print_top(&v);
     wordsort_where(&v, da);

@@ -1,8 +1,8 @@
 // Requests whose answers are waited for, on another connection if the first one is lost.
 //
-// Calls that wait for space take turns.  The daemon reads 64 requests of a connection ahead; were all of them waiting, it would never
-// read of the region that another thread closes or shrinks, and all would wait for ever.  So at most WAITERS_MAX calls of a
-// client wait for space at the daemon; the others wait here.
+// Calls that wait for space take turns.  The daemon reads 64 requests of a connection ahead; were all of them
+// waiting, it would never read of the region that another thread closes or shrinks, and all would wait for ever.  So
+// at most WAITERS_MAX calls of a client wait for space at the daemon; the others wait here.
 #include <errno.h>
 
 #include "client/link/link_internal.h"
@@ -13,8 +13,8 @@ enum {
     WAITS = 1 << 8, // beside enum link_flag: the request is a GrowRegion with a deadline
 };
 
-// Sends the request of C and waits for the answer.  0; -EPIPE: the connection was lost; -ENOTCONN: it was lost before the request was
-// sent.
+// Sends the request of C and waits for the answer.  0; -EPIPE: the connection was lost; -ENOTCONN: it was lost before
+// the request was sent.
 static int exchange(struct link *link, struct call *c, const uint8_t *bytes, size_t n)
 {
     int r;
@@ -31,7 +31,8 @@ static int exchange(struct link *link, struct call *c, const uint8_t *bytes, siz
     return r == 0 ? -EPIPE : -ENOTCONN;
 }
 
-// One attempt, on the present connection.  A daemon that says that it is shutting down counts as a lost connection.
+// Sends the request once, on the present connection.  A daemon that says that it is shutting down counts as a lost
+// connection.
 static int attempt(struct link *link, WireRequest *q, struct answer *ret)
 {
     struct call c = {.answer.fd = -1};
@@ -57,6 +58,16 @@ static int attempt(struct link *link, WireRequest *q, struct answer *ret)
     return r;
 }
 
+// The first try may have attached the region.  Without this the daemon would think that another process of this
+// program's may still map it.
+static void say_repeated(WireRequest *q)
+{
+    if (q->body_case == DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION)
+        q->attach_region->repeated = true;
+    if (q->body_case == DISKALLOC__V1__REQUEST__BODY_OPEN_REGION)
+        q->open_region->repeated = true;
+}
+
 static int call_until_answered(struct link *link, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret)
 {
     struct deadline deadline = {.latest = until};
@@ -80,11 +91,14 @@ static int call_until_answered(struct link *link, WireRequest *q, unsigned flags
             break;
         }
         repeated |= r == -EPIPE;
+        if (repeated)
+            say_repeated(q);
         link_note_lost(&deadline, began);
     }
     pthread_mutex_unlock(&link->lock);
     ret->repeated = repeated;
-    return r;
+    // A request that was sent may have been carried out, whatever keeps this process from connecting again.
+    return r < 0 && repeated ? link_answer_lost(r) : r;
 }
 
 static void take_turn(struct link *link, uint64_t until)
@@ -109,7 +123,8 @@ int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *
     return call_until_answered(link, q, flags, UINT64_MAX, ret);
 }
 
-// A call whose turn does not come in time asks all the same, with no time left to wait: the daemon then says which limit refuses.
+// A call whose turn does not come in time asks all the same, with no time left to wait: the daemon then says which
+// limit refuses.
 int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret)
 {
     int r;

@@ -1,6 +1,7 @@
 // Opening a connection: socket, connect, Hello, each within a deadline.  See connection.h.
 #include "client/link/connection.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -88,7 +89,8 @@ int request_pack(const WireRequest *q, uint8_t bytes[static REQUEST_MAX], size_t
     return 0;
 }
 
-// The timeout of sending (SO_SNDTIMEO) is also that of connecting.  Connecting waits when the daemon accepts nobody and its queue is full.
+// The timeout of sending (SO_SNDTIMEO) is also that of connecting.  Connecting waits when the daemon accepts nobody
+// and its queue is full.
 static int connect_to(const char *path, int sock)
 {
     const struct timeval deadline = {.tv_sec = DEADLINE_MS / 1000};
@@ -177,8 +179,10 @@ int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, W
 
 static int check_hello(const WireReply *reply)
 {
-    int r = wire_refusal(reply);
+    int r;
 
+    assert(reply);
+    r = wire_refusal(reply);
     if (r == -EMFILE)
         return -EAGAIN;
     if (r < 0)

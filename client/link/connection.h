@@ -1,7 +1,7 @@
 // A connection to the daemon that is new: no other thread uses it yet, so one thread asks and waits for the answer.
 //
-// A connection has a fork hook from the birth of its socket to the close of it, so that a forked child closes the socket that it
-// inherited, whatever the parent's other threads were doing.
+// A connection has a fork hook from the birth of its socket to the close of it, so that a forked child closes the
+// socket that it inherited, whatever the parent's other threads were doing.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,8 +19,8 @@ struct connection {
     unsigned refs;          // guarded by the lock of the link that has the connection
 };
 
-// Connects and says Hello.  0; -ENOENT: no socket at PATH; -ECONNREFUSED: nobody answers there, or not within the deadline;
-// -EAGAIN: the daemon is out of descriptors; -EMFILE: this process is; -EACCES, -EPROTO, -EDQUOT, ...
+// Connects and says Hello.  0; -ENOENT: no socket at PATH; -ECONNREFUSED: nobody answers there, or not within the
+// deadline; -EAGAIN: the daemon is out of descriptors; -EMFILE: this process is; -EACCES, -EPROTO, -EDQUOT, ...
 int connection_open(const char *path, const char *client_name, struct connection **ret);
 // Sends Q and waits for its reply, at most TIMEOUT_MS.  A descriptor that comes with the reply is closed.
 // 0 and *RET is to be freed; -ETIMEDOUT; -ECONNRESET; -EPROTO.

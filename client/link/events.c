@@ -1,14 +1,17 @@
-// The descriptor that a program polls for events.  It stays the same whatever becomes of the connection: an epoll instance with two
-// descriptors in it.
-//   - The socket.  A packet that comes may be an event, or a reply that another thread is about to read; then there was no event.
-//   - A timer.  It is readable while an event is queued that a thread read while it waited for its own reply.  And while there is no
-//     connection, no packet can come: the timer makes the program ask for events, and asking connects again.
+// The descriptor that a program polls for events.  It stays the same whatever becomes of the connection: an epoll
+// instance with two descriptors in it.
+//   - The socket.  A packet that comes may be an event, or a reply that another thread is about to read; then there was
+//     no event.
+//   - A timer.  It is readable while an event is queued that a thread read while it waited for its own reply.  And
+//     while there is no connection, no packet can come: the timer makes the program ask for events, and asking connects
+//     again.
 // So the library needs no thread for events.
 //
-// A program may close both and open descriptors of its own on their numbers.  Neither can be known by its inode, for all timers
-// and epoll instances share one.  A timer keeps the interval that it was given, also when it is stopped: a random interval of decades,
-// which never passes, is its cookie.  The epoll instance is ours if the timer is in it.  (Asking a timer or an epoll instance of
-// the program in this way changes nothing.)  An epoll instance whose timer is lost can't be known any more, and is left alone.
+// A program may close both and open descriptors of its own on their numbers.  Neither can be known by its inode, for
+// all timers and epoll instances share one.  A timer keeps the interval that it was given, also when it is stopped: a
+// random interval of decades, which never passes, is its cookie.  The epoll instance is ours if the timer is in it.
+// (Asking a timer or an epoll instance of the program in this way changes nothing.)  An epoll instance whose timer is
+// lost can't be known any more, and is left alone.
 #include "client/link/events.h"
 
 #include <errno.h>
@@ -22,7 +25,7 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 
-enum { DECADES_S = 1 << 30, NS_PER_S = 1000000000, NS_PER_MS = 1000000, MS_PER_S = 1000 };
+enum { DECADES_S = 1 << 30, NS_PER_S = 1000000000, NS_PER_MS = 1000000, MS_PER_S = 1000, UNWATCHED_MS = 1000 };
 
 void events_init(struct events *e)
 {
@@ -157,10 +160,15 @@ bool events_take(struct events *e, struct diskalloc_event *ret)
     return true;
 }
 
+// While the kernel has no room for the socket in the epoll instance, the program would hear of no event: so the timer
+// makes it ask now and then, and asking watches again.
 void events_watch(struct events *e, const struct connection *c)
 {
-    if (epoll_is_ours(e) && connection_is_ours(c))
-        add(e->epoll, c->sock.fd);
+    int r = epoll_is_ours(e) && connection_is_ours(c) ? add(e->epoll, c->sock.fd) : 0;
+
+    e->unwatched = r < 0 && r != -EEXIST;
+    if (e->unwatched)
+        events_call_in(e, UNWATCHED_MS);
 }
 
 // Closing the socket does not take it out of the epoll instance when a forked child has the socket too.

@@ -1,5 +1,5 @@
-// The daemon's events until the program takes them, and a descriptor that is readable when there may be some.  The lock of the link
-// guards the struct.
+// The daemon's events until the program takes them, and a descriptor that is readable when there may be some.  The
+// lock of the link guards the struct.
 #pragma once
 #include <diskalloc/client.h>
 #include <stdbool.h>
@@ -14,6 +14,7 @@ struct events {
     int timer;              // a timerfd: readable while queue has events, and when it is time to connect again
     struct timespec cookie; // the interval of timer, by which the timer is known again
     uint64_t call_at;       // of proto/util/clock.h: when it is time to connect again; 0: there is nothing to do
+    bool unwatched;         // the connection could not be watched
     struct diskalloc_event queue[EVENTS_MAX];
     unsigned first, n;
 };
@@ -21,7 +22,8 @@ struct events {
 void events_init(struct events *e);
 void events_deinit(struct events *e);
 
-// The descriptor, or -errno.  *RET_NEW: it was made just now, because there was none or because the program has closed it.
+// The descriptor, or -errno.  *RET_NEW: it was made just now, because there was none or because the program has
+// closed it.
 int events_fd(struct events *e, bool *ret_new);
 // When the queue is full, the oldest event is dropped.
 void events_add(struct events *e, const struct diskalloc_event *event);

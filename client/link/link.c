@@ -1,24 +1,26 @@
-// One connection serves any number of threads, and the library has no thread to read it.  So the threads that wait for answers
-// read the connection for each other: the first one that finds nobody reading reads, gives every reply to the call that waits
-// for it, and hands the reading over when its own reply has come (read.c).  No thread waits for the daemon, or for a full
-// socket, with the lock held.
+// A connection serves any number of threads, and the library has no thread to read it.  So the threads that wait
+// for answers read the connection for each other: the first one that finds nobody reading reads, gives every reply to
+// the call that waits for it, and hands the reading over when its own reply has come (read.c).  No thread waits for
+// the daemon, or for a full socket, with the lock held.
 //
-// Losing the connection ends an *epoch*.  Every call in flight learns that the connection is lost; each then makes a new
-// connection, or waits for the thread that does, and repeats its request (call.c).  The thread that makes the connection first
-// attaches again the regions that the client holds (reconnect.c), so that no request meets a daemon that does not know its
-// region.  The memory of regions is not touched by any of that.
+// Losing the connection ends an *epoch*.  Every call in flight learns that the connection is lost; each then makes a
+// new connection, or waits for the thread that does, and repeats its request (call.c).  The thread that makes the
+// connection first attaches again the regions that the client holds (reconnect.c), so that no request meets a daemon
+// that does not know its region.  The memory of regions is not touched by any of that.
 //
-// A descriptor is used only while it is the socket that was opened (connection_is_ours): programs close all descriptors and
-// open their own.  Such a program costs itself a new connection, and no byte of ours gets into its file.
+// A descriptor is used only while it is the socket that was opened (connection_is_ours): programs close all
+// descriptors and open their own.  Such a program costs itself a new connection, and no byte of ours gets into its
+// file.
 //
-// Closing a region waits for nobody: its attachment goes to the list `leaving`.  The daemon is told when the socket has room, at
-// the latest before the next request, and the replies to that are dropped by the thread that reads next.
+// Closing a region waits for nobody: its attachment goes to the list `leaving`.  The daemon is told when the socket
+// has room, at the latest before the next request, and the replies to that are dropped by the thread that reads next.
 //
-// The files, from the lowest: link.c (the struct, its life, how a connection is lost), read.c, send.c, attach.c, reconnect.c,
-// call.c (requests that are waited for), post.c (requests whose answer is looked for later), poll.c (events).
+// The files, from the lowest: link.c (the struct, its life, how a connection is lost), read.c, send.c, attach.c,
+// reconnect.c, call.c (requests that are waited for), post.c (requests whose answer is looked for later), poll.c
+// (events).
 //
-// Lock order: the lock of a link is taken under the lock of a region.  Under it only fork_lock is taken, which guards the making and the
-// closing of sockets.
+// Lock order: the lock of a link is taken under the lock of a region.  Under it only fork_lock is taken, which guards
+// the making and the closing of sockets.
 #include "client/link/link.h"
 
 #include <errno.h>
@@ -71,12 +73,13 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
 
 static void free_attachments(struct link *link)
 {
-    struct attachment *a;
+    struct attachment *next;
 
-    while ((a = TAILQ_FIRST(&link->leaving))) {
-        TAILQ_REMOVE(&link->leaving, a, entry);
+    for (struct attachment *a = TAILQ_FIRST(&link->leaving); a; a = next) {
+        next = TAILQ_NEXT(a, entry);
         free(a);
     }
+    TAILQ_INIT(&link->leaving);
 }
 
 void link_free(struct link *link)
@@ -92,8 +95,9 @@ void link_free(struct link *link)
     free(link);
 }
 
-// The calls belonged to threads that the child does not have, and the attachments to the parent.  The fork hook of the connection has
-// closed the socket in this process already.  The epoll instance is shared with the parent: it is closed, not changed.
+// The calls belonged to threads that the child does not have, and the attachments to the parent.  The fork hook of
+// the connection has closed the socket in this process already.  The epoll instance is shared with the parent: it is
+// closed, not changed.
 void link_forked(struct link *link)
 {
     pthread_mutex_init(&link->lock, NULL);
@@ -107,6 +111,7 @@ void link_forked(struct link *link)
     TAILQ_INIT(&link->closed);
     link->reading = link->connecting = link->was_connected = false;
     link->events_deadline.set = false;
+    link->absence = (struct absence){0};
     link->n_unawaited = 0;
     link->n_waiting = 0;
     link->epoch++;

@@ -1,4 +1,5 @@
-// The connection to the daemon, shared by all threads of a client, and made again when it is lost.  See the essay in link.c.
+// The connection to the daemon, shared by all threads of a client, and made again when it is lost.  See the essay in
+// link.c.
 #pragma once
 #include <diskalloc/client.h>
 #include <pthread.h>
@@ -15,6 +16,8 @@ struct attachment {
     TAILQ_ENTRY(attachment) entry;
     struct handle handle;
     bool read_only;
+    bool sole_writer;   // no other process may write to the region
+    bool keeps_reading; // of an attachment that has left: another one of the client's is for reading
     _Atomic bool stale; // written by reconnect.c: the daemon of this connection does not know the region
 };
 
@@ -26,7 +29,8 @@ struct answer {
     bool repeated;  // an earlier attempt was sent, and may have been carried out; set also if the call fails
 };
 
-// A request in flight.  It lies on the stack of the thread that waits for it, or in its region.  Only the link uses the fields.
+// A request in flight.  It lies on the stack of the thread that waits for it, or in its region.  Only the link uses
+// the fields.
 struct call {
     TAILQ_ENTRY(call) entry;
     uint64_t id;
@@ -48,39 +52,39 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
 void link_free(struct link *link); // all regions are closed by now
 // In a forked child: makes the locks new and forgets the parent's connection.
 void link_forked(struct link *link);
-// For a request that was refused for want of rights: if the connection was made while this thread had another effective user, gives it up.
-// True: the next request makes a new one, with the rights that the thread has now.
+// For a request that was refused for want of rights: if the connection was made while this thread had another
+// effective user, gives it up. True: the next request makes a new one, with the rights that the thread has now.
 bool link_renew(struct link *link);
 // True if there is a connection and its daemon has FEATURE (of the .proto).
 bool link_has_feature(struct link *link, uint64_t feature);
 void answer_deinit(struct answer *a);
 
-// call.c: sends Q, whose id is chosen here, and waits for the reply.  FLAGS: enum link_flag.
-// 0 and RET is to be given to answer_deinit, whatever the reply says; -ECONNRESET: there was no daemon within the reconnect
-// timeout; -EINTR: see LINK_ONCE; -EPROTO, -EINVAL.  After a failure the request was not carried out, unless it is -EINTR or RET says
+// call.c: sends Q, whose id is chosen here, and waits for the reply.  FLAGS: enum link_flag. 0 and RET is to be given
+// to answer_deinit, whatever the reply says; -ECONNRESET: there was no daemon within the reconnect timeout; -EINTR:
+// see LINK_ONCE; -EPROTO, -EINVAL.  After a failure the request was not carried out, unless it is -EINTR or RET says
 // repeated.
 int link_call(struct link *link, WireRequest *q, unsigned flags, struct answer *ret);
-// As link_call, for a GrowRegion that waits for space until UNTIL, a deadline of proto/util/clock.h.  If the request is repeated on
-// another connection, it waits only for the time that is left.  Being without a daemon ends at UNTIL too.
+// The daemon may have carried a request out.  R is -ECONNRESET then, also if a shortage of this process keeps it from
+// asking.  Other errors stay as they are.
+int link_answer_lost(int r);
+// As link_call, for a GrowRegion that waits for space until UNTIL, a deadline of proto/util/clock.h.  If the request
+// is repeated on another connection, it waits only for the time that is left.  Being without a daemon ends at UNTIL
+// too.
 int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct answer *ret);
-
-// post.c: a request that no thread waits for.
-
-// Sends Q.  C is in flight until link_collect or link_drop.  0; -EAGAIN: it can't be sent now.
-int link_post(struct link *link, WireRequest *q, struct call *c);
-// 0 and RET is to be given to answer_deinit; -EPIPE: the connection was lost, and nobody knows whether the request was carried out;
-// -EAGAIN, if not WAIT: there is no reply yet, and C stays in flight.
-int link_collect(struct link *link, struct call *c, bool wait, struct answer *ret);
-// Forgets C: nobody wants the reply.
-void link_drop(struct link *link, struct call *c);
 
 // attach.c
 
-// From now on ATTACHMENT is attached again on each new connection.  False: the connection EPOCH, on which the region was attached, is
-// lost already, and the caller has to ask for the region again.
+// From now on ATTACHMENT is attached again on each new connection.  False: the connection EPOCH, on which the region
+// was attached, is lost already, and the caller has to ask for the region again.
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch);
+// The flags of an AttachRegion that makes ATTACHMENT again.
+uint32_t link_attach_flags(const struct attachment *attachment);
 // Tells the daemon, without waiting for it, and frees ATTACHMENT.
 void link_detach(struct link *link, struct attachment *attachment);
+// Before link_free: tells the daemon of all regions that were closed, and waits a moment for room in the socket.  A
+// connection that ends without that is no detach: other processes could not shrink those regions as long as this one
+// lives.
+void link_leave(struct link *link);
 // True if more than one region of the client has HANDLE attached.
 bool link_is_shared(struct link *link, const struct handle *handle);
 

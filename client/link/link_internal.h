@@ -1,4 +1,4 @@
-// The struct of a link, and functions that the files of this folder share.  All are called with the lock of the link held.
+// The struct of a link, and functions that the files of this folder share.  Call all with the link's lock held.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
@@ -16,6 +16,13 @@ struct deadline {
     bool set;            // by the first attempt that finds the connection gone
     uint64_t at, latest; // times of proto/util/clock.h; at is latest at the latest
     int pause_ms;        // before the next attempt
+};
+
+// There was no connection, since some attempt to make one failed.
+struct absence {
+    uint64_t since; // of proto/util/clock.h; 0: there is a connection, or nobody has tried
+    bool told;      // the program was told by an event
+    char why[160];  // of the last attempt
 };
 
 struct link {
@@ -37,22 +44,23 @@ struct link {
     TAILQ_HEAD(, attachment) leaving; // closed, and the daemon has not been told yet
     TAILQ_HEAD(, attachment) closed;  // closed while connecting: the thread that connects may be looking at them
     struct events events;
+    struct absence absence;
     struct deadline events_deadline; // of being without a connection, for a program that asks for events only
     unsigned events_pause_ms;        // before poll.c tries to connect again
 };
 
 // link.c
 
-// The connection is not used any more, and every call in flight learns of that.  Threads that read or poll the socket are woken; each
-// has a reference to the connection, so the descriptor is closed when the last one has left.
+// The connection is not used any more, and every call in flight learns of that.  Threads that read or poll the socket
+// are woken; each has a reference to the connection, so the descriptor is closed when the last one has left.
 void link_lose(struct link *link);
 // Waits for CHANGED until UNTIL (of proto/util/clock.h) at the latest.
 void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until);
 
 // read.c
 
-// Reads one packet and gives it to the call that it answers.  FLAGS of recvmsg: without MSG_DONTWAIT the lock is given up
-// meanwhile.  False: there was no packet, or the connection is lost.
+// Reads one packet and gives it to the call that it answers.  FLAGS of recvmsg: without MSG_DONTWAIT the lock is
+// given up meanwhile.  False: there was no packet, or the connection is lost.
 bool link_read_one(struct link *link, int flags);
 // Waits until C, which is in flight, is answered or lost.
 void link_await(struct link *link, struct call *c);
@@ -63,19 +71,30 @@ void link_hand_over_reading(struct link *link);
 
 // 0; -EAGAIN: the socket is full; -EPIPE or another -errno: the connection can't be used.
 int link_try_send(struct link *link, const uint8_t *bytes, size_t n);
-// Sends the request of C, which is in flight, and waits for room in the socket.  0; -EPIPE: the connection is lost, and the request was
-// not sent.
+// Sends the request of C, which is in flight, waiting for room in the socket.  0; -EPIPE: lost, and nothing was sent.
 int link_send_call(struct link *link, const struct call *c, const uint8_t *bytes, size_t n);
+// Waits until the socket has room, TIMEOUT_MS at most (-1: for ever), and reads replies meanwhile.
+void link_wait_sendable(struct link *link, int timeout_ms);
 // Tells the daemon of the regions that were closed, as far as the socket has room.  0; -EAGAIN: there are more to tell.
 int link_flush_leaving(struct link *link);
 
+// absence.c
+
+// An attempt to connect ended with R, and the reason was noted.
+void link_note_attempt(struct link *link, int r);
+// Notes that there was no daemon, since when and why, and returns -ECONNRESET.
+int link_gone(const struct link *link);
+
 // reconnect.c
 
-// Makes a connection if there is none, or waits for the thread that does; the lock is given up meanwhile.  0: there is one;
-// -ECONNRESET: there was none until DEADLINE; -EPROTO, -EINVAL, -EMFILE, -ENFILE, -ENOMEM: no other attempt would end better.
+// Makes a connection if there is none, or waits for the thread that does; the lock is given up meanwhile.  0: there
+// is one; -ECONNRESET: there was none until DEADLINE; -EPROTO, -EINVAL, -EMFILE, -ENFILE, -ENOMEM: no other attempt
+// would end better.
 int link_connect(struct link *link, struct deadline *deadline);
-// A request was sent at SINCE (of proto/util/clock.h), and its connection was lost.  If the connection had held for a while, the
-// next reconnection has all the time again.  If the daemon hangs up on the same request again and again, that ends at the deadline.
+// A request was sent at SINCE (of proto/util/clock.h), and its connection was lost.  If the connection had held for a
+// while, the next reconnection has all the time again.  If the daemon hangs up on the same request again and again,
+// that ends at the deadline.
 void link_note_lost(struct deadline *deadline, uint64_t since);
-// One attempt to connect, for a program that asks for events.  0: there is a connection, or the next call tries again; -errno.
+// Tries once to connect, for a program that asks for events.  0: there is a connection, or the next call tries again;
+// -errno.
 int link_connect_for_events(struct link *link);

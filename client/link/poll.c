@@ -27,6 +27,8 @@ int link_next_event(struct link *link, struct diskalloc_event *ret)
     while (link->connection && !link->reading && link_read_one(link, MSG_DONTWAIT))
         ;
     link_hand_over_reading(link);
+    if (link->connection && link->events.unwatched)
+        events_watch(&link->events, link->connection);
     if (!link->connection)
         r = link_connect_for_events(link);
     if (events_take(&link->events, ret))

@@ -1,5 +1,7 @@
-// Requests that no thread waits for: the thread that sent one looks for the answer later.  Until then any thread that reads the
-// connection may put the answer into the call.
+// Requests that no thread waits for: the thread that sent one looks for the answer later.  Until then any thread that
+// reads the connection may put the answer into the call.
+#include "client/link/post.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "client/link/link_internal.h"
+#include "client/util/error.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 
@@ -29,7 +30,7 @@ static void take_event(struct link *link, const Diskalloc__V1__Event *from)
 
     if (from->kind != DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING)
         return;
-    snprintf(event.limit_name, sizeof event.limit_name, "%s", from->limit_name);
+    limit_name_fit(from->limit_name, event.limit_name, sizeof event.limit_name);
     events_add(&link->events, &event);
 }
 
@@ -80,8 +81,8 @@ bool link_read_one(struct link *link, int flags)
     return n > 0;
 }
 
-// Threads that came while this one was reading sleep, and one of them has to read now.  A thread that waits for room to send does not
-// sleep: it polls, and sees for itself that nobody reads.
+// Threads that came while this one was reading sleep, and one of them has to read now.  A thread that waits for room
+// to send does not sleep: it polls, and sees for itself that nobody reads.
 void link_hand_over_reading(struct link *link)
 {
     struct call *c;

@@ -1,10 +1,10 @@
-// Making the connection again.  One thread does it for all; the others wait for `reconnected`.  The lock is given up meanwhile, so
-// regions may be closed, and further calls begin to wait.
+// Making the connection again.  One thread does it for all; the others wait for `reconnected`.  The lock is given up
+// meanwhile, so regions may be closed, and further calls begin to wait.
 //
-// Every attachment is attached again on a new connection before any request is sent: so no other process can get a region to itself
-// meanwhile.  A region that the daemon refuses to attach, or does not answer about, does not keep the others from being attached.
-// When it is asked for next, the daemon says NOT_ATTACHED, and the region is attached as if it were opened (client/remote/ask.c): that
-// call reports what is wrong, and the next one tries again.
+// Every attachment is attached again on a new connection before any request is sent: so no other process can get a
+// region to itself meanwhile.  A region that the daemon refuses to attach, or does not answer about, does not keep
+// the others from being attached. When it is asked for next, the daemon says NOT_ATTACHED, and the region is attached
+// as if it were opened (client/remote/ask.c): that call reports what is wrong, and the next one tries again.
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -51,8 +51,8 @@ static void free_closed(struct link *link)
     }
 }
 
-// A copy of the list: the list may change while the lock is not held.  The attachments themselves are not freed before the attempt is
-// over (see `closed`).
+// A copy of the list: the list may change while the lock is not held.  The attachments themselves are not freed
+// before the attempt is over (see `closed`).
 static size_t list_attachments(struct link *link, struct attachment ***ret)
 {
     struct attachment *a;
@@ -80,7 +80,8 @@ static bool ends_connection(int r)
     return r == -ECONNRESET || r == -EPROTO;
 }
 
-// 0: the region is attached; 1: it is not, and the connection is of use all the same; -EAGAIN: not, because of a shortage; -errno.
+// 0: the region is attached; 1: it is not, and the connection is of use all the same; -EAGAIN: not, because of a
+// shortage; -errno.
 static int attach_again(const struct connection *c, struct attachment *a, uint64_t id, uint64_t until)
 {
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
@@ -90,7 +91,8 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
     int r;
 
     attach.handle = field_handle(&a->handle);
-    attach.flags = a->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0;
+    attach.flags = link_attach_flags(a);
+    attach.held = true;
     q.id = id;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
@@ -106,7 +108,8 @@ static int attach_again(const struct connection *c, struct attachment *a, uint64
     return is_shortage(r) ? -EAGAIN : 1;
 }
 
-// The ids of the requests begin with FIRST_ID.  If the daemon is short of something and has attached no region, the attempt has failed.
+// The ids of the requests begin with FIRST_ID.  If the daemon is short of something and has attached no region, the
+// attempt has failed.
 static int connect_and_attach(struct link *link, struct attachment **attachments, size_t n, uint64_t first_id,
                               struct connection **ret)
 {
@@ -131,7 +134,7 @@ static int connect_and_attach(struct link *link, struct attachment **attachments
     return r;
 }
 
-// One attempt to connect, by this thread for all.
+// Tries once to connect: this thread does so for all.
 static int connect_once(struct link *link)
 {
     _cleanup_free_ struct attachment **attachments = NULL;
@@ -148,6 +151,7 @@ static int connect_once(struct link *link)
     r = attachments ? connect_and_attach(link, attachments, n, first_id, &c) : -ENOMEM;
     pthread_mutex_lock(&link->lock);
     link->connecting = false;
+    link_note_attempt(link, r);
     free_closed(link);
     if (r == 0) {
         link->connection = c;
@@ -171,11 +175,6 @@ static void pause_unlocked(struct link *link, int *pause_ms)
     poll(NULL, 0, *pause_ms);
     pthread_mutex_lock(&link->lock);
     *pause_ms = *pause_ms * 2 < LONGEST_PAUSE_MS ? *pause_ms * 2 : LONGEST_PAUSE_MS;
-}
-
-static int gone(const struct link *link)
-{
-    return error_why(-ECONNRESET, "the daemon at %s has gone", link->path);
 }
 
 static bool may_connect(const struct link *link)
@@ -203,23 +202,23 @@ int link_connect(struct link *link, struct deadline *deadline)
     if (!link->connection && deadline->set) {
         pause_unlocked(link, &deadline->pause_ms);
         if (deadline_passed(deadline))
-            return gone(link);
+            return link_gone(link);
     }
     while (!link->connection) {
         deadline_start(deadline, link->reconnect_timeout_ms);
         if (!may_connect(link))
-            return gone(link);
+            return link_gone(link);
         if (link->connecting) {
             wait_for_other(link, deadline);
             if (!link->connection && link->was_connected && deadline_passed(deadline))
-                return gone(link);
+                return link_gone(link);
             continue;
         }
         r = connect_once(link);
         if (is_final(r))
             return r;
         if (r < 0 && deadline_passed(deadline))
-            return gone(link);
+            return link_gone(link);
         error_forget();
         if (r < 0)
             pause_unlocked(link, &deadline->pause_ms);
@@ -235,7 +234,7 @@ int link_connect_for_events(struct link *link)
     deadline_start(&link->events_deadline, link->reconnect_timeout_ms);
     events_call_in(&link->events, 0);
     if (!may_connect(link))
-        return gone(link);
+        return link_gone(link);
     if (!link->connecting)
         r = connect_once(link);
     if (link->connection)
@@ -246,7 +245,7 @@ int link_connect_for_events(struct link *link)
     if (is_final(r))
         return r;
     if (r < 0 && deadline_passed(&link->events_deadline))
-        return gone(link);
+        return link_gone(link);
     error_forget();
     return 0;
 }

@@ -7,9 +7,9 @@
 #include "client/link/link_internal.h"
 #include "proto/packet.h"
 
-// The socket is full.  The reason may be replies that nobody reads: the daemon stops reading while its own replies are stuck.  So each
-// thread that waits here watches for replies too, and reads one when no other thread does.
-static void wait_sendable(struct link *link)
+// The socket is full.  The reason may be replies that nobody reads: the daemon stops reading while its own replies
+// are stuck.  So each thread that waits here watches for replies too, and reads one when no other thread does.
+void link_wait_sendable(struct link *link, int timeout_ms)
 {
     struct connection *mine = connection_ref(link->connection);
     struct pollfd p = {.fd = mine->sock.fd, .events = POLLIN | POLLOUT};
@@ -17,7 +17,7 @@ static void wait_sendable(struct link *link)
 
     pthread_mutex_unlock(&link->lock);
     if (connection_is_ours(mine))
-        poll(&p, 1, -1);
+        poll(&p, 1, timeout_ms);
     pthread_mutex_lock(&link->lock);
     connection_unref(mine);
     if (epoch == link->epoch && p.revents & POLLIN && !link->reading)
@@ -45,6 +45,7 @@ int link_flush_leaving(struct link *link)
         int r;
 
         detach.handle = field_handle(&a->handle);
+        detach.keeps_reading = a->keeps_reading;
         q.id = ++link->last_id;
         q.body_case = DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
         q.detach_region = &detach;
@@ -72,7 +73,7 @@ int link_send_call(struct link *link, const struct call *c, const uint8_t *bytes
         if (r == 0 && !c->lost)
             r = link_try_send(link, bytes, n);
         if (r == -EAGAIN && !c->lost)
-            wait_sendable(link);
+            link_wait_sendable(link, -1);
     }
     if (r < 0 && !c->lost)
         link_lose(link);

@@ -1,8 +1,8 @@
-// The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name (O_TMPFILE).  A named region
-// is a file of that name, with the record that the daemon writes too.  Other files in the directory are never touched.
+// The backend that needs no daemon: spill files in a directory.  An anonymous region is a file without a name
+// (O_TMPFILE).  A named region is a file of that name, with the record that the daemon writes too.  Other files in
+// the directory are never touched.
 #include "client/local/local_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -15,15 +15,15 @@
 #include <unistd.h>
 
 #include "client/local/blocks.h"
+#include "client/local/lock.h"
 #include "client/util/error.h"
 #include "client/util/fork.h"
 #include "proto/util/cleanup.h"
-#include "proto/util/nss.h"
-#include "proto/util/text.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // other processes may make and unlink the same name meanwhile
 
-// On btrfs, allocated blocks are kept for a file only if it is not copied on write.  That can be chosen while the file is empty.
+// On btrfs, allocated blocks are kept for a file only if it is not copied on write.  That can be chosen while the
+// file is empty.
 static void avoid_copy_on_write(const struct local *l, int fd)
 {
     int flags = 0;
@@ -41,7 +41,7 @@ static int make_file(const struct local *l, const struct backing_request *q, int
     int r = 0;
 
     if (fd < 0)
-        return error_why(-errno, "making a spill file");
+        return local_refused(l, -errno);
     avoid_copy_on_write(l, fd);
     if (q->size > 0)
         r = spill_grow(fd, 0, q->size, q->flags & DISKALLOC_REGION_SPARSE);
@@ -62,43 +62,18 @@ static int local_create(struct backend *backend, const struct backing_request *q
     return fd < 0 ? fd : local_backing_new(l, fd, &record, q->flags, ret);
 }
 
-static int check_user(const struct region_name *name)
+// Makes the gate, too.  A gate without a region keeps nobody out.
+static int give_name(const struct local *l, int fd, const struct record *record)
 {
-    _cleanup_free_ char *own = NULL;
-    uid_t uid;
-    gid_t gid;
+    bool gate = local_needs_gate(record);
+    int r = gate ? local_make_gate(l, record) : 0;
 
-    if (name->user[0] == '\0' || (id_parse(name->user, &uid) && uid == geteuid()))
-        return 0;
-    if (nss_read_user(geteuid(), &own, &gid) == 0 && strcmp(name->user, own) == 0)
-        return 0;
-    return error_why(-EOPNOTSUPP, "a directory has only one's own regions, none of %s", name->user);
-}
-
-// Opens the file NAME if it is a region, and reads its record.  The descriptor, or -errno.
-static int open_record(const struct local *l, const char *name, bool read_only, struct record *ret)
-{
-    int access = read_only ? O_RDONLY : O_RDWR;
-    _cleanup_close_ int fd = file_ops_system.open_at(l->dir.fd, name, access | O_NONBLOCK | O_NOCTTY, 0);
-    struct stat st;
-    int r;
-
-    // ELOOP, ENXIO, EISDIR: a symlink, a socket, a directory.
-    if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
-        return error_why(-EEXIST, "%s is there and no region", name);
-    if (fd < 0)
-        return error_why(fd, "%s", name);
-    r = file_ops_system.stat(fd, &st);
     if (r < 0)
         return r;
-    r = S_ISREG(st.st_mode) ? record_load(&file_ops_system, fd, ret) : -ENODATA;
-    if (r == -EPROTONOSUPPORT)
-        return error_why(-EEXIST, "%s was made by a newer version", name);
-    if (r == 0 && strcmp(ret->name, name) != 0)
-        r = -ENODATA;
-    if (r == -ENODATA || r == -EBADMSG || r == -EOPNOTSUPP)
-        return error_why(-EEXIST, "%s is there and no region", name);
-    return r < 0 ? r : steal_fd(&fd);
+    r = file_ops_system.link_at(fd, l->dir.fd, record->name);
+    if (r < 0 && gate)
+        local_remove_gate(l, &record->handle);
+    return r;
 }
 
 // The file gets its name last, when its size and its record are complete.
@@ -119,30 +94,35 @@ static int create_named(struct local *l, const char *name, const struct backing_
         return fd;
     strcpy(record.name, name);
     r = handle_random(&record.handle);
-    // The mode comes before the record: setting an attribute needs the owner's write permission, which a umask may have taken.
+    // The mode comes before the record: setting an attribute needs the owner's write permission, which a umask may
+    // have taken.
     if (r == 0 && fchmod(fd, q->mode | 0600) < 0)
         r = -errno;
     if (r == 0)
         r = record_store(&file_ops_system, fd, &record);
     if (r == -EOPNOTSUPP)
-        error_why(r, "this file system has no user extended attributes, and named regions need one");
-    return r < 0 ? r : file_ops_system.link_at(fd, l->dir.fd, name);
+        return error_why(r, "this file system has no user extended attributes, and named regions need one");
+    if (r == 0)
+        r = give_name(l, fd, &record);
+    return r < 0 && r != -EEXIST ? local_refused(l, r) : r;
 }
 
-static int open_existing(struct local *l, const char *name, uint32_t flags, struct backing **ret)
+static int open_existing(struct local *l, const struct region_name *name, uid_t owner, uint32_t flags,
+                         struct backing **ret)
 {
+    bool read_only = flags & DISKALLOC_REGION_READ_ONLY;
     struct record record;
-    int fd = open_record(l, name, flags & DISKALLOC_REGION_READ_ONLY, &record);
+    int fd = local_open_named(l, name->name, owner, read_only, &record, NULL);
 
-    return fd < 0 ? fd : local_backing_new(l, fd, &record, flags & DISKALLOC_REGION_READ_ONLY, ret);
+    return fd < 0 ? fd
+                  : local_backing_new(l, fd, &record,
+                                      flags & (DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_SOLE_WRITER), ret);
 }
 
-static int refuse_existing(struct local *l, const char *name)
+// A region is made in one's own name only.
+static int check_creation(const struct region_name *name, uid_t owner)
 {
-    struct record record;
-    _cleanup_close_ int fd = open_record(l, name, true, &record);
-
-    return fd == -ENOENT ? 0 : fd < 0 && fd != -EACCES ? fd : error_why(-EEXIST, "%s is there", name);
+    return owner == geteuid() ? 0 : error_why(-EACCES, "only %s can make regions of that user", name->user);
 }
 
 // ESTALE: the file was unlinked between its opening and its locking.  To this call the region does not exist.
@@ -151,15 +131,16 @@ static int local_open(struct backend *backend, const struct region_name *name, c
 {
     struct local *l = (struct local *)backend;
     bool create = q->flags & DISKALLOC_REGION_CREATE, exclusive = q->flags & DISKALLOC_REGION_EXCLUSIVE;
-    int r = check_user(name);
+    uid_t owner;
+    int r = local_find_owner(name, &owner);
 
     if (r == 0)
         r = local_hold_directory(l);
     if (r == 0 && exclusive)
-        r = refuse_existing(l, name->name);
+        r = local_check_absent(l, name->name);
     for (int i = 0; r == 0 && i < OPEN_ATTEMPTS; i++) {
         if (!exclusive || i > 0) {
-            r = open_existing(l, name->name, q->flags, ret);
+            r = open_existing(l, name, owner, q->flags, ret);
             if (r == -ESTALE)
                 r = -ENOENT;
             if (r != -ENOENT)
@@ -167,41 +148,15 @@ static int local_open(struct backend *backend, const struct region_name *name, c
             if (!create)
                 return error_why(r, "there is no region %s", name->name);
         }
-        r = create_named(l, name->name, q);
+        r = check_creation(name, owner);
+        if (r == 0)
+            r = create_named(l, name->name, q);
         if (r == -EEXIST && !exclusive)
             r = 0;
         else if (r == -EEXIST)
             return error_why(r, "%s is there", name->name);
     }
     return r < 0 ? r : -EAGAIN;
-}
-
-// Finds a named region of this directory by its handle.  A descriptor, or -errno.
-static int find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret)
-{
-    int held = local_hold_directory(l);
-    int copy = held < 0 ? held : openat(l->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_closedir_ DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-
-    if (held < 0)
-        return held;
-    if (!d) {
-        int r = -errno;
-
-        cleanup_close(&copy);
-        return r;
-    }
-    for (struct dirent *e; (e = readdir(d));) {
-        int fd;
-
-        if (name_check(e->d_name, strlen(e->d_name)) < 0 || (e->d_type != DT_REG && e->d_type != DT_UNKNOWN))
-            continue;
-        fd = open_record(l, e->d_name, read_only, ret);
-        if (fd >= 0 && handle_equal(&ret->handle, handle))
-            return fd;
-        cleanup_close(&fd);
-    }
-    return error_why(-ENOENT, "no region with that handle in this process or directory");
 }
 
 static int local_attach(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret)
@@ -214,7 +169,7 @@ static int local_attach(struct backend *backend, const struct handle *handle, ui
     if (fd >= 0)
         r = record_load(&file_ops_system, fd, &record);
     else if (fd == -ENOENT)
-        fd = find_by_handle(l, handle, read_only, &record);
+        fd = local_find_by_handle(l, handle, read_only, &record);
     if (fd < 0)
         return fd;
     if (r == -ENODATA || r == -EOPNOTSUPP)
@@ -227,16 +182,29 @@ static int local_unlink(struct backend *backend, const struct region_name *name)
 {
     struct local *l = (struct local *)backend;
     struct record record;
-    int r = check_user(name), held = r < 0 ? r : local_hold_directory(l);
-    _cleanup_close_ int fd = held < 0 ? held : open_record(l, name->name, true, &record);
+    uid_t owner;
+    int r = local_find_owner(name, &owner), fd;
 
-    return fd < 0 ? fd : file_ops_system.unlink_at(l->dir.fd, name->name, 0);
+    if (r == 0 && owner != geteuid() && geteuid() != 0)
+        r = error_why(-EACCES, "only %s can unlink that user's regions", name->user);
+    if (r == 0)
+        r = local_hold_directory(l);
+    if (r < 0)
+        return r;
+    fd = local_open_named(l, name->name, owner, true, &record, NULL);
+    if (fd < 0)
+        return fd;
+    cleanup_close(&fd);
+    r = file_ops_system.unlink_at(l->dir.fd, name->name, 0);
+    if (r == 0 && local_needs_gate(&record))
+        local_remove_gate(l, &record.handle);
+    return r;
 }
 
 static int local_get_usage(struct backend *backend, const char *subject, struct diskalloc_usage *ret)
 {
     struct local *l = (struct local *)backend;
-    struct statvfs fs;
+    struct statvfs fs = {0};
     int r = local_hold_directory(l);
 
     if (r == 0)
@@ -315,6 +283,8 @@ static int open_directory(struct local *l, const char *path)
     r = descriptor_keep(&l->dir, fd);
     if (r == 0)
         r = spillfile_probe(l->dir.fd, false, &l->guarantee);
+    if (r == 0)
+        local_keep_from_aging(l->dir.fd);
     return r < 0 ? error_why(r, "%s can't hold spill files", path) : 0;
 }
 

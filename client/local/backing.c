@@ -1,7 +1,7 @@
-// One region of a directory.  Every change is made under a lock of the file (lock.h), and begins by reading the file's size: other
-// processes may have changed it.
+// A region of a directory.  Every change is made under a lock of the file (lock.h), and begins by reading the
+// file's size: other processes may have changed it.
 //
-// The program may have closed the file's descriptor: see local_hold.
+// The program may have closed the file's descriptor: see hold.c.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -12,22 +12,13 @@
 #include <unistd.h>
 
 #include "client/local/blocks.h"
-#include "client/local/holes.h"
 #include "client/local/local_internal.h"
 #include "client/local/lock.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"
 #include "client/util/fork.h"
+#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-
-struct local_backing {
-    struct backing base;
-    LIST_ENTRY(local_backing) entry; // of all
-    struct local *local;             // the backend, which outlives its backings
-    char name[NAME_MAX_LENGTH + 1];  // "": the region is anonymous
-    uint64_t counted;                // bytes of this region that all_bytes has
-    bool can_discard;                // the file system can tell later which parts are discarded
-};
 
 static _Atomic uint64_t all_regions, all_bytes;
 // The backings of this process, inherited ones too; guarded by fork_lock.
@@ -81,38 +72,9 @@ int local_reopen(const struct handle *handle, bool read_only)
     return descriptor_reopen(&lost, mapped_at) == 0 ? lost.fd : -ENOENT;
 }
 
-// Another way to the file, where there is no /proc.
-static int reopen_by_name(struct local_backing *l)
-{
-    int r = local_hold_directory(l->local), fd;
-
-    if (r < 0)
-        return r;
-    fd = file_ops_system.open_at(l->local->dir.fd, l->name, l->base.file.access | O_NONBLOCK | O_NOCTTY, 0);
-    r = fd < 0 ? fd : descriptor_replace(&l->base.file, fd);
-    return r == -ENOENT || r == -ESTALE ? error_why(-ESTALE, "the region was unlinked") : r;
-}
-
-// Opens the file again if the program has closed its descriptor.  The lock that shows others that the region is attached is still
-// there: it belongs to the open file, which the mapping keeps.  It would also keep this region from being alone.  So the region
-// maps the newly opened file instead, which has a lock of its own by then.
-static int local_hold(struct backing *b)
-{
-    struct local_backing *l = (struct local_backing *)b;
-    int r;
-
-    if (descriptor_is_ours(&b->file))
-        return 0;
-    r = descriptor_reopen(&b->file, b->mapped_at);
-    if (r < 0 && l->name[0])
-        r = reopen_by_name(l);
-    if (r == 0)
-        r = local_lock_attach(b->file.fd);
-    return r < 0 ? r : 1;
-}
-
 static int look_at_size(struct backing *b)
 {
+    struct local_backing *l = (struct local_backing *)b;
     struct stat st;
     int r = file_ops_system.stat(b->file.fd, &st);
 
@@ -121,18 +83,41 @@ static int look_at_size(struct backing *b)
     if (b->named && st.st_nlink == 0)
         return error_why(-ESTALE, "the region was unlinked");
     b->size = (uint64_t)st.st_size;
-    count_bytes((struct local_backing *)b);
+    l->record_is_due |= b->used > b->size;
+    b->used = u64_min(b->used, b->size);
+    count_bytes(l);
     return 0;
 }
 
-static int grow_locked(struct backing *b, uint64_t size)
+// Before the file grows: the record of an earlier shrink, which the disk had no room for.  With a shared lock others
+// may be committing, and the record is theirs.
+static int write_due_record(struct backing *b, enum local_lock lock)
+{
+    struct local_backing *l = (struct local_backing *)b;
+    uint64_t before;
+    int r;
+
+    if (!l->record_is_due || lock == LOCK_SHARED)
+        return 0;
+    r = local_lower_used(b, b->size, &before);
+    if (r < 0)
+        return spill_refused(b->file.fd, r, 0);
+    l->record_is_due = false;
+    return 0;
+}
+
+static int grow_locked(struct backing *b, uint64_t size, enum local_lock lock)
 {
     int r = look_at_size(b);
 
     b->fresh_from = b->size;
     if (r < 0 || b->size >= size)
         return r;
-    r = spill_grow(b->file.fd, b->size, size, b->sparse);
+    r = write_due_record(b, lock);
+    if (r < 0)
+        return r;
+    r = lock == LOCK_SHARED ? spill_grow_shared(b->file.fd, b->size, size, b->sparse)
+                            : spill_grow(b->file.fd, b->size, size, b->sparse);
     if (r < 0)
         return r;
     b->size = size;
@@ -142,11 +127,11 @@ static int grow_locked(struct backing *b, uint64_t size)
 
 static int local_grow(struct backing *b, uint64_t size)
 {
-    int r = local_lock_change(b->file.fd);
+    int r = local_lock_change(b->file.fd, b->grow_until);
 
     if (r < 0)
         return r;
-    r = grow_locked(b, size);
+    r = grow_locked(b, size, (enum local_lock)r);
     local_unlock_change(b->file.fd);
     return r;
 }
@@ -162,33 +147,46 @@ static int check_early(const struct backing *b, uint64_t size)
     return size - b->size + (uint64_t)fs.f_blocks / 4 * fs.f_frsize > (uint64_t)fs.f_bavail * fs.f_frsize ? -EDQUOT : 0;
 }
 
-// No daemon has to be asked: the file grows before this returns.
+// No daemon has to be asked: the file grows before this returns.  Nothing is waited for.
 static int local_grow_early(struct backing *b, uint64_t size)
 {
     int r = check_early(b, size);
 
+    b->grow_until = 1;
     if (r == 0)
         r = local_grow(b, size);
+    b->grow_until = 0;
     return r == -ENOSPC ? -EDQUOT : r;
 }
 
-// A truncate that fails may have cut the file all the same.
+// The record comes first: a call that fails there has changed nothing.  A full disk may have no room for it before the
+// file is cut, nor afterwards if others are quicker: then whoever reads the record takes no more of it than the file
+// has, and the next grow writes it first.  A truncate that fails may have cut the file all the same.
 static int shrink_alone(struct backing *b, uint64_t size)
 {
-    int r = look_at_size(b);
+    uint64_t used = 0;
+    int r = look_at_size(b), lowered;
 
     if (r < 0)
         return r;
     if (b->size < size)
         return -EAGAIN;
+    lowered = local_lower_used(b, size, &used);
+    if (lowered < 0 && lowered != -ENOSPC && lowered != -EDQUOT)
+        return lowered;
     r = file_ops_system.truncate(b->file.fd, size);
     if (r < 0) {
         look_at_size(b);
+        local_raise_used_again(b, used);
         return r;
     }
     b->size = size;
     count_bytes((struct local_backing *)b);
     ranges_cut(&b->discarded, size);
+    if (lowered < 0) {
+        ((struct local_backing *)b)->record_is_due = local_lower_used(b, size, &used) < 0;
+        b->used = u64_min(b->used, size);
+    }
     return 0;
 }
 
@@ -230,8 +228,9 @@ static int local_discard(struct backing *b, uint64_t offset, uint64_t length)
     return r;
 }
 
-// The holes of the file are filled, not the ones in b->discarded: another process may have restored them already, and may use them.
-static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
+// The holes of the file are filled, not the ones in b->discarded: another process may have restored them already, and
+// may use them.
+static int restore_locked(struct backing *b, uint64_t offset, uint64_t length, enum local_lock lock)
 {
     struct ranges holes = {0}, without = {0};
     int r = look_at_size(b);
@@ -242,7 +241,7 @@ static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
         return r;
     r = spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &holes);
     if (r == 0)
-        r = spill_restore(b->file.fd, &holes, offset, length);
+        r = spill_restore(b->file.fd, &holes, offset, length, lock == LOCK_SHARED);
     ranges_deinit(&holes);
     discarded_replace(&b->discarded, &without, r);
     return r;
@@ -250,11 +249,11 @@ static int restore_locked(struct backing *b, uint64_t offset, uint64_t length)
 
 static int local_restore(struct backing *b, uint64_t offset, uint64_t length)
 {
-    int r = local_lock_change(b->file.fd);
+    int r = local_lock_change(b->file.fd, 0);
 
     if (r < 0)
         return r;
-    r = restore_locked(b, offset, length);
+    r = restore_locked(b, offset, length, (enum local_lock)r);
     local_unlock_change(b->file.fd);
     return r;
 }
@@ -266,8 +265,11 @@ static int local_refresh(struct backing *b)
     struct record record;
     int r = look_at_size(b);
 
-    if (r == 0 && record_load(&file_ops_system, b->file.fd, &record) == 0)
+    local_keep_from_aging(b->file.fd);
+    if (r == 0 && record_load(&file_ops_system, b->file.fd, &record) == 0) {
         local_take_committed(b, &record);
+        b->used = u64_min(b->used, b->size);
+    }
     if (r < 0 || b->discarded.n == 0)
         return r;
     r = spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &holes);
@@ -275,31 +277,28 @@ static int local_refresh(struct backing *b)
     return r;
 }
 
-static int local_sync(struct local_backing *l)
-{
-    int r = file_ops_system.sync(l->base.file.fd);
-
-    if (r < 0 || !l->name[0])
-        return r;
-    r = local_hold_directory(l->local);
-    return r < 0 ? r : file_ops_system.sync(l->local->dir.fd);
-}
-
 static int local_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)
 {
-    int r = local_lock_change(b->file.fd);
+    struct record before;
+    bool has_record;
+    int r = local_lock_change(b->file.fd, 0);
 
     if (r < 0)
         return r;
     r = look_at_size(b);
+    has_record = r == 0 && record_load(&file_ops_system, b->file.fd, &before) == 0;
     if (r == 0)
         r = local_store_used(b, used, element_size);
     local_unlock_change(b->file.fd);
-    // Without extended attributes the length is kept in memory only: just this process and its children can open an anonymous region.
+    // Without extended attributes the length is kept in memory only: just this process and its children can open an
+    // anonymous region.
     if (r == -EOPNOTSUPP && !b->named)
         r = 0;
-    if (r == 0 && durable)
+    if (r == 0 && durable) {
         r = local_sync((struct local_backing *)b);
+        if (r < 0 && has_record)
+            local_take_commit_back(b, used, &before);
+    }
     if (r < 0)
         return r;
     b->used = used;
@@ -318,6 +317,7 @@ static void local_close(struct backing *b, bool inherited)
     fork_unlock();
     atomic_fetch_sub(&all_bytes, l->counted);
     atomic_fetch_sub(&all_regions, 1);
+    local_leave_gate(l);
     descriptor_close(&b->file);
     ranges_deinit(&b->discarded);
     free(l);
@@ -342,6 +342,7 @@ static void take_record(struct backing *b, const struct record *record)
     b->named = record->name_length > 0;
     b->sparse = record->flags & RECORD_SPARSE;
     strcpy(((struct local_backing *)b)->name, record->name);
+    ((struct local_backing *)b)->needs_gate = local_needs_gate(record);
     local_take_committed(b, record);
 }
 
@@ -350,14 +351,14 @@ static int fill_holes(struct backing *b)
 {
     const struct ranges none = {0};
 
-    return b->sparse || b->read_only ? 0 : holes_fill(b->file.fd, 0, b->size, &none, 0);
+    return b->sparse || b->read_only ? 0 : spill_fill_holes(b->file.fd, 0, b->size, &none, 0);
 }
 
 int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)
 {
     _cleanup_close_ int owned = fd;
     _cleanup_free_ struct local_backing *l = calloc(1, sizeof *l);
-    struct descriptor file;
+    struct descriptor file = DESCRIPTOR_NONE;
     int r = l ? local_lock_attach(fd) : -ENOMEM;
 
     if (r == 0)
@@ -372,14 +373,19 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
         .sparse = flags & DISKALLOC_REGION_SPARSE,
     };
     l->local = from;
+    l->sole_writer = flags & DISKALLOC_REGION_SOLE_WRITER;
     l->can_discard = from->guarantee.can_discard && from->guarantee.can_allocate;
     take_record(&l->base, record);
-    r = look_at_size(&l->base);
+    local_keep_from_aging(file.fd);
+    r = local_lock_writer(l);
+    if (r == 0)
+        r = look_at_size(&l->base);
     if (r == 0 && record->flags & RECORD_HAS_HOLES)
         r = spillfile_read_holes(file.fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
     else if (r == 0 && l->base.named)
         r = fill_holes(&l->base);
     if (r < 0) {
+        local_leave_gate(l);
         descriptor_close(&l->base.file);
         atomic_fetch_sub(&all_bytes, l->counted);
         ranges_deinit(&l->base.discarded);

@@ -1,12 +1,11 @@
-// The backing of a file that the caller gave: no daemon, no record, no quota, no locks.  What other programs do with the file is the
-// caller's affair.
+// The backing of a file that the caller gave: no daemon, no record, no quota, no locks.  What other programs do with
+// the file is the caller's affair.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "client/local/blocks.h"
-#include "client/local/holes.h"
 #include "client/local/local.h"
 #include "client/util/error.h"
 #include "proto/spill/fileops.h"
@@ -31,7 +30,11 @@ static void note_size(struct backing *b, uint64_t size)
 // The file has no locks of the library: the region need not map the newly opened file.
 static int file_hold(struct backing *b)
 {
-    return descriptor_is_ours(&b->file) ? 0 : descriptor_reopen(&b->file, b->mapped_at);
+    int r = descriptor_check(&b->file);
+
+    if (r < 0)
+        return error_why(r, "looking at the descriptor of the region's file");
+    return r == 1 ? 0 : descriptor_reopen(&b->file, b->mapped_at);
 }
 
 static int file_refresh(struct backing *b)
@@ -45,12 +48,12 @@ static int file_refresh(struct backing *b)
     return 0;
 }
 
-// A resize promises blocks for every byte of the file, also for the holes that the file came with: those below SIZE are filled.  MORE:
-// bytes that are to be allocated afterwards.
+// A resize promises blocks for every byte of the file, also for the holes that the file came with: those below SIZE
+// are filled.  MORE: bytes that are to be allocated afterwards.
 static int fill_holes(struct backing *b, uint64_t size, uint64_t more)
 {
     struct file_backing *f = (struct file_backing *)b;
-    int r = b->may_have_holes ? holes_fill(b->file.fd, f->filled, size, &b->discarded, more) : 0;
+    int r = b->may_have_holes ? spill_fill_holes(b->file.fd, f->filled, size, &b->discarded, more) : 0;
 
     if (r == 0)
         f->filled = u64_max(f->filled, size);
@@ -96,7 +99,7 @@ static int file_discard(struct backing *b, uint64_t offset, uint64_t length)
 
 static int file_restore(struct backing *b, uint64_t offset, uint64_t length)
 {
-    return spill_restore(b->file.fd, &b->discarded, offset, length);
+    return spill_restore(b->file.fd, &b->discarded, offset, length, false);
 }
 
 static int file_commit(struct backing *b, uint64_t used, uint32_t element_size, bool durable)

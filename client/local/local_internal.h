@@ -1,6 +1,7 @@
-// The struct of a directory: shared by backend.c and backing.c (one file of it).
+// The structs of a directory, and of one region of it, which the files of this folder share.
 #pragma once
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "client/local/local.h"
 #include "proto/spill/record.h"
@@ -15,24 +16,82 @@ struct local {
     struct descriptor no_events; // a socket that never becomes readable; none until a program asks for it
 };
 
+struct local_backing {
+    struct backing base;
+    LIST_ENTRY(local_backing) entry; // of all
+    struct local *local;             // the backend, which outlives its backings
+    char name[NAME_MAX_LENGTH + 1];  // "": the region is anonymous
+    uint64_t counted;                // bytes of this region that all_bytes has
+    bool can_discard;                // the file system can tell later which parts are discarded
+    bool sole_writer;                // no other user may write
+    bool needs_gate;                 // users who may not write may read the file
+    void *gate;                      // a page of the gate, which keeps its lock; NULL: none
+    bool lock_is_due;                // the file was opened again, and lacks the lock of a writer
+    // The file was cut on a disk that had no room for the record, which counts elements behind the end.
+    bool record_is_due;
+};
+
 // directory.c
 
-// 0: l->dir may be used.  It was opened again if the program had closed it.  -EBADF with the reason noted: that can't be done.
+// 0: l->dir may be used.  It was opened again if the program had closed it.  -EBADF with the reason noted: that can't
+// be done.
 int local_hold_directory(struct local *l);
+// Notes why no file could be made in the directory: R says, or the directory was removed.  Returns the errno for the
+// caller.
+int local_refused(const struct local *l, int r);
+
+// named.c
+
+// The uid that NAME is about: the caller's, or the one of its user.  0; -EOPNOTSUPP: there is no such user; -EIO: the
+// user database did not answer; -ENOMEM, -EMFILE.
+int local_find_owner(const struct region_name *name, uid_t *ret);
+// Opens the file NAME if it is a region of OWNER, and reads its record.  RET_OWNER, which may be NULL, gets the
+// file's owner.  The descriptor; -EACCES: it is another user's, or the mode forbids it; -EEXIST: it is no region;
+// -errno.  The reason is noted.
+int local_open_named(const struct local *l, const char *name, uid_t owner, bool read_only, struct record *ret,
+                     uid_t *ret_owner);
+int local_check_absent(const struct local *l, const char *name); // 0: there is no such file; -EEXIST, -errno
+// Finds a named region of this directory by its handle.  A descriptor, or -errno with the reason noted.
+int local_find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret);
 
 // backing.c
 
-// Makes a backing of FD, an open spill file, which belongs to the backing from here on, also on failure.  RECORD describes the file.
-// 0; -ESTALE: the file was unlinked meanwhile; -errno.
+// Makes a backing of FD, an open spill file, which belongs to the backing from here on, also on failure.  RECORD
+// describes the file. 0; -ESTALE: the file was unlinked meanwhile; -errno.
 int local_backing_new(struct local *l, int fd, const struct record *record, uint32_t flags, struct backing **ret);
-// A new descriptor of the file of a region that this process has (an inherited one counts), with an open file description of its
-// own; -ENOENT: this process has none with this handle; -errno.
+// A new descriptor of the file of a region that this process has (an inherited one counts), with an open file
+// description of its own; -ENOENT: this process has none with this handle; -errno.
 int local_reopen(const struct handle *handle, bool read_only);
 // How many regions this process has from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);
+
+// hold.c
+
+// Takes the locks of a writer, or of the only one.  0; -EBUSY with the reason noted; -errno.
+int local_lock_writer(struct local_backing *l);
+// For backing_ops.hold.
+int local_hold(struct backing *b);
+
+// gate.c
+
+// Whether a region with this record has users who may read and not write.
+bool local_needs_gate(const struct record *record);
+int local_make_gate(const struct local *l, const struct record *record); // 0 or -errno
+void local_remove_gate(const struct local *l, const struct handle *handle);
+// Locks the gate of B for this writer, until local_leave_gate.  1; 0: the region has none; -EBUSY with the reason
+// noted; -errno.
+int local_enter_gate(struct local_backing *b);
+void local_leave_gate(struct local_backing *b);
 
 // record.c.  The first two are called with the change lock held, or alone.  0 or -errno.
 int local_store_used(struct backing *b, uint64_t used, uint32_t element_size);
 // Notes that parts of the file are discarded: every process that opens it then looks for holes.
 int local_note_holes(struct backing *b);
 void local_take_committed(struct backing *b, const struct record *record); // into B
+// Bytes that are cut are no elements any more, nor when the region grows again.  *RET_BEFORE: the record's value.
+int local_lower_used(struct backing *b, uint64_t size, uint64_t *ret_before);
+void local_raise_used_again(struct backing *b, uint64_t used);
+int local_sync(struct local_backing *l);
+// The commit of USED did not reach the disk: the record is again what it was BEFORE, unless others have committed
+// since.
+void local_take_commit_back(struct backing *b, uint64_t used, const struct record *before);

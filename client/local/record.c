@@ -1,9 +1,10 @@
-// The record of a region of a directory: an extended attribute of the region's file (proto/spill/record), which other processes read
-// when they open the file.
+// The record of a region of a directory: an extended attribute of the region's file (proto/spill/record), which other
+// processes read when they open the file.
 #include <errno.h>
 #include <unistd.h>
 
 #include "client/local/local_internal.h"
+#include "client/local/lock.h"
 
 // An anonymous region has no record until it needs one.
 static int load_or_make_record(const struct backing *b, struct record *ret)
@@ -53,4 +54,46 @@ void local_take_committed(struct backing *b, const struct record *record)
         b->used = record->used;
         b->element_size = record->element_size;
     }
+}
+
+int local_lower_used(struct backing *b, uint64_t size, uint64_t *ret_before)
+{
+    struct record record;
+    int r = b->committed ? record_load(&file_ops_system, b->file.fd, &record) : -ENODATA;
+
+    *ret_before = r < 0 ? 0 : record.used;
+    if (r == -ENODATA || r == -EOPNOTSUPP || (r == 0 && record.used <= size))
+        return 0;
+    if (r == 0)
+        r = local_store_used(b, size, record.element_size);
+    if (r == 0)
+        b->used = size;
+    return r;
+}
+
+void local_raise_used_again(struct backing *b, uint64_t used)
+{
+    if (used > b->used && used <= b->size && local_store_used(b, used, b->element_size) == 0)
+        b->used = used;
+}
+
+int local_sync(struct local_backing *l)
+{
+    int r = file_ops_system.sync(l->base.file.fd);
+
+    if (r < 0 || !l->name[0])
+        return r;
+    r = local_hold_directory(l->local);
+    return r < 0 ? r : file_ops_system.sync(l->local->dir.fd);
+}
+
+void local_take_commit_back(struct backing *b, uint64_t used, const struct record *before)
+{
+    struct record now;
+
+    if (local_lock_change(b->file.fd, 0) < 0)
+        return;
+    if (record_load(&file_ops_system, b->file.fd, &now) == 0 && now.used == used)
+        record_store(&file_ops_system, b->file.fd, before);
+    local_unlock_change(b->file.fd);
 }

@@ -1,4 +1,5 @@
-// Finding the control group of this process: its path is in /proc/self/cgroup, and the mount that shows it in /proc/self/mountinfo.
+// Finding the control group of this process: its path is in /proc/self/cgroup, and the mount that shows it in
+// /proc/self/mountinfo.
 #include "client/memory/cgroup.h"
 
 #include <stdio.h>
@@ -98,16 +99,17 @@ static bool mount_parse(char *line, struct mount *ret)
             break;
     }
     ret->type = strsep(&rest, " ");
-    strsep(&rest, " ");
+    (void)strsep(&rest, " ");
     ret->options = rest;
-    if (!ret->type || !ret->options)
+    if (!ret->root || !ret->at || !ret->type || !ret->options)
         return false;
     unescape(ret->root);
     unescape(ret->at);
     return true;
 }
 
-// The part of PATH below the root of the mount.  NULL: PATH is elsewhere, or above the namespace of the process ("/..").
+// The part of PATH below the root of the mount.  NULL: PATH is elsewhere, or above the namespace of the process
+// ("/..").
 static const char *below(const struct mount *m, const char *path)
 {
     size_t n = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);

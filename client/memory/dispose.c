@@ -1,12 +1,13 @@
 // Giving the memory of a closed region back, beside the program.
 //
-// Unmapping 1 GiB of a file that was written to takes 20 ms, and freeing its pages, when no other process has the file, takes 45 ms more.  A
-// program need not wait for that.  So the mapping of a large anonymous region is unmapped by the client's thread, piece by piece.
-// The region's descriptor, if it had one, is closed by then: the mapping keeps the file alive.
+// Unmapping 1 GiB of a file that was written to takes 20 ms, and freeing its pages, when no other process has the
+// file, takes 45 ms more.  A program need not wait for that.  So the mapping of a large anonymous region is unmapped
+// by the client's thread, piece by piece. The region's descriptor, if it had one, is closed by then: the mapping
+// keeps the file alive.
 //
-// The daemon has been told of the close by then.  It finds the file still mapped and looks again later; a request that would be refused
-// meanwhile waits in the daemon.  Without a daemon, a call that was refused waits for the thread and tries again (dispose_await).  So a
-// program may rely on the space of a region that it has closed.
+// The daemon has been told of the close by then.  It finds the file still mapped and looks again later; a request
+// that would be refused meanwhile waits in the daemon.  Without a daemon, a call that was refused waits for the
+// thread and tries again (dispose_await).  So a program may rely on the space of a region that it has closed.
 //
 // Named regions are unmapped at once: other processes can see that such a region is attached.
 #include "client/memory/dispose.h"

@@ -1,52 +1,62 @@
 // How a region lies in memory.
 //
-// All the address space that a region may ever need is taken once, and the whole of it is one shared mapping of the file, with no
-// access.  Granting is mprotect of the new part.  Therefore
+// All the address space that a region may ever need is taken once, and the whole of it is one shared mapping of the
+// file, with no access.  Granting is mprotect of the new part.  Therefore
 //   - the address never changes: there is never a reason to move;
-//   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the file ends (rounded up to
-//     a page, whose rest the kernel fills with zeros);
-//   - a region is two mappings of the process, whatever its size, and a few more for each discarded part.  All belong to the same open
-//     file, so the descriptor may be closed: the mapping keeps the file alive, in forked children too.
+//   - touching a byte that was not granted is SIGSEGV at once, and never SIGBUS: the accessible part ends where the
+//     file ends (rounded up to a page, whose rest the kernel fills with zeros);
+//   - a region is two mappings of the process, whatever its size, and a few more for each discarded part.  All belong
+//     to the same open file, so the descriptor may be closed: the mapping keeps the file alive, in forked children too.
 //
-// The mapping starts at a multiple of 2 MiB and asks for huge pages once: then one entry of the page table can map 2 MiB of it.  The address
-// space is first taken by an anonymous mapping, for two reasons: the parts outside the alignment can be cut off, and a region for which
-// there is no address space fails before a file was made for it.
+// The mapping starts at a multiple of 2 MiB and asks for huge pages once: then one entry of the page table can map 2
+// MiB of it.  The address space is first taken by an anonymous mapping, for two reasons: the parts outside the
+// alignment can be cut off, and a region for which there is no address space fails before a file was made for it.
 //
-// A page of the page cache may be as large as 2 MiB.  A store to any byte of such a page asks the file system for blocks for all of it.  If
-// the page reaches into a discarded part, that would fill the hole again, charged to nobody, and could end in SIGBUS on a byte that was
-// granted.  So the 2 MiB in which a discarded part begins or ends get small pages only (no huge ones, no reading ahead).  Large pages that
-// are there already are split when the hole is made (spillfile_punch).  Measured on Linux 6.18, ext4: without either of the two, the hole
-// fills.
+// A page of the page cache may be as large as 2 MiB.  A store to any byte of such a page asks the file system for
+// blocks for all of it.  If the page reaches into a discarded part, that would fill the hole again, charged to
+// nobody, and could end in SIGBUS on a byte that was granted.  So the 2 MiB in which a discarded part begins or ends
+// get small pages only (no huge ones, no reading ahead).  Large pages that are there already are split when the hole
+// is made (spillfile_punch).  Measured on Linux 6.18, ext4: without either of the two, the hole fills.
 //
-// Callers grant only bytes that have blocks on disk already, and take access away before they give blocks back.  MAP_NORESERVE and PROT_NONE
-// cost nothing under any overcommit policy; `ulimit -v` counts all address space, so less is tried when a default is refused.  Nothing
-// else in the library calls mmap.
+// Callers grant only bytes that have blocks on disk already, and take access away before they give blocks back.
+// MAP_NORESERVE and PROT_NONE cost nothing under any overcommit policy; `ulimit -v` counts all address space, so less
+// is tried when a default is refused. mlockall(2) does not lock a region (unlocked.c).  Nothing else in the library
+// calls mmap.
 #include "client/memory/mapping.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "client/memory/reservation.h"
+#include "client/memory/unlocked.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
+#include "proto/util/page.h"
 #include "proto/util/size.h"
 
-enum { PAGE_SIZE = 4096, READ_AHEAD = 128 * 1024 };
+enum { PAGE_WITH_HUGE_OF_2_MIB = 4096, READ_AHEAD = 128 * 1024 };
 
-static int refuse(uint64_t reserve)
+// ERROR: what the kernel said (-errno), or -ENOMEM.
+static int refuse(uint64_t reserve, int error)
 {
     char text[SIZE_TEXT_MAX], held[SIZE_TEXT_MAX];
 
+    if (error == -EAGAIN)
+        return error_why(
+            -ENOMEM, "no %s of address space: after mlockall(MCL_FUTURE), RLIMIT_MEMLOCK leaves not even a page of it",
+            size_format(reserve, text));
     return error_why(-ENOMEM, "no %s of address space, the library holds %s of it", size_format(reserve, text),
                      size_format(reservation_held(), held));
 }
 
-// Takes RESERVE bytes of address space at a multiple of RESERVATION_ALIGN.  NULL: the kernel refuses.
+// Takes RESERVE bytes of address space at a multiple of RESERVATION_ALIGN.  NULL: the kernel refuses, errno says why.
 static char *take_aligned(uint64_t reserve)
 {
     size_t length = reserve + RESERVATION_ALIGN;
-    char *at = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = map_unlocked(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     size_t before, behind;
 
     if (at == MAP_FAILED)
@@ -68,8 +78,10 @@ static int try_reserve(struct mapping *m, uint64_t reserve)
         return -ENOMEM;
     base = take_aligned(reserve);
     if (!base) {
+        int error = errno;
+
         reservation_release(reserve);
-        return -ENOMEM;
+        return error == EAGAIN ? -EAGAIN : -ENOMEM;
     }
     *m = (struct mapping){.base = base, .reserve = reserve};
     return 0;
@@ -81,7 +93,7 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
 
     if (!checked_align_up(reserve, RESERVATION_ALIGN, &reserve) || reserve > INT64_MAX || reserve == 0 ||
         !checked_align_up(needed, RESERVATION_ALIGN, &needed))
-        return refuse(reserve);
+        return refuse(reserve, -ENOMEM);
     r = try_reserve(m, reserve);
     for (uint64_t less = reserve; r < 0 && !exact;) {
         less = reservation_smaller(less, needed);
@@ -89,31 +101,37 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
             break;
         r = try_reserve(m, less);
     }
-    return r < 0 ? refuse(reserve) : 0;
+    return r < 0 ? refuse(reserve, r) : 0;
+}
+
+// A kernel without huge pages refuses; nothing is lost.  Where a page has 16 or 64 KiB, a huge one would have 32 or
+// 512 MiB: more than the small pages around a discarded part keep away.
+static int ask_for_large(char *at, uint64_t length)
+{
+    return page_size() > PAGE_WITH_HUGE_OF_2_MIB ? 0 : madvise(at, length, MADV_HUGEPAGE);
 }
 
 int mapping_place(struct mapping *m, int fd, bool read_only)
 {
-    void *at = mmap(m->base, m->reserve, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+    void *at = map_unlocked(m->base, m->reserve, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
 
     if (at == MAP_FAILED)
         return error_why(-errno, "mmap of the region's file");
     m->read_only = read_only;
-    // A kernel without huge pages refuses; nothing is lost.
-    madvise(m->base, m->reserve, MADV_HUGEPAGE);
+    ask_for_large(m->base, m->reserve);
     return 0;
 }
 
 static int replace(struct mapping *m, uint64_t from, uint64_t to, int access, int fd)
 {
-    const int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
+    const int flags = MAP_SHARED | MAP_NORESERVE;
 
-    if (from < to && mmap(m->base + from, to - from, access, flags, fd, (off_t)from) == MAP_FAILED)
+    if (from < to && map_unlocked_over(m->base + from, to - from, access, flags, fd, from) == MAP_FAILED)
         return error_why(-errno, "mapping the region's file again");
     return 0;
 }
 
-// One call for each part that has the same access: the kernel replaces a part in one step.
+// Each part that has the same access is replaced by one call: the kernel does that in one step.
 int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
 {
     int access = m->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r = 0;
@@ -122,6 +140,10 @@ int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
     for (size_t i = 0; r == 0 && i < without->n && without->items[i].offset < m->granted; i++) {
         uint64_t hole = without->items[i].offset, end = u64_min(hole + without->items[i].length, m->granted);
 
+        hole = align_up(hole, page_size());
+        end = align_down(end, page_size());
+        if (hole >= end)
+            continue;
         r = replace(m, at, hole, access, fd);
         if (r == 0)
             r = replace(m, hole, end, PROT_NONE, fd);
@@ -131,7 +153,7 @@ int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
         r = replace(m, at, m->granted, access, fd);
     if (r == 0)
         r = replace(m, m->granted, m->reserve, PROT_NONE, fd);
-    madvise(m->base, m->reserve, MADV_HUGEPAGE);
+    ask_for_large(m->base, m->reserve);
     mapping_guard(m, 0, m->reserve, without);
     return r;
 }
@@ -167,9 +189,11 @@ static int protect(struct mapping *m, uint64_t from, uint64_t to, int access)
     return 0;
 }
 
+// Discarded parts are whole blocks of 4 KiB.  A page that is larger, and only partly discarded, stays accessible: its
+// other bytes are granted.  That happens to regions that were made on a machine with smaller pages.
 int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to)
 {
-    return protect(m, from, to, PROT_NONE);
+    return protect(m, align_up(from, page_size()), align_down(to, page_size()), PROT_NONE);
 }
 
 int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *without)
@@ -179,7 +203,8 @@ int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ra
     for (size_t i = ranges_find(without, from); r == 0 && from < to; i++) {
         bool last = i >= without->n || without->items[i].offset >= to;
 
-        r = protect(m, from, last ? to : without->items[i].offset, access);
+        r = protect(m, align_down(from, page_size()), align_up(last ? to : without->items[i].offset, page_size()),
+                    access);
         if (last)
             break;
         from = without->items[i].offset + without->items[i].length;
@@ -189,7 +214,7 @@ int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ra
 
 int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without)
 {
-    uint64_t end = align_up(size, PAGE_SIZE);
+    uint64_t end = align_up(size, page_size());
     int r = end > m->granted ? mapping_allow(m, m->granted, end, without) : mapping_forbid(m, end, m->granted);
 
     if (r < 0) {
@@ -250,23 +275,29 @@ void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ra
 {
     uint64_t begin = unit_of(from), end = unit_of(to + RESERVATION_ALIGN - 1);
 
-    madvise(m->base + begin, end - begin, MADV_HUGEPAGE);
+    ask_for_large(m->base + begin, end - begin);
     madvise(m->base + begin, end - begin, MADV_NORMAL);
     mapping_guard(m, begin, end, discarded);
 }
 
-// In a mapping that asks for huge pages the kernel reads a whole huge page at each access, whatever other advice there is.
-static int use_pages_for(int advice, char *at, uint64_t length)
+// Such advice is kept with the mapping, also for bytes that are not granted yet.
+static bool is_about_order(int advice)
 {
-    bool changes = advice == MADV_NORMAL || advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
-
-    // A kernel without huge pages refuses; nothing is lost.
-    if (changes && madvise(at, length, advice == MADV_RANDOM ? MADV_NOHUGEPAGE : MADV_HUGEPAGE) < 0 && errno == ENOMEM)
-        return -ENOMEM;
-    return 0;
+    return advice == MADV_NORMAL || advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
 }
 
-// One call reads no more than the disk's read_ahead_kb: so there is a call for each such piece.
+// In a mapping that asks for huge pages the kernel reads a whole huge page at each access, whatever other advice
+// there is.
+static int use_pages_for(int advice, char *at, uint64_t length)
+{
+    int r = 0;
+
+    if (is_about_order(advice))
+        r = advice == MADV_RANDOM ? madvise(at, length, MADV_NOHUGEPAGE) : ask_for_large(at, length);
+    return r < 0 && errno == ENOMEM ? -ENOMEM : 0;
+}
+
+// A call reads no more than the disk's read_ahead_kb: so there is a call for each such piece.
 static int read_ahead(char *at, uint64_t length)
 {
     for (uint64_t done = 0; done < length; done += READ_AHEAD)
@@ -277,7 +308,7 @@ static int read_ahead(char *at, uint64_t length)
 
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice)
 {
-    uint64_t end = to < m->granted ? to : m->granted;
+    uint64_t end = u64_min(to, is_about_order(advice) ? m->reserve : m->granted);
     int r;
 
     if (from >= end)
@@ -290,14 +321,82 @@ int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advi
     return r;
 }
 
+void mapping_drop(const struct mapping *m, uint64_t from, uint64_t to)
+{
+    if (from < to)
+        madvise(m->base + from, to - from, MADV_PAGEOUT);
+}
+
+uint16_t mapping_window(const struct mapping *m, uint64_t at, unsigned n)
+{
+    unsigned char pages[16];
+    unsigned bits = 0;
+
+    if (mincore(m->base + at, n * page_size(), pages) < 0)
+        return 0;
+    for (unsigned i = 0; i < n; i++)
+        bits |= (pages[i] & 1U) << i;
+    return (uint16_t)bits;
+}
+
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10000)
+#endif
+
+// False: the kernel does not take vectors from this process.
+static bool read_ahead_at_once(const struct iovec *pieces, size_t n)
+{
+    return syscall(SYS_process_madvise, PIDFD_SELF, pieces, n, MADV_WILLNEED, 0U) >= 0 ||
+           (errno != EBADF && errno != EPERM && errno != ENOSYS && errno != EINVAL && errno != ESRCH);
+}
+
+void mapping_read_ahead(const struct iovec *pieces, size_t n)
+{
+    static _Atomic bool one_by_one;
+
+    if (n > 1 && !one_by_one) {
+        if (read_ahead_at_once(pieces, n))
+            return;
+        one_by_one = true;
+    }
+    for (size_t i = 0; i < n; i++)
+        madvise(pieces[i].iov_base, pieces[i].iov_len, MADV_WILLNEED);
+}
+
+// MADV_RANDOM keeps the kernel from reading ahead, and MADV_HUGEPAGE has it read a large page nevertheless.
+void mapping_read_alone(const struct mapping *m, uint64_t to)
+{
+    uint64_t length = align_down(u64_min(to, m->granted), RESERVATION_ALIGN);
+
+    // Without large pages it would be small ones that are read one by one.
+    if (page_size() <= PAGE_WITH_HUGE_OF_2_MIB && ask_for_large(m->base, length) == 0)
+        madvise(m->base, length, MADV_RANDOM);
+}
+
 int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to)
 {
     int r;
 
+    from = align_down(from, page_size());
     do
         r = madvise(m->base + from, to - from, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
     while (r == -EINTR);
     return r;
+}
+
+// A page behind the end of the file is refused with EFAULT, where a load would be SIGBUS.
+int mapping_reaches(struct mapping *m, uint64_t offset)
+{
+    uint64_t page = align_down(offset, page_size());
+    int r = protect(m, page, page + page_size(), PROT_READ);
+
+    if (r < 0)
+        return r;
+    do
+        r = madvise(m->base + page, page_size(), MADV_POPULATE_READ) == 0 ? 1 : -errno;
+    while (r == -EINTR);
+    mapping_forbid(m, page, page + page_size());
+    return r == -EFAULT ? 0 : r;
 }
 
 int mapping_sync(const struct mapping *m)

@@ -1,8 +1,9 @@
-// A region's address space.  See the essay in mapping.c.  One thread at a time uses a mapping, unless something else is said.  Sizes and
-// offsets are bytes.
+// A region's address space.  See the essay in mapping.c.  One thread at a time uses a mapping, unless something else
+// is said.  Sizes and offsets are bytes.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "proto/util/ranges.h"
 
@@ -18,28 +19,46 @@ struct mapping {
 int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t needed);
 // Maps the file FD over the address space, with no access yet.  0 or -errno.
 int mapping_place(struct mapping *m, int fd, bool read_only);
-// Maps FD, the same file opened again, in place of the first one.  Access stays as it is: to the granted bytes, but not to those in
-// WITHOUT.  Advice is forgotten.  Other threads may use the memory meanwhile.  0; or -errno, and each byte is still mapped.
+// Maps FD, the same file opened again, in place of the first one.  Access stays as it is: to the granted bytes, but
+// not to those in WITHOUT.  Advice is forgotten.  Other threads may use the memory meanwhile.  0; or -errno, and each
+// byte is still mapped.
 int mapping_replace(struct mapping *m, int fd, const struct ranges *without);
 void mapping_deinit(struct mapping *m); // idempotent
 // Unmaps LENGTH granted bytes at most.  False: only the last piece is left, for mapping_deinit.
 bool mapping_unmap_piece(struct mapping *m, uint64_t length);
 
-// Makes the bytes from 0 to SIZE accessible, rounded up to a page, and no others; not those in WITHOUT.  0; or -ENOMEM and nothing has changed.
-// Taking access away fails only next to discarded parts, in a process that may not have one more mapping.
+// Makes the bytes from 0 to SIZE accessible, rounded up to a page, and no others; not those in WITHOUT.  0; or
+// -ENOMEM and nothing has changed. Taking access away fails only next to discarded parts, in a process that may not
+// have one more mapping.
 int mapping_set_access(struct mapping *m, uint64_t size, const struct ranges *without);
 // Take access away from granted bytes, or give it, except to those in WITHOUT.  Whole pages.  0 or -ENOMEM.
 int mapping_forbid(struct mapping *m, uint64_t from, uint64_t to);
 int mapping_allow(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *without);
-// Before the part from FROM to TO is discarded, whole pages: leaves no large page across its ends (see the essay).  0 or -ENOMEM.
+// Before the part from FROM to TO is discarded, whole pages: leaves no large page across its ends (see the essay).  0
+// or -ENOMEM.
 int mapping_part(struct mapping *m, uint64_t from, uint64_t to);
-// Around the discarded parts between FROM and TO: asks for small pages; mapping_tend also asks for large pages again for the rest.
+// Around the discarded parts between FROM and TO: asks for small pages; mapping_tend also asks for large pages again
+// for the rest.
 void mapping_guard(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
 void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
-// madvise(2) on the granted bytes between FROM and TO.  0 or -errno.
+// madvise(2) on the bytes between FROM and TO; only on those that are granted, where ADVICE is about single pages.  0
+// or -errno.
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
-// Makes the pages of these bytes, as stores to them would, but without SIGBUS.  0 or -errno.  Any thread, if no other thread unmaps
-// meanwhile.
+// Which of the N pages from AT on are in memory, as bits; N is 16 at most.  Any thread.
+uint16_t mapping_window(const struct mapping *m, uint64_t at, unsigned n);
+// Takes clean pages out of memory, if the kernel lets this process do that to the file.  Any thread.
+void mapping_drop(const struct mapping *m, uint64_t from, uint64_t to);
+// Starts reading the pieces, whole pages of mappings, and does not wait for the disk unless its queue is full.  A piece
+// that can't be read now is left out.
+void mapping_read_ahead(const struct iovec *pieces, size_t n);
+// Advice for the bytes before TO, as far as they are whole large pages: a miss reads one large page, and not the next
+// one too.
+void mapping_read_alone(const struct mapping *m, uint64_t to);
+// Makes the pages of these bytes, as stores to them would, but without SIGBUS.  0 or -errno.  Any thread, if no other
+// thread unmaps meanwhile.
 int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to);
+// Whether the file still reaches to the inaccessible page at OFFSET: 1 or 0; -errno: the kernel can't tell (before
+// Linux 5.14).  The page is readable for a moment.
+int mapping_reaches(struct mapping *m, uint64_t offset);
 // Writes the accessible bytes to the file's disk.  0 or -errno.
 int mapping_sync(const struct mapping *m);

@@ -23,9 +23,9 @@ struct prefetch {
 void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping);
 void prefetch_deinit(struct prefetch *p);
 
-// A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns the end of the next window: NEEDED
-// at least, SIZE at most.  The pages up to there are made, and the thread makes those of up to AHEAD_MAX bytes more where that is
-// worth it.
+// A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns the end of
+// the next window: NEEDED at least, SIZE at most.  The pages up to there are made, and the thread makes those of up
+// to AHEAD_MAX bytes more where that is worth it.
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max);
 // True if a vector that goes on from FROM to NEEDED is likely to come back soon.
 bool prefetch_is_one_by_one(uint64_t from, uint64_t needed);

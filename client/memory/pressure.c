@@ -1,15 +1,19 @@
-// Two inputs tell that memory is short: the room in the tightest control group with a limit over this process, and stalls.
+// Two inputs tell that memory is short: the room in the tightest control group with a limit over this process, and
+// stalls.
 //
-// - The group.  Its limit, less what can't be reclaimed, is what its cached pages may take; of that, dirty and written pages are not
-//   free until they are on the disk.  cgroup v1 and v2 are read, and of nested groups the tightest counts: what this process dirties
-//   counts in all of them alike, so the tightest stays the tightest unless others do much.  All are compared again now and then.
-// - Stalls (PSI, Documentation/accounting/psi.rst): the time in which tasks waited for memory, of the process's group or else of the
-//   machine.  Where no group has a limit, this is the only input: a vector larger than the machine's memory shows here.
+// - The group.  Its limit, less what can't be reclaimed, is what its cached pages may take; of that, dirty and written
+//   pages are not free until they are on the disk.  cgroup v1 and v2 are read, and of nested groups the tightest
+//   counts: what this process dirties counts in all of them alike, so the tightest stays the tightest unless others do
+//   much.  All are compared again now and then.
+// - Stalls (PSI, Documentation/accounting/psi.rst): the time in which tasks waited for memory, of the process's group
+//   or else of the machine.  Where no group has a limit, this is the only input: a vector larger than the machine's
+//   memory shows here.
 //
-// Measured: pushing and scanning 4 GiB in a group of 512 MiB, seconds, medians of 3 alternating rounds (Linux 6.18, ext4, cgroup v1,
-// one vector of a directory): with both inputs 2.38; with the group alone 2.47; with stalls alone 2.51; with neither, so that nothing is
-// written behind, 2.61.  Reading the kernel's thresholds of dirty pages (vm.dirty_*) and the machine's free memory as well
-// changed nothing (3 GiB: 1.66 with them, 1.58 without), and is not done.
+// Measured: pushing and scanning 4 GiB in a group of 512 MiB, seconds, medians of 3 alternating rounds (Linux 6.18,
+// ext4, cgroup v1, one vector of a directory): with both inputs 2.38; with the group alone 2.47; with stalls alone
+// 2.51; with neither, so that nothing is written behind, 2.61.  Reading the kernel's thresholds of dirty pages
+// (vm.dirty_*) and the machine's free memory as well changed nothing (3 GiB: 1.66 with them, 1.58 without), and is
+// not done.
 //
 // Not seen: limits of groups above the namespace of the process (cgroup v1 tells of those).
 #include "client/memory/pressure.h"
@@ -23,7 +27,7 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 
-enum { LOOKS_PER_SEARCH = 64, STALLED_PERCENT = 10 };
+enum { LOOKS_PER_SEARCH = 64, STALLED_PERCENT = 10, FULL_SHARE = 16 };
 
 // cgroup v1 writes a number just under 2^63 for no limit.
 static const uint64_t no_limit = (uint64_t)1 << 60;
@@ -51,7 +55,7 @@ struct dirt {
 };
 
 struct group_usage {
-    uint64_t all, file, slab, limit_above;
+    uint64_t all, file, slab, limit_above; // bytes
     struct dirt d;
 };
 
@@ -139,7 +143,8 @@ static void find_group(struct pressure *p)
 
 static const char stalls_of_machine[] = "/proc/pressure/memory", stalls_of_group[] = "/memory.pressure";
 
-// The stalls of the process's group, which cgroup v2 counts whether it has the memory controller or not; else those of the machine.
+// The stalls of the process's group, which cgroup v2 counts whether it has the memory controller or not; else those
+// of the machine.
 static void find_stalls(struct pressure *p)
 {
     struct cgroup c = {0};
@@ -195,4 +200,31 @@ void pressure_look(struct pressure *p, struct pressure_state *ret)
     if (p->group && !consider_group(p, ret))
         p->n_looks = 0;
     ret->stalling = look_at_stalls(p);
+}
+
+static uint64_t look_at_machine(const struct pressure *p, bool *ret_full)
+{
+    uint64_t total = 0, available = UINT64_MAX, unused = 0;
+    char text[PROCTEXT_MAX];
+
+    if (!proctext_read(text, p->root, "/proc/meminfo") || !proctext_number(text, "MemTotal:", &total) ||
+        !proctext_number(text, "MemAvailable:", &available) || !proctext_number(text, "MemFree:", &unused))
+        return UINT64_MAX;
+    *ret_full = unused < total / FULL_SHARE;
+    return checked_mul(available, 1024, &available) ? available : UINT64_MAX;
+}
+
+uint64_t pressure_memory(struct pressure *p, bool *ret_full)
+{
+    struct pressure_state state;
+    uint64_t machine, all = 0;
+
+    *ret_full = false;
+    pressure_look(p, &state);
+    machine = look_at_machine(p, ret_full);
+    if (!p->group || state.most >= machine)
+        return machine;
+    if (proctext_read_number(p->group, p->unified ? "/memory.current" : "/memory.usage_in_bytes", &all))
+        *ret_full = all > p->limit - p->limit / FULL_SHARE;
+    return state.most;
 }

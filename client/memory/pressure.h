@@ -1,5 +1,5 @@
-// How short of memory this process is, as far as /proc and /sys tell.  A file that is missing, unreadable or absurd says nothing,
-// and is no error.  See the essay in pressure.c.
+// How short of memory this process is, as far as /proc and /sys tell.  A file that is missing, unreadable or absurd
+// says nothing, and is no error.  See the essay in pressure.c.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,8 +10,8 @@ struct pressure_state {
     bool stalling; // since the last look, tasks have waited for memory a tenth of the time or more
 };
 
-// Keeps no descriptor (opening is 1 to 2 µs a file) and no thread, so that neither a fork nor a program that closes what it
-// does not know breaks it.  One thread at a time.
+// Keeps no descriptor (opening is 1 to 2 µs a file) and no thread, so that neither a fork nor a program that closes
+// what it does not know breaks it.  One thread at a time.
 struct pressure {
     const char *root;            // before each path that is read: "" in a program
     char *group;                 // owned: the directory of the tightest limit over this process; NULL: there is none
@@ -26,5 +26,8 @@ struct pressure {
 void pressure_init(struct pressure *p, const char *root);
 void pressure_deinit(struct pressure *p); // idempotent
 
+// The bytes that pages of files may take, of this process's groups or of the machine.  *RET_FULL: they take nearly all
+// of that.
+uint64_t pressure_memory(struct pressure *p, bool *ret_full);
 // Cheap, for once per 32 MiB or so; each 64th also finds the process's control group and its limits again.
 void pressure_look(struct pressure *p, struct pressure_state *ret);

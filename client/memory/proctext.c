@@ -50,8 +50,9 @@ bool proctext_number(const char *text, const char *key, uint64_t *ret)
 
     while (strncmp(text, key, n) != 0) {
         text = strchr(text, '\n');
-        if (!text++)
+        if (!text)
             return false;
+        text++;
     }
     return parse(text + n, ret);
 }

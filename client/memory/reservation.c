@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "proto/util/checked.h"
+
 #define GIB ((uint64_t)1 << 30)
 #define TIB ((uint64_t)1 << 40)
 
@@ -29,6 +31,11 @@ uint64_t reservation_default(uint64_t held_now)
     return 0;
 }
 
+uint64_t reservation_for(uint64_t usual, uint64_t size)
+{
+    return size <= usual / 2 ? usual : u64_min(size, INT64_MAX / 2) * 2;
+}
+
 // First the sizes of the table; below the smallest of them (the program runs under `ulimit -v`) a quarter each time.
 uint64_t reservation_smaller(uint64_t reserve, uint64_t needed)
 {
@@ -39,7 +46,7 @@ uint64_t reservation_smaller(uint64_t reserve, uint64_t needed)
             next = ladder[i].reserve;
             break;
         }
-    return next >= needed ? next : 0;
+    return next >= needed ? next : needed < reserve ? needed : 0;
 }
 
 bool reservation_take(uint64_t bytes)

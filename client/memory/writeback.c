@@ -1,17 +1,25 @@
 // Writing behind a vector, when memory is short.
 //
-// A vector larger than the memory that its process may use can go on only as fast as pages become clean, and the kernel begins late to clean
-// them.  So the part of the vector behind its end is sent to the disk in chunks, by sync_file_range, which starts writing and does not wait.
+// A vector larger than the memory that its process may use can go on only as fast as pages become clean, and the
+// kernel begins late to clean them.  So the part of the vector behind its end is sent to the disk in chunks, by
+// sync_file_range, which starts writing and does not wait.
 //
-// This is done only under memory pressure.  Otherwise it makes the vector slower, and takes the disk from others for data that may never need
-// to be on disk.  Pressure means: dirty pages take an eighth of the room of the tightest control group over the process, or tasks stall for
-// memory (pressure.c).  The kernel handles the dirty pages of a process without a limit better than this file could.  Once begun, the
-// writing goes on: it is the writing that makes room.
+// This is done only under memory pressure.  Otherwise it makes the vector slower, and takes the disk from others for
+// data that may never need to be on disk.  Pressure means: dirty pages take an eighth of the room of the tightest
+// control group over the process, or tasks stall for memory (pressure.c).  The kernel handles the dirty pages of a
+// process without a limit better than this file could.  Once begun, the writing goes on: it is the writing that makes
+// room.
 //
-// Measured (4 GiB in a group of 512 MiB, Linux 6.18, ext4, a disk of 2.1 GB/s): pushing is 1.1 to 1.7 times as fast as without; chunks of 8 to
-// 128 MiB make no difference.  Sent by the pushing thread instead of the client's, a vector of 6 GiB without a limit took nearly twice as long.
+// Measured (4 GiB in a group of 512 MiB, Linux 6.18, ext4, a disk of 2.1 GB/s): pushing is 1.1 to 1.7 times as fast
+// as without; chunks of 8 to 128 MiB make no difference.  Sent by the pushing thread instead of the client's, a
+// vector of 6 GiB without a limit took nearly twice as long.
 //
-// Threads: the program's threads call writeback_note, the client's thread runs the task.  Fields that both use are atomic.
+// By a descriptor of the daemon's passthrough fence (diskallocd(8), FENCES) sync_file_range does nothing, and the
+// kernel writes in its own time.  msync in place of it gained nothing (3 GiB in a group of 384 MiB), and waits for the
+// disk.
+//
+// Threads: the program's threads call writeback_note, the client's thread runs the task.  Fields that both use are
+// atomic.
 #include "client/memory/writeback.h"
 
 #include <fcntl.h>

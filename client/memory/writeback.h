@@ -1,4 +1,5 @@
-// Starts writing the part of a vector that was filled, when memory is short.  See the essay in writeback.c.  Sizes are bytes.
+// Starts writing the part of a vector that was filled, when memory is short.  See the essay in writeback.c.  Sizes
+// are bytes.
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,7 +29,8 @@ void writeback_init(struct writeback *w, struct background *background);
 void writeback_deinit(struct writeback *w);
 // A vector has filled its region up to FILLED.
 void writeback_note(struct writeback *w, uint64_t filled);
-// True if a descriptor of the region's file is needed.  The library keeps FILE open until writeback_deinit.  NULL: it can't be had now.
+// True if a descriptor of the region's file is needed.  The library keeps FILE open until writeback_deinit.  NULL: it
+// can't be had now.
 bool writeback_wants_file(struct writeback *w);
 void writeback_give_file(struct writeback *w, const struct descriptor *file);
 // How many bytes prefetch may make ahead: fewer where memory is limited.

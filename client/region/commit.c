@@ -1,13 +1,13 @@
-// Sync and commit.  A sync writes the bytes to the disk.  A commit says how many of them are elements (used); a durable commit
-// syncs first, so that after a power failure the file has what its record says.
+// Sync and commit.  A sync writes the bytes to the disk.  A commit says how many of them are elements (used); a
+// durable commit syncs first, so that after a power failure the file has what its record says.
 #include <errno.h>
 
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/size.h"
 
-// After a failed msync the kernel may mark the pages clean.  The next msync would then succeed although the bytes are not on
-// disk, so the first error is kept.
+// After a failed msync the kernel may mark the pages clean.  The next msync would then succeed although the bytes are
+// not on disk, so the first error is kept.
 static int sync_locked(struct diskalloc_region *r)
 {
     error_handle(r->handle);
@@ -34,7 +34,7 @@ int diskalloc_region_sync(struct diskalloc_region *r)
     return error_end(region_sync(r));
 }
 
-static int commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags)
+int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags)
 {
     bool durable = flags & DISKALLOC_DURABLE;
     int e = region_check(r, true);
@@ -66,7 +66,7 @@ int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_si
     if (!r)
         return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
-    e = commit_locked(r, used, element_size, flags);
+    e = region_commit_locked(r, used, element_size, flags);
     pthread_mutex_unlock(&r->lock);
     return e;
 }

@@ -1,23 +1,17 @@
-// Parts of a region: giving them back, granting them again, advising the kernel about them.
+// Parts of a region: giving them back, and granting them again.
 //
-// Discarding is access, then blocks; restoring is blocks, then access.  A call that fails on the way changes nothing.  If nobody knows
-// whether it was carried out, the bytes stay inaccessible until region_reconcile has asked.
+// Discarding is access, then blocks; restoring is blocks, then access.  A call that fails on the way changes
+// nothing.  If nobody knows whether it was carried out, the bytes stay inaccessible until region_reconcile has asked.
 #include <errno.h>
-#include <sys/mman.h>
 
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
-#include "proto/util/size.h"
+#include "proto/util/page.h"
 
-static int check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
+uint64_t region_unit(void)
 {
-    char from[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
-
-    if (offset <= r->size && length <= r->size - offset)
-        return 0;
-    return error_why(-EINVAL, "bytes from %s on are not all in a region of %s", size_format(offset, from),
-                     size_format(r->size, size));
+    return u64_max(DISCARD_BLOCK, page_size());
 }
 
 static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
@@ -29,7 +23,7 @@ static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
     if (r->backing->sparse)
         return error_why(-EOPNOTSUPP, "a sparse region has no blocks that one could give back");
     e = region_reconcile(r);
-    return e < 0 ? e : check_range(r, offset, length);
+    return e < 0 ? e : region_check_range(r, offset, length);
 }
 
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
@@ -39,6 +33,9 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 
     if (ranges_overlap(&b->discarded, offset, length) == length)
         return 0;
+    e = region_check_alone(r);
+    if (e < 0)
+        return e;
     prefetch_cut(&r->prefetch, offset);
     writeback_cut(&r->writeback, offset);
     e = mapping_forbid(&r->mapping, offset, offset + length);
@@ -47,7 +44,8 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     if (e == 0)
         e = b->ops->discard(b, offset, length);
     if (e < 0 && !b->unsure_parts) {
-        mapping_allow(&r->mapping, offset, offset + length, &b->discarded);
+        // Bytes that stay inaccessible although they are granted: region_reconcile tries again.
+        b->unsure_parts = mapping_allow(&r->mapping, offset, offset + length, &b->discarded) < 0;
         mapping_tend(&r->mapping, offset, offset + length, &b->discarded);
     }
     return e;
@@ -55,7 +53,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 
 static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
-    uint64_t from = align_up(offset, DISCARD_BLOCK), to = align_down(offset + length, DISCARD_BLOCK);
+    uint64_t from = align_up(offset, region_unit()), to = align_down(offset + length, region_unit());
     int e = check(r, offset, length);
 
     return e < 0 || from >= to ? e : region_discard_locked(r, from, to - from);
@@ -99,12 +97,14 @@ static int restore_holes(struct diskalloc_region *r, uint64_t offset, uint64_t e
         return e;
     e = mapping_allow(&r->mapping, offset, end < r->mapping.granted ? end : r->mapping.granted, &b->discarded);
     mapping_tend(&r->mapping, offset, end, &b->discarded);
-    // Blocks without access are of no use: the holes are discarded again.  Bytes that were not discarded keep their content.
+    // Blocks without access are of no use: the holes are discarded again.  Bytes that were not discarded keep their
+    // content.
     for (size_t i = 0; e < 0 && i < holes->n; i++) {
         const struct range *x = &holes->items[i];
 
-        if (mapping_forbid(&r->mapping, x->offset, x->offset + x->length) == 0)
-            b->ops->discard(b, x->offset, x->length);
+        if (mapping_forbid(&r->mapping, x->offset, x->offset + x->length) < 0 ||
+            b->ops->discard(b, x->offset, x->length) < 0)
+            b->unsure_parts = true;
     }
     return e;
 }
@@ -123,7 +123,7 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 // A block that the region ends in is never discarded, so it needs no restoring.
 static int restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
-    uint64_t from = align_down(offset, DISCARD_BLOCK), to = align_up(offset + length, DISCARD_BLOCK);
+    uint64_t from = align_down(offset, region_unit()), to = align_up(offset + length, region_unit());
     int e = check(r, offset, length);
 
     if (e < 0 || length == 0)
@@ -141,41 +141,6 @@ int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64
         return error_end(error_why(-EINVAL, "no region"));
     pthread_mutex_lock(&r->lock);
     e = restore_locked(r, offset, length);
-    pthread_mutex_unlock(&r->lock);
-    return error_end(e);
-}
-
-static const int kernel_advice[] = {
-    [DISKALLOC_ADVICE_NORMAL] = MADV_NORMAL, [DISKALLOC_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
-    [DISKALLOC_ADVICE_RANDOM] = MADV_RANDOM, [DISKALLOC_ADVICE_WILLNEED] = MADV_WILLNEED,
-    [DISKALLOC_ADVICE_COLD] = MADV_COLD,
-};
-
-static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)
-{
-    uint64_t from = align_down(offset, DISCARD_BLOCK), to = align_up(offset + length, DISCARD_BLOCK);
-    int e;
-
-    error_handle(r->handle);
-    if (advice < 0 || (size_t)advice >= sizeof kernel_advice / sizeof *kernel_advice)
-        return error_why(-EINVAL, "%d is no advice", advice);
-    e = check_range(r, offset, length);
-    if (e < 0 || length == 0)
-        return e;
-    e = mapping_advise(&r->mapping, from, to, kernel_advice[advice]);
-    mapping_guard(&r->mapping, from, to, &r->backing->discarded);
-    return e == -EINVAL ? error_why(-EOPNOTSUPP, "the kernel does not know that advice") : e;
-}
-
-int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)
-{
-    int e;
-
-    error_begin("diskalloc_region_advise");
-    if (!r)
-        return error_end(error_why(-EINVAL, "no region"));
-    pthread_mutex_lock(&r->lock);
-    e = advise_locked(r, offset, length, advice);
     pthread_mutex_unlock(&r->lock);
     return error_end(e);
 }

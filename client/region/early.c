@@ -1,16 +1,16 @@
-// Growing before there is need, so that a vector waits neither for the daemon's answer nor for the file system, which lets no
-// thread grow a file while another makes pages of it.
+// Growing before there is need, so that a vector waits neither for the daemon's answer nor for the file system, which
+// lets no thread grow a file while another makes pages of it.
 //
 // A daemon is asked by a request that no thread waits for; its answer is taken over when the vector comes by again
-// (region_settle_early).  A directory needs no request: the client's thread grows the file, if the region's lock is free.  If
-// it is not, the thread that holds the lock is about to grow the region anyway.
+// (region_settle_early).  A directory needs no request: the client's thread grows the file, if the region's lock is
+// free.  If it is not, the thread that holds the lock is about to grow the region anyway.
 //
 // A refusal is no news: the space is not needed yet.  The region asks early again only when its size has changed.
 #include <errno.h>
 #include <stddef.h>
 
 #include "client/diskalloc.h"
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/container.h"
 

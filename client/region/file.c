@@ -1,8 +1,8 @@
-// Descriptors of a region's file.  The memory needs none: the mapping keeps the file alive.  So a daemon's region has no
-// descriptor until the program, the write-behind or zero.c asks for one.
+// Descriptors of a region's file.  The memory needs none: the mapping keeps the file alive.  So a daemon's region has
+// no descriptor until the program, the write-behind or zero.c asks for one.
 #include <errno.h>
 
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 
 // The answer to this request tells the region's size too: so what is known of it is taken over first.
@@ -17,6 +17,18 @@ static int open_file(struct diskalloc_region *r, bool keep)
     return r->backing->ops->open_file(r->backing, keep);
 }
 
+// The daemon that serves the descriptor's file system (diskallocd(8), FENCES) has ended.  The next daemon has a
+// descriptor of the same file, which takes over the number: the program may have it.
+static int revive_file(struct diskalloc_region *r)
+{
+    struct descriptor *file = &r->backing->file;
+    int fd = open_file(r, false);
+
+    if (fd >= 0)
+        fd = descriptor_revive(file, fd);
+    return fd < 0 ? fd : file->fd;
+}
+
 int region_keep_file(struct diskalloc_region *r)
 {
     int e;
@@ -25,7 +37,9 @@ int region_keep_file(struct diskalloc_region *r)
         e = region_hold_file(r);
         return e < 0 ? e : r->backing->file.fd;
     }
-    return descriptor_is_ours(&r->backing->file) ? r->backing->file.fd : open_file(r, true);
+    if (!descriptor_is_ours(&r->backing->file))
+        return open_file(r, true);
+    return descriptor_is_dead(&r->backing->file) ? revive_file(r) : r->backing->file.fd;
 }
 
 int region_open_file(struct diskalloc_region *r)

@@ -1,7 +1,8 @@
 // The four ways to get a region (anonymous, by name, by handle, from a caller's file), and how a region loses its name.
 //
-// The order is: take address space, get the backing, map the file.  So no file is made for a region that has no address space.  A
-// failure on the way gives everything back.
+// The order is: take address space, get the backing, map the file.  So no file is made for a region that has no
+// address space.  A failure on the way gives everything back.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,42 +12,61 @@
 #include "client/memory/dispose.h"
 #include "client/memory/reservation.h"
 #include "client/options.h"
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/size.h"
 
-// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller reservation.
+// The usual reservation, when the caller has no wish: $DISKALLOC_RESERVE, or what the library chooses.
+static int find_usual(uint64_t *ret)
+{
+    const char *text = secure_getenv("DISKALLOC_RESERVE");
+
+    *ret = reservation_default(reservation_held());
+    if (!text || !*text)
+        return 0;
+    if (size_parse(text, ret) < 0 || *ret == 0 || *ret > INT64_MAX)
+        return error_why(-EINVAL, "$DISKALLOC_RESERVE \"%.40s\" is no size (such as 32G)", text);
+    return 0;
+}
+
+// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a
+// smaller reservation.
 static int reserve(struct mapping *m, const struct diskalloc_region_options *o, bool exact)
 {
-    uint64_t wish = o->reserve, fallback = reservation_default(reservation_held());
+    bool fixed = exact && o->reserve > 0;
+    uint64_t wish = o->reserve, usual;
+    int e = find_usual(&usual);
 
+    if (e < 0)
+        return e;
     if (o->size > INT64_MAX)
         return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)o->size);
-    if (wish > 0 && exact && o->size > wish) {
+    if (fixed && o->size > wish) {
         char size[SIZE_TEXT_MAX], text[SIZE_TEXT_MAX];
 
         return error_why(-ENOMEM, "a size of %s does not fit the reserve of %s", size_format(o->size, size),
                          size_format(wish, text));
     }
-    if (wish == 0 || (!exact && wish > fallback))
-        wish = fallback;
-    if (wish < o->size)
-        wish = o->size;
-    return mapping_reserve(m, wish, exact && o->reserve > 0, o->size > 0 ? o->size : RESERVATION_ALIGN);
+    if (!fixed && (wish == 0 || wish > usual))
+        wish = usual;
+    if (!fixed)
+        wish = reservation_for(wish, o->size);
+    return mapping_reserve(m, wish, fixed, o->size > 0 ? o->size : RESERVATION_ALIGN);
 }
 
-// Takes more address space for a region that exists already and is larger than the default.
+// Takes more address space for a region that exists already, if it is too large for the usual reservation.
 static int make_fit(struct mapping *m, const struct diskalloc_region_options *o, uint64_t size)
 {
     char text[SIZE_TEXT_MAX], reserved[SIZE_TEXT_MAX];
 
-    if (size <= m->reserve)
+    // A region that fills the reservation could not grow by a byte.
+    if (size <= (o->reserve > 0 ? m->reserve : m->reserve / 2))
         return 0;
     if (o->reserve > 0)
         return error_why(-ENOMEM, "the region has %s, its reserve is %s", size_format(size, text),
                          size_format(m->reserve, reserved));
     mapping_deinit(m);
-    return mapping_reserve(m, size, true, size);
+    return mapping_reserve(m, reservation_for(0, size), false, size);
 }
 
 static int map(struct diskalloc_region *r, const struct diskalloc_region_options *o)
@@ -67,6 +87,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
         b->ops->mapped(b);
     r->size = b->size;
     r->used = b->used;
+    adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
     return 0;
@@ -85,8 +106,12 @@ static int get_backing(struct diskalloc_region *r, const struct source *source,
                        const struct diskalloc_region_options *o)
 {
     const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags};
-    struct backend *backend = r->da ? r->da->backend : NULL;
+    struct backend *backend;
 
+    if (source->kind == CALLERS_FILE)
+        return file_backing_new(source->fd, o->flags, &r->backing);
+    assert(r->da);
+    backend = r->da->backend;
     switch (source->kind) {
     case ANONYMOUS:
         return backend->ops->create(backend, &q, &r->backing);
@@ -95,7 +120,7 @@ static int get_backing(struct diskalloc_region *r, const struct source *source,
     case BY_HANDLE:
         return backend->ops->attach(backend, &source->handle, o->flags, &r->backing);
     case CALLERS_FILE:
-        return file_backing_new(source->fd, o->flags, &r->backing);
+        break;
     }
     return -EINVAL;
 }
@@ -119,6 +144,7 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
         e = get_backing(r, source, o);
     if (e == 0 && !r->backing->is_callers_file)
         handle_format(&r->backing->handle, r->handle);
+    children_name(&r->shared, r->handle);
     if (e == 0)
         e = map(r, o);
     if (e < 0) {
@@ -186,11 +212,11 @@ static int parse_name(const struct diskalloc *da, const char *text, struct regio
     return 0;
 }
 
-static int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
-                       struct diskalloc_region **ret)
+int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
+                struct diskalloc_region **ret)
 {
-    const uint32_t allowed =
-        DISKALLOC_REGION_SPARSE | DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_CREATE | DISKALLOC_REGION_EXCLUSIVE;
+    const uint32_t allowed = DISKALLOC_REGION_SPARSE | DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_CREATE |
+                             DISKALLOC_REGION_EXCLUSIVE | DISKALLOC_REGION_SOLE_WRITER;
     struct source source = {.kind = NAMED};
     struct diskalloc_region_options checked;
     int r;
@@ -223,7 +249,7 @@ static int region_attach(struct diskalloc *da, const char *handle, const struct 
 
     if (!da || !handle || !ret)
         return error_why(-EINVAL, "a NULL argument");
-    r = options_check_region(o, DISKALLOC_REGION_READ_ONLY, &checked);
+    r = options_check_region(o, DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_SOLE_WRITER, &checked);
     if (r < 0)
         return r;
     if (handle_parse(handle, &source.handle) < 0)

@@ -1,12 +1,13 @@
-// Taking over what changed without this region's doing: another process grew the region, discarded or restored parts of it,
-// or an answer of the daemon was lost, so that nobody here knows whether the request was carried out.
+// Taking over what changed without this region's doing: another process grew the region, discarded or restored parts
+// of it, or an answer of the daemon was lost, so that nobody here knows whether the request was carried out.
 #include <errno.h>
 
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
+#include "proto/util/size.h"
 
-// Gives access to what is granted and takes it from what is discarded.  Access to granted bytes is not taken away, not even
-// for a moment: other threads use them.
+// Gives access to what is granted and takes it from what is discarded.  Access to granted bytes is not taken away,
+// not even for a moment: other threads use them.
 static int follow_discarded(struct diskalloc_region *r)
 {
     const struct ranges *discarded = &r->backing->discarded;
@@ -21,8 +22,18 @@ static int follow_discarded(struct diskalloc_region *r)
     return e;
 }
 
-// 1: the region has changed; 0: it has not; -errno.
-static int take_over(struct diskalloc_region *r)
+static int check_least(const struct diskalloc_region *r, uint64_t least)
+{
+    char size[SIZE_TEXT_MAX], text[SIZE_TEXT_MAX];
+
+    if (r->backing->size >= least)
+        return 0;
+    return error_why(-ESTALE, "others have left the region %s, and %s of it are elements",
+                     size_format(r->backing->size, size), size_format(least, text));
+}
+
+// 1: the region has changed; 0: it has not; -ESTALE: the backing has less than LEAST bytes; another -errno.
+static int take_over(struct diskalloc_region *r, uint64_t least)
 {
     struct backing *b = r->backing;
     uint64_t before = r->size, discarded = b->discarded.sum;
@@ -30,6 +41,8 @@ static int take_over(struct diskalloc_region *r)
     int e = b->ops->refresh(b);
 
     changed = b->discarded.sum != discarded;
+    if (e == 0)
+        e = check_least(r, least);
     if (e == 0)
         e = region_follow_backing(r);
     if (e == 0 && (changed || unsure_parts))
@@ -48,11 +61,11 @@ int region_reconcile(struct diskalloc_region *r)
     if (e < 0)
         return e;
     region_settle_early(r, true);
-    e = r->backing->unsure || r->backing->unsure_parts ? take_over(r) : 0;
+    e = r->backing->unsure || r->backing->unsure_parts ? take_over(r, 0) : 0;
     return e < 0 ? e : 0;
 }
 
-static int refresh_locked(struct diskalloc_region *r)
+int region_refresh_locked(struct diskalloc_region *r, uint64_t least)
 {
     int e = region_check(r, false);
 
@@ -61,7 +74,7 @@ static int refresh_locked(struct diskalloc_region *r)
     if (e < 0)
         return e;
     region_settle_early(r, true);
-    e = take_over(r);
+    e = take_over(r, least);
     if (e >= 0 && r->backing->size > r->mapping.reserve)
         return region_check_size(r, r->backing->size);
     return e;
@@ -75,7 +88,7 @@ int diskalloc_region_refresh(struct diskalloc_region *r)
     if (!r)
         return error_end(-EINVAL);
     pthread_mutex_lock(&r->lock);
-    e = refresh_locked(r);
+    e = region_refresh_locked(r, 0);
     pthread_mutex_unlock(&r->lock);
     return error_end(e);
 }

@@ -1,19 +1,21 @@
 // The life of a region, the rules that every call on it checks, and the calls that only read it.
 //
-// A region owns its address space (mapping), its backing, and three helpers that work beside the program: prefetch, writeback
-// and the early grow.  The helpers run on the client's thread and touch the mapping; so region_close stops them first, takes
-// the mapping away next, and tells the backend last: the daemon can remove a file only when nobody maps it.
+// A region owns its address space (mapping), its backing, and helpers that work beside the program: prefetch,
+// announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the mapping; so
+// region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
+// only when nobody maps it.
 //
-// The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c), because freeing
-// pages takes long.  An inherited region is the parent's, and a region with a name is other programs' too: these are
-// unmapped before the backend is told.
-#include "client/region/region.h"
+// The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c),
+// because freeing pages takes long.  An inherited region is the parent's, and a region with a name is other programs'
+// too: these are unmapped before the backend is told.
+#include "client/region/region_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "client/diskalloc.h"
 #include "client/memory/dispose.h"
+#include "client/util/children.h"
 #include "client/util/error.h"
 #include "proto/util/container.h"
 #include "proto/util/size.h"
@@ -26,6 +28,8 @@ static void forked(struct fork_hook *hook)
     pthread_mutex_init(&r->lock, NULL);
     r->early_task = (struct background_task){0};
     prefetch_forked(&r->prefetch);
+    announce_forked(&r->announced);
+    adapt_forked(&r->adapt);
     writeback_forked(&r->writeback);
 }
 
@@ -39,11 +43,14 @@ struct diskalloc_region *region_new(struct diskalloc *da)
     r->generation = fork_generation();
     pthread_mutex_init(&r->lock, NULL);
     prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
+    announce_init(&r->announced, da ? &da->background : NULL, &r->mapping);
+    adapt_init(&r->adapt, da ? &da->watch : NULL, &r->lock, &r->mapping);
     writeback_init(&r->writeback, da ? &da->background : NULL);
     r->fork.child = forked;
     fork_lock();
     fork_register(&r->fork, FORK_REGION);
     fork_unlock();
+    children_watch(&r->shared);
     return r;
 }
 
@@ -57,7 +64,9 @@ static void destroy(struct diskalloc_region *r, bool lingers)
     fork_unlock();
     if (r->da && !inherited)
         background_cancel(&r->da->background, &r->early_task);
+    adapt_deinit(&r->adapt);
     prefetch_deinit(&r->prefetch);
+    announce_deinit(&r->announced);
     writeback_deinit(&r->writeback);
     if (!lingers)
         mapping_deinit(&r->mapping);
@@ -67,6 +76,7 @@ static void destroy(struct diskalloc_region *r, bool lingers)
         dispose(&r->da->background, &r->mapping);
     client_unref(r->da);
     pthread_mutex_destroy(&r->lock);
+    children_forget(&r->shared);
     free(r);
 }
 
@@ -101,12 +111,28 @@ int region_check(const struct diskalloc_region *r, bool writing)
     return 0;
 }
 
+int region_check_alone(const struct diskalloc_region *r)
+{
+    if (!children_live(&r->shared))
+        return 0;
+    return error_why(
+        -EBUSY, "a child that this process has forked may still use the memory: it has to end first, or run another "
+                "program");
+}
+
 int region_hold_file(struct diskalloc_region *r)
 {
     struct backing *b = r->backing;
     int e = b->ops->hold ? b->ops->hold(b) : 0;
 
-    return e == 1 ? mapping_replace(&r->mapping, b->file.fd, &b->discarded) : e;
+    if (e != 1)
+        return e;
+    e = mapping_replace(&r->mapping, b->file.fd, &b->discarded);
+    adapt_forget(&r->adapt);
+    // The memory still maps the file that was open before: the next call tries again.
+    if (e < 0)
+        descriptor_lose(&b->file);
+    return e;
 }
 
 int region_check_size(const struct diskalloc_region *r, uint64_t size)
@@ -122,6 +148,16 @@ int region_check_size(const struct diskalloc_region *r, uint64_t size)
                      size_format(r->mapping.reserve, reserve));
 }
 
+int region_check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    char from[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
+
+    if (offset <= r->size && length <= r->size - offset)
+        return 0;
+    return error_why(-EINVAL, "bytes from %s on are not all in a region of %s", size_format(offset, from),
+                     size_format(r->size, size));
+}
+
 int region_follow_backing(struct diskalloc_region *r)
 {
     uint64_t size = r->backing->size < r->mapping.reserve ? r->backing->size : r->mapping.reserve;
@@ -131,6 +167,7 @@ int region_follow_backing(struct diskalloc_region *r)
         return e;
     atomic_store(&r->size, size);
     atomic_store(&r->used, r->backing->used);
+    adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     return 0;
 }
 

@@ -1,17 +1,21 @@
-// Resizing.  Growing is blocks, then access; shrinking is access, then blocks.  So a byte that can be touched is a byte on disk,
-// at every moment, and a call that fails on the way changes nothing.
+// Resizing.  Growing is blocks, then access; shrinking is access, then blocks.  So a byte that can be touched is a
+// byte on disk, at every moment, and a call that fails on the way changes nothing.
 //
-// If nobody knows whether a shrink was carried out, because the daemon went and did not come back in time, the bytes behind the new size
-// stay inaccessible, and the region has that size, until the daemon says which one is true (region_reconcile).
+// If nobody knows whether a shrink was carried out, because the daemon went and did not come back in time, the bytes
+// behind the new size stay inaccessible, and the region has that size, until the daemon says which one is true
+// (region_reconcile).  If the daemon comes back and does not know the region any more, because it was unlinked, the
+// mapping tells: see settle_by_mapping.
 //
-// Waiting for space.  A thread that waits holds no lock: other threads may use the region, and even give back the space that
-// it waits for.  The daemon is asked without the region's lock (await_room); the space that it granted is then taken over by an
-// ordinary resize, which finds the work done unless the region was shrunk meanwhile.  A directory can't tell when there is
-// space: there the resize is tried again, after growing pauses.
+// Waiting for space.  A thread that waits holds no lock: other threads may use the region, and even give back the
+// space that it waits for.  The daemon is asked without the region's lock (await_room); the space that it granted is
+// then taken over by an ordinary resize, which finds the work done unless the region was shrunk meanwhile.  A
+// directory can't tell when there is space: there the resize is tried again, after growing pauses; so is a grow that
+// another process's lock on the file keeps out.
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
@@ -43,6 +47,25 @@ static int grow_or_wait(struct diskalloc_region *r, uint64_t size)
     return region_may_try_again(r, e, since) ? grow(r, size) : e;
 }
 
+// The daemon will never say whether it has cut the file.  The last page that would be gone is still there, or not; of
+// an end within the page nothing is lost.  1: nothing was cut; 0: it was; -errno: nobody knows.
+static int settle_by_mapping(struct diskalloc_region *r, uint64_t size)
+{
+    struct backing *b = r->backing;
+    uint64_t last = align_down(r->size - 1, region_unit());
+    int reaches = 0;
+
+    if (ranges_overlap(&b->discarded, last, 1) > 0)
+        return -EAGAIN;
+    if (last >= size)
+        reaches = mapping_reaches(&r->mapping, last);
+    if (reaches < 0)
+        return reaches;
+    b->unsure = false;
+    b->size = reaches ? r->size : size;
+    return reaches;
+}
+
 static int shrink_to(struct diskalloc_region *r, uint64_t size)
 {
     struct backing *b = r->backing;
@@ -50,10 +73,13 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
 
     prefetch_cut(&r->prefetch, size);
     writeback_cut(&r->writeback, size);
+    adapt_cut(&r->adapt, size);
     e = mapping_set_access(&r->mapping, size, &b->discarded);
     if (e < 0)
         return e;
     e = b->ops->shrink(b, size);
+    if (e == -ESTALE && b->unsure && settle_by_mapping(r, size) == 0)
+        e = 0;
     if (e == 0)
         return region_follow_backing(r);
     if (b->unsure) {
@@ -61,31 +87,37 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
         return e;
     }
     // A disk that reports an error may have cut the file all the same.
-    if (b->size < r->size)
+    if (b->size < r->size) {
         region_follow_backing(r);
-    else
-        mapping_set_access(&r->mapping, r->size, &b->discarded);
+    } else if (mapping_set_access(&r->mapping, r->size, &b->discarded) < 0) {
+        // Granted bytes that stay inaccessible: region_reconcile tries again.
+        b->unsure = true;
+        atomic_store(&r->size, size);
+    }
     return e;
 }
 
-// Discarded parts are whole blocks before the end of the region.  A discarded block that the new end would lie in is granted
-// again first.
+// Discarded parts are whole blocks before the end of the region.  A discarded block that the new end would lie in is
+// granted again first.
 static int shrink(struct diskalloc_region *r, uint64_t size)
 {
-    uint64_t block = align_down(size, DISCARD_BLOCK);
-    bool restored = block < size && ranges_overlap(&r->backing->discarded, block, DISCARD_BLOCK) > 0;
-    int e = restored ? region_restore_locked(r, block, DISCARD_BLOCK) : 0;
+    uint64_t block = align_down(size, region_unit());
+    uint64_t length = u64_min(region_unit(), align_up(r->size, DISCARD_BLOCK) - block);
+    bool restored = block < size && ranges_overlap(&r->backing->discarded, block, length) > 0;
+    int e = region_check_alone(r);
 
+    if (e == 0 && restored)
+        e = region_restore_locked(r, block, length);
     if (e < 0)
         return e;
     e = shrink_to(r, size);
     if (e < 0 && restored && !r->backing->unsure)
-        region_discard_locked(r, block, DISCARD_BLOCK);
+        region_discard_locked(r, block, length);
     return e;
 }
 
-// -EAGAIN of the backing: the size was another one than this region knew.  That size is taken over, and may turn a shrink into
-// a grow.
+// -EAGAIN of the backing: the size was another one than this region knew.  That size is taken over, and may turn a
+// shrink into a grow.
 static int resize(struct diskalloc_region *r, uint64_t size)
 {
     int e = region_check_size(r, size);
@@ -130,7 +162,8 @@ int region_reserve(struct diskalloc_region *r)
     return e < 0 ? e : grow(r, r->backing->size);
 }
 
-int region_resize(struct diskalloc_region *r, uint64_t size)
+// UNTIL: see grow_until.
+static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t until)
 {
     int e;
 
@@ -138,10 +171,17 @@ int region_resize(struct diskalloc_region *r, uint64_t size)
         return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
     e = region_check(r, true);
+    r->backing->grow_until = until;
     if (e == 0)
         e = resize_locked(r, size);
+    r->backing->grow_until = 0;
     pthread_mutex_unlock(&r->lock);
     return e;
+}
+
+int region_resize(struct diskalloc_region *r, uint64_t size)
+{
+    return resize_until(r, size, 0);
 }
 
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
@@ -160,15 +200,29 @@ static bool is_refused(int e)
     return e == -EDQUOT || e == -ENOSPC;
 }
 
+// A grow in a directory met another process's lock on the file.
+static bool is_locked_out(struct diskalloc_region *r, uint64_t size, int e)
+{
+    return e == -EBUSY && !r->backing->ops->await_room && size > r->size;
+}
+
+// An attempt of a thread that waits.  The attempt holds the region's lock, and other threads must not wait for this
+// one.
+static int attempt(struct diskalloc_region *r, uint64_t size, uint64_t until)
+{
+    return resize_until(r, size, u64_min(until, clock_after(LONGEST_PAUSE_MS)));
+}
+
 // More was asked for than the limit allows in all: waiting does not help.
 static bool is_hopeless(void)
 {
     const struct diskalloc_error_info *info = error_noted();
 
-    return info->limit_name[0] && info->asked > info->limit;
+    return info->limit_name[0] && info->limit > 0 && info->asked > info->limit;
 }
 
-// The resize as far as it needs no waiting.  0: it is done; 1: the region has to grow, and that may have to wait; -errno.
+// The resize as far as it needs no waiting.  0: it is done; 1: the region has to grow, and that may have to wait;
+// -errno.
 static int begin(struct diskalloc_region *r, uint64_t size)
 {
     int e;
@@ -197,21 +251,47 @@ static int wait_until(struct diskalloc_region *r, uint64_t size, uint64_t until)
 {
     struct backing *b = r->backing;
     int pause_ms = FIRST_PAUSE_MS, e;
+    bool locked_out;
 
     for (;;) {
         e = b->ops->await_room ? b->ops->await_room(b, size, until) : 0;
         if (e == 0)
-            e = region_resize(r, size);
+            e = attempt(r, size, until);
         else
             return e;
-        if (!is_refused(e) || (!b->ops->await_room && is_hopeless()))
+        locked_out = is_locked_out(r, size, e);
+        if (!locked_out && (!is_refused(e) || (!b->ops->await_room && is_hopeless())))
             return e;
         if (clock_left(until) == 0)
-            return error_why(-ETIMEDOUT, "no space within the time given");
+            return locked_out ? -ETIMEDOUT : error_why(-ETIMEDOUT, "no space within the time given");
         error_forget();
         if (!b->ops->await_room)
             pause_between(&pause_ms, until);
     }
+}
+
+// Whether a wait that failed with E may have been granted by the daemon all the same.
+static bool may_be_granted(const struct diskalloc_region *r, int e)
+{
+    return e < 0 && r->backing->ops->await_room && !is_refused(e) && e != -ETIMEDOUT && e != -ESTALE;
+}
+
+// A call that fails changes nothing.  Where the daemon can't be asked, or others have come to the region meanwhile, the
+// space stays, and the next call finds it.
+static void give_room_back(struct diskalloc_region *r, uint64_t size, int e)
+{
+    struct backing *b = r->backing;
+    char why[256];
+
+    snprintf(why, sizeof why, "%s", error_reason());
+    pthread_mutex_lock(&r->lock);
+    region_settle_early(r, true);
+    // A daemon that has gone is not waited for again.
+    b->unsure |= e == -ECONNRESET || b->ops->refresh(b) < 0;
+    if (!b->unsure && b->size == size && r->size < size)
+        b->ops->shrink(b, r->size);
+    pthread_mutex_unlock(&r->lock);
+    error_why(e, "%s", why);
 }
 
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms)
@@ -223,7 +303,12 @@ int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms
     if (!r || timeout_ms == 0)
         return region_resize(r, size);
     e = begin(r, size);
-    return e == 1 ? wait_until(r, size, clock_after(timeout_ms)) : e;
+    if (e != 1)
+        return e;
+    e = wait_until(r, size, clock_after(timeout_ms));
+    if (may_be_granted(r, e))
+        give_room_back(r, size, e);
+    return e;
 }
 
 int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms)

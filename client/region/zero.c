@@ -1,9 +1,10 @@
-// Making elements zero in a vector that was grown just now.  Bytes that nobody has written to are zero already, and a page that is
-// not touched costs neither memory nor time.  But another process may have grown the region before, and may have written
-// there.  So the question is which bytes to touch:
-//   - a backing that keeps its descriptor knows the size that its last grow found (fresh_from): the bytes behind it are new;
+// Making elements zero in a vector that was grown just now.  Bytes that nobody has written to are zero already, and a
+// page that is not touched costs neither memory nor time.  But another process may have grown the region before, and
+// may have written there.  So the question is which bytes to touch:
+//   - a backing that keeps its descriptor knows the size that its last grow found (fresh_from): the bytes behind it are
+//     new;
 //   - with a daemon, the file itself is asked: SEEK_DATA skips blocks that nobody wrote to.
-#include "client/region/region.h"
+#include "client/region/region_internal.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-// Requests about an attached region, and what their replies tell about it.  The other files of this folder are built on these.
+// Requests about an attached region, and what their replies tell about it.  The other files of this folder are built
+// on these.
 #include <assert.h>
 #include <errno.h>
 
@@ -21,8 +22,10 @@ void remote_take_region(struct backing *b, const WireRegion *region)
 
 int remote_check_region(const struct answer *a, bool with_fd)
 {
-    int r = wire_refusal(a->reply);
+    int r;
 
+    assert(a->reply);
+    r = wire_refusal(a->reply);
     if (r < 0)
         return r;
     if (with_fd && a->fd < 0 && a->reply->has_fd)
@@ -32,9 +35,14 @@ int remote_check_region(const struct answer *a, bool with_fd)
     return 0;
 }
 
-// Attaches the region again.  The daemon may have refused that when the connection was made (client/link/reconnect.c).  And it knows one
-// attachment of a connection, however many regions of the client stand for it: the close of another one may have detached it while this
-// region was being attached.
+bool remote_is_of_disk(int r)
+{
+    return r == -EIO || r == -ENOSPC;
+}
+
+// Attaches the region again.  The daemon may have refused that when the connection was made
+// (client/link/reconnect.c).  And it knows one attachment of a connection, however many regions of the client stand
+// for it: the close of another one may have detached it while this region was being attached.
 static int attach_anew(struct remote_backing *remote)
 {
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
@@ -43,7 +51,8 @@ static int attach_anew(struct remote_backing *remote)
     int r;
 
     attach.handle = field_handle(&remote->base.handle);
-    attach.flags = remote->attachment->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0;
+    attach.flags = link_attach_flags(remote->attachment);
+    attach.held = true;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
     r = link_call(remote->link, &q, 0, &a);

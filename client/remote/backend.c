@@ -9,8 +9,8 @@
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
 
-// Makes a backing of the region that the reply describes; the daemon has attached the region.  -EAGAIN: the connection was lost since, and
-// the caller asks again.
+// Makes a backing of the region that the reply describes; the daemon has attached the region.  -EAGAIN: the
+// connection was lost since, and the caller asks again.
 static int take_backing(struct remote *remote, struct answer *a, uint32_t flags, struct backing **ret)
 {
     const WireRegion *region = a->reply->region;
@@ -24,6 +24,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
         return error_why(-EPROTO, "the daemon's reply has no handle");
     memcpy(attachment->handle.bytes, region->handle.data, sizeof attachment->handle.bytes);
     attachment->read_only = (region->flags | flags) & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
+    attachment->sole_writer = flags & DISKALLOC_REGION_SOLE_WRITER;
     b->base = (struct backing){
         .ops = &remote_backing_ops,
         .handle = attachment->handle,
@@ -86,6 +87,9 @@ static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags,
         if (r < 0)
             return r;
         r = remote_check_region(&a, true);
+        if (r == -EBUSY)
+            error_why(r, flags & DISKALLOC_REGION_SOLE_WRITER ? "another process may write to the region"
+                                                              : "another process is the region's sole writer");
         if (r == 0)
             r = take_backing(remote, &a, flags, ret);
         discarded = r == 0 && a.reply->region->discarded > 0;
@@ -211,6 +215,7 @@ static void remote_forked(struct backend *backend)
 
 static void remote_close(struct backend *backend)
 {
+    link_leave(((struct remote *)backend)->link);
     link_free(((struct remote *)backend)->link);
     free(backend);
 }

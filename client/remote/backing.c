@@ -1,7 +1,8 @@
-// One region of a daemon, attached on the client's connection.
+// A region of a daemon, attached on the client's connection.
 //
-// A request may be sent twice, when a connection is lost and nobody knows whether the daemon carried the request out.  The .proto says of
-// each request why that does no harm.  Shrink is the exception: it is sent once, and the region's present state then says whether it was done.
+// A request may be sent twice, when a connection is lost and nobody knows whether the daemon carried the request
+// out.  The .proto says of each request why that does no harm.  Shrink is the exception: it is sent once, and the
+// region's present state then says whether it was done.
 #include "client/remote/remote_internal.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ static int remote_grow(struct backing *b, uint64_t size)
     return remote_ask(b, &q, 0, NULL);
 }
 
-// The daemon grants the space.  The answer is not taken over here, without the region's lock: the grow that follows finds the work done.
+// The daemon grants the space.  The answer is not taken over here, without the region's lock: the grow that follows
+// finds the work done.
 static int remote_await_room(struct backing *b, uint64_t size, uint64_t until)
 {
     Diskalloc__V1__GrowRegion grow = DISKALLOC__V1__GROW_REGION__INIT;
@@ -57,8 +59,8 @@ static int stat_region(struct backing *b)
     return remote_ask(b, &q, 0, NULL);
 }
 
-// Another process may have restored discarded parts, or the answer to an earlier request may have been lost: so the list is asked for
-// whenever its sum differs.  When a discard or restore is in doubt, equal sums prove nothing.
+// Another process may have restored discarded parts, or the answer to an earlier request may have been lost: so the
+// list is asked for whenever its sum differs.  When a discard or restore is in doubt, equal sums prove nothing.
 static int remote_refresh(struct backing *b)
 {
     int r = stat_region(b);
@@ -81,22 +83,27 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
     return remote_ask(b, &q, LINK_ONCE, NULL);
 }
 
-// STALE has two meanings: the region was unlinked, or its size is not b->size.  And after a lost reply nobody knows whether the shrink was
-// done.  In each case the region's present state tells.
+// STALE has two meanings: the region was unlinked, or its size is not b->size.  And after a lost reply nobody knows
+// whether the shrink was done.  In each case the region's present state tells.
 static int remote_shrink(struct backing *b, uint64_t size)
 {
     uint64_t known = b->size;
     int r, e;
 
-    // The daemon can't refuse this: to the daemon the connection is one attachment, however many regions of this client stand for it.
+    // The daemon can't refuse this: to the daemon the connection is one attachment, however many regions of this
+    // client stand for it.
     if (link_is_shared(((struct remote_backing *)b)->link, &b->handle))
         return error_why(-EBUSY, "this process has the region attached more than once");
     r = ask_to_shrink(b, size);
+    if (remote_is_of_disk(r)) {
+        b->unsure = true;
+        return remote_refresh(b) < 0 ? error_why(r, "the daemon does not tell what its disk has done") : r;
+    }
     if (r != -ESTALE && r != -EINTR)
         return r;
     e = remote_refresh(b);
     if (e < 0)
-        return e;
+        return r == -EINTR && e != -ESTALE ? link_answer_lost(e) : e;
     if (r == -EINTR)
         return b->size == size ? 0 : -EAGAIN;
     error_forget();

@@ -1,5 +1,5 @@
-// Discarding and restoring parts of a daemon's region, and asking which parts are discarded.  The set of discarded parts is changed only
-// after the daemon has agreed.
+// Discarding and restoring parts of a daemon's region, and asking which parts are discarded.  The set of discarded
+// parts is changed only after the daemon has agreed.
 #include <errno.h>
 
 #include "client/remote/remote_internal.h"
@@ -76,6 +76,11 @@ int remote_discard(struct backing *b, uint64_t offset, uint64_t length)
     r = remote_ask(b, &q, 0, NULL);
     b->unsure_parts |= r < 0 && b->unsure;
     discarded_replace(&b->discarded, &with, r);
+    if (remote_is_of_disk(r)) {
+        b->unsure_parts = remote_list_discarded(b) < 0;
+        if (b->unsure_parts)
+            return error_why(r, "the daemon does not tell what its disk has done");
+    }
     return r;
 }
 

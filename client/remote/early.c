@@ -1,7 +1,8 @@
-// Growing a daemon's region before there is need.  The request is sent without waiting.  Its answer is there when the vector comes by
-// again, so nobody waits for a round trip.
+// Growing a daemon's region before there is need.  The request is sent without waiting.  Its answer is there when the
+// vector comes by again, so nobody waits for a round trip.
 #include <errno.h>
 
+#include "client/link/post.h"
 #include "client/remote/remote_internal.h"
 #include "client/util/error.h"
 #include "proto/diskalloc.pb-c.h"

@@ -19,20 +19,24 @@ struct remote_backing {
 
 // ask.c: requests about an attached region.
 
-// Sends Q; if the daemon says that the region is not attached, attaches it and sends Q once more.  UNTIL: Q is a GrowRegion that
-// waits for space until then (of proto/util/clock.h); 0: it does not wait.  FLAGS: enum link_flag.
-// 0 and *RET is to be given to answer_deinit, whatever the reply says; -ESTALE: the daemon does not know the region any more;
-// -errno as link_call.
+// Sends Q; if the daemon says that the region is not attached, attaches it and sends Q once more.  UNTIL: Q is a
+// GrowRegion that waits for space until then (of proto/util/clock.h); 0: it does not wait.  FLAGS: enum link_flag. 0
+// and *RET is to be given to answer_deinit, whatever the reply says; -ESTALE: the daemon does not know the region any
+// more; -errno as link_call.
 int remote_call(struct remote_backing *remote, WireRequest *q, unsigned flags, uint64_t until, struct answer *ret);
-// As remote_call, for a request whose reply is the region: B takes the reply over.  RET_FD: takes the descriptor that comes with the
-// reply; NULL: none is expected.  An early grow was settled before (client/region sees to that).
+// As remote_call, for a request whose reply is the region: B takes the reply over.  RET_FD: takes the descriptor that
+// comes with the reply; NULL: none is expected.  An early grow was settled before (client/region sees to that).
 int remote_ask(struct backing *b, WireRequest *q, unsigned flags, int *ret_fd);
 // 0; the daemon's refusal; -EPROTO: the reply has no region, or not the descriptor that it should have; -EMFILE.
 int remote_check_region(const struct answer *a, bool with_fd);
+// True if the refusal R is an error of the daemon's disk.  Then a shrink or discard may have been done in part, and
+// could not be undone: the daemon has to be asked what is granted.
+bool remote_is_of_disk(int r);
 // Takes over what the daemon says of a region: all but which parts are discarded.
 void remote_take_region(struct backing *b, const WireRegion *region);
 
-// early.c: see grow_early and settle_early of backing_ops.  The last one forgets a grow whose answer nobody wants any more.
+// early.c: see grow_early and settle_early of backing_ops.  The last one forgets a grow whose answer nobody wants any
+// more.
 int remote_grow_early(struct backing *b, uint64_t size);
 int remote_settle_early(struct backing *b, bool wait);
 void remote_drop_early(struct backing *b);

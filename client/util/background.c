@@ -1,22 +1,26 @@
-// The client's thread.  It takes work from the program's threads: making pages ahead of a vector (client/memory/prefetch.c), starting
-// to write behind it (writeback.c), unmapping closed regions (dispose.c), growing a directory's region early (client/region/early.c).
+// The client's thread.  It takes work from the program's threads: making pages ahead of a vector
+// (client/memory/prefetch.c), starting to write behind it (writeback.c), unmapping closed regions (dispose.c),
+// growing a directory's region early (client/region/early.c).
 //
-//   - There is no thread before the first large vector, none for a client with DISKALLOC_NO_THREADS, and none on a machine with one
-//     processor, where it would only take turns with the program.
-//   - The thread sleeps on a condition (a futex) while there is no task.  It blocks all signals, so that the program's handlers run on
-//     the program's own threads.
-//   - Tasks take turns, a piece each, and pieces are short: a thread that must have a task out of the way (background_cancel)
-//     waits for one piece at most.
-//   - The thread calls no function of the program and never talks to the daemon.  It never waits for the lock of a region: the early grow
-//     tries the lock and gives up.  So a thread that holds a region's lock may wait for this thread.
-//   - A fork copies no thread.  Some steps must not be cut in two by a fork (a descriptor that is closed but still listed): the lock
-//     `whole` is held over them, and a fork waits for it.
+//   - There is no thread before the first large vector, none for a client with DISKALLOC_NO_THREADS, and none on a
+//     machine with one processor, where it would only take turns with the program.
+//   - The thread sleeps on a condition (a futex) while there is no task.  It blocks all signals, so that the program's
+//     handlers run on the program's own threads.
+//   - A task may ask to be run again after a pause.  While tasks wait so, the thread wakes for the first of them.
+//   - Tasks take turns, a piece each, and pieces are short: a thread that must have a task out of the way
+//     (background_cancel) waits for one piece at most.
+//   - The thread calls no function of the program and never talks to the daemon.  It never waits for the lock of a
+//     region: the early grow tries the lock and gives up.  So a thread that holds a region's lock may wait for this
+//     thread.
+//   - A fork copies no thread.  Some steps must not be cut in two by a fork (a descriptor that is closed but still
+//     listed): the lock `whole` is held over them, and a fork waits for it.
 //
 // Lock order: fork_lock, whole, lock.
 #include "client/util/background.h"
 
 #include <sched.h>
 
+#include "proto/util/clock.h"
 #include "proto/util/thread.h"
 
 enum { STACK_SIZE = 256 * 1024 };
@@ -42,9 +46,33 @@ void background_init(struct background *b, bool allowed)
     *b = (struct background){.state = allowed ? BACKGROUND_NOT_YET : BACKGROUND_FORBIDDEN};
     make_locks(b);
     TAILQ_INIT(&b->tasks);
+    TAILQ_INIT(&b->later);
 }
 
-// Called with the lock held.
+// The next four with the lock held.
+
+static void queue(struct background *b, struct background_task *t)
+{
+    TAILQ_INSERT_TAIL(&b->tasks, t, entry);
+    t->queued = true;
+}
+
+static void dequeue(struct background *b, struct background_task *t)
+{
+    if (t->queued)
+        TAILQ_REMOVE(&b->tasks, t, entry);
+    if (t->waiting)
+        TAILQ_REMOVE(&b->later, t, entry);
+    t->queued = t->waiting = false;
+}
+
+static void let_wait(struct background *b, struct background_task *t)
+{
+    TAILQ_INSERT_TAIL(&b->later, t, entry);
+    t->waiting = true;
+    t->due = clock_after(t->pause_ms);
+}
+
 static void finish_piece(struct background *b, struct background_task *t, enum background_result result)
 {
     b->current = NULL;
@@ -54,8 +82,9 @@ static void finish_piece(struct background *b, struct background_task *t, enum b
         b->n_gone++;
         t->gone(t);
     } else if ((result == BACKGROUND_MORE || t->again) && t->n_cancelling == 0) {
-        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
-        t->queued = true;
+        queue(b, t);
+    } else if (result == BACKGROUND_LATER && t->n_cancelling == 0) {
+        let_wait(b, t);
     }
     pthread_cond_broadcast(&b->done);
 }
@@ -65,8 +94,7 @@ static void run_piece(struct background *b, struct background_task *t)
 {
     enum background_result result;
 
-    TAILQ_REMOVE(&b->tasks, t, entry);
-    t->queued = false;
+    dequeue(b, t);
     t->running = true;
     t->again = false;
     b->current = t;
@@ -76,6 +104,37 @@ static void run_piece(struct background *b, struct background_task *t)
     finish_piece(b, t, result);
 }
 
+// Called with the lock held.  Queues the tasks whose pause is over.  Returns when the next pause ends; UINT64_MAX: no
+// task waits.
+static uint64_t queue_due(struct background *b)
+{
+    uint64_t next = UINT64_MAX, now = TAILQ_EMPTY(&b->later) ? 0 : clock_now();
+
+    for (struct background_task *t = TAILQ_FIRST(&b->later), *after; t; t = after) {
+        after = TAILQ_NEXT(t, entry);
+        if (t->due <= now) {
+            dequeue(b, t);
+            queue(b, t);
+        } else if (t->due < next) {
+            next = t->due;
+        }
+    }
+    return next;
+}
+
+// Called with the lock held, which is given up meanwhile.
+static void wait_for_more(struct background *b, uint64_t until)
+{
+    struct timespec at;
+
+    if (until == UINT64_MAX) {
+        pthread_cond_wait(&b->more, &b->lock);
+        return;
+    }
+    at = clock_timespec(until);
+    pthread_cond_clockwait(&b->more, &b->lock, CLOCK_MONOTONIC, &at);
+}
+
 static void *run_thread(void *data)
 {
     struct background *b = data;
@@ -83,13 +142,15 @@ static void *run_thread(void *data)
 
     pthread_mutex_lock(&b->lock);
     for (;;) {
+        uint64_t next = queue_due(b);
+
         t = TAILQ_FIRST(&b->tasks);
         if (t)
             run_piece(b, t);
         else if (b->stopping)
             break;
         else
-            pthread_cond_wait(&b->more, &b->lock);
+            wait_for_more(b, next);
     }
     pthread_mutex_unlock(&b->lock);
     return NULL;
@@ -139,8 +200,8 @@ void background_submit(struct background *b, struct background_task *t)
     if (t->running) {
         t->again = true;
     } else if (!t->queued) {
-        TAILQ_INSERT_TAIL(&b->tasks, t, entry);
-        t->queued = true;
+        dequeue(b, t);
+        queue(b, t);
         b->n_passing += t->gone != NULL;
         pthread_cond_signal(&b->more);
     }
@@ -151,9 +212,7 @@ void background_cancel(struct background *b, struct background_task *t)
 {
     pthread_mutex_lock(&b->lock);
     t->n_cancelling++;
-    if (t->queued)
-        TAILQ_REMOVE(&b->tasks, t, entry);
-    t->queued = false;
+    dequeue(b, t);
     while (t->running)
         pthread_cond_wait(&b->done, &b->lock);
     t->n_cancelling--;
@@ -206,7 +265,7 @@ void background_after_fork(struct background *b)
 
 static void forget(struct background_task *t)
 {
-    t->queued = t->running = t->again = false;
+    t->queued = t->running = t->waiting = t->again = false;
     t->n_cancelling = 0;
     if (t->forked)
         t->forked(t);
@@ -214,7 +273,8 @@ static void forget(struct background_task *t)
         t->gone(t);
 }
 
-// The tasks belonged to the parent's regions.  The child may start a thread of its own for the regions that it opens itself.
+// The tasks belonged to the parent's regions.  The child may start a thread of its own for the regions that it opens
+// itself.
 void background_forked(struct background *b)
 {
     struct background_task *t;
@@ -227,8 +287,8 @@ void background_forked(struct background *b)
         forget(b->current);
     b->current = NULL;
     b->n_passing = 0;
-    while ((t = TAILQ_FIRST(&b->tasks))) {
-        TAILQ_REMOVE(&b->tasks, t, entry);
+    while ((t = TAILQ_FIRST(&b->tasks)) || (t = TAILQ_FIRST(&b->later))) {
+        dequeue(b, t);
         forget(t);
     }
 }

@@ -5,11 +5,12 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-// What a piece of a task returns.
+// The value that a piece of a task returns.
 enum background_result {
-    BACKGROUND_DONE, // the task has nothing to do until it is submitted again
-    BACKGROUND_MORE, // call run again, after the pieces of other tasks
-    BACKGROUND_GONE, // the task is done and is to be freed (gone)
+    BACKGROUND_DONE,  // the task has nothing to do until it is submitted again
+    BACKGROUND_MORE,  // call run again, after the pieces of other tasks
+    BACKGROUND_LATER, // call run again in pause_ms, or when it is submitted
+    BACKGROUND_GONE,  // the task is done and is to be freed (gone)
 };
 
 // Embedded in the object that the work is about.
@@ -21,10 +22,12 @@ struct background_task {
     void (*forked)(struct background_task *t);
     // Frees the task, on the thread or in a forked child; must not call the background.  NULL: the task is not freed.
     void (*gone)(struct background_task *t);
+    unsigned pause_ms; // written by run, before it returns BACKGROUND_LATER
     // Written by background.c only, under the lock:
-    bool queued, running;
-    bool again;            // it was submitted while it was running
-    unsigned n_cancelling; // threads in background_cancel
+    bool queued, running, waiting; // waiting: until due
+    uint64_t due;                  // a time of proto/util/clock.h
+    bool again;                    // it was submitted while it was running
+    unsigned n_cancelling;         // threads in background_cancel
 };
 TAILQ_HEAD(background_queue, background_task);
 
@@ -35,11 +38,11 @@ enum background_state {
 };
 
 struct background {
-    pthread_mutex_t lock;  // of all below
-    pthread_cond_t more;   // signalled: there is a task, or the thread has to end
-    pthread_cond_t done;   // broadcast: a piece is done
-    pthread_mutex_t whole; // see background_begin_whole
-    struct background_queue tasks;
+    pthread_mutex_t lock;                 // of all below
+    pthread_cond_t more;                  // signalled: there is a task, or the thread has to end
+    pthread_cond_t done;                  // broadcast: a piece is done
+    pthread_mutex_t whole;                // see background_begin_whole
+    struct background_queue tasks, later; // the tasks that are queued; those that wait
     enum background_state state;
     pthread_t thread;
     bool stopping;
@@ -50,7 +53,7 @@ struct background {
 
 // ALLOWED: the client may have a thread.  The thread is started by background_start.
 void background_init(struct background *b, bool allowed);
-// Runs the tasks that are queued, then ends the thread.
+// Runs the tasks that are queued, then ends the thread.  Tasks that wait are left out.
 void background_deinit(struct background *b);
 
 // True if there is a thread; the first one starts it if need be.
@@ -58,14 +61,15 @@ bool background_start(struct background *b);
 bool background_runs(struct background *b);
 // Has the thread run T until T has no more to do.  If T is running already, it is run once more afterwards.
 void background_submit(struct background *b, struct background_task *t);
-// When this returns, T is neither queued nor running; it waits for a piece that is being run.
+// When this returns, T is neither queued nor running nor waiting; it waits for a piece that is being run.
 void background_cancel(struct background *b, struct background_task *t);
 
 // The number of tasks that were freed; the second one first waits until no such task is left.
 uint64_t background_count_gone(struct background *b);
 uint64_t background_await_gone(struct background *b);
 
-// Around a step of a task that a forked child must see done or not begun: a fork waits for it.  On the thread, with no other lock held.
+// Around a step of a task that a forked child must see done or not begun: a fork waits for it.  On the thread, with
+// no other lock held.
 void background_begin_whole(struct background *b);
 void background_end_whole(struct background *b);
 

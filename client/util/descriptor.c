@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "client/util/error.h"
 #include "proto/util/cleanup.h"
@@ -20,15 +21,18 @@ static int read_cookie(int fd, uint64_t *ret)
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) < 0 ? -errno : 0;
 }
 
+// A daemon may hand out descriptors of a file system that it serves itself (diskallocd(8), FENCES).  fstat(2) would ask
+// the daemon, which may have ended; AT_STATX_DONT_SYNC takes what the kernel knows, and the fields that are used here
+// do not change.
 static int identify(int fd, struct descriptor *ret)
 {
     struct descriptor d = {.fd = fd};
-    struct stat st;
+    struct statx st;
     int flags;
 
-    if (fstat(fd, &st) < 0)
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) < 0)
         return -errno;
-    d.is_socket = S_ISSOCK(st.st_mode);
+    d.is_socket = S_ISSOCK(st.stx_mode);
     if (d.is_socket) {
         int r = read_cookie(fd, &d.number);
 
@@ -39,9 +43,9 @@ static int identify(int fd, struct descriptor *ret)
     if (flags < 0)
         return -errno;
     d.access = flags & O_ACCMODE;
-    d.type = st.st_mode & S_IFMT;
-    d.device = st.st_dev;
-    d.number = st.st_ino;
+    d.type = st.stx_mode & S_IFMT;
+    d.device = makedev(st.stx_dev_major, st.stx_dev_minor);
+    d.number = st.stx_ino;
     *ret = d;
     return 0;
 }
@@ -64,15 +68,24 @@ static bool is_same_file(const struct descriptor *a, const struct descriptor *b)
 }
 
 // A socket is asked for its cookie only: that is one system call.
-bool descriptor_is_ours(const struct descriptor *d)
+int descriptor_check(const struct descriptor *d)
 {
     struct descriptor now = {0};
+    int r;
 
     if (d->fd < 0)
-        return false;
+        return 0;
     if (d->is_socket)
         return read_cookie(d->fd, &now.number) == 0 && now.number == d->number;
-    return identify(d->fd, &now) == 0 && is_same_file(d, &now);
+    r = identify(d->fd, &now);
+    if (r < 0)
+        return r == -EBADF ? 0 : r;
+    return is_same_file(d, &now);
+}
+
+bool descriptor_is_ours(const struct descriptor *d)
+{
+    return descriptor_check(d) == 1;
 }
 
 void descriptor_close(struct descriptor *d)
@@ -80,6 +93,27 @@ void descriptor_close(struct descriptor *d)
     if (descriptor_is_ours(d))
         close(d->fd);
     *d = DESCRIPTOR_NONE;
+}
+
+void descriptor_lose(struct descriptor *d)
+{
+    if (descriptor_is_ours(d))
+        close(d->fd);
+    d->fd = -1;
+}
+
+bool descriptor_is_dead(const struct descriptor *d)
+{
+    struct stat st;
+
+    return fstat(d->fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+int descriptor_revive(struct descriptor *d, int opened)
+{
+    _cleanup_close_ int fd = opened;
+
+    return dup3(fd, d->fd, O_CLOEXEC) < 0 ? -errno : identify(d->fd, d);
 }
 
 int descriptor_replace(struct descriptor *d, int opened)
@@ -97,8 +131,8 @@ int descriptor_replace(struct descriptor *d, int opened)
     return 0;
 }
 
-// The name of the mapping that begins at ADDRESS in /proc/self/map_files.  Its end is not known: the kernel cuts a mapping
-// into pieces of equal access.
+// The name of the mapping that begins at ADDRESS in /proc/self/map_files.  Its end is not known: the kernel cuts a
+// mapping into pieces of equal access.
 static int find_mapping(const void *address, char *ret, size_t size)
 {
     FILE *maps = fopen("/proc/self/maps", "re");

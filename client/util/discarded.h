@@ -1,5 +1,6 @@
-// The set of a region's discarded parts.  A change is computed first (discarded_with, discarded_without), then carried out by the
-// backend, and then made true or dropped (discarded_replace).  So running out of memory can't leave a set that is wrong.
+// The set of a region's discarded parts.  A change is computed first (discarded_with, discarded_without), then
+// carried out by the backend, and then made true or dropped (discarded_replace).  So running out of memory can't
+// leave a set that is wrong.
 #pragma once
 #include "proto/util/ranges.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/util/size.h"
+#include "proto/util/text.h"
 
 static _Thread_local struct {
     const char *call;
@@ -40,9 +41,25 @@ int error_why(int r, const char *format, ...)
     return r;
 }
 
+void limit_name_fit(const char *limit_name, char *ret, size_t size)
+{
+    const char *resource = strrchr(limit_name, ' ');
+    size_t n = resource ? strlen(resource) : 0;
+
+    if (strlen(limit_name) < size || n >= size)
+        snprintf(ret, size, "%.*s", (int)utf8_cut(limit_name, size - 1), limit_name);
+    else
+        snprintf(ret, size, "%.*s%s", (int)utf8_cut(limit_name, size - 1 - n), limit_name, resource ? resource : "");
+}
+
+const char *error_reason(void)
+{
+    return last.why;
+}
+
 int error_limit(int r, const char *limit_name, uint64_t limit, uint64_t used, uint64_t asked)
 {
-    snprintf(last.noted.limit_name, sizeof last.noted.limit_name, "%s", limit_name);
+    limit_name_fit(limit_name, last.noted.limit_name, sizeof last.noted.limit_name);
     last.noted.limit = limit;
     last.noted.used = used;
     last.noted.asked = asked;
@@ -62,7 +79,10 @@ const struct diskalloc_error_info *error_noted(void)
 // Limits of regions, connections and the like are counts; all other limits are bytes.
 static bool counts_bytes(const char *limit_name)
 {
-    return strstr(limit_name, "bytes") || strncmp(limit_name, "disk", 4) == 0 || strcmp(limit_name, "reserve") == 0;
+    if (strstr(limit_name, "inodes"))
+        return false;
+    return strstr(limit_name, "bytes") || strncmp(limit_name, "disk", 4) == 0 || strcmp(limit_name, "reserve") == 0 ||
+           strcmp(limit_name, "file system quota") == 0;
 }
 
 static void format_number(const char *limit_name, uint64_t n, char ret[static 24])
@@ -99,7 +119,9 @@ int error_end(int r)
     append("%s: ", last.call);
     if (last.why[0])
         append("%s: ", last.why);
-    if (info->limit_name[0]) {
+    if (info->limit_name[0] && info->limit == 0 && info->used == 0 && info->asked > 0 && r == -ENOSPC) {
+        append("%s: ", info->limit_name); // the file system does not tell the numbers
+    } else if (info->limit_name[0]) {
         char limit[24], used[24], asked[24];
 
         format_number(info->limit_name, info->limit, limit);

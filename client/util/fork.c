@@ -1,9 +1,9 @@
-// pthread_atfork calls the three functions below on the thread that forks.  The lock is taken before the fork and released after
-// it, in the parent and in the child.  The lists of hooks are therefore whole in the child.
+// pthread_atfork calls the three functions below on the thread that forks.  The lock is taken before the fork and
+// released after it, in the parent and in the child.  The lists of hooks are therefore whole in the child.
 //
-// Before the fork each client brings its background thread to a point where nothing is half done (client/util/background.c);
-// that may take as long as one piece of the thread's work.  In the child the connections are closed first, then the clients get
-// new locks, then the regions.
+// Before the fork each client brings its background thread to a point where nothing is half done
+// (client/util/background.c); that may take as long as one piece of the thread's work.  In the child the connections
+// are closed first, then the clients get new locks, then the regions.
 #include "client/util/fork.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 // Forks of the program: the lock that a fork takes, and hooks of the objects that a fork concerns.
 //
-// fork() copies the memory of the whole process and only one of its threads.  So in the child the locks that other threads
-// held are never released, and the connection to the daemon is shared with the parent.  Each object that has such a thing
-// registers a hook, which puts the object right in the child.
+// fork() copies the memory of the whole process and only one of its threads.  So in the child the locks that other
+// threads held are never released, and the connection to the daemon is shared with the parent.  Each object that has
+// such a thing registers a hook, which puts the object right in the child.
 #pragma once
 #include <sys/queue.h>
 
@@ -14,8 +14,8 @@ enum fork_order {
     FORK_ORDER_N,
 };
 
-// Embedded in the object that the hook belongs to.  All three functions are called with the lock held, and must not register
-// or unregister another hook; child may unregister its own.  NULL: nothing is to be done then.
+// Embedded in the object that the hook belongs to.  All three functions are called with the lock held, and must not
+// register or unregister another hook; child may unregister its own.  NULL: nothing is to be done then.
 struct fork_hook {
     void (*prepare)(struct fork_hook *hook); // before the fork
     void (*parent)(struct fork_hook *hook);  // after the fork, in the parent
@@ -24,9 +24,10 @@ struct fork_hook {
     TAILQ_ENTRY(fork_hook) entry;
 };
 
-// The lock of the process.  It guards the hooks, lists that belong to the whole process (the blocks of client/malloc.c, the
-// backings of client/local), and descriptors between their making and their being noted somewhere.  A fork takes the lock,
-// so the child sees all of that whole.  Hold it for a few instructions, and take no other lock while holding it.
+// The lock of the process.  It guards the hooks, lists that belong to the whole process (the blocks of
+// client/malloc.c, the backings of client/local), and descriptors between their making and their being noted
+// somewhere.  A fork takes the lock, so the child sees all of that whole.  Hold it for a few instructions, and take
+// no other lock while holding it.
 void fork_lock(void);
 void fork_unlock(void);
 

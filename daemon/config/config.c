@@ -1,5 +1,5 @@
-// The configuration as a table of subjects, which are found by name and by number in trees; and the functions that make values and
-// sentences.  One thread at a time uses a configuration.
+// The configuration as a table of subjects, which are found by name and by number in trees; and the functions that
+// make values and sentences.  One thread at a time uses a configuration.
 #include "daemon/config/config.h"
 
 #include <errno.h>
@@ -20,9 +20,9 @@ static int compare_names(const struct config_subject *a, const struct config_sub
 
 static int compare_ids(const struct config_subject *a, const struct config_subject *b)
 {
-    int kinds = (a->kind > b->kind) - (a->kind < b->kind);
+    int kinds = (a->kind > b->kind) - (a->kind < b->kind), ids = (a->id > b->id) - (a->id < b->id);
 
-    return kinds ? kinds : (a->id > b->id) - (a->id < b->id);
+    return kinds ? kinds : ids ? ids : (a->nth > b->nth) - (a->nth < b->nth);
 }
 
 TREE_GENERATE(config_names, config_subject, by_name, compare_names)
@@ -38,8 +38,68 @@ struct config_subject *config_find_name(const struct config *c, enum config_subj
 struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id)
 {
     struct config_subject wanted = {.kind = kind, .id = id};
+    struct config_subject *s = RB_NFIND(config_ids, (struct config_ids *)&c->ids, &wanted);
 
-    return RB_FIND(config_ids, (struct config_ids *)&c->ids, &wanted);
+    return s && s->kind == kind && s->id == id ? s : NULL;
+}
+
+struct config_subject *config_next_same(const struct config_subject *s)
+{
+    struct config_subject *next = s->known ? RB_NEXT(config_ids, NULL, (struct config_subject *)s) : NULL;
+
+    return next && next->kind == s->kind && next->id == s->id ? next : NULL;
+}
+
+// Puts the answer of NAMES about S into next_known and next_id.  Without an answer S stays as it is.
+static void find_again(struct config_subject *s, const struct config_resolver *names)
+{
+    int r = names->find(names->data, s->kind == CONFIG_USER, s->name, &s->next_id);
+
+    s->next_known = r == 0 || (r != -ENOENT && s->known);
+    if (r != 0)
+        s->next_id = s->id;
+}
+
+static bool find_admins_again(struct config *c, const struct config_resolver *names)
+{
+    gid_t gid = c->admin_gid;
+    int r = names->find(names->data, false, c->admin_group, &gid);
+    bool known = r == 0 || (r != -ENOENT && c->admin_gid_known);
+    bool changed = known != c->admin_gid_known || (r == 0 && gid != c->admin_gid);
+
+    c->admin_gid_known = known;
+    if (r == 0)
+        c->admin_gid = gid;
+    return changed;
+}
+
+bool config_find_names_again(struct config *c, const struct config_resolver *names)
+{
+    bool changed = find_admins_again(c, names);
+
+    // Numbers may have been exchanged between names: all old ones go before the new ones come.
+    for (size_t i = 0; i < c->n_subjects; i++) {
+        struct config_subject *s = c->subjects[i];
+
+        if (!s->name)
+            continue;
+        find_again(s, names);
+        if (s->known && (!s->next_known || s->next_id != s->id))
+            RB_REMOVE(config_ids, &c->ids, s);
+    }
+    for (size_t i = 0; i < c->n_subjects; i++) {
+        struct config_subject *s = c->subjects[i];
+        bool was_known = s->known;
+
+        if (!s->name || (s->next_known == was_known && s->next_id == s->id))
+            continue;
+        changed = true;
+        s->known = s->next_known;
+        s->id = s->next_id;
+        if (s->known)
+            RB_INSERT(config_ids, &c->ids, s);
+    }
+    return changed;
 }
 
 const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
@@ -69,6 +129,7 @@ int config_make_room(struct config *c)
 void config_insert(struct config *c, struct config_subject *s)
 {
     c->subjects[c->n_subjects++] = s;
+    s->nth = ++c->n_inserted;
     RB_INSERT(config_names, &c->names, s);
     if (s->known)
         RB_INSERT(config_ids, &c->ids, s);

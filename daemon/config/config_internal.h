@@ -13,7 +13,10 @@ void config_remove(struct config *c, struct config_subject *s); // frees S
 void config_subject_free(struct config_subject *s);
 // NULL: there is none.
 struct config_subject *config_find_name(const struct config *c, enum config_subject_kind kind, const char *name);
+// The first one.  Several subjects have one number if their names have come to mean the same user or group.
 struct config_subject *config_find_id(const struct config *c, enum config_subject_kind kind, uint32_t id);
+// The next subject of the same kind and number, in the order of the files; NULL: there is none.
+struct config_subject *config_next_same(const struct config_subject *s);
 
 // Copies where a value was said, FILE NULL for no file, and its text.  0, or -ENOMEM and nothing has changed.
 int config_value_set_origin(struct config_value *v, const char *file, unsigned line, const char *text);
@@ -51,9 +54,13 @@ bool config_has_inline_comment(const char *line);
 // Why SUBJECT can't be written in the line of a section; NULL: it can.
 const char *config_subject_complaint(const char *subject);
 const char *config_kind_noun(enum config_subject_kind kind); // "user" or "group"
-// The subject that TEXT means in C, under this name or another name of the same user or group; or a new one, which is the caller's.
-// Changes nothing in C.  Asks the user database, and blocks.  0, -EINVAL or -ENOMEM.
-int config_resolve_subject(const struct config *c, const char *text, struct config_subject **ret, bool *ret_is_new);
+// How the configuration asks if nobody says otherwise: the user database, and blocks.
+extern const struct config_resolver config_user_database;
+// The subject that TEXT means in C, under this name or another name of the same user or group; or a new one, which is
+// the caller's. *RET_MISSING: the user database has no such name.  Changes nothing in C.  Asks for the number of the
+// name, and may block.  0, -EINVAL or -ENOMEM.
+int config_resolve_subject(const struct config *c, const char *text, struct config_subject **ret, bool *ret_is_new,
+                           bool *ret_missing);
 
 // ---- limits.c ----
 
@@ -64,7 +71,7 @@ bool config_allows_nothing(enum config_quota_key key, const struct config_value 
 
 // ---- file.c ----
 
-// Reads one file into C, over what is there already.  LAYER CONFIG_RUNTIME: the file holds quotas only, and a subject may have
-// several sections.  Closes STREAM; PATH is for sentences.  0, or -errno and *RET_ERROR is a sentence.
+// Reads one file into C, over what is there already.  LAYER CONFIG_RUNTIME: the file holds quotas only, and a subject
+// may have several sections.  Closes STREAM; PATH is for sentences.  0, or -errno and *RET_ERROR is a sentence.
 int config_read(struct config *c, FILE *stream, const char *path, enum config_layer layer, config_warn_fn warn,
                 void *warn_data, char **ret_error);

@@ -1,10 +1,10 @@
 // Reads one file of the configuration, or the file of the quotas set at run time, line by line.
 //
-// The reader is strict: a line that is not exactly a comment, a section or a key ends the reading with a sentence.  A limit
-// that was misread would be noticed only when a disk is full, so nothing is guessed, cut or skipped.  That is why no
-// library reads these files: libinih cuts long lines and long sections without a word, takes an indented line for the
-// continuation of the last value, and drops the end of a value that looks like a comment.  With libinih, each of its lines
-// had to be checked here first, which left nothing for libinih but to look for the '='.
+// The reader is strict: a line that is not exactly a comment, a section or a key ends the reading with a sentence.  A
+// limit that was misread would be noticed only when a disk is full, so nothing is guessed, cut or skipped.  That is
+// why no library reads these files: libinih cuts long lines and long sections without a word, takes an indented line
+// for the continuation of the last value, and drops the end of a value that looks like a comment.  With libinih, each
+// of its lines had to be checked here first, which left nothing for libinih but to look for the '='.
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -12,11 +12,13 @@
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/subjects.h"
 
 enum {
-    LINE_MAX_LENGTH = 198, // bytes, without the end of the line
-    SECTION_MAX_LENGTH = 49,
-    KEYS_MAX = 16, // keys of one section: more than there are
+    LINE_MAX_LENGTH = 198,                              // bytes, without the end of the line
+    SECTION_MAX_LENGTH = CONFIG_SUBJECT_SIZE - 1 + 6,   // "quota SUBJECT"
+    SECTION_LINE_MAX_LENGTH = SECTION_MAX_LENGTH + 100, // with brackets and white space
+    KEYS_MAX = 16,                                      // keys of one section: more than there are
 };
 
 // A section of the daemon or of a subject, and the keys that this section has had so far.
@@ -70,13 +72,14 @@ static bool enter_section(struct reader *r, const char *name, struct config_subj
 static bool begin_quota(struct reader *r, const char *name)
 {
     struct config_subject *s;
-    bool is_new;
-    int error = config_resolve_subject(r->config, name + strlen("quota "), &s, &is_new);
+    bool is_new, missing;
+    int error = config_resolve_subject(r->config, name + strlen("quota "), &s, &is_new, &missing);
 
     if (error == -EINVAL)
-        return fail(r, error,
-                    "[%s] is no known section: a quota is of total, default, user:NAME, members:GROUP or group:GROUP",
-                    name);
+        return fail(
+            r, error,
+            "[%s] is no known section: a quota is of total, default, unlisted, user:NAME, members:GROUP or group:GROUP",
+            name);
     if (error == 0 && is_new) {
         error = config_make_room(r->config);
         if (error == 0)
@@ -86,7 +89,7 @@ static bool begin_quota(struct reader *r, const char *name)
     }
     if (error < 0)
         return fail(r, error, "there is no memory for [%s]", name);
-    if (is_new && s->name && !s->known)
+    if (is_new && missing)
         config_warn(r->warn, r->warn_data, "%s:%u: [%s] names an unknown %s, and means nothing until there is one",
                     r->path, r->line, name, config_kind_noun(s->kind));
     if (s->last_file != r->config->n_files) {
@@ -187,9 +190,10 @@ static bool take_line(struct reader *r, char *line)
 }
 
 // Reads the next line, without its line end.  False: the file has ended, or there was an error.
-static bool read_line(struct reader *r, char buffer[static LINE_MAX_LENGTH + 2])
+static bool read_line(struct reader *r, char buffer[static SECTION_LINE_MAX_LENGTH + 2])
 {
-    size_t n = 0;
+    size_t n = 0, max = LINE_MAX_LENGTH;
+    bool begun = false; // there was something else than white space
     int c = getc(r->stream);
 
     r->line++;
@@ -198,14 +202,17 @@ static bool read_line(struct reader *r, char buffer[static LINE_MAX_LENGTH + 2])
     for (; c != EOF && c != '\n'; c = getc(r->stream)) {
         if (c == '\0')
             return fail(r, -EINVAL, "it is not text: there is a NUL byte in it");
-        if (n > LINE_MAX_LENGTH)
-            return fail(r, -EINVAL, "the line is too long: %d bytes at most", LINE_MAX_LENGTH);
+        if (!begun && c == '[')
+            max = SECTION_LINE_MAX_LENGTH;
+        begun |= !isspace(c);
+        if (n > max)
+            return fail(r, -EINVAL, "the line is too long: %zu bytes at most", max);
         buffer[n++] = (char)c;
     }
     if (n > 0 && buffer[n - 1] == '\r')
         n--;
-    if (n > LINE_MAX_LENGTH)
-        return fail(r, -EINVAL, "the line is too long: %d bytes at most", LINE_MAX_LENGTH);
+    if (n > max)
+        return fail(r, -EINVAL, "the line is too long: %zu bytes at most", max);
     buffer[n] = '\0';
     return true;
 }
@@ -215,7 +222,7 @@ int config_read(struct config *c, FILE *stream, const char *path, enum config_la
 {
     struct reader r = {
         .config = c, .path = path, .stream = stream, .layer = layer, .warn = warn, .warn_data = warn_data};
-    char line[LINE_MAX_LENGTH + 2];
+    char line[SECTION_LINE_MAX_LENGTH + 2] = "";
 
     c->n_files++;
     while (read_line(&r, line) && take_line(&r, line))

@@ -62,6 +62,21 @@ static const char *parse_bool(void *field, const char *text)
     return "it has to be yes or no";
 }
 
+static const char *parse_fence(void *field, const char *text)
+{
+    static const char *const words[] = {[CONFIG_FENCE_AUTO] = "auto",
+                                        [CONFIG_FENCE_LANDLOCK] = "landlock",
+                                        [CONFIG_FENCE_PASSTHROUGH] = "passthrough",
+                                        [CONFIG_FENCE_OFF] = "off"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(text, words[i]) == 0) {
+            *(enum config_fence *)field = (enum config_fence)i;
+            return NULL;
+        }
+    return "it has to be auto, landlock, passthrough or off";
+}
+
 static void set_value(struct config_value *v, enum config_kind kind, uint64_t number)
 {
     v->kind = kind;
@@ -134,6 +149,7 @@ static const struct config_key daemon_keys[] = {
     {"spill_dir_require_mount", parse_bool, offsetof(struct config, spill_dir_require_mount), false},
     {"admin_group", parse_name, offsetof(struct config, admin_group), false},
     {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
+    {"fence", parse_fence, offsetof(struct config, fence), false},
     {.name = "metrics_listen"}, // refused: nothing listens in this version
     {NULL, NULL, 0, false},
 };

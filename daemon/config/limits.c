@@ -1,7 +1,10 @@
-// The limits that the configuration gives a user or a group: for each key one value, from the subject that sets it.  Pure.
+// The limits that the configuration gives a user or a group: for each key one value, from the subject that sets it.
+// Pure.
+#include <assert.h>
 #include <stdio.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/limits.h"
 
 static char unlimited_text[] = "unlimited", warn_at_text[] = "80%";
 static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};
@@ -36,11 +39,24 @@ bool config_allows_nothing(enum config_quota_key key, const struct config_value 
     return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
+// The value that SUBJECT, or another subject of the same user or group, sets for KEY: of the last layer, and there of
+// the last subject.
+static const struct config_value *said_of_same(const struct config_subject *subject, enum config_quota_key key)
+{
+    const struct config_value *said = NULL;
+
+    for (size_t layer = CONFIG_LAYER_N; !said && layer-- > 0;)
+        for (const struct config_subject *s = subject; s; s = config_next_same(s))
+            if (s->values[layer][key].kind != CONFIG_UNSET)
+                said = &s->values[layer][key];
+    return said;
+}
+
 // The value that SUBJECT sets for KEY, or FALLBACK.  SUBJECT may be NULL.
 static const struct config_value *value_or(const struct config_subject *subject, enum config_quota_key key,
                                            const struct config_value *fallback)
 {
-    const struct config_value *v = config_said(subject, key);
+    const struct config_value *v = said_of_same(subject, key);
 
     return v ? v : fallback;
 }
@@ -96,6 +112,25 @@ void config_user_limits(const struct config *c, uid_t uid, const gid_t *groups, 
     set_limits(values, fs_total, ret);
 }
 
+void config_unlisted_limits(const struct config *c, uint64_t fs_total, struct quota_limits *ret)
+{
+    const struct config_subject *unlisted = config_find_name(c, CONFIG_UNLISTED, NULL);
+    const struct config_subject *everyone = config_find_name(c, CONFIG_DEFAULT, NULL);
+    const struct config_value *values[CONFIG_QUOTA_KEY_N];
+
+    for (int key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        enum config_quota_key k = (enum config_quota_key)key;
+
+        values[k] = value_or(unlisted, k, value_or(everyone, k, built_in(k)));
+    }
+    set_limits(values, fs_total, ret);
+}
+
+bool config_has_user(const struct config *c, uid_t uid)
+{
+    return config_find_id(c, CONFIG_USER, uid) != NULL;
+}
+
 static void subject_limits(const struct config_subject *subject, uint64_t fs_total, struct quota_limits *ret)
 {
     const struct config_value *values[CONFIG_QUOTA_KEY_N];
@@ -124,11 +159,13 @@ bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, s
 static uint64_t whole_of(const struct config *c, const struct config_subject *s, enum config_quota_key key,
                          uint64_t fs_total)
 {
-    const struct config_value *v = config_said(s, CONFIG_QUOTA_BYTES);
+    const struct config_value *v;
 
+    assert(s);
+    v = config_said(s, CONFIG_QUOTA_BYTES);
     if (key != CONFIG_QUOTA_WARN_AT)
         return fs_total;
-    if (!v && (s->kind == CONFIG_USER || s->kind == CONFIG_MEMBERS))
+    if (!v && (s->kind == CONFIG_USER || s->kind == CONFIG_MEMBERS || s->kind == CONFIG_UNLISTED))
         v = config_said(config_find_name(c, CONFIG_DEFAULT, NULL), CONFIG_QUOTA_BYTES);
     return v ? config_value_bytes(v, fs_total) : QUOTA_UNLIMITED;
 }
@@ -136,8 +173,10 @@ static uint64_t whole_of(const struct config *c, const struct config_subject *s,
 bool config_describe(const struct config *c, const struct config_subject *s, enum config_quota_key key,
                      uint64_t fs_total, struct config_description *ret)
 {
-    const struct config_value *v = config_said(s, key);
+    const struct config_value *v;
 
+    assert(s);
+    v = config_said(s, key);
     if (!v && (s->kind == CONFIG_TOTAL || s->kind == CONFIG_DEFAULT))
         v = built_in(key);
     if (!v)

@@ -1,4 +1,5 @@
-// Loading the configuration: built-in values, then the main file, then the files of the directory beside it, then the look-up of all names.
+// Loading the configuration: built-in values, then the main file, then the files of the directory beside it, then the
+// look-up of all names.
 #include "daemon/config/config.h"
 
 #include <dirent.h>
@@ -8,8 +9,8 @@
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/load.h"
 #include "proto/util/cleanup.h"
-#include "proto/util/nss.h"
 #include "proto/version.h"
 
 static const char built_in_admin_group[] = "diskalloc";
@@ -25,7 +26,7 @@ static int set_built_in_quotas(struct config *c)
         {"total", CONFIG_QUOTA_REGIONS, "100000"},
         {"total", CONFIG_QUOTA_CONNECTIONS, "10000"},
         {"default", CONFIG_QUOTA_BYTES, "50G"},
-        {"default", CONFIG_QUOTA_REGIONS, "1000"},
+        {"default", CONFIG_QUOTA_REGIONS, "10000"},
         {"default", CONFIG_QUOTA_CONNECTIONS, "1024"},
         {"default", CONFIG_QUOTA_REGION_BYTES, "unlimited"},
         {"default", CONFIG_QUOTA_WARN_AT, "80%"},
@@ -34,9 +35,9 @@ static int set_built_in_quotas(struct config *c)
     for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
         struct config_subject *s;
         struct config_value *v;
-        bool is_new;
+        bool is_new, missing;
 
-        if (config_make_room(c) < 0 || config_resolve_subject(c, built_in[i].subject, &s, &is_new) < 0)
+        if (config_make_room(c) < 0 || config_resolve_subject(c, built_in[i].subject, &s, &is_new, &missing) < 0)
             return -ENOMEM;
         if (is_new)
             config_insert(c, s);
@@ -48,12 +49,13 @@ static int set_built_in_quotas(struct config *c)
     return 0;
 }
 
-static struct config *config_new(void)
+static struct config *config_new(const struct config_resolver *names)
 {
     struct config *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
+    c->names_by = names ? *names : config_user_database;
     RB_INIT(&c->names);
     RB_INIT(&c->ids);
     c->socket_mode = 0666;
@@ -151,14 +153,22 @@ static void warn_of_zeros(const struct config_subject *s, config_warn_fn warn, v
 
 static void look_up_admin_group(struct config *c, config_warn_fn warn, void *warn_data)
 {
-    c->admin_gid_known = nss_find_group(c->admin_group, &c->admin_gid) == 0;
-    if (!c->admin_gid_known && strcmp(c->admin_group, built_in_admin_group) != 0)
+    int r = c->names_by.find(c->names_by.data, false, c->admin_group, &c->admin_gid);
+
+    c->admin_gid_known = r == 0;
+    if (r == -ENOENT && strcmp(c->admin_group, built_in_admin_group) != 0)
         config_warn(warn, warn_data, "admin_group = %s: there is no such group", c->admin_group);
 }
 
-int config_load(const char *path, config_warn_fn warn, void *warn_data, struct config **ret, char **ret_error)
+bool config_is_default_admin_group(const char *name)
 {
-    struct config *c = config_new();
+    return strcmp(name, built_in_admin_group) == 0;
+}
+
+int config_load(const char *path, const struct config_resolver *names, config_warn_fn warn, void *warn_data,
+                struct config **ret, char **ret_error)
+{
+    struct config *c = config_new(names);
     char *error = NULL;
     int r = c ? read_all(c, path, warn, warn_data, &error) : -ENOMEM;
 

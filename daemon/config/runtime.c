@@ -1,18 +1,19 @@
 // Quotas set at run time.
 //
-// `diskallocctl quota set` changes one subject of the layer CONFIG_RUNTIME.  The layer is kept in a file of the spill directory,
-// in the syntax of the configuration, and read again at start and on each reload, over the files in /etc.
+// `diskallocctl quota set` changes one subject of the layer CONFIG_RUNTIME.  The layer is kept in a file of the spill
+// directory, in the syntax of the configuration, and read again at start and on each reload, over the files in /etc.
 //
-// A change has three steps.  A worker prepares it (looks the subject up in the user database), renders the whole layer as the
-// change will leave it, and replaces the file: write, fsync, rename, fsync of the directory.  Then the loop applies the change to
-// the configuration that is in use.  So a change that was answered is on disk, and one that failed has changed nothing.
+// A change has three steps.  A worker prepares it (looks the subject up in the user database), renders the whole
+// layer as the change will leave it, and replaces the file: write, fsync, rename, fsync of the directory.  Then the
+// loop applies the change to the configuration that is in use.  So a change that was answered is on disk, and one
+// that failed has changed nothing.
 //
-// The worker reads the configuration that the loop uses, without a lock.  It may: settings.c has only one change under way
-// at a time, the loop alone writes the configuration, and it does so only when that one change ends.
+// The worker reads the configuration that the loop uses, without a lock.  It may: settings.c has only one change
+// under way at a time, the loop alone writes the configuration, and it does so only when that one change ends.
 //
-// A change is not made by a reload, although that would be one way less: a reload would also bring in edits of the files in /etc
-// that the administrator has not asked for yet, would refuse a quota for a mistake in one of those files, and would ask the
-// user database about every name again.
+// A change is not made by a reload, although that would be one way less: a reload would also bring in edits of the
+// files in /etc that the administrator has not asked for yet, would refuse a quota for a mistake in one of those
+// files, and would ask the user database about every name again.
 #include "daemon/config/runtime.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/subjects.h"
 #include "proto/util/cleanup.h"
 
 #define TEMPORARY_FILE CONFIG_RUNTIME_FILE ".new"
@@ -64,7 +66,7 @@ static int check_subject(const char *subject, char **ret_error)
         return config_fail(ret_error, -EINVAL, "%s: %s", quoted(subject), complaint);
     if (config_parse_subject(subject, &kind, &name) < 0)
         return config_fail(ret_error, -EINVAL,
-                           "%s: a quota is of total, default, user:NAME, members:GROUP or group:GROUP",
+                           "%s: a quota is of total, default, unlisted, user:NAME, members:GROUP or group:GROUP",
                            quoted(subject));
     return 0;
 }
@@ -99,10 +101,10 @@ static int take_key(struct config_change *change, const char *name, const char *
 static void warn_of(const struct config_change *change, config_warn_fn warn, void *data)
 {
     const struct config_subject *s = change->subject;
-    char name[128];
+    char name[CONFIG_SUBJECT_SIZE];
 
     config_subject_text(s, name, sizeof(name));
-    if (s->name && !s->known)
+    if (change->is_missing)
         config_warn(warn, data, "%s names an unknown %s, and means nothing until there is one", name,
                     config_kind_noun(s->kind));
     for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
@@ -123,7 +125,7 @@ int config_change_prepare(struct config_change *change, struct config *c, const 
         r = take_key(change, keys[i], texts ? texts[i] : NULL, ret_error);
     for (size_t key = 0; n == 0 && key < CONFIG_QUOTA_KEY_N; key++)
         change->touched[key] = true;
-    if (r == 0 && config_resolve_subject(c, subject, &change->subject, &change->is_new) < 0)
+    if (r == 0 && config_resolve_subject(c, subject, &change->subject, &change->is_new, &change->is_missing) < 0)
         r = config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
     if (r < 0)
         config_change_deinit(change);
@@ -137,7 +139,7 @@ static bool says_nothing(const struct config_subject *s)
     for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
         if (config_said(s, (enum config_quota_key)key))
             return false;
-    return s->name != NULL;
+    return s->name != NULL || s->kind == CONFIG_UNLISTED;
 }
 
 void config_change_apply(struct config_change *change)
@@ -171,7 +173,7 @@ void config_change_deinit(struct config_change *change)
 
 static void render_subject(FILE *stream, const struct config_subject *s, const struct config_change *change)
 {
-    char name[128];
+    char name[CONFIG_SUBJECT_SIZE];
     bool begun = false;
 
     for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
@@ -240,5 +242,5 @@ int config_write_runtime(int dir_fd, const char *text)
         unlinkat(dir_fd, TEMPORARY_FILE, 0);
         return r;
     }
-    return fsync(dir_fd) < 0 ? -errno : 0;
+    return fsync(dir_fd) < 0 ? 1 : 0;
 }

@@ -4,8 +4,9 @@
 
 #define CONFIG_RUNTIME_FILE ".quota" // in the spill directory
 
-// Reads the layer from DIR_FD (whose path DIR is for sentences) into what config_load gave: at start, and on each reload.
-// The file may be absent.  Blocks.  0, or -errno and *RET_ERROR is a sentence; C is then good for config_free only.
+// Reads the layer from DIR_FD (whose path DIR is for sentences) into what config_load gave: at start, and on each
+// reload. The file may be absent.  Blocks.  0, or -errno and *RET_ERROR is a sentence; C is then good for config_free
+// only.
 int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                         char **ret_error);
 
@@ -14,13 +15,14 @@ struct config_change {
     struct config *config;
     struct config_subject *subject; // in CONFIG; when IS_NEW, not there yet, and the change's own
     bool is_new;
+    bool is_missing; // the user database has no such user or group
     bool touched[CONFIG_QUOTA_KEY_N];
     struct config_value values[CONFIG_QUOTA_KEY_N]; // of the touched keys; CONFIG_UNSET: nothing is set any more
 };
 
-// Checks a change and looks its subject up.  Only reads C.  TEXTS: set KEYS, all of them or none.  TEXTS NULL: unset KEYS; N 0:
-// unset all keys.  An unknown name, and a limit of 0, are accepted with a warning.  Unsetting what is not set is no error.  Blocks.
-// 0, -EINVAL or -ENOMEM, and *RET_ERROR is a sentence to be freed.
+// Checks a change and looks its subject up.  Only reads C.  TEXTS: set KEYS, all of them or none.  TEXTS NULL: unset
+// KEYS; N 0: unset all keys.  An unknown name, and a limit of 0, are accepted with a warning.  Unsetting what is not
+// set is no error.  Blocks. 0, -EINVAL or -ENOMEM, and *RET_ERROR is a sentence to be freed.
 int config_change_prepare(struct config_change *change, struct config *c, const char *subject, const char *const *keys,
                           const char *const *texts, size_t n, config_warn_fn warn, void *warn_data, char **ret_error);
 // Makes a prepared change true.  Cannot fail, if config_make_room was called before the change was prepared.
@@ -29,6 +31,6 @@ void config_change_deinit(struct config_change *change); // idempotent; applied 
 
 // The layer of C, as CHANGE (NULL: none) will leave it, as the text of its file, to be freed.  NULL: no memory.  Pure.
 char *config_render_runtime(const struct config *c, const struct config_change *change);
-// Replaces DIR_FD's CONFIG_RUNTIME_FILE atomically and durably.  0, or -errno and the old file is as it was (unless the last
-// step failed, the fsync of the directory: then the new file is in place, and may be lost in a crash).
+// Replaces DIR_FD's CONFIG_RUNTIME_FILE atomically and durably.  0; 1: the last step failed, the directory's fsync, so
+// that the new file is in place and may be lost in a crash; -errno: the old file is as it was.
 int config_write_runtime(int dir_fd, const char *text);

@@ -1,5 +1,6 @@
-// Changes of the configuration while the daemon runs: see settings.h.  The changes wait in a list, and the first one is at work: a worker
-// reads or writes files (run_reload, run_quota), then the loop makes the change true (change_done) and starts the next one.
+// Changes of the configuration while the daemon runs: see settings.h.  The changes wait in a list, and the first one
+// is at work: a worker reads or writes files (run_reload, run_quota), then the loop makes the change true
+// (change_done) and starts the next one.
 #include "daemon/config/settings.h"
 
 #include <errno.h>
@@ -8,7 +9,10 @@
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/load.h"
+#include "daemon/config/subjects.h"
 #include "daemon/log.h"
+#include "daemon/names.h"
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
@@ -22,6 +26,8 @@ struct settings {
     void *data;
     TAILQ_HEAD(, settings_change) changes; // the first one is being made
 };
+
+enum { NAMES_BUDGET_MS = 1000 }; // for look-ups while the files are read
 
 static void warn(void *data, const char *sentence)
 {
@@ -44,9 +50,13 @@ static bool override(char **key, const char *value)
 
 int settings_load(const struct settings_source *source, struct config **ret, char **ret_error)
 {
+    const struct config_resolver names = {.find = names_resolve, .data = source->names};
     struct config *c = NULL;
-    int r = config_load(source->config, warn, NULL, &c, ret_error);
+    int r;
 
+    if (source->names)
+        names_set_budget(source->names, NAMES_BUDGET_MS);
+    r = config_load(source->config, source->names ? &names : NULL, warn, NULL, &c, ret_error);
     if (r < 0)
         return r;
     if (!override(&c->socket, source->socket) || !override(&c->spill_dir, source->spill_dir)) {
@@ -92,6 +102,26 @@ const struct config *settings_config(const struct settings *s)
     return s->config;
 }
 
+// A spill directory that was moved without its hidden files has lost the quotas that were set: the log shows it.
+static void tell_runtime(const struct settings *s)
+{
+    const struct config *c = s->config;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < c->n_subjects; i++) {
+        bool has = false;
+
+        for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+            has |= c->subjects[i]->values[CONFIG_RUNTIME][key].kind != CONFIG_UNSET;
+        n += has;
+    }
+    if (n > 0)
+        log_notice("quotas set by diskallocctl: of %u subjects, read from %s/%s", n, store_dir(s->store),
+                   CONFIG_RUNTIME_FILE);
+    else
+        log_notice("quotas set by diskallocctl: none in %s/%s", store_dir(s->store), CONFIG_RUNTIME_FILE);
+}
+
 int settings_load_runtime(struct settings *s)
 {
     _cleanup_free_ char *error = NULL;
@@ -99,7 +129,78 @@ int settings_load_runtime(struct settings *s)
 
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
+    else
+        tell_runtime(s);
     return r;
+}
+
+// Lowering a limit may be what a full disk needs.
+static int write_runtime(struct settings *s, const char *text)
+{
+    int r = config_write_runtime(store_dir_fd(s->store), text);
+
+    if (r == -ENOSPC || r == -EDQUOT) {
+        store_free_reserve(s->store);
+        r = config_write_runtime(store_dir_fd(s->store), text);
+        store_make_reserve(s->store);
+    }
+    if (r == 1)
+        log_warning("the new quotas hold, but may be lost if the power fails now: the disk reports an error");
+    return r < 0 ? r : 0;
+}
+
+// For config_find_names_again.
+static int find_last_answer(void *data, bool is_user, const char *name, uint32_t *ret)
+{
+    return names_find(data, is_user, name, ret);
+}
+
+// Has the names of the present configuration looked up from time to time, and no others.
+static void keep_names(struct settings *s)
+{
+    struct names *n = s->source.names;
+
+    names_keep_begin(n);
+    names_keep(n, false, s->config->admin_group, config_is_default_admin_group(s->config->admin_group));
+    for (size_t i = 0; i < s->config->n_subjects; i++) {
+        const struct config_subject *subject = s->config->subjects[i];
+
+        if (subject->name)
+            names_keep(n, subject->kind == CONFIG_USER, subject->name, false);
+    }
+    names_keep_end(n);
+}
+
+// True: the configuration has changed.
+static bool find_names_again(struct settings *s)
+{
+    const struct config_resolver last_answers = {.find = find_last_answer, .data = s->source.names};
+
+    return config_find_names_again(s->config, &last_answers);
+}
+
+void settings_names_changed(struct settings *s)
+{
+    // A worker that makes a change reads the configuration: change_done looks again.
+    if (TAILQ_EMPTY(&s->changes) && find_names_again(s))
+        s->changed(s->data);
+}
+
+void settings_start(struct settings *s)
+{
+    keep_names(s);
+    s->changed(s->data);
+}
+
+// An administrator who sets a limit means the user who has that name now.
+static void ask_anew(struct settings *s, const char *subject)
+{
+    enum config_subject_kind kind;
+    const char *name;
+    uint32_t id;
+
+    if (config_parse_subject(subject, &kind, &name) == 0 && name)
+        names_ask(s->source.names, kind == CONFIG_USER, name, &id);
 }
 
 static enum work_status run_quota(struct work *w)
@@ -107,12 +208,15 @@ static enum work_status run_quota(struct work *w)
     struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
     _cleanup_free_ char *text = NULL;
-    int r = config_change_prepare(&change->quota, s->config, change->subject, (const char *const *)change->keys,
-                                  (const char *const *)change->texts, change->n, warn, NULL, &change->error);
+    int r;
+
+    ask_anew(s, change->subject);
+    r = config_change_prepare(&change->quota, s->config, change->subject, (const char *const *)change->keys,
+                              (const char *const *)change->texts, change->n, warn, NULL, &change->error);
 
     if (r == 0) {
         text = config_render_runtime(s->config, &change->quota);
-        r = text ? config_write_runtime(store_dir_fd(s->store), text) : -ENOMEM;
+        r = text ? write_runtime(s, text) : -ENOMEM;
     }
     change->result = r;
     return WORK_DONE;
@@ -133,6 +237,8 @@ static enum work_status run_reload(struct work *w)
 
 static void warn_of_what_needs_a_restart(const struct config *old, const struct config *new)
 {
+    if (old->fence != new->fence)
+        log_warning("another fence needs a restart: the present one is kept");
     if (strcmp(old->spill_dir, new->spill_dir) != 0 || strcmp(old->socket, new->socket) != 0)
         log_warning("another spill_dir or socket needs a restart: the present one is kept");
 }
@@ -154,6 +260,8 @@ static void change_done(struct work *w)
         change->loaded = old;
     }
     if (change->result == 0)
+        keep_names(s);
+    if (find_names_again(s) || change->result == 0)
         s->changed(s->data);
     config_free(change->loaded);
     change->loaded = NULL;
@@ -169,7 +277,7 @@ static void start_first(struct settings *s)
     if (!change)
         return;
     change->work = (struct work){
-        .lane = geteuid(), .brief = true, .run = change->subject ? run_quota : run_reload, .done = change_done};
+        .lane = WORK_LANE_DAEMON, .brief = true, .run = change->subject ? run_quota : run_reload, .done = change_done};
     change->result = change->subject ? config_make_room(s->config) : 0;
     if (change->result == 0)
         worker_submit(s->pool, &change->work);

@@ -1,17 +1,20 @@
-// The configuration while the daemon runs: it is reloaded (SIGHUP), and administrators change quotas.  One change is made at a time: prepared
-// on a worker, which may block, and made true on the loop.
+// The configuration while the daemon runs: it is reloaded (SIGHUP), and administrators change quotas.  One change is
+// made at a time: prepared on a worker, which may block, and made true on the loop.
 #pragma once
 #include <stddef.h>
 
 #include "daemon/config/runtime.h"
 #include "daemon/work/worker.h"
 
+struct names;
 struct settings;
 struct store;
 
 // What the command line says of the configuration.
 struct settings_source {
     const char *config, *socket, *spill_dir; // paths; NULL: the option was not given
+    struct names
+        *names; // what names mean; NULL, for settings_load only: ask the user database, however long that takes
 };
 
 // Blocks.  0, or -errno and *RET_ERROR is a sentence to be freed.
@@ -21,13 +24,18 @@ int settings_load(const struct settings_source *source, struct config **ret, cha
 int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
                  struct config *config, void (*changed)(void *data), void *data, struct settings **ret);
 void settings_free(struct settings *s);
-// Reads the run-time quotas over the values of the files.  Blocks: at start only.  0; or -errno, and the reason was logged.
+// Reads the run-time quotas over the values of the files.  Blocks: at start only.  0; or -errno, and the reason was
+// logged.
 int settings_load_runtime(struct settings *s);
+// Names mean something else than before (names_start).
+void settings_names_changed(struct settings *s);
+// Looks after the names of the configuration from now on, and calls CHANGED for the first time.
+void settings_start(struct settings *s);
 const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
-    // Filled in by the caller.  SUBJECT NULL: read the files again.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset
-    // the KEYS, or all keys if there are none.
+    // Filled in by the caller.  SUBJECT NULL: read the files again.  Otherwise set the KEYS of SUBJECT to TEXTS; or,
+    // TEXTS NULL, unset the KEYS, or all keys if there are none.
     char *subject;
     size_t n;
     char **keys, **texts;

@@ -5,14 +5,13 @@
 #include <string.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/subjects.h"
 #include "proto/util/nss.h"
 #include "proto/util/text.h"
 
-enum { SUBJECT_MAX_LENGTH = 43 }; // "[quota SUBJECT]" is a section of at most 49 bytes
-
 static const char *const kinds[] = {
-    [CONFIG_TOTAL] = "total",      [CONFIG_DEFAULT] = "default", [CONFIG_USER] = "user:",
-    [CONFIG_MEMBERS] = "members:", [CONFIG_GROUP] = "group:",
+    [CONFIG_TOTAL] = "total", [CONFIG_DEFAULT] = "default",  [CONFIG_UNLISTED] = "unlisted",
+    [CONFIG_USER] = "user:",  [CONFIG_MEMBERS] = "members:", [CONFIG_GROUP] = "group:",
 };
 
 const char *config_subject_text(const struct config_subject *s, char *ret, size_t n)
@@ -66,14 +65,23 @@ bool config_has_inline_comment(const char *line)
 
 const char *config_subject_complaint(const char *subject)
 {
-    if (strlen(subject) > SUBJECT_MAX_LENGTH)
-        return "a subject has at most 43 bytes";
+    if (strlen(subject) >= CONFIG_SUBJECT_SIZE)
+        return "a subject has at most 271 bytes";
     if (!config_is_text(subject) || strchr(subject, ']') || config_has_inline_comment(subject))
         return "a subject can't have control characters, bytes that are not UTF-8, ], or what looks like a comment";
     return NULL;
 }
 
-int config_resolve_subject(const struct config *c, const char *text, struct config_subject **ret, bool *ret_is_new)
+static int ask_user_database(void *data, bool is_user, const char *name, uint32_t *ret)
+{
+    (void)data;
+    return is_user ? nss_find_user(name, ret) : nss_find_group(name, ret);
+}
+
+const struct config_resolver config_user_database = {.find = ask_user_database};
+
+int config_resolve_subject(const struct config *c, const char *text, struct config_subject **ret, bool *ret_is_new,
+                           bool *ret_missing)
 {
     enum config_subject_kind kind;
     const char *name;
@@ -84,7 +92,9 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
     if (r < 0)
         return r;
     if (name)
-        known = (kind == CONFIG_USER ? nss_find_user : nss_find_group)(name, &id) == 0;
+        r = c->names_by.find(c->names_by.data, kind == CONFIG_USER, name, &id);
+    known = name && r == 0;
+    *ret_missing = r == -ENOENT;
     *ret = config_find_name(c, kind, name);
     if (!*ret && known)
         *ret = config_find_id(c, kind, id);
@@ -101,5 +111,7 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
     if (!name || (*ret)->name)
         return 0;
     config_subject_free(*ret);
+    // Callers free what is new.
+    *ret = NULL;
     return -ENOMEM;
 }

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "daemon/conn/conn.h"
+#include "daemon/conn/rights.h"
 #include "daemon/log.h"
+#include "daemon/proc.h"
 #include "proto/util/cleanup.h"
 
 enum {
@@ -40,15 +42,27 @@ static int refuse(char **ret_error, int error, const char *path, const char *why
     return error;
 }
 
-// Stops accepting until listener_resume is called or the pause is over.  Without a pause the socket would stay readable,
-// and the loop would spin.
+// Stops accepting until listener_resume is called or the pause is over.  Without a pause the socket would stay
+// readable, and the loop would spin.
 static void pause_accepting(struct listener *l, int error)
 {
     static const struct timeval pause = {.tv_sec = PAUSE_SECONDS};
 
-    log_warning("no further connections are accepted until a descriptor is free: %s", strerror(error));
-    event_del(l->event);
-    event_add(l->pause, &pause);
+    if (log_may(LOG_KIND_DESCRIPTORS, geteuid()))
+        log_warning("no further connections are accepted until a descriptor is free: %s", strerror(error));
+    // Without the pause nobody would accept again: rather the loop spins.
+    if (event_add(l->pause, &pause) == 0)
+        event_del(l->event);
+}
+
+// If the socket can't be watched, that is tried again after another pause.  (The pause was added before, so that
+// libevent has the memory for it.)
+static void accept_again(struct listener *l)
+{
+    static const struct timeval pause = {.tv_sec = PAUSE_SECONDS};
+
+    if (event_add(l->event, NULL) < 0)
+        event_add(l->pause, &pause);
 }
 
 // The kernel gives out the lowest free descriptor, so that a high number tells that descriptors run short.
@@ -58,7 +72,7 @@ static int most_fd(void)
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur > INT_MAX)
         return INT_MAX;
-    return files.rlim_cur > 2 * KEPT_FDS ? (int)files.rlim_cur - KEPT_FDS : (int)files.rlim_cur;
+    return files.rlim_cur > 2UL * KEPT_FDS ? (int)files.rlim_cur - KEPT_FDS : (int)files.rlim_cur;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *data)
@@ -82,8 +96,13 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
             pause_accepting(l, errno);
             return;
         }
-        if (errno != EINTR && errno != ECONNABORTED)
+        if (errno == EAGAIN)
             return;
+        // Any other error may last as well, and the socket stays readable.
+        if (errno != EINTR && errno != ECONNABORTED) {
+            pause_accepting(l, errno);
+            return;
+        }
     }
 }
 
@@ -93,7 +112,7 @@ static void on_pause_over(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    event_add(l->event, NULL);
+    accept_again(l);
 }
 
 void listener_resume(struct listener *l)
@@ -101,7 +120,7 @@ void listener_resume(struct listener *l)
     if (!event_pending(l->pause, EV_TIMEOUT, NULL))
         return;
     event_del(l->pause);
-    event_add(l->event, NULL);
+    accept_again(l);
 }
 
 // Takes FD.
@@ -134,9 +153,19 @@ int listener_from_fd(struct event_base *base, struct conn_env *conns, int fd, st
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) < 0 || type != SOCK_SEQPACKET || !accepts)
         return refuse(ret_error, -EINVAL, "from systemd", "the unit must use ListenSequentialPacket=");
+    rights_refuse(fd);
     if (evutil_make_socket_nonblocking(fd) < 0)
         return refuse(ret_error, -errno, "from systemd", strerror(errno));
     return listener_new(base, conns, fd, ret);
+}
+
+// FD is connected: whether the daemon that listened was killed, and only threads that hang are left of it.
+static bool is_of_zombie(int fd)
+{
+    struct ucred cred;
+    socklen_t size = sizeof cred;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 && proc_is_zombie(cred.pid);
 }
 
 // 0: nobody answers at ADDRESS, a socket there can be replaced; -EADDRINUSE: a daemon answers; -EEXIST or -EPROTOTYPE:
@@ -155,7 +184,7 @@ static int check_nobody_answers(const struct sockaddr_un *address)
     // EAGAIN: the backlog is full, so somebody listens.  EPROTOTYPE: a socket of another type.
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
         return errno == ECONNREFUSED || errno == ENOENT ? 0 : errno == EAGAIN ? -EADDRINUSE : -errno;
-    return -EADDRINUSE;
+    return is_of_zombie(fd) ? 0 : -EADDRINUSE;
 }
 
 // Binds the socket under another name and renames it to PATH, so that clients find the old socket or one that answers,
@@ -169,6 +198,7 @@ static int bind_at(int fd, const char *path, unsigned mode, ino_t *ret_inode)
     if (n < 0 || (size_t)n >= sizeof address.sun_path)
         return -ENAMETOOLONG;
     unlink(address.sun_path);
+    rights_refuse(fd); // before anybody can connect
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
         return -errno;
     if (chmod(address.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0 || stat(address.sun_path, &st) < 0 ||
@@ -219,6 +249,8 @@ void listener_close(struct listener *l)
     // Remove the socket that this daemon made, but not that of a successor at the same path.
     if (l->path && lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == l->inode)
         unlink(l->path);
+    if (l->path)
+        rights_close_backlog(l->fd);
     if (l->event)
         event_free(l->event);
     if (l->pause)

@@ -1,18 +1,22 @@
 // Discarding a part of a region, and restoring it.
 //
-// A discard gives whole blocks in the middle of a region back: it punches a hole into the file and returns the charge.  A
-// restore charges the blocks and allocates them again, empty.  region->discarded is the set of blocks that are not granted.
-// prepare makes the new set in op->discarded, so that conclude cannot run out of memory.
+// A discard gives whole blocks in the middle of a region back: it punches a hole into the file and returns the
+// charge.  A restore charges the blocks and allocates them again, empty.  region->discarded is the set of blocks that
+// are not granted. prepare makes the new set in op->discarded, so that conclude cannot run out of memory.
 //
-// The set is not written to the disk.  A daemon that starts anew finds it again as the holes of the file, for which it looks
-// if the record says RECORD_HAS_HOLES; that flag is written before the first hole is made.
+// The set is not written to the disk.  A daemon that starts anew finds it again as the holes of the file, for which
+// it looks if the record says RECORD_HAS_HOLES; that flag is written before the first hole is made.
 //
 // Both work piece by piece.  An operation that fails is undone: blocks that a failed discard has punched are allocated
-// again, blocks that a failed restore has allocated are punched.
+// again, blocks that a failed restore has allocated are punched.  If the disk refuses even that, the part that has no
+// blocks any more is discarded, and the client asks which part that is: a byte without blocks is never a granted one.
 #include <errno.h>
 
+#include "daemon/op/consent.h"
 #include "daemon/op/op_internal.h"
+#include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
+#include "proto/spill/spillfile.h"
 #include "proto/util/checked.h"
 
 // A region in too many pieces is refused as by a limit, with the limit's name and numbers.
@@ -48,9 +52,9 @@ static int prepare_discard(struct op *op)
 
     if (result < 0)
         return result;
-    // No bytes that another client may map are discarded without its consent: their content is lost.
-    if (region_is_shared(r))
-        return -EBUSY;
+    result = op_prepare_alone(op);
+    if (result < 0)
+        return result;
     op->extra = op->length - ranges_overlap(&r->discarded, op->offset, op->length);
     if (op->extra == 0)
         return OP_NOTHING_TO_DO;
@@ -58,7 +62,7 @@ static int prepare_discard(struct op *op)
     if (result == 0)
         result = ranges_add(&op->discarded, op->offset, op->length);
     op->at = op->offset;
-    op->record = r->record;
+    record_copy(&op->record, &r->record);
     op->record.flags |= RECORD_HAS_HOLES;
     // Never instant: punching writes neighbouring pages to the disk, and waits for that.
     op_estimate(op, OP_FREES, op->extra);
@@ -70,12 +74,15 @@ static int start_discard(struct op *op)
 {
     int r = op_open_file(op);
 
+    if (r == 0)
+        r = op_check_alone(op);
     if (r < 0 || op->region->record.flags & RECORD_HAS_HOLES)
         return r;
     return store_write_record(op->env->store, op->file, &op->record);
 }
 
-// Moves *AT to the next byte that was granted before this operation.  Returns where those granted bytes end, END at most.
+// Moves *AT to the next byte that was granted before this operation.  Returns where those granted bytes end, END at
+// most.
 static uint64_t granted_until(const struct ranges *holes, uint64_t *at, uint64_t end)
 {
     size_t i = ranges_find(holes, *at);
@@ -87,6 +94,41 @@ static uint64_t granted_until(const struct ranges *holes, uint64_t *at, uint64_t
     return i < holes->n && holes->items[i].offset < end ? holes->items[i].offset : end;
 }
 
+// Adds what has no blocks between AT and END.
+static int add_lost(const struct op *op, uint64_t at, uint64_t end, struct ranges *ret)
+{
+    struct ranges holes = {0};
+    int r = spillfile_read_holes(op->file, op->region->size, op->env->regions->block_size, &holes);
+
+    if (r < 0)
+        r = ranges_add(ret, at, end - at);
+    for (size_t i = ranges_find(&holes, at); r == 0 && i < holes.n && holes.items[i].offset < end; i++) {
+        uint64_t from = u64_max(holes.items[i].offset, at);
+
+        r = ranges_add(ret, from, u64_min(holes.items[i].offset + holes.items[i].length, end) - from);
+    }
+    ranges_deinit(&holes);
+    return r;
+}
+
+// Blocks between AT and END can't be had again: they are what this operation discards.
+static void keep_discarded(struct op *op, uint64_t at, uint64_t end)
+{
+    const struct ranges *before = &op->region->discarded;
+    int r;
+
+    ranges_deinit(&op->discarded);
+    r = ranges_copy(before, &op->discarded);
+    if (r == 0)
+        r = add_lost(op, at, end, &op->discarded);
+    if (r < 0) {
+        op_report_missing_blocks(op, "discard");
+        return;
+    }
+    op->extra = op->discarded.sum - before->sum;
+    op->is_partial = true;
+}
+
 // Allocates again the blocks that were punched before END, but not those that had been discarded before.
 static void undo_discard(struct op *op, uint64_t end)
 {
@@ -94,7 +136,7 @@ static void undo_discard(struct op *op, uint64_t end)
 
     while ((until = granted_until(&op->region->discarded, &at, end)) > at)
         if (store_allocate_piece(op->env->store, op->file, &at, until) < 0) {
-            op_report_missing_blocks(op, "discard");
+            keep_discarded(op, at, end);
             return;
         }
 }
@@ -106,7 +148,8 @@ static enum work_status run_discard(struct op *op)
 
     if (r < 0)
         return op_finish_run(op, r);
-    // Pieces end at multiples of their size, which no large page crosses: so none has to be written out for its other half.
+    // Pieces end at multiples of their size, which no large page crosses: so none has to be written out for its other
+    // half.
     to = u64_min((op->at | (SPILLFILE_PIECE - 1)) + 1, end);
     r = store_punch(op->env->store, op->file, op->at, to - op->at);
     if (r < 0)
@@ -124,15 +167,17 @@ static void take_ranges(struct op *op)
 
 static void conclude_discard(struct op *op)
 {
-    if (op->result == 0) {
+    op_conclude_alone(op);
+    if (op->result == 0 || op->is_partial) {
         take_ranges(op);
-        op->region->record = op->record;
+        record_copy(&op->region->record, &op->record);
         quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
     }
     ranges_deinit(&op->discarded);
 }
 
 const struct op_type op_discard = {
+    .changes_file = true,
     .prepare = prepare_discard,
     .run = run_discard,
     .conclude = conclude_discard,
@@ -154,7 +199,9 @@ static int prepare_restore(struct op *op)
     op->extra = ranges_overlap(&r->discarded, op->offset, op->length);
     if (op->extra == 0)
         return OP_NOTHING_TO_DO;
-    result = ranges_copy(&r->discarded, &op->discarded);
+    result = op_check_frozen(op);
+    if (result == 0)
+        result = ranges_copy(&r->discarded, &op->discarded);
     if (result == 0)
         result = ranges_remove(&op->discarded, op->offset, op->length);
     if (result == 0)
@@ -197,7 +244,6 @@ static enum work_status undo_piece(struct op *op)
 
 static enum work_status undo_restore(struct op *op, int error)
 {
-    op_explain_full_disk(op, error);
     op->undo = error;
     op->reached = op->at;
     op->at = op->offset;
@@ -224,6 +270,8 @@ static enum work_status run_restore(struct op *op)
         return undo_restore(op, -ECANCELED);
     if (!next_hole(op, &from, &end)) {
         r = op_check_kept(op);
+        if (r == 0 && !op_seal(op))
+            r = -ECANCELED;
         return r < 0 ? undo_restore(op, r) : op_finish_run(op, 0);
     }
     op->at = from;
@@ -233,16 +281,19 @@ static enum work_status run_restore(struct op *op)
 
 static void conclude_restore(struct op *op)
 {
-    if (op->result == 0)
+    if (op->result == 0) {
         take_ranges(op);
-    else
+        quota_charge_tell(&op->region->charge);
+    } else
         quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
     ranges_deinit(&op->discarded);
 }
 
 const struct op_type op_restore = {
+    .changes_file = true,
     .prepare = prepare_restore,
     .run = run_restore,
     .conclude = conclude_restore,
     .charges = true,
+    .undoes = true,
 };

@@ -3,12 +3,15 @@
 // op_create charges, makes a file without a name, allocates its blocks, writes the record and links the file into the
 // owner's directory last.  Should the daemon end before that, nothing is left on the disk.
 //
-// op_unlink only writes to the record that the region has lost its name; from then on nobody can open it.  The region stays,
-// charged, as long as a client has it attached.  Then it is an orphan as any region without a name.
+// op_unlink only writes to the record that the region has lost its name; from then on nobody can open it.  The region
+// stays, charged, as long as a client has it attached.  Then it is an orphan as any region without a name.
 #include <errno.h>
 #include <fcntl.h>
 
+#include "daemon/op/consent.h"
+#include "daemon/op/kept_file.h"
 #include "daemon/op/op_internal.h"
+#include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 
@@ -30,11 +33,13 @@ static int prepare_create(struct op *op)
         return result;
     }
     op->at = 0; // prepare may follow a try that had allocated something
-    op->record = r->record;
+    record_copy(&op->record, &r->record);
     op->record.granted = op->size;
+    op_note_unused(op);
     op_estimate(op, OP_ALLOCATES, op->extra);
     // A user's first region may need the user's directory, which takes longer.
-    op->instant = op->instant && quota_account_used(quota_user_account(r->owner->quota), QUOTA_REGIONS) > 1;
+    op->instant = op->instant && quota_user_used(r->owner->quota, QUOTA_REGIONS) > 1 && op_may_open_instantly(op);
+    op_prepare_new_file(op);
     return 0;
 }
 
@@ -64,21 +69,20 @@ static int finish_create(struct op *op)
         r = store_link(store, op->file, record);
     if (r < 0)
         return r;
-    op->fd = op_open_fd(op, O_RDWR);
-    if (op->fd >= 0)
-        return 0;
-    store_unlink(store, record->owner_uid, &record->handle);
-    return op->fd;
+    r = op_open_for_client(op, O_RDWR, true);
+    if (r < 0)
+        store_unlink(store, record->owner_uid, &record->handle);
+    return r;
 }
 
 static enum work_status run_create(struct op *op)
 {
     int r = 0;
 
-    if (op->file < 0)
-        r = start_create(op);
-    if (r == 0 && op->cancelled)
+    if (op->cancelled)
         r = -ECANCELED;
+    else if (op->file < 0)
+        r = start_create(op);
     if (r == 0 && op_takes_blocks(op) && op->at < op->size) {
         r = store_extend_piece(op->env->store, op->file, &op->at, op->size);
         if (r == 0 && op->at < op->size)
@@ -87,8 +91,7 @@ static enum work_status run_create(struct op *op)
     if (r == 0)
         r = finish_create(op);
     // A failure needs no undoing: the file has no name, and closing it frees its blocks.
-    op_explain_full_disk(op, r);
-    return op_finish_run(op, r);
+    return r < 0 ? op_finish_run(op, r) : op_keep_file(op);
 }
 
 static void conclude_create(struct op *op)
@@ -99,8 +102,10 @@ static void conclude_create(struct op *op)
         return;
     }
     op->region->size = op->size;
-    op->region->record = op->record;
+    record_copy(&op->region->record, &op->record);
+    op->region->generation = op->generation;
     op->region->state = REGION_LIVE;
+    quota_charge_tell(&op->region->charge);
 }
 
 const struct op_type op_create = {
@@ -115,7 +120,7 @@ static int prepare_unlink(struct op *op)
 {
     if (op->region->record.flags & RECORD_UNLINKED)
         return OP_NOTHING_TO_DO;
-    op->record = op->region->record;
+    record_copy(&op->record, &op->region->record);
     op->record.flags |= RECORD_UNLINKED;
     op->record.name_length = 0;
     op->record.name[0] = '\0';
@@ -127,17 +132,22 @@ static enum work_status run_unlink(struct op *op)
 {
     int r = op_open_file(op);
 
-    return op_finish_run(op, r < 0 ? r : store_write_record(op->env->store, op->file, &op->record));
+    if (r == 0)
+        r = store_write_record(op->env->store, op->file, &op->record);
+    if (r == 0 && !op_seal(op))
+        r = op_restore_record(op);
+    return op_finish_run(op, r);
 }
 
 static void conclude_unlink(struct op *op)
 {
-    // An administrator may have removed the file by hand: the region loses its name all the same, and op_reap does the rest.
+    // An administrator may have removed the file by hand: the region loses its name all the same, and op_reap does
+    // the rest.
     if (op->result == -ENOENT)
         op->result = 0;
     if (op->result < 0)
         return;
-    region_set_name(op->env->regions, op->region, "", 0);
+    region_drop_name(op->env->regions, op->region);
     op->region->record.flags |= RECORD_UNLINKED;
 }
 
@@ -146,4 +156,5 @@ const struct op_type op_unlink = {
     .run = run_unlink,
     .conclude = conclude_unlink,
     .releases = true,
+    .undoes = true,
 };

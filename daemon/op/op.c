@@ -1,11 +1,15 @@
 // The parts that all types of operations need: a beginning, an estimate of the effort, the region's file, and an end.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/fence/fence.h"
+#include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
+#include "daemon/user.h"
 
 void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region)
 {
@@ -39,15 +43,87 @@ int op_open_fd(const struct op *op, int flags)
     return store_open_file(op->env->store, record->owner_uid, &record->handle, flags);
 }
 
+int op_open_for_client(struct op *op, int flags, bool is_mark)
+{
+    const struct record *record = &op->region->record;
+    const struct fence_order order = {.user = op->asker ? op->asker->uid : record->owner_uid,
+                                      .owner = record->owner_uid,
+                                      .handle = &record->handle,
+                                      .flags = flags,
+                                      .identity = op->identity,
+                                      .is_mark = is_mark};
+
+    op->generation = 0;
+    op->fd = op->env->fence ? fence_open(op->env->fence, &order, &op->generation) : op_open_fd(op, flags);
+    if (op->fd == -ETIMEDOUT)
+        op->why = "no descriptor of the region can be opened now: the daemon's FUSE server does not answer, and is "
+                  "started again; try again later";
+    if (op->fd < 0)
+        return op->fd;
+    return is_mark && op->generation == 0 ? store_mark(op->fd, op->identity) : 0;
+}
+
+bool op_may_open_instantly(const struct op *op)
+{
+    return !op->env->fence || !fence_waits(op->env->fence);
+}
+
 int op_open_file(struct op *op)
 {
     op->file = op_open_fd(op, O_RDWR);
     return op->file < 0 ? op->file : 0;
 }
 
+static void name_limit(struct op *op, int error)
+{
+    struct full_limit why;
+
+    store_explain_full(op->env->store, error, op->extra, &why);
+    snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", why.name);
+    op->refusal.limit = why.limit;
+    op->refusal.used = why.used;
+    op->refusal.asked = why.counts_files ? 1 : op->extra;
+    // No bytes of this region stand in the way.
+    if (why.counts_files || why.limit == 0)
+        op->refusal.resource = QUOTA_REGIONS;
+}
+
+int op_explain_failure(struct op *op, int error)
+{
+    // To the client -EROFS is a region that was attached for reading only.
+    if (error == -EROFS || error == -EIO)
+        store_suspect(op->env->store);
+    if (error == -EROFS)
+        return -EIO;
+    if (error != -ENOSPC && error != -EDQUOT)
+        return error;
+    if (!op->refusal.limit_name[0])
+        name_limit(op, error);
+    return -ENOSPC;
+}
+
+// The other side of this is op_cancel, which sets one flag and then looks at the other.
+bool op_seal(struct op *op)
+{
+    op->sealed = true;
+    if (op->cancelled)
+        op->sealed = false;
+    return op->sealed;
+}
+
+int op_restore_record(struct op *op)
+{
+    int r = store_write_record(op->env->store, op->file, &op->region->record);
+
+    if (r < 0)
+        log_error("an operation on a region of uid %u was cancelled, and its record cannot be written: %s",
+                  op->region->record.owner_uid, strerror(-r));
+    return -ECANCELED;
+}
+
 enum work_status op_finish_run(struct op *op, int result)
 {
-    op->result = result;
+    op->result = op_explain_failure(op, result);
     if (op->file >= 0)
         close(op->file);
     op->file = -1;

@@ -5,25 +5,12 @@
 #include <stdint.h>
 
 #include "daemon/region.h"
+#include "daemon/store/deviation.h"
 #include "daemon/work/worker.h"
 #include "proto/util/ranges.h"
 
+struct op_env;
 struct op_type;
-struct orphans;
-struct store;
-struct wait_queue;
-
-// The parts of the daemon that operations use.
-struct op_env {
-    struct store *store;
-    struct region_table *regions;
-    struct worker_pool *pool;
-    struct orphans *orphans;
-    struct wait_queue *wait;
-    _Atomic uint64_t keep_free;   // bytes of the disk that are never granted; set by the loop, read by workers
-    _Atomic uint64_t ample;       // bytes that may be granted without asking the disk; set by space.c only
-    _Atomic uint64_t ample_until; // until then (ms, monotonic)
-};
 
 struct op {
     const struct op_type *type;
@@ -34,32 +21,52 @@ struct op {
     void (*done)(struct op *op); // on the loop, when result, refusal and fd are set; OP is the submitter's again
     void *owner;                 // the submitter's
     pid_t pid;                   // of the client, for the log
+    uint64_t identity;           // of the client's process, see holder_identity
+    struct user *asker;          // who asks, a reference of the submitter's; NULL: the region's owner
     bool early;                  // a grow ahead of need: -EXFULL instead of a refusal, nothing logged, never waits
     bool read_only;              // open: for reading only
-    bool attaches;               // open: for a client that had not attached the region
-    bool durable;                // commit: wait until the disk has it
-    uint64_t size;               // bytes: the new size; of commit, the bytes used
-    uint64_t known_size;         // bytes: shrink fails with -ESTALE if the region has another size
-    uint32_t element_size;       // bytes: of commit
-    uint64_t offset, length;     // bytes: of discard and restore
-    uint64_t wait_deadline;      // ms, monotonic: how long a grow waits for what a limit refuses; 0: not at all
+    bool attaches;               // open: for a client that had not attached the region on its connection
+    enum holder_claim claim;     // open: of that client
+    struct holder opener;        // open: that client
+    const struct peer
+        *peer;             // open: that client's connection, to compare; NULL: for another descriptor of an attachment
+    bool sole_writer;      // open and create: that client lets nobody else write
+    bool returns;          // open: a sole writer, whose connection was lost, attaches the region again
+    bool durable;          // commit: wait until the disk has it
+    uint64_t size;         // bytes: the new size; of commit, the bytes used
+    uint64_t known_size;   // bytes: shrink fails with -ESTALE if the region has another size
+    uint32_t element_size; // bytes: of commit
+    uint64_t offset, length; // bytes: of discard and restore
+    uint64_t wait_deadline;  // ms, monotonic: how long a grow waits for what a limit refuses; 0: not at all
     // The operation begins, or ceases, to wait for what was refused.  May be NULL.
     void (*waits)(struct op *op, bool waits);
-    // wait_deadline has passed, and the disk or the region's queue holds the operation up.  May be NULL.
+    // The operation is held up, by the disk, the region's queue or whoever has the file's lock, and will be undone when
+    // that ends: its wait_deadline has passed, or it is stuck (stuck.c).  May be called several times.  May be NULL.
     void (*late)(struct op *op);
     atomic_bool cancelled; // set by op_cancel on the loop, read by run: stop at the next piece, and undo
+    atomic_bool sealed;    // set by run: it has succeeded, and will not be undone any more
 
     // The outcome:
     int result;                   // 0 or -errno
     struct quota_refusal refusal; // with -EDQUOT and -ENOSPC: which limit refused
     int fd;                       // of open and create: to be handed out; the submitter closes it
+    const char *why;              // with -EIO and -ETIMEDOUT: a sentence, valid until the loop turns; NULL: none
+    uint64_t generation;          // of open and create: of the fence that knows of fd; 0: fd is marked, if need be
 
     // Set in prepare, used by run and conclude:
-    bool brief, instant;     // see struct work
-    bool may_keep_file;      // the file may stay open after this operation
-    bool proven_unshared;    // open, set by run: no process from before the daemon's start has the file
-    uint64_t extra;          // bytes charged beyond the region's charge before
-    struct record record;    // the record that will be written
+    bool brief, instant; // see struct work
+    bool may_keep_file;  // the file may stay open after this operation
+    bool asks_lease;     // open: asks the kernel whether the region is used; after run: it is not
+    bool asks_marks;     // shrink and discard: only marks, or the fence, tell whether another process maps the region
+    bool asks_writers;   // open: asks the kernel whether a process may write to the region
+    // open: other holders; RECORD_HOLDERS_MOST: not known.  Run sets it to 0 if the kernel says that there are none.
+    unsigned n_others;
+    uint64_t extra;         // bytes charged beyond the region's charge before
+    struct record record;   // the record that will be written
+    bool record_is_written; // open: it was written, whatever the result is
+    // Shrink and discard, after run has failed: the disk does not give all blocks back that were freed.  size or
+    // discarded, record and extra say what has become of the region.
+    bool is_partial;
     struct ranges discarded; // discard and restore: region->discarded after success
 
     // Used by run, between its pieces:
@@ -68,35 +75,40 @@ struct op {
     uint64_t at;      // bytes: the offset up to which this operation has come
     int undo;         // -errno: the operation is being undone, piece by piece; 0: it is not
     uint64_t reached; // bytes: the offset at which undoing began
+    // Of verify:
+    bool noted;                       // set by the submitter: there was an event
+    bool deep;                        // set in prepare: looks for what the count of blocks does not tell
+    bool is_cut;                      // what was too much has been cut off
+    int mend_error;                   // -errno: the file could not be made what is granted
+    struct store_deviation deviation; // how the file differed
 
     // queue.c's:
     bool parked; // the operation waits outside its region's queue
+    LIST_ENTRY(op) at_work;
     TAILQ_ENTRY(op) entry;
     // wait.c's.  Times are ms, monotonic.
-    bool is_waiting;     // in the queue of waiters
-    int refused_with;    // the -errno for which it waits
-    uint64_t wait_since; // when it was first refused; 0: never
-    uint64_t wait_until; // end of the grace for releases that are under way
-    uint64_t retry_at;   // next try without a release; UINT64_MAX: none
-    TAILQ_ENTRY(op) waiting;
-    bool is_watched; // in the list of operations with a deadline
-    TAILQ_ENTRY(op) watched;
+    bool is_waiting;          // in the queue of waiters
+    int refused_with;         // the -errno for which it waits
+    uint64_t wait_since;      // when it was first refused; 0: never
+    uint64_t wait_until;      // end of the grace for releases that are under way
+    uint64_t retry_at;        // next try without a release; UINT64_MAX: none
+    struct waits *waits_with; // those of the same user; NULL: it does not wait
+    TAILQ_ENTRY(op) waiting, ending;
+    bool is_ending;
+    uint64_t due_at, late_at, judgement;
+    bool is_watched; // has a deadline
+    RB_ENTRY(op) due, watched;
 };
 
 void op_init(struct op *op, struct op_env *env, const struct op_type *type, struct region *region);
 // Queues OP behind the other operations of its region.  done may be called before this returns.
 void op_submit(struct op *op);
 // Makes OP stop at its next piece, or at once if it waits for a limit.  An operation that has come too far succeeds.
-void op_cancel(struct op *op);
-
-// Tries the operations that wait for a limit, and ends those that have waited long enough.  NOW: ms, monotonic.
-void op_resume_waiting(struct op_env *env, uint64_t now);
-// Ends all operations that wait for a limit with -ESHUTDOWN.
-void op_end_waiting(struct op_env *env);
-// Probes the orphans that are due at NOW (ms, monotonic) and removes those that nobody uses.
-void op_reap_orphans(struct op_env *env, uint64_t now);
-// Closes the files that were kept open for a next grow, if no grow has come since the last call.
-void op_close_unused_files(struct op_env *env);
+// True: OP will fail for certain, if its type can be undone to the last.
+bool op_cancel(struct op *op);
+// Nobody wants OP any more.  As op_cancel, and if OP would charge something and has not begun, it ends before this
+// returns, also on a disk that hangs.  Not to be called from done, waits or late.
+void op_abandon(struct op *op);
 
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
-    op_restore;
+    op_restore, op_verify;

@@ -1,5 +1,6 @@
 // The parts of operations that the files of this folder share, beside op.h.
 #pragma once
+#include "daemon/op/env.h"
 #include "daemon/op/op.h"
 
 enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
@@ -13,11 +14,14 @@ struct op_type {
     void (*refused)(struct op *op);
     // On a worker.  Must not touch anything but OP, the store, and fields of the region that only operations change.
     enum work_status (*run)(struct op *op);
-    // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be NULL.
+    // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be
+    // NULL.
     void (*conclude)(struct op *op);
     bool charges;      // prepare charges op->extra
     bool releases;     // success gives a charge back: other operations may be granted what they wait for
-    bool asks_consent; // prepare fails with -EBUSY while others may map the region; that is tried once more
+    bool asks_consent; // fails with -EBUSY while others may map the region, or write to it; that is tried once more
+    bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
+    bool changes_file; // run writes to the region's file beside its record
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
@@ -31,13 +35,28 @@ bool op_takes_blocks(const struct op *op);
 int op_open_fd(const struct op *op, int flags);
 // The same for reading and writing, as op->file.  0 or -errno.
 int op_open_file(struct op *op);
-// In run: closes op->file and sets the result.  Always WORK_DONE.
+// In run: opens the file for the client, as op->fd: see fence_open.  IS_MARK: the client maps the region by this
+// descriptor, so it is marked, or the fence of op->generation remembers it.  0 or -errno; op->fd may be there all the
+// same.
+int op_open_for_client(struct op *op, int flags, bool is_mark);
+// In prepare: whether opening the file for the client waits for nobody.
+bool op_may_open_instantly(const struct op *op);
+// Which result a failure with ERROR (-errno) of the file system has for the client.  If the file system was full in
+// some way, the result is -ENOSPC, and op->refusal names the limit, unless it names one already.
+int op_explain_failure(struct op *op, int error);
+// In run, after everything is undone: closes op->file and sets the result, by op_explain_failure.  Always WORK_DONE.
 enum work_status op_finish_run(struct op *op, int result);
+// In run, when everything is done: false: OP was cancelled meanwhile, must be undone and fail.
+bool op_seal(struct op *op);
+// Then: writes the record again that the region had before.  Returns -ECANCELED.
+int op_restore_record(struct op *op);
 
 // failure.c:
 
 // Tells the administrator of a refusal, or of an error of the disk: once, and not for each operation that meets it.
 void op_report_failure(const struct op *op, int result);
+// If the disk has refused: has all regions looked at, from time to time.
+void op_suspect_full_disk(const struct op *op, int result);
 // On any thread: a failed operation (WHAT is its noun) could not allocate again the blocks that it had freed.
 void op_report_missing_blocks(const struct op *op, const char *what);
 
@@ -48,6 +67,16 @@ void op_try_again(struct op *op);
 // Ends the operation with RESULT.
 void op_give_up(struct op *op, int result);
 
+// queue.c, for stuck.c:
+
+// The work of OP was taken back from the pool, before it began: ends OP.
+void op_end_withdrawn(struct op *op, int result, const char *why);
+// OP is at work: ends the operations of its region that wait for it.
+void op_end_behind(struct op *op, int result, const char *why);
+
+// verify.c, in prepare: 0; or -EACCES with op->why, because the region is frozen.
+int op_check_frozen(struct op *op);
+
 // space.c, in run:
 
 // Whether BYTES more fit on the disk without touching keep_free.
@@ -55,14 +84,3 @@ void op_give_up(struct op *op, int result);
 int op_check_space(struct op *op, uint64_t bytes);
 // Whether keep_free is still free, after blocks were taken.  As op_check_space.
 int op_check_kept(struct op *op);
-// The file system has failed with ERROR.  If the disk is full, op->refusal says so, unless it names a limit already.
-void op_explain_full_disk(struct op *op, int error);
-
-// kept_file.c, for types that keep the file open:
-
-// In prepare, when op->instant is set: whether the file may stay open after this operation.
-void op_prepare_file(struct op *op);
-// In run: the file that was kept open, or the file opened now, as op->file.  0 or -errno.
-int op_take_file(struct op *op);
-// In run, instead of op_finish_run with 0: leaves the file open for the next grow, if that is allowed.
-enum work_status op_keep_file(struct op *op);

@@ -3,24 +3,30 @@
 // A region has one queue of operations, and only the first of them is at work.  So whatever an operation found true in
 // prepare is still true in run and in conclude, and nothing of a region needs a lock.
 //
-// An operation goes through these steps.  prepare, on the loop, checks and charges.  run, on a worker, changes the file; a
-// long run does one piece at a time.  conclude, on the loop, enters the change into the tables or gives the charge back.
-// done, on the loop, tells the submitter; it is called exactly once, whatever becomes of the region.  A failed operation
-// leaves the region, its file and all accounts as they were.
+// An operation goes through these steps.  prepare, on the loop, checks and charges.  run, on a worker, changes the
+// file; a long run does one piece at a time.  conclude, on the loop, enters the change into the tables or gives the
+// charge back. done, on the loop, tells the submitter; it is called exactly once, whatever becomes of the region.  A
+// failed operation leaves the region, its file and all accounts as they were.
 //
-// A refused operation that may wait for a limit (wait.c decides that) is parked: taken out of the region's queue, so that
-// other operations of the region go on.  resume.c tries a parked operation again; it goes back to the head of the queue
-// when it is granted.  An operation on a region that is still being made is not parked: nothing else can go on there.
+// A refused operation that may wait for a limit (wait.c decides that) is parked: taken out of the region's queue, so
+// that other operations of the region go on.  resume.c tries a parked operation again; it goes back to the head of
+// the queue when it is granted.  An operation on a region that is still being made is not parked: nothing else can go
+// on there.
 //
-// A region that is removed fails the operations queued behind with -ENOENT, and is freed when the last of them has ended.
+// A region that is removed fails the operations queued behind with -ENOENT, and is freed when the last of them has
+// ended.
 //
-// This file relies on run touching only its own operation, the store, and those fields of the region that only operations
-// change.  It does not know requests, and it does not bound the queue: conn.c bounds the requests in flight.
+// This file relies on run touching only its own operation, the store, and those fields of the region that only
+// operations change.  It does not know requests, and it does not bound the queue: conn.c bounds the requests in
+// flight.
 #include <errno.h>
 
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
+#include "daemon/suspects.h"
+#include "daemon/user.h"
+#include "proto/util/clock.h"
 #include "proto/util/container.h"
 
 static void advance(struct op_env *env, struct region *r);
@@ -62,7 +68,7 @@ static void unpark(struct op *op)
 static void end(struct op *op, int result)
 {
     // An early grow is not needed yet: the caller is not told of a limit, and the log is not either.
-    if (op->early && (result == -EDQUOT || result == -ENOSPC))
+    if (op->early && (result == -EDQUOT || result == -ENOSPC || op->why))
         result = -EXFULL;
     if (result == -EXFULL)
         op->refusal = (struct quota_refusal){0};
@@ -81,6 +87,10 @@ static bool wait_or_end(struct op *op, int result)
 {
     bool waits = wait_enter(op->env->wait, op, result);
 
+    // Cancelled while it was queued behind another: it would have waited, and been cancelled then.
+    if (!waits && op->cancelled && (result == -EDQUOT || result == -ENOSPC || result == -EBUSY))
+        result = -ECANCELED;
+    op_suspect_full_disk(op, result);
     if (waits)
         park(op);
     else
@@ -96,6 +106,9 @@ static void work_done(struct work *w)
     // A failure gives back the operation's charge.  A parked operation of this region has waited for this one to end.
     bool poke = op->type->releases || op->result < 0 || r->n_parked > 0;
 
+    LIST_REMOVE(op, at_work);
+    if (op->type->changes_file)
+        r->changed_at = clock_now();
     if (op->type->conclude)
         op->type->conclude(op);
     region_note_file(env->regions, r);
@@ -109,12 +122,25 @@ static void work_done(struct work *w)
         wait_poke(env->wait);
 }
 
+// A process that has a file open can hold the workers up that the file's lane may have (see work/worker.c).  So the
+// regions that a user shares with another one have a lane of their own for each pair of users, and one for those that
+// are shared among more: neither a user's own regions nor those shared with others are held up.
+static uint64_t lane_of(const struct region *r)
+{
+    static const uint64_t several = UINT32_MAX - 1;
+    const struct holders *h = &r->holders;
+    uint64_t other = h->has_strangers ? several : h->has_stranger ? (uint64_t)h->stranger + 1 : 0;
+
+    return other << 32 | user_lane(r->owner);
+}
+
 static void run(struct op *op)
 {
+    LIST_INSERT_HEAD(&op->env->at_work, op, at_work);
     if (op->type->releases)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
-        .lane = op->region->record.owner_uid,
+        .lane = lane_of(op->region),
         .brief = op->brief,
         .instant = op->instant,
         .run = run_work,
@@ -123,7 +149,8 @@ static void run(struct op *op)
     worker_submit(op->env->pool, &op->work);
 }
 
-// As the type's prepare; but operations that wait for a limit may have to come first, and then OP is refused as they were.
+// As the type's prepare; but operations that wait for a limit may have to come first, and then OP is refused as they
+// were.
 static int prepare(struct op *op)
 {
     int result;
@@ -132,6 +159,10 @@ static int prepare(struct op *op)
         return -ENOENT;
     op->refusal = (struct quota_refusal){0};
     op->result = op->undo = 0;
+    op->sealed = op->is_partial = false;
+    op->why = op->type->charges ? op->env->problem : NULL;
+    if (op->why)
+        return -EIO;
     result = op->type->prepare(op);
     if (result != 0 || !wait_holds_back(op->env->wait, op))
         return result;
@@ -156,8 +187,10 @@ static void advance(struct op_env *env, struct region *r)
         wait_or_end(op, result);
     }
     orphans_consider(env->orphans, r);
-    if (r->state == REGION_GONE && !region_is_busy(r))
+    if (r->state == REGION_GONE && !region_is_busy(r)) {
+        suspects_forget(env->suspects, r);
         region_free(r);
+    }
 }
 
 void op_submit(struct op *op)
@@ -172,11 +205,40 @@ void op_submit(struct op *op)
         advance(op->env, r);
 }
 
-void op_cancel(struct op *op)
+bool op_cancel(struct op *op)
 {
     op->cancelled = true;
     if (op->is_waiting)
-        wait_poke(op->env->wait);
+        wait_cancel(op->env->wait, op);
+    return op->type->undoes && !op->sealed;
+}
+
+void op_abandon(struct op *op)
+{
+    op_cancel(op);
+    if (op->is_waiting || !op->type->charges)
+        return;
+    if (op != TAILQ_FIRST(&op->region->ops))
+        end(op, -ECANCELED);
+    else if (worker_take_back(op->env->pool, &op->work))
+        op_end_withdrawn(op, -ECANCELED, NULL);
+}
+
+void op_end_withdrawn(struct op *op, int result, const char *why)
+{
+    op->result = result;
+    op->why = why;
+    work_done(&op->work);
+}
+
+void op_end_behind(struct op *op, int result, const char *why)
+{
+    struct op *next;
+
+    while ((next = TAILQ_NEXT(op, entry))) {
+        next->why = why;
+        end(next, result);
+    }
 }
 
 void op_give_up(struct op *op, int result)
@@ -200,12 +262,12 @@ void op_try_again(struct op *op)
         // From now on OP waits for the limit that refused it this time.
         if (!op->refusal.account)
             op->refusal = before;
-        op->refused_with = result;
-        op->retry_at = UINT64_MAX; // it may have waited for the disk before
+        wait_stays(op->env->wait, op);
     } else if (result == 0) {
         wait_leave(op->env->wait, op);
         unpark(op);
         run(op);
-    } else
+    } else if (result != -EBUSY || !wait_asks_again(op->env->wait, op)) {
         op_give_up(op, result);
+    }
 }

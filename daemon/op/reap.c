@@ -1,14 +1,15 @@
 // The removal of orphans: regions without a name that nobody has attached.
 //
-// op_reap_orphans runs on the loop when an orphan is due (orphans.c) and submits one op_reap for it.  The operation asks the
-// kernel, on a worker, whether another process still has the region's file open or mapped; the kernel grants a write lease
-// on the file only if nobody has.  A region that is in use stays as it is, the operation fails with -EBUSY, and the region
-// goes back to the queue of orphans.  The kernel is asked for every region, whatever else is known of its processes.
+// op_reap_orphans runs on the loop when an orphan is due (orphans.c) and submits one op_reap for it.  The operation
+// asks the kernel, on a worker, whether another process still has the region's file open or mapped; the kernel grants
+// a write lease on the file only if nobody has.  A region that is in use stays as it is, the operation fails with
+// -EBUSY, and the region goes back to the queue of orphans.  The kernel is asked for every region, whatever else is
+// known of its processes.
 //
-// Otherwise the file is cut to nothing, then unlinked, and the region leaves the tables with its charge.  The cut comes
-// first because a descriptor opened with O_PATH does not count for the lease, and keeps the blocks of an unlinked file.  A
-// large file is cut piece by piece from its end, so that other work of the same worker comes in between.  Should the daemon
-// end in the middle of that, the next one finds the rest and removes it.
+// Otherwise the file is cut to nothing, then unlinked, and the region leaves the tables with its charge.  The cut
+// comes first because a descriptor opened with O_PATH does not count for the lease, and keeps the blocks of an
+// unlinked file.  A large file is cut piece by piece from its end, so that other work of the same worker comes in
+// between.  Should the daemon end in the middle of that, the next one finds the rest and removes it.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static int prepare_reap(struct op *op)
 {
     struct region *r = op->region;
 
-    if (r->n_attachments > 0 || !region_is_transient(r))
+    if (r->holders.n_attached > 0 || !region_is_transient(r))
         return -EBUSY;
     // Never instant: a client that has died may leave very many regions.
     op_estimate(op, OP_FREES, r->size);
@@ -80,12 +81,14 @@ const struct op_type op_reap = {
     .releases = true,
 };
 
-// The region's queue goes on after this: it calls orphans_consider, which puts the region back if it is an orphan still.
+// The region's queue goes on after this: it calls orphans_consider, which puts the region back if it is an orphan
+// still.
 static void reap_done(struct op *op)
 {
     struct region *r = op->region;
 
-    if (op->result < 0 && op->result != -EBUSY && op->result != -ESHUTDOWN && r->n_probes == 0)
+    if (op->result < 0 && op->result != -EBUSY && op->result != -ESHUTDOWN && r->n_probes == 0 &&
+        log_may(LOG_KIND_REMOVAL, r->record.owner_uid))
         log_warning("cannot remove a region of uid %u: %s; the daemon will try again", r->record.owner_uid,
                     strerror(-op->result));
     orphans_probed(op->env->orphans, r);

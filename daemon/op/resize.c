@@ -1,20 +1,27 @@
 // Growing and shrinking a region.
 //
-// A grow charges in prepare.  run then allocates blocks piece by piece at the end of the file, and writes the new size to the
-// record last.  So a granted size always means bytes with blocks, and a client that maps them cannot run out of blocks.  A
-// grow that fails or is cancelled frees the blocks again, piece by piece too, and conclude gives the charge back.
+// A grow charges in prepare.  run then allocates blocks piece by piece at the end of the file, and writes the new
+// size to the record last.  So a granted size always means bytes with blocks, and a client that maps them cannot run
+// out of blocks.  A grow that fails or is cancelled frees the blocks again, piece by piece too, and conclude gives
+// the charge back.
 //
-// A shrink writes the new size to the record, then cuts the file piece by piece, from its end.  Before, the client has unmapped
-// the part, and the submitter has checked that the client knows the size.  conclude gives the charge back when the blocks are
-// free.  A shrink that fails half-way allocates again what it cut: the content is gone, which the client had given up, but the
-// bytes are granted still.
+// A shrink writes the new size to the record, then cuts the file piece by piece, from its end.  Before, the client
+// has unmapped the part, and the submitter has checked that the client knows the size.  conclude gives the charge
+// back when the blocks are free.  A shrink that fails half-way allocates again what it cut: the content is gone,
+// which the client had given up, but the bytes are granted still.  If the disk refuses even that, the region ends where
+// its blocks end, and the client asks for its size: a byte without blocks is never a granted one.
 //
-// The record alone says what is granted.  Clients can change the size of their file, so that size is never believed.  After a
-// crash in the middle, the next start makes the file as long as the record says (store/scan.c).
+// The record alone says what is granted.  Clients can change the size of their file, so that size is never believed.
+// After a crash in the middle, the next start makes the file as long as the record says (store/scan.c).
 #include <errno.h>
+#include <string.h>
 
+#include "daemon/log.h"
+#include "daemon/op/consent.h"
+#include "daemon/op/kept_file.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
+#include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
@@ -55,12 +62,15 @@ static int prepare_grow(struct op *op)
         return -ESTALE;
     if (op->size <= r->size)
         return OP_NOTHING_TO_DO;
+    result = op_check_frozen(op);
+    if (result < 0)
+        return result;
     op->extra = charge - r->charge.amount[QUOTA_BYTES] - r->discarded.sum + discarded_tail(op);
     result = op->early ? charge_early(op) : charge_growth(op);
     if (result < 0)
         return result;
     op->at = r->size;
-    op->record = r->record;
+    record_copy(&op->record, &r->record);
     op->record.granted = op->size;
     op_estimate(op, OP_ALLOCATES, op->extra);
     op_prepare_file(op);
@@ -103,7 +113,6 @@ static enum work_status undo_piece(struct op *op)
 
 static enum work_status undo_growth(struct op *op, int error)
 {
-    op_explain_full_disk(op, error);
     op->undo = error;
     return undo_piece(op);
 }
@@ -132,6 +141,8 @@ static enum work_status run_grow(struct op *op)
             return WORK_AGAIN;
     }
     r = op->cancelled ? -ECANCELED : commit_growth(op);
+    if (r == 0 && !op_seal(op))
+        r = op_restore_record(op);
     return r < 0 ? undo_growth(op, r) : op_keep_file(op);
 }
 
@@ -147,15 +158,16 @@ static void conclude_grow(struct op *op)
         ranges_cut(&r->discarded, align_down(r->size, op->env->regions->block_size));
     r->size = op->size;
     r->record.granted = op->size;
-    if (op->early)
-        quota_charge_tell(&r->charge);
+    quota_charge_tell(&r->charge);
 }
 
 const struct op_type op_grow = {
+    .changes_file = true,
     .prepare = prepare_grow,
     .run = run_grow,
     .conclude = conclude_grow,
     .charges = true,
+    .undoes = true,
     .keeps_file = true,
 };
 
@@ -171,14 +183,11 @@ static int prepare_shrink(struct op *op)
         return -EINVAL;
     if (op->size == r->size)
         return OP_NOTHING_TO_DO;
-    // No bytes that another client may map are cut without its consent: it would die of SIGBUS.
-    if (region_is_shared(r))
-        return -EBUSY;
-    op->record = r->record;
+    record_copy(&op->record, &r->record);
     op->record.granted = op->size;
     op->record.used = u64_min(r->record.used, op->size);
     op_estimate(op, OP_FREES, r->size - op->size);
-    return 0;
+    return op_prepare_alone(op);
 }
 
 // Allocates again what was cut, but for what was discarded before.
@@ -188,21 +197,55 @@ static int grant_again(struct op *op)
     const struct region *region = op->region;
     int r = 0;
 
-    for (uint64_t at = op->at; r == 0 && op_takes_blocks(op) && at < region->size;)
+    if (!op_takes_blocks(op))
+        return store_truncate(store, op->file, region->size);
+    for (uint64_t at = op->at; r == 0 && at < region->size;)
         r = store_extend_piece(store, op->file, &at, region->size);
-    if (r == 0)
-        r = store_truncate(store, op->file, region->size);
     for (size_t i = ranges_find(&region->discarded, op->at); r == 0 && i < region->discarded.n; i++)
         r = store_punch(store, op->file, region->discarded.items[i].offset, region->discarded.items[i].length);
     return r;
 }
 
+// A truncate that fails may have cut the file all the same: op->at becomes where the file ends, new size at least.
+static void find_end(struct op *op)
+{
+    static const struct ranges none;
+    const struct store_grant grant = {.size = op->at, .discarded = &none, .sparse = true};
+    struct store_deviation d;
+
+    if (store_compare(op->env->store, op->file, &grant, false, &d) == 0)
+        op->at -= u64_min(d.shorter, op->at - op->size);
+}
+
+// The blocks from op->at on can't be had again.
+static void keep_cut(struct op *op)
+{
+    op->size = op->at;
+    op->record.granted = op->size;
+    op->record.used = u64_min(op->region->record.used, op->size);
+    op->is_partial = true;
+}
+
+// The record may say too little then, or too much: the next start makes the file what its record says.
+static void report_wrong_record(const struct op *op, int error)
+{
+    log_error("a shrink of a region of uid %u failed, and its record cannot be written: %s",
+              op->region->record.owner_uid, strerror(-error));
+}
+
 static enum work_status undo_shrink(struct op *op, int error)
 {
-    int r = store_write_record(op->env->store, op->file, &op->region->record);
+    struct store *store = op->env->store;
+    int r;
 
-    if ((op->at < op->region->size && grant_again(op) < 0) || r < 0)
-        op_report_missing_blocks(op, "shrink");
+    find_end(op);
+    if (op->at < op->region->size && grant_again(op) < 0) {
+        store_truncate(store, op->file, op->at);
+        keep_cut(op);
+    }
+    r = store_write_record(store, op->file, op->is_partial ? &op->record : &op->region->record);
+    if (r < 0)
+        report_wrong_record(op, r);
     return op_finish_run(op, error);
 }
 
@@ -216,7 +259,9 @@ static enum work_status run_shrink(struct op *op)
         if (r < 0)
             return op_finish_run(op, r);
         op->at = op->region->size;
-        r = store_write_record(op->env->store, op->file, &op->record);
+        r = op_check_alone(op);
+        if (r == 0)
+            r = store_write_record(op->env->store, op->file, &op->record);
         if (r < 0)
             return op_finish_run(op, r);
     }
@@ -233,15 +278,17 @@ static void conclude_shrink(struct op *op)
     struct region *r = op->region;
     uint64_t charge;
 
-    if (op->result < 0 || region_charge_of(op->env->regions, op->size, &charge) < 0)
+    op_conclude_alone(op);
+    if ((op->result < 0 && !op->is_partial) || region_charge_of(op->env->regions, op->size, &charge) < 0)
         return;
     ranges_cut(&r->discarded, charge);
-    r->record = op->record;
+    record_copy(&r->record, &op->record);
     quota_charge_sub(&r->charge, QUOTA_BYTES, r->charge.amount[QUOTA_BYTES] - (charge - r->discarded.sum));
     r->size = op->size;
 }
 
 const struct op_type op_shrink = {
+    .changes_file = true,
     .prepare = prepare_shrink,
     .run = run_shrink,
     .conclude = conclude_shrink,

@@ -1,11 +1,12 @@
 // Tries and ends operations that wait for a limit.
 //
-// wait.c is the queue: it says which operation is next.  queue.c prepares, runs and ends a single operation.  This file is
-// the loop between the two, and the only caller of wait.c's wait_next functions.  It runs on the loop, from the timer that
-// wait.c sets: soon after something was given back or cancelled, and when a deadline or a retry is due.
+// wait.c is the queue: it says which operation is next.  queue.c prepares, runs and ends a single operation.  This
+// file is the loop between the two, and the only caller of wait.c's wait_next functions.  It runs on the loop, from
+// the timer that wait.c sets: soon after something was given back or cancelled, and when a deadline or a retry is
+// due.
 //
-// Trying comes before ending: an operation is granted if that is possible at the moment of its deadline.  One operation is
-// taken at a time, because each end may start, end or queue other operations.
+// Trying comes before ending: an operation is granted if that is possible at the moment of its deadline.  One
+// operation is taken at a time, because each end may start, end or queue other operations.
 #include <errno.h>
 
 #include "daemon/op/op_internal.h"
@@ -17,6 +18,7 @@ void op_resume_waiting(struct op_env *env, uint64_t now)
     bool ended;
     int result;
 
+    wait_begin_round(env->wait);
     do {
         while ((op = wait_next_to_try(env->wait, now)))
             op_try_again(op);
@@ -26,11 +28,10 @@ void op_resume_waiting(struct op_env *env, uint64_t now)
     } while (ended);
     // A hung disk, or the operations before it in its region's queue, hold the operation up.
     while ((op = wait_next_late(env->wait, now))) {
-        op_cancel(op);
-        if (op->late)
+        if (op_cancel(op) && op->late)
             op->late(op);
     }
-    wait_set_alarm(env->wait, now);
+    wait_set_alarm(env->wait);
 }
 
 void op_end_waiting(struct op_env *env)

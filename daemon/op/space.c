@@ -1,19 +1,24 @@
 // Whether the disk has room for a grant.
 //
-// run calls op_check_space before it takes blocks, so that as a rule nothing has to be undone, and op_check_kept after: other
-// programs may have written meanwhile, and then the blocks came out of keep_free.  Both ask the file system (statvfs).
+// run calls op_check_space before it takes blocks, so that as a rule nothing has to be undone, and op_check_kept
+// after: other programs may have written meanwhile, and then the blocks came out of keep_free.  Both ask the file
+// system (statvfs).
 //
-// While there is plenty of space, instant operations do not ask each time.  An answer is good for a second, for as many bytes
-// as it found free beyond a margin of 8 GiB (more than other programs write in a second), less the bytes granted since.
-// That is op_env.ample, in bytes; workers and the loop take from it at the same time, so it changes atomically.  Without it
-// a grow of 1 MiB takes 35.8 us instead of 32.7 us (23.6 instead of 21.1 with one CPU; 1000 busy clients: 57 instead of
-// 47 us in the median, 421 instead of 250 at the 99th percentile).
+// While there is plenty of space, instant operations do not ask each time.  An answer is good for a second, for as
+// many bytes as it found free beyond a margin of 8 GiB (more than other programs write in a second), less the bytes
+// granted since. That is op_env.ample, in bytes; workers and the loop take from it at the same time, so it changes
+// atomically.  Without it a grow of 1 MiB takes 35.8 us instead of 32.7 us (23.6 instead of 21.1 with one CPU; 1000
+// busy clients: 57 instead of 47 us in the median, 421 instead of 250 at the 99th percentile).
+//
+// What else the file system may refuse by (a quota of its own, inodes) is found out when it has refused:
+// op_explain_failure.
 //
 // These checks reserve nothing: allocating the blocks (store_allocate_piece) is what makes a grant certain.
 #include <errno.h>
 #include <stdio.h>
 
 #include "daemon/op/op_internal.h"
+#include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
@@ -98,12 +103,4 @@ int op_check_space(struct op *op, uint64_t bytes)
 int op_check_kept(struct op *op)
 {
     return check_disk(op, 0);
-}
-
-void op_explain_full_disk(struct op *op, int error)
-{
-    struct store_space space;
-
-    if (error == -ENOSPC && !op->refusal.limit_name[0] && store_space(op->env->store, &space) == 0)
-        explain(op, "disk", &space, 0, op->extra);
 }

@@ -1,22 +1,27 @@
 // Charging: taking from accounts and giving back.
 //
-// The part of the accounts that one consumer holds is a `struct quota_charge`, which lies inside the consumer (a region, a connection).
-// A charge counts in several accounts at once: the user's own, the sum of each configured group of the user, and the total.
-// quota_charge_add and quota_charge_sub are exact inverses.  A consumer that ends gives back all that it holds by
-// quota_charge_deinit, so no number has to be remembered elsewhere.
+// The part of the accounts that one consumer holds is a `struct quota_charge`, which lies inside the consumer (a
+// region, a connection). A charge counts in several accounts at once: the user's own, the sum of each configured
+// group of the user, and the total.  The charges of a uid that the user database does not know count in the account
+// that all such uids share, or in that of the user to whom the uid was lent (daemon/account.c). quota_charge_add and
+// quota_charge_sub are exact inverses.  A consumer that ends gives back all that it holds by quota_charge_deinit, so
+// no number has to be remembered elsewhere.
 //
-// Guarantees: a charge counts in all of its accounts or in none.  No account passes its limit through quota_charge_add, whatever came before.
-// An account that is over its limit (the limit was lowered, or quota_charge_force was used) keeps what it has, and only growth is
-// refused.  An account is the sum of the charges of its users: when a user changes groups, the user's charges move along, whatever the
-// limits there.  Every sum is at most the total's, because a user counts once in an account.  So it is enough to check for a
-// wrap when charging: moving between groups can't wrap.
+// Guarantees: a charge counts in all of its accounts or in none.  No account passes its limit through
+// quota_charge_add, whatever came before. An account that is over its limit (the limit was lowered, or
+// quota_charge_force was used) keeps what it has, and only growth is refused.  An account is the sum of the charges
+// of its users: when a user changes groups, the user's charges move along, whatever the limits there.  Every sum is
+// at most the total's, because a user counts once in an account.  So it is enough to check for a wrap when charging:
+// moving between groups can't wrap.
 //
-// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  A charge holds a pointer to its user, and the user holds
-// pointers to its accounts, so charging looks nothing up.  Users and groups are found by their numbers in trees (among 100,000: 0.3 µs,
-// where a hash table took 0.04 µs), and only when somebody connects, changes groups, or asks for usage.  A user's account lives as long as
-// somebody refers to it; the total and the groups live as long as the quota.  An account that was given no limits has none.
+// It relies on one thread, the loop, and on nothing else: no I/O, no clock, no locks.  A charge holds a pointer to
+// its user, and the user holds pointers to its accounts, so charging looks nothing up.  Users and groups are found by
+// their numbers in trees (among 100,000: 0.3 µs, where a hash table took 0.04 µs), and only when somebody connects,
+// changes groups, or asks for usage.  A user's account lives as long as somebody refers to it; the total and the
+// groups live as long as the quota.  An account that was given no limits has none.
 //
 // It does not know what the limits mean, where they come from, or what a percentage is: that is daemon/config/limits.c.
+#include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
 
 #include <assert.h>
@@ -40,7 +45,7 @@ static int refuse(const struct quota_account *a, enum quota_resource resource, b
         .of_one_region = of_one_region,
         .account = a,
     };
-    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", a->label,
+    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", quota_account_label(a),
              of_one_region ? "region_bytes" : resource_names[resource]);
     return -EDQUOT;
 }
@@ -60,9 +65,7 @@ void quota_charge_deinit(struct quota_charge *c)
 
 static void warn(struct quota *q, struct quota_account *a)
 {
-    a->warned = true;
-    if (q->warning)
-        q->warning(q->warning_data, a, a->used[QUOTA_BYTES], a->limits.max[QUOTA_BYTES]);
+    a->warned = !q->warning || q->warning(q->warning_data, a, a->used[QUOTA_BYTES], a->limits.max[QUOTA_BYTES]);
 }
 
 bool quota_refusal_is_news(const struct quota_refusal *refusal)
@@ -82,7 +85,9 @@ static void recover(struct quota_account *a, enum quota_resource resource)
 
     if (a->refused[resource] && a->used[resource] <= max - max / 8)
         a->refused[resource] = false;
-    if (a->warned && a->used[QUOTA_BYTES] < a->limits.warn_bytes)
+    // Further below the mark than a client that grows and shrinks around it.
+    if (a->warned && a->used[QUOTA_BYTES] <= a->limits.warn_bytes - a->limits.warn_bytes / 8 &&
+        a->used[QUOTA_BYTES] < a->limits.warn_bytes)
         a->warned = false;
 }
 
@@ -95,6 +100,7 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
         return -EOVERFLOW;
     for (size_t i = 0; i < c->user->n_accounts; i++)
         user_account_at(c->user, i)->used[resource] += amount;
+    c->user->held[resource] += amount;
     c->amount[resource] += amount;
     return 0;
 }
@@ -111,11 +117,7 @@ void quota_charge_tell(struct quota_charge *c)
 
 int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
-    int r = add(c, resource, amount);
-
-    if (r == 0 && amount > 0)
-        quota_charge_tell(c);
-    return r;
+    return add(c, resource, amount);
 }
 
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret)
@@ -159,6 +161,7 @@ void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint
         if (a->refused[resource] || a->warned)
             recover(a, resource);
     }
+    c->user->held[resource] -= amount;
     c->amount[resource] -= amount;
 }
 

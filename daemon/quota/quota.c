@@ -8,6 +8,7 @@
 #include "daemon/quota/quota.h"
 #include "daemon/quota/quota_internal.h"
 #include "proto/util/container.h"
+#include "proto/util/text.h"
 
 static const struct quota_limits no_limits = {
     .max = {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
@@ -20,7 +21,8 @@ static int compare_ids(const struct quota_account *a, const struct quota_account
     return (a->id > b->id) - (a->id < b->id);
 }
 
-TREE_GENERATE(quota_accounts, quota_account, node, compare_ids)
+// The branches are those of functions of libbsd, of which only a few are called.
+TREE_GENERATE(quota_accounts, quota_account, node, compare_ids) // GCOVR_EXCL_BR_LINE
 
 static struct quota_account *find_account(const struct quota_accounts *accounts, uint32_t id)
 {
@@ -33,7 +35,8 @@ static void account_init(struct quota_account *a, const char *kind, uint32_t id)
 {
     a->id = id;
     a->limits = no_limits;
-    snprintf(a->label, sizeof(a->label), "%s:+%u", kind, id);
+    if (asprintf(&a->label, "%s:+%u", kind, id) < 0)
+        a->label = NULL;
 }
 
 static void account_assert_zero(const struct quota_account *a)
@@ -52,6 +55,7 @@ struct quota *quota_new(void)
     RB_INIT(&q->users);
     RB_INIT(&q->groups);
     quota_account_set(&q->total, "total", &no_limits);
+    quota_account_set(&q->unlisted, "unlisted", &no_limits);
     return q;
 }
 
@@ -63,17 +67,26 @@ void quota_free(struct quota *q)
         return;
     assert(RB_EMPTY(&q->users));
     account_assert_zero(&q->total);
+    account_assert_zero(&q->unlisted);
     while ((a = RB_ROOT(&q->groups))) {
         RB_REMOVE(quota_accounts, &q->groups, a);
         account_assert_zero(a);
+        free(a->label);
         free(a);
     }
+    free(q->total.label);
+    free(q->unlisted.label);
     free(q);
 }
 
 struct quota_account *quota_total(struct quota *q)
 {
     return &q->total;
+}
+
+struct quota_account *quota_unlisted(struct quota *q)
+{
+    return &q->unlisted;
 }
 
 struct quota_account *quota_find_group(struct quota *q, gid_t gid)
@@ -94,15 +107,12 @@ struct quota_account *quota_group(struct quota *q, gid_t gid)
 
 void quota_account_set(struct quota_account *a, const char *label, const struct quota_limits *limits)
 {
-    size_t n = strlen(label);
+    char *copy = strndup(label, utf8_cut(label, LABEL_MAX));
 
-    if (n >= sizeof(a->label)) {
-        n = sizeof(a->label) - 1;
-        while (n > 0 && ((unsigned char)label[n] & 0xc0) == 0x80) // do not cut a UTF-8 character in two
-            n--;
+    if (copy) {
+        free(a->label);
+        a->label = copy;
     }
-    memmove(a->label, label, n);
-    a->label[n] = '\0';
     // The administrator was told about the old limits: about the new ones nobody was told yet.
     if (memcmp(&a->limits, limits, sizeof(*limits)) != 0)
         memset(a->refused, 0, sizeof(a->refused));
@@ -117,7 +127,7 @@ const struct quota_limits *quota_account_limits(const struct quota_account *a)
 
 const char *quota_account_label(const struct quota_account *a)
 {
-    return a->label;
+    return a->label ? a->label : "account";
 }
 
 uint64_t quota_account_used(const struct quota_account *a, enum quota_resource resource)
@@ -166,12 +176,18 @@ void quota_user_unref(struct quota_user *u)
     account_assert_zero(&u->own);
     RB_REMOVE(quota_accounts, &u->quota->users, &u->own);
     free(u->groups);
+    free(u->own.label);
     free(u);
 }
 
 uid_t quota_user_uid(const struct quota_user *u)
 {
     return u->own.id;
+}
+
+uint64_t quota_user_used(const struct quota_user *u, enum quota_resource resource)
+{
+    return u->held[resource];
 }
 
 struct quota_account *quota_user_account(struct quota_user *u)
@@ -199,9 +215,9 @@ int quota_user_set_groups(struct quota_user *u, struct quota_account *const *gro
             copy[n_copy++] = groups[i];
     for (size_t r = 0; r < QUOTA_RESOURCE_N; r++) {
         for (size_t i = 0; i < u->n_groups; i++)
-            u->groups[i]->used[r] -= u->own.used[r];
+            u->groups[i]->used[r] -= u->held[r];
         for (size_t i = 0; i < n_copy; i++)
-            copy[i]->used[r] += u->own.used[r];
+            copy[i]->used[r] += u->held[r];
     }
     free(u->groups);
     u->groups = copy;
@@ -229,6 +245,11 @@ bool quota_user_counts_in(const struct quota_user *u, const struct quota_account
         if (user_account_at(u, i) == a)
             return true;
     return false;
+}
+
+struct quota_told *quota_account_told(struct quota_account *a)
+{
+    return &a->told;
 }
 
 void quota_on_warning(struct quota *q, quota_warning_fn fn, void *data)

@@ -3,31 +3,35 @@
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"
 
-enum { LABEL_SIZE = 51 }; // bytes: with the longest name of a resource behind it, a label fits limit_name
+enum {
+    LABEL_MAX = QUOTA_LIMIT_NAME_SIZE - 14
+}; // bytes: with the longest name of a resource behind it, a label fits limit_name
 
 // The fields that a charge touches come first, so that they share cache lines.
 struct quota_account {
     uint64_t used[QUOTA_RESOURCE_N]; // bytes or counts: the sum of the charges of all its users
     struct quota_limits limits;
     bool refused[QUOTA_RESOURCE_N], warned; // a refusal, or the mark, was logged: not again until it is news
-    uint32_t id;                            // uid or gid
-    char label[LABEL_SIZE];
+    struct quota_told told;
+    uint32_t id;                  // uid or gid
+    char *label;                  // at most LABEL_MAX bytes; NULL: there was no memory
     RB_ENTRY(quota_account) node; // in users or groups of struct quota
 };
 
 struct quota_user {
     struct quota *quota;
     size_t n_refs;
-    struct quota_account **groups;
+    struct quota_account **groups; // and other shared accounts, see quota_user_set_groups
     size_t n_groups;
-    size_t n_accounts;        // how many accounts the user's charges count in
-    struct quota_account own; // last, so that the fields that a charge touches lie together
+    size_t n_accounts;               // how many accounts the user's charges count in
+    uint64_t held[QUOTA_RESOURCE_N]; // the sum of this user's charges; OWN may hold charges of other users as well
+    struct quota_account own;        // last, so that the fields that a charge touches lie together
 };
 
 RB_HEAD(quota_accounts, quota_account);
 
 struct quota {
-    struct quota_account total;
+    struct quota_account total, unlisted;
     struct quota_accounts users, groups;
     quota_warning_fn warning;
     void *warning_data;

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/account.h"
+#include "daemon/config/limits.h"
 #include "daemon/config/settings.h"
+#include "daemon/config/subjects.h"
 #include "daemon/policy.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
@@ -15,7 +18,7 @@
 enum {
     ENTRIES_ON_A_PAGE = 16, // as many as fit into a packet with the longest origins
     MAX_SETTINGS = 16,      // of one request
-    SUBJECT_MAX = 160,      // bytes of a subject, a key or a value, with the NUL
+    SUBJECT_MAX = 320,      // bytes of a subject, a key or a value, with the NUL
 };
 
 int request_disconnect_user(const struct call *c)
@@ -41,11 +44,14 @@ int request_disconnect_user(const struct call *c)
     return request_answer(c, &reply);
 }
 
-// A user sees the limits that apply to them: total, default, their own, and those of their groups.
+// A user sees the limits that apply to them: total, default, their own or that of the unlisted, and those of their
+// groups.
 static bool may_see(const struct request_env *env, const struct user *u, const struct config_subject *s)
 {
     if (policy_is_admin(env->config, u) || s->kind == CONFIG_TOTAL || s->kind == CONFIG_DEFAULT)
         return true;
+    if (s->kind == CONFIG_UNLISTED)
+        return account_of(u) == quota_unlisted(env->quota);
     if (s->kind == CONFIG_USER)
         return s->known && s->id == u->uid;
     return s->known && user_in_group(u, s->id);
@@ -189,7 +195,7 @@ int request_set_quota(const struct call *c)
         return submit(c, change);
     settings_change_free(change);
     request_reply_sentence(c->peer, c->id, -EINVAL,
-                           "each setting must be a key and a value of at most 159 bytes, without NUL bytes");
+                           "each setting must be a key and a value of at most 319 bytes, without NUL bytes");
     return 0;
 }
 

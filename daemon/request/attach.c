@@ -20,13 +20,30 @@ static void attach_op_done(struct op *op)
     struct request *request = op->owner;
 
     if (op->result == 0 && request->peer)
-        op->result = peer_attach(request->peer, op->region, op->read_only);
+        op->result = peer_attach(request->peer, op->region, op->read_only, op->claim);
+    if (op->result == 0 && request->peer && op->sole_writer) {
+        struct holders *h = &op->region->holders;
+        struct attachment *a = holders_find(h, request->peer);
+
+        holders_change(h, a, a->read_only, true);
+    }
     request_op_done(op);
 }
 
-// SIZE matters to find_op_done only.
-static int attach(const struct call *c, struct region *r, bool read_only, uint64_t size, void (*done)(struct op *op))
+static int check_flags(uint32_t flags, uint32_t known)
 {
+    const uint32_t both = DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY | DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER;
+
+    if (flags & ~known)
+        return -EOPNOTSUPP;
+    return (flags & both) == both ? -EINVAL : 0;
+}
+
+// FLAGS: READ_ONLY and SOLE_WRITER matter.  CLAIM: of the client.  SIZE matters to find_op_done only.
+static int attach(const struct call *c, struct region *r, uint32_t flags, enum holder_claim claim, uint64_t size,
+                  void (*done)(struct op *op))
+{
+    bool read_only = flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
     struct request *request;
 
     if (!policy_may_attach(c->peer->user, r, read_only))
@@ -39,7 +56,12 @@ static int attach(const struct call *c, struct region *r, bool read_only, uint64
     if (!request)
         return -ENOMEM;
     request->op.read_only = read_only;
-    request->op.attaches = !region_attachment(r, c->peer);
+    request->op.attaches = !holders_find(&r->holders, c->peer);
+    request->op.claim = claim;
+    request->op.opener = c->peer->holder;
+    request->op.peer = c->peer;
+    request->op.sole_writer = flags & DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER;
+    request->op.returns = request->op.sole_writer && claim == HOLDER_MAPS;
     request->op.size = size;
     request->op.done = done;
     op_submit(&request->op);
@@ -67,6 +89,7 @@ static int create(const struct call *c, struct record *record, uint64_t size)
         return -ENOMEM;
     }
     request->op.size = size;
+    request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
     request->op.done = attach_op_done;
     op_submit(&request->op);
     return 0;
@@ -103,7 +126,7 @@ static int create_or_find(const struct call *c, struct record *record, uint64_t 
         return create(c, record, size);
     if (r->record.owner_uid != c->peer->user->uid || !region_is_transient(r))
         return -EEXIST;
-    return attach(c, r, false, size, find_op_done);
+    return attach(c, r, 0, HOLDER_REPEATS, size, find_op_done);
 }
 
 int request_create_region(const struct call *c)
@@ -120,14 +143,28 @@ int request_create_region(const struct call *c)
     return create_or_find(c, &record, m->size);
 }
 
+static bool says_held(const struct call *c)
+{
+    return c->peer->features & DISKALLOC__V1__FEATURE__FEATURE_HELD;
+}
+
+// Whether a client that does not know the field `repeated` may be repeating this OpenRegion.
+static bool is_lost(const struct call *c, const struct region *r)
+{
+    return !says_held(c) && holders_have_lost(&r->holders, &c->peer->holder);
+}
+
 static int check_open(const Diskalloc__V1__OpenRegion *m)
 {
     const uint32_t known = DISKALLOC__V1__REGION_FLAG__REGION_SPARSE | DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY |
-                           DISKALLOC__V1__REGION_FLAG__REGION_CREATE | DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE;
+                           DISKALLOC__V1__REGION_FLAG__REGION_CREATE | DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE |
+                           DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER;
     bool creates = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
 
-    if (m->flags & ~known)
-        return -EOPNOTSUPP;
+    int r = check_flags(m->flags, known);
+
+    if (r < 0)
+        return r;
     if (m->mode & ~0777u || (!creates && m->flags & DISKALLOC__V1__REGION_FLAG__REGION_EXCLUSIVE))
         return -EINVAL;
     return name_check((const char *)m->name.data, m->name.len);
@@ -152,7 +189,7 @@ int request_open_region(const struct call *c)
     if (r && exclusive && !handle_equal(&r->record.handle, &record.handle))
         return -EEXIST;
     if (r)
-        return attach(c, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY, 0, attach_op_done);
+        return attach(c, r, m->flags, m->repeated || is_lost(c, r) ? HOLDER_REPEATS : HOLDER_IS_NEW, 0, attach_op_done);
     if (!creates || !owner)
         return -ENOENT;
     if (owner != c->peer->user)
@@ -163,6 +200,8 @@ int request_open_region(const struct call *c)
     record.name_length = (uint8_t)m->name.len;
     if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE)
         record.flags = RECORD_SPARSE;
+    if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER)
+        record.flags |= RECORD_SOLE_WRITER;
     return create(c, &record, m->size);
 }
 
@@ -170,14 +209,31 @@ int request_attach_region(const struct call *c)
 {
     const Diskalloc__V1__AttachRegion *m = c->message->attach_region;
     struct handle handle;
+    enum holder_claim claim;
     struct region *r;
+    int e = check_flags(m->flags,
+                        DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY | DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER);
 
     if (message_take_handle(&m->handle, &handle) < 0)
         return -EINVAL;
-    if (m->flags & ~(uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY)
-        return -EOPNOTSUPP;
+    if (e < 0)
+        return e;
     r = region_find(c->env->op.regions, &handle);
-    return r ? attach(c, r, m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY, 0, attach_op_done) : -ENOENT;
+    if (!r)
+        return -ENOENT;
+    claim = m->held || !says_held(c) ? HOLDER_MAPS : m->repeated ? HOLDER_REPEATS : HOLDER_IS_NEW;
+    return attach(c, r, m->flags, claim, 0, attach_op_done);
+}
+
+static void forget_lost(const struct call *c)
+{
+    struct handle handle;
+    struct region *r = NULL;
+
+    if (message_take_handle(&c->message->detach_region->handle, &handle) == 0)
+        r = region_find(c->env->op.regions, &handle);
+    if (r)
+        holders_leave(&r->holders, &c->peer->holder);
 }
 
 int request_detach_region(const struct call *c)
@@ -185,15 +241,20 @@ int request_detach_region(const struct call *c)
     struct attachment *a;
     int r = request_find_attached(c, &c->message->detach_region->handle, &a);
 
-    if (r == 0) {
+    if (r == 0 && c->message->detach_region->keeps_reading) {
+        holders_change(&a->region->holders, a, true, false);
+    } else if (r == 0) {
         struct region *region = a->region;
 
         peer_detach(c->peer, a);
         orphans_consider(c->env->op.orphans, region);
     }
-    // A region that is not attached is no error: a repeated DetachRegion finds nothing more to do.
     if (r == -EINVAL)
         return r;
+    // A region that is not attached is no error: a repeated DetachRegion finds nothing more to do, or tells what
+    // became of a region of a connection that has ended.
+    if (r == -ENOTCONN)
+        forget_lost(c);
     request_reply_done(c->peer, c->id);
     return 0;
 }

@@ -19,7 +19,8 @@ static int cancel(const struct call *c)
         return -ENOMEM;
     request->cancelled_by = target->cancelled_by;
     target->cancelled_by = request;
-    op_cancel(&target->op);
+    if (target->op.env) // not so of a Cancel, a look-up, or a change of settings: they end by themselves
+        op_cancel(&target->op);
     return 0;
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "daemon/lookup.h"
+#include "daemon/quota/charge.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
@@ -67,13 +69,13 @@ int request_hello(const struct call *c)
              m->client_name.len ? (const char *)m->client_name.data : "");
     peer->features = m->features & PROTOCOL_FEATURES;
     // The kernel cannot name a pid of another pid namespace.  The client's own word is good enough to show.
-    if (peer->pid == 0)
-        peer->pid = (pid_t)m->pid;
+    if (peer->holder.pid == 0)
+        peer->holder.pid = (pid_t)m->pid;
     request = request_new(c);
     if (!request)
         return -ENOMEM;
     quota_charge_init(&peer->charge, peer->user->quota);
     request->user_waiter.ready = user_is_known;
-    user_await(peer->user, &request->user_waiter);
+    lookup_await(peer->user, &request->user_waiter);
     return 0;
 }

@@ -62,7 +62,7 @@ void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1
 
 void message_region(const struct region *r, const struct peer *peer, Diskalloc__V1__Region *ret)
 {
-    const struct attachment *a = peer ? region_attachment(r, peer) : NULL;
+    const struct attachment *a = peer ? holders_find(&r->holders, peer) : NULL;
 
     diskalloc__v1__region__init(ret);
     ret->handle = field_handle(&r->record.handle);
@@ -70,18 +70,19 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
     ret->granted = r->charge.amount[QUOTA_BYTES];
     ret->used = r->record.used;
     ret->element_size = r->record.element_size;
-    ret->committed = r->record.flags & RECORD_COMMITTED;
+    ret->committed = (r->record.flags & RECORD_COMMITTED) != 0;
     ret->flags = (r->record.flags & RECORD_SPARSE ? DISKALLOC__V1__REGION_FLAG__REGION_SPARSE : 0) |
-                 (a && a->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0);
+                 (a && a->read_only ? DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY : 0) |
+                 (a && a->sole_writer ? DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER : 0);
     ret->mode = r->record.mode;
     ret->owner_uid = r->record.owner_uid;
-    ret->owner = field_text(r->owner->entry.name);
+    ret->owner = field_text(user_name(r->owner));
     ret->name = field_bytes(r->record.name, r->record.name_length);
     ret->created = r->record.created;
-    ret->attachments = r->n_attachments;
-    ret->unlinked = r->record.flags & RECORD_UNLINKED;
+    ret->attachments = r->holders.n_attached;
+    ret->unlinked = (r->record.flags & RECORD_UNLINKED) != 0;
     ret->discarded = r->discarded.sum;
-    ret->orphaned = region_is_transient(r) && r->n_attachments == 0;
+    ret->orphaned = region_is_transient(r) && r->holders.n_attached == 0;
 }
 
 void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *arena, Diskalloc__V1__RangeList *ret)
@@ -108,7 +109,7 @@ void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *ar
 
 void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1__Region *ret)
 {
-    size_t n = r->n_attachments < MAX_HOLDERS ? r->n_attachments : MAX_HOLDERS, i = 0;
+    size_t n = r->holders.n_attached < MAX_HOLDERS ? r->holders.n_attached : MAX_HOLDERS, i = 0;
     ProtobufCAllocator *allocator = &arena->allocator;
     Diskalloc__V1__Holder **holders = allocator->alloc(arena, n * sizeof *holders);
     Diskalloc__V1__Holder *values = allocator->alloc(arena, n * sizeof *values);
@@ -116,12 +117,12 @@ void message_holders(const struct region *r, struct arena *arena, Diskalloc__V1_
 
     if (!holders || !values)
         return;
-    TAILQ_FOREACH (a, &r->attachments, of_region) {
+    TAILQ_FOREACH (a, &r->holders.attachments, of_region) {
         if (i == n)
             break;
         diskalloc__v1__holder__init(&values[i]);
         values[i].uid = a->peer->user->uid;
-        values[i].pid = (uint32_t)a->peer->pid;
+        values[i].pid = (uint32_t)a->peer->holder.pid;
         values[i].client_name = field_text(a->peer->client_name);
         holders[i] = &values[i];
         i++;

@@ -22,7 +22,8 @@ size_t message_encode(const Diskalloc__V1__Reply *reply, uint8_t *ret, size_t si
 int message_take_handle(const ProtobufCBinaryData *field, struct handle *ret);
 int message_take_text(const ProtobufCBinaryData *field, char *ret, size_t size);
 
-// ERROR is a negative errno.  REFUSAL, which may be NULL, gives the name and the numbers of a limit; RET points into it.
+// ERROR is a negative errno.  REFUSAL, which may be NULL, gives the name and the numbers of a limit; RET points into
+// it.
 void message_error(int error, const struct quota_refusal *refusal, Diskalloc__V1__Error *ret);
 
 // R with the access that PEER has (NULL: leave that out).  RET points into R.

@@ -1,7 +1,8 @@
 // Requests that name a region, and those that become an operation on one: see operation.h.
 //
 // The operation is embedded in its request and runs on a worker; op.done is called on the loop's thread.  By then the
-// peer may have gone: request->peer is NULL, the reply is left out, and a file that the operation opened is closed here.
+// peer may have gone: request->peer is NULL, the reply is left out, and a file that the operation opened is closed
+// here.
 #include "daemon/request/operation.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ static void reply_failure(struct request *request)
     Diskalloc__V1__Error e;
 
     message_error(request->op.result, &request->op.refusal, &e);
+    if (request->op.why)
+        e.message = (char *)request->op.why;
     // A Shrink is refused when the client does not know the present size: the refusal tells it.
     if (request->op.type == &op_shrink && request->op.region->state == REGION_LIVE)
         e.size = request->op.region->size;
@@ -57,16 +60,32 @@ static void unlink_done(struct op *op)
     request_end(request);
 }
 
-// Operations that wait for a limit do not count against the requests in flight of their connection.  The queue of
-// waiting operations has a bound of its own.
+// Operations that wait for a limit do not count against the requests in flight of their connection and user.  The
+// queue of waiting operations has a bound of its own.
 static void op_waits(struct op *op, bool waits)
+{
+    struct request *request = op->owner;
+
+    if (waits)
+        budget_give_back(&request->env->budget, request->user, 1);
+    else
+        budget_take(&request->env->budget, request->user);
+    if (!request->peer)
+        return;
+    request->peer->n_waiting += waits ? 1 : -1U;
+    request->peer->resume(request->peer);
+}
+
+// The client is told now, and the operation is undone when it goes on.
+static void op_is_late(struct op *op)
 {
     struct request *request = op->owner;
 
     if (!request->peer)
         return;
-    request->peer->n_waiting += waits ? 1 : -1U;
-    request->peer->resume(request->peer);
+    // Without op->refusal: a worker may be writing it at this moment.
+    request_reply_sentence(request->peer, request->id, -ETIMEDOUT, op->why);
+    request_leave_peer(request);
 }
 
 struct request *request_new_op(const struct call *c, const struct op_type *type, struct region *r)
@@ -78,8 +97,11 @@ struct request *request_new_op(const struct call *c, const struct op_type *type,
     op_init(&request->op, &c->env->op, type, r);
     request->op.done = request_op_done;
     request->op.waits = op_waits;
+    request->op.late = op_is_late;
     request->op.owner = request;
-    request->op.pid = c->peer->pid;
+    request->op.pid = c->peer->holder.pid;
+    request->op.identity = holder_identity(&c->peer->holder);
+    request->op.asker = user_ref(c->env->users, c->peer->user->uid);
     return request;
 }
 
@@ -102,7 +124,7 @@ int request_find_attached(const struct call *c, const ProtobufCBinaryData *field
     if (message_take_handle(field, &handle) < 0)
         return -EINVAL;
     r = region_find(c->env->op.regions, &handle);
-    *ret = r ? region_attachment(r, c->peer) : NULL;
+    *ret = r ? holders_find(&r->holders, c->peer) : NULL;
     return *ret ? 0 : -ENOTCONN;
 }
 

@@ -5,12 +5,17 @@
 #include <stdio.h>
 
 #include "daemon/orphans.h"
+#include "daemon/proc.h"
+#include "daemon/quota/charge.h"
 
 void peer_init(struct peer *peer, struct user *user, pid_t pid)
 {
-    *peer = (struct peer){.user = user, .pid = pid};
+    *peer = (struct peer){.user = user, .holder = {.uid = user->uid, .pid = pid, .pid_is_ours = pid > 0}};
+    if (pid > 0)
+        peer->holder.started_at = proc_start_time(pid);
     TAILQ_INIT(&peer->attachments);
     TAILQ_INIT(&peer->requests);
+    RB_INIT(&peer->requests_by_id);
     TAILQ_INSERT_TAIL(&user->peers, peer, of_user);
     user->n_silent++;
 }
@@ -24,11 +29,14 @@ void peer_let_in(struct peer *peer)
 // A region that loses its last attachment may become an orphan.
 void peer_deinit(struct peer *peer, struct orphans *orphans)
 {
+    bool is_alive = !TAILQ_EMPTY(&peer->attachments) && holder_is_alive(&peer->holder);
     struct attachment *a;
 
     while ((a = TAILQ_FIRST(&peer->attachments))) {
         struct region *r = a->region;
 
+        if (is_alive)
+            holders_lose(&r->holders, a);
         peer_detach(peer, a);
         orphans_consider(orphans, r);
     }
@@ -39,24 +47,31 @@ void peer_deinit(struct peer *peer, struct orphans *orphans)
     peer->user = NULL;
 }
 
-int peer_attach(struct peer *peer, struct region *r, bool read_only)
+int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim)
 {
-    bool is_new = !region_attachment(r, peer);
+    struct holders *h = &r->holders;
+    bool is_new = !holders_find(h, peer);
     int result;
 
     if (is_new && (peer->n_attachments >= PEER_MAX_ATTACHMENTS || peer->user->n_attachments >= USER_MAX_ATTACHMENTS))
         return -EUSERS;
-    result = region_attach(r, peer, &peer->attachments, read_only);
-    if (result == 0 && is_new) {
-        peer->n_attachments++;
-        peer->user->n_attachments++;
-    }
-    return result;
+    result = holders_attach(h, r, peer, &peer->holder, read_only, &peer->attachments);
+    if (result < 0)
+        return result;
+    if (user_lane(peer->user) != user_lane(r->owner))
+        holders_note_stranger(h, user_lane(peer->user));
+    peer->n_attachments += is_new;
+    peer->user->n_attachments += is_new;
+    if (claim != HOLDER_IS_NEW && is_new)
+        holders_return(h, &peer->holder, claim, r->record.owner_uid, peer);
+    else if (claim != HOLDER_IS_NEW)
+        holders_take_back(h, &peer->holder); // this connection has its place already
+    return 0;
 }
 
 void peer_detach(struct peer *peer, struct attachment *a)
 {
-    region_detach(a, &peer->attachments);
+    holders_detach(&a->region->holders, a, &peer->attachments);
     peer->n_attachments--;
     peer->user->n_attachments--;
 }
@@ -66,7 +81,7 @@ void peer_send_warning(struct user *user, const struct quota_account *a)
     const struct quota_limits *limits = quota_account_limits(a);
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
-    char name[80];
+    char name[QUOTA_LIMIT_NAME_SIZE];
     struct peer *peer;
 
     snprintf(name, sizeof name, "%s bytes", quota_account_label(a));

@@ -5,7 +5,9 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "daemon/quota/charge.h"
 #include "daemon/region.h"
+#include "daemon/tree.h"
 #include "daemon/user.h"
 #include "proto/diskalloc.pb-c.h"
 #include "proto/version.h"
@@ -21,16 +23,17 @@ struct orphans;
 struct request;
 
 struct peer {
-    struct user *user; // by SO_PEERCRED; a reference
-    pid_t pid;         // by SO_PEERCRED; if that is 0 (another pid namespace), as Hello says
+    struct user *user;    // by SO_PEERCRED; a reference
+    struct holder holder; // uid and pid by SO_PEERCRED; if the pid is 0 (another pid namespace), as Hello says
     char client_name[CLIENT_NAME_MAX + 1];
     bool said_hello;            // and the limit of connections allowed it
     uint64_t features;          // of the protocol: those that the client and this daemon know
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
     uint64_t n_attachments;
-    TAILQ_HEAD(, request) requests; // in flight
-    unsigned n_requests, n_waiting; // n_waiting of the n_requests wait for a limit
+    TAILQ_HEAD(, request) requests;                  // in flight
+    RB_HEAD(requests_by_id, request) requests_by_id; // the same
+    unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;
     // The connection sets these three.
     // Sends REPLY, and with it FD unless that is -1.  Takes FD.
@@ -43,11 +46,13 @@ struct peer {
 
 // Takes the reference to USER.
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
-// Detaches all regions.  The peer's requests must have been cut off before (request_forget_peer).
+// The connection ends.  Detaches all regions; unless the client has ended too, they remember it.  The peer's requests
+// must have been cut off before (request_forget_peer).
 void peer_deinit(struct peer *peer, struct orphans *orphans);
 void peer_let_in(struct peer *peer); // Hello was granted
 
-int peer_attach(struct peer *peer, struct region *r, bool read_only); // 0, -ENOMEM, or -EUSERS: too many attachments
+// 0, -ENOMEM, or -EUSERS: too many attachments.
+int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim);
 void peer_detach(struct peer *peer, struct attachment *a);
 
 // Sends an event to all clients of USER: account A of theirs has reached its warning mark.

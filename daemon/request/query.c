@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/account.h"
+#include "daemon/config/subjects.h"
+#include "daemon/fence/fence.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
 #include "daemon/request/handlers.h"
@@ -15,26 +18,42 @@
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
+#include "proto/util/checked.h"
 
 enum {
-    SUBJECT_MAX = 128, // bytes of a subject, with the NUL
+    SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL
     REGIONS_ON_A_PAGE = 64,
     LOOKED_AT_FOR_A_PAGE = 1000, // regions; after them the page is sent, however few of them are on it
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
 };
 
-// Bytes that the disk could grant now; limits are not considered.
+// Bytes that the disk could grant now; limits of the configuration are not considered.
 static uint64_t disk_left(const struct request_env *env)
 {
-    return env->space.available > env->op.keep_free ? env->space.available - env->op.keep_free : 0;
+    uint64_t left = env->space.available > env->op.keep_free ? env->space.available - env->op.keep_free : 0;
+
+    for (unsigned i = 0; i < env->health.n_limits; i++) {
+        const struct full_limit *l = &env->health.limits[i];
+
+        if (!l->counts_files)
+            left = u64_min(left, l->limit > l->used ? l->limit - l->used : 0);
+    }
+    return env->op.problem ? 0 : left;
 }
 
-// LEFT: bytes that the limits could grant now.
-static void fill_usage(const struct request_env *env, const struct quota_account *a, uint64_t left,
-                       Diskalloc__V1__Usage *ret)
+// An account that a subject names.
+struct named_account {
+    const struct quota_account *account;
+    const struct quota_account *limiting; // another account, whose limits are shown instead; NULL: none
+    uint64_t left;                        // bytes that the limits could grant now
+    struct user *held;                    // the reference that keeps the account, to be given back; or NULL
+};
+
+static void fill_usage(const struct request_env *env, const struct named_account *found, Diskalloc__V1__Usage *ret)
 {
-    const struct quota_limits *limits = quota_account_limits(a);
-    uint64_t disk = disk_left(env);
+    const struct quota_account *a = found->account;
+    const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
+    uint64_t disk = disk_left(env), left = found->left;
 
     diskalloc__v1__usage__init(ret);
     ret->subject = field_text(quota_account_label(a));
@@ -48,13 +67,6 @@ static void fill_usage(const struct request_env *env, const struct quota_account
     ret->waiters = wait_count(env->op.wait, a);
     ret->grantable_bytes = left < disk ? left : disk;
 }
-
-// An account that a subject names.
-struct named_account {
-    const struct quota_account *account;
-    uint64_t left;     // bytes that its limits could grant now
-    struct user *held; // the reference that keeps the account, to be given back; or NULL
-};
 
 static int find_group(const struct call *c, const char *name, struct named_account *ret)
 {
@@ -81,7 +93,20 @@ static int find_total(const struct call *c, struct named_account *ret)
     return 0;
 }
 
-// NAME NULL: the peer's own user.
+// A user who is one of the unlisted may see what the unlisted share, as a member of a group sees the group.
+static int find_unlisted(const struct call *c, struct named_account *ret)
+{
+    struct quota_account *unlisted = quota_unlisted(c->env->quota);
+
+    if (!policy_is_admin(c->env->config, c->peer->user) && account_of(c->peer->user) != unlisted)
+        return -EACCES;
+    ret->account = unlisted;
+    ret->left = quota_account_left(unlisted, QUOTA_BYTES);
+    return 0;
+}
+
+// NAME NULL: the peer's own user.  Of a uid without an account of its own: what that uid uses, and the limits of the
+// account in which it counts.
 static int find_user(const struct call *c, const char *name, struct named_account *ret)
 {
     const struct user *user = name ? user_find_by_name(c->env->users, name) : c->peer->user;
@@ -98,6 +123,7 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
     if (!policy_may_see_usage(c->env->config, c->peer->user, user->uid))
         return -EACCES;
     ret->account = quota_user_account(user->quota);
+    ret->limiting = account_of(user);
     ret->left = quota_user_left(user->quota, QUOTA_BYTES);
     return 0;
 }
@@ -114,6 +140,8 @@ static int find_account(const struct call *c, const char *subject, struct named_
         return -EINVAL;
     if (kind == CONFIG_TOTAL)
         return find_total(c, ret);
+    if (kind == CONFIG_UNLISTED)
+        return find_unlisted(c, ret);
     if (kind == CONFIG_USER)
         return find_user(c, name, ret);
     // default and members: have limits, but no account.
@@ -133,7 +161,7 @@ int request_get_usage(const struct call *c)
         r = find_account(c, subject, &found);
     if (r < 0)
         return r;
-    fill_usage(c->env, found.account, found.left, &usage);
+    fill_usage(c->env, &found, &usage);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
     reply.usage = &usage;
     request_reply(c->peer, c->id, &reply, -1);
@@ -216,6 +244,23 @@ int request_list_regions(const struct call *c)
     return request_answer(c, &reply);
 }
 
+static void fill_health(const struct store_health *h, Diskalloc__V1__Status *ret)
+{
+    ret->problem = field_text(h->problem);
+    for (unsigned i = 0; i < h->n_limits; i++) {
+        const struct full_limit *l = &h->limits[i];
+        uint64_t left = l->limit > l->used ? l->limit - l->used : 0;
+
+        if (!l->counts_files) {
+            ret->fs_quota_limit = l->limit;
+            ret->fs_quota_used = l->used;
+        } else if (!ret->disk_inodes || left < ret->disk_inodes_available) {
+            ret->disk_inodes = l->limit;
+            ret->disk_inodes_available = left;
+        }
+    }
+}
+
 int request_get_status(const struct call *c)
 {
     const struct request_env *env = c->env;
@@ -243,6 +288,13 @@ int request_get_status(const struct call *c)
     status.connections_limit = limits->max[QUOTA_CONNECTIONS];
     status.orphans = env->op.regions->n_orphans;
     status.foreign_files = env->n_foreign;
+    status.lacking_blocks = env->n_lacking_blocks;
+    fill_health(&env->health, &status);
+    if (env->op.fence) {
+        status.fences = (char *)fence_names(env->op.fence);
+        status.fences_missing = (char *)fence_missing(env->op.fence);
+    }
+    status.mended = env->op.n_mended;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;
     reply.status = &status;
     return request_answer(c, &reply);

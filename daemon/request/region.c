@@ -12,19 +12,6 @@
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
 
-// The deadline of a grow has passed while the disk or the region's queue holds its operation.  The client is told now,
-// and the operation is undone when the disk answers.
-static void grow_is_late(struct op *op)
-{
-    struct request *request = op->owner;
-
-    if (!request->peer)
-        return;
-    // Without op->refusal: a worker may be writing it at this moment.
-    request_reply_error(request->peer, request->id, -ETIMEDOUT, NULL);
-    request_leave_peer(request);
-}
-
 // In ms, monotonic.  A deadline that is centuries away means "for ever".
 static uint64_t wait_deadline(uint64_t wait_ms)
 {
@@ -49,10 +36,8 @@ int request_grow_region(const struct call *c)
         return -ENOMEM;
     request->op.size = m->size;
     request->op.early = m->early;
-    if (m->wait_ms > 0) {
+    if (m->wait_ms > 0)
         request->op.wait_deadline = wait_deadline(m->wait_ms);
-        request->op.late = grow_is_late;
-    }
     op_submit(&request->op);
     return 0;
 }
@@ -218,7 +203,7 @@ int request_remove_region(const struct call *c)
     // -EACCES tells that the region exists; that is no secret.
     if (!policy_may_remove(c->env->config, c->peer->user, region))
         return -EACCES;
-    if (region->n_attachments == 0 || c->message->remove_region->force)
+    if (region->holders.n_attached == 0 || c->message->remove_region->force)
         return request_unlink(c, region);
     return reply_held(c, region);
 }

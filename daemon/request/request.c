@@ -7,19 +7,30 @@
 //
 // Guarantees: every request gets exactly one reply, unless its connection ends first.  A request in flight is on the
 // list of its peer and is counted there, so that the connection stops reading when there are too many.  When the peer
-// goes, its requests are cut off from it (peer is NULL) and end without a reply; nothing of the peer is used after that.
-// A Cancel is a request in flight as well: it is answered when the request that it names has ended, however that ended.
+// goes, its requests are cut off from it (peer is NULL) and end without a reply; nothing of the peer is used after
+// that.  They go on counting in the budget of their user (budget.c), so that a client that asks and leaves, again and
+// again, gains nothing.  A Cancel is a request in flight as well: it is answered when the request that it names has
+// ended, however that ended.
 //
 // It relies on: handlers that look at request->peer before they use it in a function that is called later.
 //
 // It does not: know any handler.  The dispatcher and the handlers are above this file.
 #include "daemon/request/request.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/lookup.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
+
+static int compare_ids(const struct request *a, const struct request *b)
+{
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+TREE_GENERATE(requests_by_id, request, by_id, compare_ids)
 
 void request_reply(struct peer *peer, uint64_t id, Diskalloc__V1__Reply *reply, int fd)
 {
@@ -87,28 +98,39 @@ struct request *request_new(const struct call *c)
         return NULL;
     request->env = c->env;
     request->peer = c->peer;
+    request->user = c->peer->user;
+    request->user->n_refs++;
+    budget_take(&c->env->budget, request->user);
     request->id = c->id;
     TAILQ_INSERT_TAIL(&c->peer->requests, request, entry);
+    RB_INSERT(requests_by_id, &c->peer->requests_by_id, request);
     c->peer->n_requests++;
     return request;
 }
 
 struct request *request_find(struct peer *peer, uint64_t id)
 {
-    struct request *request;
+    struct request wanted = {.id = id}; // the tree compares ids only
 
-    TAILQ_FOREACH (request, &peer->requests, entry)
-        if (request->id == id)
-            return request;
-    return NULL;
+    return RB_FIND(requests_by_id, &peer->requests_by_id, &wanted);
 }
 
 void request_leave_peer(struct request *request)
 {
     TAILQ_REMOVE(&request->peer->requests, request, entry);
+    RB_REMOVE(requests_by_id, &request->peer->requests_by_id, request);
     request->peer->n_requests--;
     request->peer->n_waiting -= request->op.is_waiting;
     request->peer = NULL;
+}
+
+static void set_abandoned(struct request *request, bool abandoned)
+{
+    if (abandoned && !request->abandoned)
+        TAILQ_INSERT_TAIL(&request->env->abandoned, request, entry);
+    if (!abandoned && request->abandoned)
+        TAILQ_REMOVE(&request->env->abandoned, request, entry);
+    request->abandoned = abandoned;
 }
 
 void request_end(struct request *request)
@@ -117,6 +139,9 @@ void request_end(struct request *request)
 
     if (request->peer)
         request_leave_peer(request);
+    set_abandoned(request, false);
+    if (request->op.asker)
+        user_unref(request->op.asker);
     while (cancel) {
         struct request *next = cancel->cancelled_by;
 
@@ -126,19 +151,30 @@ void request_end(struct request *request)
         request_end(cancel);
         cancel = next;
     }
+    budget_give_back(&request->env->budget, request->user, 1);
+    user_unref(request->user);
     free(request);
 }
 
+// When an operation ends, others may end as well.  So all leave the peer before the first one is told.
 void request_forget_peer(struct peer *peer)
 {
     struct request *request;
+    struct request_env *env = NULL;
 
     while ((request = TAILQ_FIRST(&peer->requests))) {
+        assert(request->peer == peer);
+        env = request->env;
         request_leave_peer(request);
         if (request->user_waiter.waiting) {
-            user_forget_waiter(peer->user, &request->user_waiter);
+            lookup_forget(peer->user, &request->user_waiter);
             request_end(request);
-        } else if (request->op.env)
-            op_cancel(&request->op);
+        } else if (request->op.env) {
+            set_abandoned(request, true);
+        }
+    }
+    while (env && (request = TAILQ_FIRST(&env->abandoned))) {
+        set_abandoned(request, false);
+        op_abandon(&request->op);
     }
 }

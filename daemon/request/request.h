@@ -2,7 +2,9 @@
 #pragma once
 #include <stdint.h>
 
+#include "daemon/op/env.h"
 #include "daemon/op/op.h"
+#include "daemon/request/budget.h"
 #include "daemon/request/peer.h"
 #include "daemon/store/store.h"
 #include "proto/diskalloc.pb-c.h"
@@ -10,15 +12,19 @@
 // The parts of the daemon that handlers use.  The daemon fills them in before the first connection.
 struct request_env {
     struct op_env op;
+    struct budget budget;
+    TAILQ_HEAD(, request) abandoned; // their connection has just gone, and their operations are still to be told
     struct quota *quota;
     struct user_table *users;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
     struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
-    struct store_space space;  // of the disk in bytes; a timer of the daemon renews it
+    struct store_space space;  // of the disk in bytes; a timer of the daemon renews it, and health
+    struct store_health health;
     uint8_t generation[16];    // random, the same while this daemon runs: clients notice a restart by it
     uint64_t started;          // seconds since the epoch
     uint64_t n_foreign;        // entries of the spill directory that are not the daemon's
+    uint64_t n_lacking_blocks; // regions of which some granted bytes had no blocks at start, and got none
 };
 
 // A message that is being served.  It lives until the handler returns; what has to live longer is a struct request.
@@ -33,11 +39,14 @@ struct call {
 struct request {
     struct request_env *env;
     struct peer *peer; // NULL: nobody waits for the reply any more
+    struct user *user; // the peer's; a reference
     uint64_t id;
     struct op op;                   // unused by Hello, Cancel, SetQuota and UnsetQuota
     struct user_waiter user_waiter; // of Hello
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
-    TAILQ_ENTRY(request) entry;     // of peer->requests
+    bool abandoned;                 // listed in env
+    TAILQ_ENTRY(request) entry;     // of peer->requests, or of env->abandoned
+    RB_ENTRY(request) by_id;        // of peer->requests_by_id
 };
 
 // Makes a request that is in flight from now on, until request_end.  NULL: no memory.
@@ -49,6 +58,7 @@ void request_leave_peer(struct request *request);
 // Answers the Cancels that waited for this request, and frees it.  The request's own reply was sent before.
 void request_end(struct request *request);
 // The connection of PEER has gone.  Its operations are cancelled where that is possible, and all go on without a peer.
+// Those that would take something and have not begun end now.
 void request_forget_peer(struct peer *peer);
 
 // Sends REPLY under this id, and with it FD unless that is -1.  Takes FD.

@@ -1,12 +1,13 @@
-// Who still uses a file: the kernel's answer, and the proof that this answer can be trusted here.
+// Asking the kernel who still uses a file, and proving at start that its answer can be trusted.
 //
-// The kernel refuses a write lease (fcntl(2), F_SETLEASE) while any other process has the file open, also for reading only,
-// or maps it, also through a descriptor that it has closed, and also in a forked child.  The daemon removes memory of dead
-// clients on that word alone.
+// The kernel refuses a write lease (fcntl(2), F_SETLEASE) while any other process has the file open, also for reading
+// only, or maps it, also through a descriptor that it has closed, and also in a forked child.  The daemon removes
+// memory of dead clients on that word alone.
 //
-// Not everywhere does the kernel see a mapping: on overlayfs a mapping holds the file below and not the file that the daemon
-// opens, some file systems have no leases, and leases can be switched off (fs.leases-enable).  There the daemon would remove
-// the memory of live clients, or no memory ever.  So store_open tries it, and refuses such a directory.
+// Not everywhere does the kernel see a mapping: on overlayfs a mapping holds the file below and not the file that the
+// daemon opens, some file systems have no leases, and leases can be switched off (fs.leases-enable).  There the
+// daemon would remove the memory of live clients, or no memory ever.  So store_open tries it, and refuses such a
+// directory.
 #include "daemon/store/lease.h"
 
 #include <errno.h>
@@ -17,16 +18,28 @@
 #include <unistd.h>
 
 #include "proto/util/cleanup.h"
+#include "proto/util/page.h"
 
-int lease_ask(int fd)
+static int try(int fd, int lease)
 {
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+    if (fcntl(fd, F_SETLEASE, lease) < 0)
         return errno == EAGAIN ? 0 : -errno;
     return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 1;
 }
 
-// A descriptor for reading of a file that nobody else knows, and *RET_MEMORY is one page of the file, mapped through another
-// descriptor that is closed already.  -errno.
+int lease_ask(int fd)
+{
+    return try(fd, F_WRLCK);
+}
+
+// A read lease is refused only while a process has the file open for writing, or maps it from such a descriptor.
+int lease_ask_writers(int fd)
+{
+    return try(fd, F_RDLCK);
+}
+
+// A descriptor for reading of a file that nobody else knows, and *RET_MEMORY is one page of the file, mapped through
+// another descriptor that is closed already.  -errno.
 static int map_probe(const struct file_ops *ops, int dir_fd, const char *spare, size_t page, void **ret_memory)
 {
     char self[64];
@@ -53,11 +66,11 @@ static int map_probe(const struct file_ops *ops, int dir_fd, const char *spare, 
     return reader;
 }
 
-// Whether the lease is granted now that the page is unmapped.  A program that looks at all files, such as a virus scanner,
-// may have the file open for a moment.
+// Whether the lease is granted now that the page is unmapped.  A program that looks at all files, such as a virus
+// scanner, may have the file open for a moment.
 static int wait_for_lease(int fd)
 {
-    static const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    static const struct timespec pause = {.tv_nsec = 10L * 1000 * 1000};
     int r = lease_ask(fd);
 
     for (int i = 0; r == 0 && i < 100; i++) {
@@ -69,7 +82,7 @@ static int wait_for_lease(int fd)
 
 const char *lease_check(const struct file_ops *ops, int dir_fd, const char *spare, int *ret_error)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
     void *memory = NULL;
     _cleanup_close_ int fd = map_probe(ops, dir_fd, spare, page, &memory);
     int mapped, unmapped;
@@ -83,15 +96,13 @@ const char *lease_check(const struct file_ops *ops, int dir_fd, const char *spar
     munmap(memory, page);
     unmapped = mapped == 0 ? wait_for_lease(fd) : 0;
     if (mapped == 1)
-        return "the kernel does not tell there whether a process maps a file (as on overlayfs), and memory in use "
-               "could be "
-               "removed: use a directory on a disk's own file system";
+        return "the kernel does not tell there whether a process maps a file (as on overlayfs), so memory in use could "
+               "be removed: use a directory on a disk's own file system";
     if (mapped < 0)
         return "its file system grants no leases (see fcntl(2); is the sysctl fs.leases-enable 0?), by which "
-               "diskallocd "
-               "learns whether memory is in use";
+               "diskallocd learns whether memory is in use";
     if (unmapped != 1)
-        return "its file system grants no lease on a file that nobody uses, and memory of dead clients could never be "
+        return "its file system grants no lease on a file that nobody uses, so memory of dead clients could never be "
                "removed";
     *ret_error = 0;
     return NULL;

@@ -1,20 +1,27 @@
 // Makes a file of the spill directory what its record says, at start.
 //
-// The record says how many bytes are granted.  The file may differ: the daemon may have been killed in the middle of a grow
-// or a shrink; a client may have changed the size, or taken blocks, by the descriptor that it has; the spill directory may
-// have been copied by a program that makes holes of zeros (rsync -S, tar -S, cp --sparse).  So the file is cut, or made
-// longer, to the granted size; blocks that nobody is charged for are dropped; and holes that are not discarded parts get
-// blocks.  If the disk has no room for them, the region is reported.
+// The record says how many bytes are granted.  The file may differ: the daemon may have been killed in the middle of
+// a grow or a shrink; a client may have changed the size, or taken blocks, by the descriptor that it has; the spill
+// directory may have been copied by a program that makes holes of zeros (rsync -S, tar -S, cp --sparse) or shares the
+// blocks (cp --reflink).  So the file is cut, or made longer, to the granted size; blocks that nobody is charged for
+// are dropped; and holes that are not discarded parts get blocks.  If the disk has no room for them, the region is
+// reported.
 //
-// Blocks below the granted size are looked for only if the file is a copy (its inode is not the record's), too short, or has
-// fewer blocks than it must have: so a start with very many regions asks the kernel for the extents of few of them.
+// Blocks below the granted size are looked for only if the file is a copy (its inode is not the record's), too short,
+// or has fewer blocks than it must have: so a start with very many regions asks the kernel for the extents of few of
+// them.
+//
+// Most of that happens during the scan.  Only files that a process uses are left for later, when the daemon does it
+// as an operation on the region (op/repair.c): the lock of such a file may be held for ever.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
 #include "daemon/store/store_internal.h"
+#include "proto/spill/holes.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
@@ -49,8 +56,8 @@ static uint64_t granted_by_older_daemon(const struct store_entry *e)
     return end;
 }
 
-// Whether the file is another one than the record was written for: the spill directory was copied.  Copying can turn zeros
-// into holes.
+// Whether the file is another one than the record was written for: the spill directory was copied.  Copying can turn
+// zeros into holes.
 static bool is_copy(const struct store_entry *e)
 {
     return e->region.record.inode != 0 && e->region.record.inode != e->st.st_ino;
@@ -83,39 +90,10 @@ static bool has_wrong_end(const struct store_entry *e)
            (uint64_t)e->st.st_blocks * 512 > charged + charged / 256 + BLOCK_SLACK;
 }
 
-static int fill(struct store *s, int fd, uint64_t from, uint64_t to)
-{
-    int r = 0;
-
-    while (r == 0 && from < to)
-        r = store_allocate_piece(s, fd, &from, to);
-    return r;
-}
-
-// Allocates blocks for all holes, but for the discarded parts.
-static int fill_holes(const struct store_entry *e, int fd)
-{
-    struct store *s = e->store;
-    const struct ranges *discarded = &e->region.discarded;
-    uint64_t size = e->region.size;
-    struct ranges holes = {0};
-    int r;
-
-    if (!s->guarantee.can_discard)
-        return fill(s, fd, 0, size);
-    r = spillfile_read_holes(fd, size, s->block_size, &holes);
-    for (size_t i = 0; r == 0 && i < discarded->n; i++)
-        r = ranges_remove(&holes, discarded->items[i].offset, discarded->items[i].length);
-    for (size_t i = 0; r == 0 && i < holes.n; i++)
-        r = fill(s, fd, holes.items[i].offset, holes.items[i].offset + holes.items[i].length);
-    ranges_deinit(&holes);
-    return r;
-}
-
 // Makes blocks exist for every granted byte.
 static void repair_blocks(struct store_entry *e, int fd)
 {
-    int r = fill_holes(e, fd);
+    int r = holes_fill(e->store->ops, fd, 0, e->region.size, &e->region.discarded);
 
     e->region.lacks_blocks = r < 0;
     if (r < 0)
@@ -125,8 +103,8 @@ static void repair_blocks(struct store_entry *e, int fd)
                    e->name);
 }
 
-// The discarded parts are the holes of the file, if it has any by its record.  A copy has lost the difference between them and
-// zeros: all of it is granted again.
+// The discarded parts are the holes of the file, if it has any by its record.  A copy has lost the difference between
+// them and zeros: all of it is granted again.
 static void find_discarded(struct store_entry *e)
 {
     struct record *record = &e->region.record;
@@ -138,19 +116,31 @@ static void find_discarded(struct store_entry *e)
         record->flags &= ~(uint32_t)RECORD_HAS_HOLES;
         return;
     }
-    r = spillfile_read_holes(e->fd, e->region.size, e->store->block_size, &e->region.discarded);
+    // Bytes behind the end of the file are no discarded part: a client has cut them off.
+    r = spillfile_read_holes(e->fd, u64_min(e->region.size, (uint64_t)e->st.st_size), e->store->block_size,
+                             &e->region.discarded);
     if (r < 0)
         complain(e, "cannot tell what of it is discarded", r);
 }
 
-void repair_entry(struct store_entry *e)
+// A file that is in use can be pinned: a process that has it open holds its lock, and everything that needs the lock
+// hangs.  That is left to store_repair, on a worker.
+static bool is_left_for_later(struct store_entry *e)
+{
+    const struct record *record = &e->region.record;
+    bool wants = record->granted == RECORD_UNKNOWN_SIZE || record->inode != e->st.st_ino ||
+                 record->flags & RECORD_HAS_HOLES || e->store->lock.is_haunted || has_wrong_end(e) || needs_blocks(e);
+
+    return wants && store_is_unused(e->fd) != 1;
+}
+
+static void repair(struct store_entry *e)
 {
     struct record *record = &e->region.record;
     bool stale_record, lacks, wrong_end;
     _cleanup_close_ int fd = -1;
     int r = 0;
 
-    e->region.size = record->granted == RECORD_UNKNOWN_SIZE ? granted_by_older_daemon(e) : record->granted;
     stale_record = record->granted != e->region.size || record->inode != e->st.st_ino;
     find_discarded(e);
     lacks = needs_blocks(e);
@@ -169,4 +159,58 @@ void repair_entry(struct store_entry *e)
     r = fd >= 0 && stale_record ? store_write_record(e->store, fd, record) : 0;
     if (r < 0)
         complain(e, "cannot write its record", r);
+}
+
+void repair_entry(struct store_entry *e)
+{
+    const uint64_t granted = e->region.record.granted;
+
+    e->region.size = granted == RECORD_UNKNOWN_SIZE ? (uint64_t)e->st.st_size : granted;
+    e->region.needs_repair = is_left_for_later(e);
+    if (e->region.needs_repair) {
+        // Nothing that may hang: blocks end at the end of the file, as a rule.
+        if (granted == RECORD_UNKNOWN_SIZE)
+            e->region.size = u64_min(e->region.size, (uint64_t)e->st.st_blocks * 512);
+        return;
+    }
+    if (granted == RECORD_UNKNOWN_SIZE)
+        e->region.size = granted_by_older_daemon(e);
+    repair(e);
+}
+
+// The call in which a thread of a former daemon hangs comes first: the kernel gives the lock to those that wait for a
+// long time in their order.  The record that it may write is replaced by this one.
+static int wait_for_ghosts(struct store_entry *e)
+{
+    _cleanup_close_ int fd = open_for_change(e);
+
+    return fd < 0 ? fd : store_write_record(e->store, fd, &e->region.record);
+}
+
+int store_repair(struct store *s, struct store_found *region)
+{
+    const struct record *record = &region->record;
+    char dir[16], name[HANDLE_TEXT_LENGTH + 1];
+    struct store_entry e = {.store = s, .dir = dir, .name = name, .region = *region};
+    int r = 0;
+
+    snprintf(dir, sizeof dir, "%u", record->owner_uid);
+    handle_format(&record->handle, name);
+    e.region.discarded = (struct ranges){0};
+    e.fd = store_open_file(s, record->owner_uid, &record->handle, O_RDONLY);
+    if (e.fd < 0)
+        return e.fd;
+    if (s->lock.is_haunted)
+        r = wait_for_ghosts(&e);
+    if (r == 0)
+        r = s->ops->stat(e.fd, &e.st);
+    if (r == 0) {
+        if (record->granted == RECORD_UNKNOWN_SIZE)
+            e.region.size = granted_by_older_daemon(&e);
+        repair(&e);
+        e.region.needs_repair = false;
+        *region = e.region;
+    }
+    close(e.fd);
+    return r;
 }

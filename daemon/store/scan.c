@@ -1,5 +1,5 @@
-// Reading the spill directory at start.  The files are not trusted: an entry that is not exactly as the daemon would have made it is left
-// alone and reported.
+// Reading the spill directory at start.  The files are not trusted: an entry that is not exactly as the daemon would
+// have made it is left alone and reported.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "daemon/log.h"
+#include "daemon/store/listing.h"
 #include "daemon/store/store.h"
 #include "daemon/store/store_internal.h"
 #include "proto/util/cleanup.h"
@@ -26,8 +27,8 @@ static int foreign(struct scan *scan, const char *dir, const char *name, const c
     return 0;
 }
 
-// A file without a record and without content belongs to nobody, and is removed.  A file with content may come from a backup without
-// attributes, and stays.
+// A file without a record and without content belongs to nobody, and is removed.  A file with content may come from a
+// backup without attributes, and stays.
 static int remove_half_made(struct scan *scan, const char *dir, const char *name)
 {
     char path[512];
@@ -52,65 +53,57 @@ static const char *why_no_record(int error)
     }
 }
 
-// Reads what the file is.  0: a region; 1: the file is left alone, or was removed.
-static int load(struct scan *scan, struct store_entry *e, const struct handle *handle, uid_t uid)
+// True: the file is a region.  False: it is left alone, or was removed.
+static bool check(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
 {
-    struct record *record = &e->region.record;
-    int r = scan->store->ops->stat(e->fd, &e->st);
-
-    if (r < 0 || !S_ISREG(e->st.st_mode))
-        return foreign(scan, e->dir, e->name, r < 0 ? strerror(-r) : "not a regular file"), 1;
-    r = record_load(scan->store->ops, e->fd, record);
-    if (r == -ENODATA && e->st.st_size == 0)
-        return remove_half_made(scan, e->dir, e->name), 1;
-    if (r < 0)
-        return foreign(scan, e->dir, e->name, why_no_record(r)), 1;
-    if (!handle_equal(&record->handle, handle) || record->owner_uid != uid)
-        return foreign(scan, e->dir, e->name, "its record is another region's"), 1;
-    return 0;
+    if (!f->is_region_name)
+        foreign(scan, dir, f->name, "not the name of a region");
+    else if (f->fd < 0 && f->fd != -ENOENT)
+        foreign(scan, dir, f->name, strerror(-f->fd));
+    if (f->fd < 0)
+        return false;
+    if (f->stat_result < 0 || !S_ISREG(f->st.st_mode))
+        foreign(scan, dir, f->name, f->stat_result < 0 ? strerror(-f->stat_result) : "not a regular file");
+    else if (f->record_result == -ENODATA && f->st.st_size == 0)
+        remove_half_made(scan, dir, f->name);
+    else if (f->record_result < 0)
+        foreign(scan, dir, f->name, why_no_record(f->record_result));
+    else if (!handle_equal(&f->record.handle, &f->handle) || f->record.owner_uid != uid)
+        foreign(scan, dir, f->name, "its record is another region's");
+    else
+        return true;
+    return false;
 }
 
-static int scan_file(struct scan *scan, const char *dir, uid_t uid, const char *name)
+static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
 {
-    struct store *s = scan->store;
-    struct store_entry e = {.store = s, .dir = dir, .name = name, .fd = -1};
-    struct handle handle;
+    struct store_entry e = {.store = scan->store, .dir = dir, .name = f->name, .fd = f->fd, .st = f->st};
     int r;
 
-    if (handle_parse(name, &handle) < 0)
-        return foreign(scan, dir, name, "not the name of a region");
-    e.fd = store_open_file(s, uid, &handle, O_RDONLY);
-    if (e.fd == -ENOENT)
+    if (!check(scan, dir, uid, f))
         return 0;
-    if (e.fd < 0)
-        return foreign(scan, dir, name, strerror(-e.fd));
-    r = load(scan, &e, &handle, uid);
-    if (r == 0) {
-        repair_entry(&e);
-        r = scan->found(scan->data, &e.region);
-        ranges_deinit(&e.region.discarded);
-    }
-    close(e.fd);
-    return r > 0 ? 0 : r;
+    e.region.record = f->record;
+    repair_entry(&e);
+    r = scan->found(scan->data, &e.region);
+    ranges_deinit(&e.region.discarded);
+    return r;
 }
 
 static int scan_user(struct scan *scan, const char *name, uid_t uid)
 {
-    _cleanup_closedir_ DIR *dir = NULL;
-    struct dirent *entry;
-    int fd = scan->store->ops->open_at(scan->store->dir_fd, name, O_RDONLY | O_DIRECTORY, 0), r = 0;
+    int fd = scan->store->ops->open_at(scan->store->dir_fd, name, O_RDONLY | O_DIRECTORY, 0), r;
+    const struct listed_file *f;
+    struct listing *l;
 
     if (fd < 0)
         return foreign(scan, "", name, fd == -ENOTDIR ? "not a directory" : strerror(-fd));
-    dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return -ENOMEM;
-    }
-    while (r == 0 && (errno = 0, entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            r = scan_file(scan, name, uid, entry->d_name);
-    return r < 0 ? r : -errno;
+    r = listing_open(scan->store, fd, uid, &l);
+    if (r < 0)
+        return r;
+    while (r == 0 && (f = listing_next(l)))
+        r = scan_file(scan, name, uid, f);
+    listing_close(l);
+    return r;
 }
 
 static bool is_known_neighbour(const char *name)

@@ -1,15 +1,15 @@
 // The spill directory.
 //
-// Guarantees: a region's file has its name only when it has a complete record and its first size is granted (it is made by O_TMPFILE, and
-// named last).  The record says how many bytes are granted: writing it is the one step that makes a grow or a shrink true.  Nothing outside the spill directory is reached, and no symbolic link in it is followed,
-// whatever lies there (openat2 with RESOLVE_BENEATH, proto/spill/fileops.c).
+// Guarantees: a region's file has its name only when it has a complete record and its first size is granted (it is
+// made by O_TMPFILE, and named last).  The record says how many bytes are granted: writing it is the one step that
+// makes a grow or a shrink true.  Nothing outside the spill directory is reached, and no symbolic link in it is
+// followed, whatever lies there (openat2 with RESOLVE_BENEATH, proto/spill/fileops.c).
 //
-// It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and O_TMPFILE (checked), and
-// the lock that keeps a second daemon out.  The lock is a POSIX record lock on SPILL/.lock, because F_GETLK names the holder's pid.  The
-// daemon never opens that file twice: closing it would drop the lock.
+// It relies on: a directory that only the daemon's user and root may write to (checked), user extended attributes and
+// O_TMPFILE (checked), and the lock that keeps a second daemon out (lock.c).
 //
-// It does not: decide anything, or remember anything about a region.  It closes each file that it opens itself; files that its callers open
-// through it are theirs (daemon/op/kept_file.c keeps some open).
+// It does not: decide anything, or remember anything about a region.  It closes each file that it opens itself; files
+// that its callers open through it are theirs (daemon/op/kept_file.c keeps some open).
 //
 // Threads: store_open and store_scan at start, on the main thread; the other functions on workers, several at a time.
 #include "daemon/store/store.h"
@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -26,15 +27,13 @@
 #include <unistd.h>
 
 #include "daemon/store/lease.h"
+#include "daemon/store/mounted.h"
 #include "daemon/store/store_internal.h"
 #include "proto/spill/surroundings.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
 
-enum {
-    PATH_LENGTH = 48, // bytes: "4294967295/", a handle and a NUL
-    RESERVE_BYTES = 1 << 20,
-};
+enum { PATH_LENGTH = 48 }; // bytes: "4294967295/", a handle and a NUL
 
 static void region_path(char path[static PATH_LENGTH], uid_t uid, const struct handle *handle)
 {
@@ -53,25 +52,18 @@ static int refuse(char **ret_error, int error, const char *format, const char *d
 
 static int lock_dir(struct store *s, char **ret_error)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char pid[32];
+    char text[32];
+    pid_t holder;
+    int r = store_lock_take(&s->lock, s->dir_fd, &holder);
 
-    s->lock_fd = openat(s->dir_fd, STORE_LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->lock_fd < 0)
-        return refuse(ret_error, -errno, "spill directory %s: cannot write to it: %s", s->dir, strerror(errno));
-    if (fcntl(s->lock_fd, F_SETLK, &lock) == 0)
-        return 0;
-    if (errno != EAGAIN && errno != EACCES)
-        return refuse(ret_error, -errno, "spill directory %s: cannot lock it: %s", s->dir, strerror(errno));
-    if (fcntl(s->lock_fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-        lock.l_pid = 0;
-    snprintf(pid, sizeof pid, "pid %d", (int)lock.l_pid);
-    return refuse(ret_error, -EBUSY, "spill directory %s: another diskallocd has it (%s)", s->dir, pid);
+    snprintf(text, sizeof text, "pid %d", (int)holder);
+    if (r == -EBUSY)
+        return refuse(ret_error, r, "spill directory %s: another diskallocd has it (%s)", s->dir, text);
+    return r < 0 ? refuse(ret_error, r, "spill directory %s: cannot lock it: %s", s->dir, strerror(-r)) : 0;
 }
 
-static int check_dir(struct store *s, bool require_mount, char **ret_error)
+static int check_dir(struct store *s, char **ret_error)
 {
-    struct surroundings around = {0};
     struct stat st;
 
     if (fstat(s->dir_fd, &st) < 0)
@@ -82,8 +74,7 @@ static int check_dir(struct store *s, bool require_mount, char **ret_error)
         return refuse(ret_error, -EPERM,
                       "spill directory %s: others may write to it; it must be for the daemon alone%s", s->dir, "");
     // A bind mount is one; a subvolume of btrfs is none, though it has a device number of its own.
-    surroundings_read(s->dir_fd, &around);
-    if (require_mount && !around.is_mount_point)
+    if (s->require_mount && !store_is_mounted(s->dir_fd, ""))
         return refuse(ret_error, -ENOTDIR, "spill directory %s is no mount point, but spill_dir_require_mount = yes%s",
                       s->dir, "");
     return 0;
@@ -126,19 +117,43 @@ static int check_file_system(struct store *s, char **ret_error)
     return 0;
 }
 
-// A reserve of blocks: on a full file system that copies on write, removing needs blocks too.  A failure is not reported.
+static bool is_full(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT;
+}
+
+// A reserve of blocks and of an inode: on a full disk, removing a file or lowering a quota may need some.  A failure
+// is not reported.
 static void make_reserve(struct store *s)
 {
     if (s->reserve_fd < 0)
         s->reserve_fd = openat(s->dir_fd, STORE_RESERVE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->reserve_fd >= 0)
-        fallocate(s->reserve_fd, 0, 0, RESERVE_BYTES);
+        fallocate(s->reserve_fd, 0, 0, 1 << 20);
 }
 
-static void free_reserve(struct store *s)
+void store_free_reserve(struct store *s)
 {
-    if (s->reserve_fd >= 0 && ftruncate(s->reserve_fd, 0) == 0)
+    int r;
+
+    pthread_mutex_lock(&s->reserve_lock);
+    if (s->reserve_fd < 0)
+        return;
+    // Both: at the limit of one of its quotas, btrfs unlinks files and does not truncate them.
+    r = ftruncate(s->reserve_fd, 0);
+    if (s->ops->unlink_at(s->dir_fd, STORE_RESERVE_NAME, 0) == 0) {
+        close(s->reserve_fd);
+        s->reserve_fd = -1;
+        r = 0;
+    }
+    if (r == 0)
         store_settle(s);
+}
+
+void store_make_reserve(struct store *s)
+{
+    make_reserve(s);
+    pthread_mutex_unlock(&s->reserve_lock);
 }
 
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error)
@@ -149,13 +164,16 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
     *ret_error = NULL;
     if (!s)
         return r;
-    *s = (struct store){.ops = ops, .dir = strdup(dir), .dir_fd = -1, .lock_fd = -1, .reserve_fd = -1};
+    *s = (struct store){.ops = ops, .dir = strdup(dir), .dir_fd = -1, .lock.fd = -1, .reserve_fd = -1};
+    s->could_write = true;
+    s->require_mount = require_mount;
+    pthread_mutex_init(&s->reserve_lock, NULL);
     if (s->dir) {
         s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = s->dir_fd < 0 ? refuse(ret_error, -errno, "spill directory %s: %s", dir, strerror(errno)) : 0;
     }
     if (r == 0)
-        r = check_dir(s, require_mount, ret_error);
+        r = check_dir(s, ret_error);
     if (r == 0)
         r = lock_dir(s, ret_error);
     if (r == 0)
@@ -209,12 +227,17 @@ void store_close(struct store *s)
         remove_empty_dirs(s);
     if (s->reserve_fd >= 0)
         close(s->reserve_fd);
-    if (s->lock_fd >= 0)
-        close(s->lock_fd);
+    store_lock_release(&s->lock);
     if (s->dir_fd >= 0)
         close(s->dir_fd);
+    pthread_mutex_destroy(&s->reserve_lock);
     free(s->dir);
     free(s);
+}
+
+struct store_lock *store_lock(struct store *s)
+{
+    return &s->lock;
 }
 
 const struct spillfile_guarantee *store_guarantee(const struct store *s)
@@ -237,23 +260,14 @@ const char *store_dir(const struct store *s)
     return s->dir;
 }
 
-int store_space(struct store *s, struct store_space *ret)
-{
-    struct statvfs fs;
-    int r = s->ops->stat_fs(s->dir_fd, &fs);
-
-    if (r < 0)
-        return r;
-    ret->total = (uint64_t)fs.f_blocks * fs.f_frsize;
-    ret->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-    // Without the blocks that are reserved for root, even if the daemon runs as root.
-    ret->available = (uint64_t)fs.f_bavail * fs.f_frsize;
-    return 0;
-}
-
 bool store_settle(struct store *s)
 {
     return spillfile_settle(s->ops, s->dir_fd);
+}
+
+unsigned store_dirs_made(const struct store *s)
+{
+    return s->n_dirs_made;
 }
 
 int store_create(struct store *s, uid_t owner, int *ret_fd)
@@ -266,6 +280,7 @@ int store_create(struct store *s, uid_t owner, int *ret_fd)
     if (fd == -ENOENT) {
         if (mkdirat(s->dir_fd, dir, 0700) < 0 && errno != EEXIST)
             return -errno;
+        s->n_dirs_made++;
         // A file that is made durable later must not be lost with its directory.
         r = s->ops->sync(s->dir_fd);
         if (r < 0)
@@ -309,10 +324,10 @@ int store_unlink(struct store *s, uid_t uid, const struct handle *handle)
 
     region_path(path, uid, handle);
     r = s->ops->unlink_at(s->dir_fd, path, 0);
-    if (r == -ENOSPC) {
-        free_reserve(s);
+    if (is_full(r)) {
+        store_free_reserve(s);
         r = s->ops->unlink_at(s->dir_fd, path, 0);
-        make_reserve(s);
+        store_make_reserve(s);
     }
     return r;
 }
@@ -322,10 +337,10 @@ int store_write_record(struct store *s, int fd, const struct record *record)
     int r = record_store(s->ops, fd, record);
 
     // Giving space back begins with the record, and must work on a full disk.
-    if (r == -ENOSPC) {
-        free_reserve(s);
+    if (is_full(r)) {
+        store_free_reserve(s);
         r = record_store(s->ops, fd, record);
-        make_reserve(s);
+        store_make_reserve(s);
     }
     return r;
 }
@@ -359,17 +374,37 @@ int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to)
     return store_truncate(s, fd, to);
 }
 
+// Giving space back takes some first, on file systems that copy on write.
 int store_truncate(struct store *s, int fd, uint64_t size)
 {
-    return s->ops->truncate(fd, size);
+    int r = s->ops->truncate(fd, size);
+
+    if (is_full(r)) {
+        store_free_reserve(s);
+        r = s->ops->truncate(fd, size);
+        store_make_reserve(s);
+    }
+    return r;
 }
 
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
 {
-    return spillfile_punch(s->ops, fd, offset, length);
+    int r = spillfile_punch(s->ops, fd, offset, length);
+
+    if (is_full(r)) {
+        store_free_reserve(s);
+        r = spillfile_punch(s->ops, fd, offset, length);
+        store_make_reserve(s);
+    }
+    return r;
 }
 
 int store_is_unused(int fd)
 {
     return lease_ask(fd);
+}
+
+int store_is_unwritten(int fd)
+{
+    return lease_ask_writers(fd);
 }

@@ -1,11 +1,12 @@
-// The spill directory: SPILL/<uid>/<handle>, each file with its record.  No other module of the daemon touches it.  The calls block:
-// store_open and store_scan at start, all others on workers.
+// The spill directory: SPILL/<uid>/<handle>, each file with its record.  No other module of the daemon touches it.
+// The calls block: store_open and store_scan at start, all others on workers.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "proto/spill/fileops.h"
+#include "proto/spill/full.h"
 #include "proto/spill/record.h"
 #include "proto/spill/spillfile.h"
 
@@ -16,6 +17,7 @@ struct store;
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error);
 // Removes empty directories of users and releases the lock.
 void store_close(struct store *s);
+struct store_lock *store_lock(struct store *s); // see lock.h
 
 const struct spillfile_guarantee *store_guarantee(const struct store *s);
 uint32_t store_block_size(const struct store *s);
@@ -26,6 +28,22 @@ struct store_space {
     uint64_t total, used, available; // bytes; available to this daemon; the rest is reserved for root
 };
 int store_space(struct store *s, struct store_space *ret);
+// Names the limit by which a full file system refused with ERROR (-ENOSPC or -EDQUOT), when BYTES were asked for.
+void store_explain_full(struct store *s, int error, uint64_t bytes, struct full_limit *ret);
+
+struct store_health {
+    char problem[256]; // a sentence: nothing should be granted; "": all is well
+    struct full_limit limits[FULL_LIMITS];
+    unsigned n_limits;
+};
+// Whether the spill directory is still at its place and can be written to, and what the file system allows.
+void store_look(struct store *s, struct store_health *ret);
+// On any thread: a call failed as if the file system could not be written to.  The next store_look finds out.
+void store_suspect(struct store *s);
+// Gives the reserve of a block and an inode to the file system, for one small thing that must be done on a full disk;
+// and makes the reserve again.  Always in pairs: other workers that need the reserve wait in between.
+void store_free_reserve(struct store *s);
+void store_make_reserve(struct store *s);
 // Makes the file system count blocks that were freed a moment ago as free.  True: that may have changed something.
 bool store_settle(struct store *s);
 
@@ -34,15 +52,24 @@ struct store_found {
     uint64_t size;           // bytes that are granted; the file has this size
     struct ranges discarded; // the callback may take it over
     bool lacks_blocks;       // some granted bytes have no blocks, and the disk has no room for them
+    bool needs_repair;       // the file has to be made what its record says, by store_repair; DISCARDED is not known
 };
-// Calls FOUND for each region, after its file was made what the record says (see scan.c).  *RET_FOREIGN: the number of entries that are not the daemon's: they are
-// left alone and logged.  0; -errno; or what FOUND returned, unless that was 0.
+// Calls FOUND for each region, after its file was made what the record says (see scan.c), unless it needs_repair.
+// *RET_FOREIGN: the number of entries that are not the daemon's: they are left alone and logged. 0; -errno; or what
+// FOUND returned, unless that was 0.
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
                uint64_t *ret_foreign);
 
+// Makes the file of a region what REGION->record says, and finds out what is discarded.  May hang, as a process that
+// uses the file can hold its lock. 0, or -errno: the file was not reached; other failures are logged.
+int store_repair(struct store *s, struct store_found *region);
+
+// How many directories of users have been made since the start.  On any thread.
+unsigned store_dirs_made(const struct store *s);
 // Makes a file without a name and without a record.  The caller closes *RET_FD.  0 or -errno.
 int store_create(struct store *s, uid_t owner, int *ret_fd);
-// Writes the record, with the inode of the file, and gives the file its name, which makes it a region.  0; -EEXIST; -errno.
+// Writes the record, with the inode of the file, and gives the file its name, which makes it a region.  0; -EEXIST;
+// -errno.
 int store_link(struct store *s, int fd, struct record *record);
 // FLAGS: O_RDWR or O_RDONLY.  The descriptor, which the caller closes, or -errno.
 int store_open_file(struct store *s, uid_t uid, const struct handle *handle, int flags);
@@ -58,6 +85,15 @@ int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 
-// Asks the kernel whether any other process has this file open or mapped.  1: none; 0: some process; -errno.  FD is open O_RDONLY, and its
-// file belongs to the daemon's user.
+// Asks the kernel whether any other process has this file open or mapped.  1: none; 0: some process; -errno.  FD is
+// open O_RDONLY, and its file belongs to the daemon's user.
 int store_is_unused(int fd);
+// The same for writing only: processes that have the file open for reading, or map it so, do not count.
+int store_is_unwritten(int fd);
+
+// Marks FD, before it is sent to the process with this identity (holder_identity); 0: a process that can't be told
+// from others.  See the essay in mark.c.  0 or -errno.
+int store_mark(int fd, uint64_t identity);
+// Whether no process uses what was marked, but for one descriptor, or its mappings, of the process with this identity.
+// FD: a descriptor of the file without a mark.  1: so it is; 0: it is not, or that is not known; -errno.
+int store_is_alone(int fd, uint64_t identity);

@@ -1,19 +1,30 @@
 // The struct of the store: shared by store.c, scan.c and repair.c.
 #pragma once
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "daemon/store/lock.h"
 #include "daemon/store/store.h"
 
-#define STORE_LOCK_NAME ".lock"
 #define STORE_QUOTA_NAME ".quota" // run-time quotas, see daemon/config/runtime.h
 #define STORE_RESERVE_NAME ".reserve"
 
 struct store {
     const struct file_ops *ops;
     char *dir;
-    int dir_fd, lock_fd, reserve_fd;
+    int dir_fd;
+    struct store_lock lock;
+    bool require_mount;           // a file system must be mounted at the directory: see store_is_mounted
+    pthread_mutex_t reserve_lock; // held from store_free_reserve to store_make_reserve
+    int reserve_fd;
+    _Atomic bool suspected;
+    _Atomic unsigned n_dirs_made;
+    bool could_write; // at the last try
+    unsigned n_looks;
     uint32_t block_size;
     struct spillfile_guarantee guarantee;
 };
@@ -32,5 +43,6 @@ struct store_entry {
     struct store_found region; // the record is read by the scan; repair_entry fills in the rest
 };
 
-// Makes the file what its record says (repair.c).  A failure is logged; the region is taken as its record says all the same.
+// Makes the file what its record says (repair.c), or says in needs_repair that this has to be done.  A failure is
+// logged; the region is taken as its record says all the same.
 void repair_entry(struct store_entry *e);

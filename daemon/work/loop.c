@@ -1,24 +1,31 @@
 // The thread that turns the event loop also runs instant work.
 //
-// A small grow takes the disk some microseconds.  Handing it to a worker and back costs two wake-ups of threads, which take
-// longer.  So the turner, the thread that turns the loop, runs instant work itself, between two turns, when it is inside no
-// callback.  But a file system may hang.  A second thread stands by: while instant work runs, it looks every millisecond, and
-// if the same piece of work is still running at the second look, it takes the loop over and turns it from there.  The late
-// thread finds the loop taken when its work returns; it hands the work in as a worker does, and stands by from then on.
+// A small grow takes the disk some microseconds.  Handing it to a worker and back costs two wake-ups of threads,
+// which take longer.  So the turner, the thread that turns the loop, runs instant work itself, between two turns,
+// when it is inside no callback.  But a file system may hang.  A second thread stands by: while instant work runs, it
+// looks every millisecond, and if the same piece of work is still running at the second look, it takes the loop over
+// and turns it from there.  The late thread finds the loop taken when its work returns; it hands the work in as a
+// worker does, and stands by from then on.
 //
 // At every moment at most one thread is inside the event loop and its callbacks.  The loop stands still for some two
-// milliseconds at most, however long the disk hangs.  While nobody stands by, and for a while after a take-over, instant
-// work goes to the workers; that while grows with each take-over, so that a slow disk costs a pause now and then only.
+// milliseconds at most, however long the disk hangs.  While nobody stands by, and for a while after a take-over
+// (trust.c), instant work goes to the workers.
 //
-// `turn` decides who owns the loop: it is odd while the turner runs work.  Whichever thread moves it on to the next even
-// number owns the loop: the turner, when the work is done, or the thread that stands by.  The lock guards the ends and the
-// sleep only, and no other lock is taken under it.  When the daemon is idle, the thread that stands by sleeps.
+// Work that hangs holds its thread, and no other thread would stand by from then on.  So a thread that is still late
+// after a moment is replaced, and the lane of that work (its user) gets no instant work for some minutes.  Threads
+// are bounded; without any that stands by, all instant work goes to the workers.  A late thread that returns stands
+// by again if nobody does, and ends otherwise.
 //
-// Without instant work and the second thread a grow of 1 MiB takes 49.5 us instead of 32.7 us (46.0 instead of 21.1 with
-// one CPU; 1000 busy clients: 136 instead of 47 us in the median, 1211 instead of 250 at the 99th percentile).
+// `turn` decides who owns the loop: it is odd while the turner runs work.  Whichever thread moves it on to the next
+// even number owns the loop: the turner, when the work is done, or the thread that stands by.  The lock guards the
+// ends and the sleep only, and no other lock is taken under it.  When the daemon is idle, the thread that stands by
+// sleeps.
 //
-// This file relies on run() touching nothing that the loop touches, as on a worker.  It does not decide what is instant (the
-// types of operations do), and counts no shares: instant work takes no longer than a callback.
+// Without instant work and the second thread a grow of 1 MiB takes 49.5 us instead of 32.7 us (46.0 instead of 21.1
+// with one CPU; 1000 busy clients: 136 instead of 47 us in the median, 1211 instead of 250 at the 99th percentile).
+//
+// This file relies on run() touching nothing that the loop touches, as on a worker.  It does not decide what is
+// instant (the types of operations do), and counts no shares: instant work takes no longer than a callback.
 #include "daemon/work/loop.h"
 
 #include <errno.h>
@@ -29,19 +36,24 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "daemon/work/trust.h"
 #include "daemon/work/worker.h"
-#include "proto/util/checked.h"
 #include "proto/util/clock.h"
 #include "proto/util/thread.h"
 
 enum {
     LOOK_NS = 1000 * 1000,
     LOOKS_BEFORE_SLEEP = 100, // looks that saw no work, before the thread that stands by goes to sleep
-    DISTRUST_MS = 4,          // after a take-over; twice as long after a take-over that follows soon
-    MOST_DISTRUST_MS = 256,
-    SOON_MS = 1000,
-    ROUNDS_A_TURN = 8, // calls of serve, before events have their turn
-    MOST_A_ROUND = 16, // pieces of instant work
+    ROUNDS_A_TURN = 8,        // calls of serve, before events have their turn
+    MOST_A_ROUND = 16,        // pieces of instant work
+    MOST_THREADS = 16,
+    REPLACE_MS = 500, // after a take-over, while the late thread has not returned
+};
+
+struct loop_thread {
+    struct loop *loop;
+    pthread_t thread;
+    bool started, ended;
 };
 
 struct loop {
@@ -51,33 +63,72 @@ struct loop {
     struct work_queue here; // instant work to be run by this thread
     bool (*serve)(void *data);
     void *serve_data;
-    uint64_t distrusted_until; // ms, monotonic: until then instant work goes to the workers
-    uint64_t taken_over_at;    // ms, monotonic: the last take-over
-    uint64_t distrust_ms;      // how long instant work went to the workers after it
-    bool failed;               // libevent reported an error
-    // Used by both threads:
+    struct trust trust;
+    uint64_t running_lane; // of the work that runs, or ran last; after a take-over: of the work that is late
+    bool is_late;          // a thread was late at the last take-over, and was not replaced yet
+    bool failed;           // libevent reported an error
+    // Used by all threads:
     atomic_uint_fast64_t turn; // odd: work is running
     atomic_bool stood_in;      // a thread stands by
     atomic_bool asleep;        // that thread must be woken first
     atomic_bool ended;         // written under the lock
-    pthread_mutex_t lock;      // for ended, asleep and n_threads
+    pthread_mutex_t lock;      // for ended, asleep, n_threads and the threads
     pthread_cond_t wake;       // asleep is false again
     pthread_cond_t changed;    // ended or n_threads has changed
     unsigned n_threads;
-    pthread_t threads[2]; // 0: not started
+    struct loop_thread threads[MOST_THREADS];
 };
 
-static bool is_trusted(const struct loop *l)
+static void *stand_in_main(void *data);
+
+// A thread of its own, in a place that no thread has.  0 or -errno.
+static int start_thread(struct loop *l, void *(*fn)(void *data))
 {
-    return l->stood_in && clock_now() >= l->distrusted_until;
+    struct loop_thread *t = l->threads;
+    int r = -EAGAIN;
+
+    pthread_mutex_lock(&l->lock);
+    while (t < l->threads + MOST_THREADS && t->started && !t->ended)
+        t++;
+    if (t < l->threads + MOST_THREADS) {
+        if (t->started)
+            pthread_join(t->thread, NULL);
+        *t = (struct loop_thread){.loop = l};
+        r = thread_start(&t->thread, 0, fn, t);
+        t->started = r == 0;
+        l->n_threads += r == 0;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return r;
+}
+
+// After a take-over, the late thread does not come back: another one stands by instead.
+static void replace_late_thread(struct loop *l, uint64_t now)
+{
+    if (!l->is_late || now - l->trust.taken_over_at < REPLACE_MS)
+        return;
+    l->is_late = false;
+    if (l->stood_in)
+        return;
+    trust_note_hung(&l->trust, l->running_lane, now);
+    start_thread(l, stand_in_main);
+}
+
+static bool is_trusted(struct loop *l, uint64_t lane, uint64_t now)
+{
+    replace_late_thread(l, now);
+    return l->stood_in && trust_allows(&l->trust, lane, now);
 }
 
 static bool take(void *data, struct work *w)
 {
     struct loop *l = data;
+    uint64_t now = clock_now();
 
-    if (!is_trusted(l))
+    if (!is_trusted(l, w->lane, now))
         return false;
+    w->since = now;
+    w->has_begun = true; // it cannot be taken back
     TAILQ_INSERT_TAIL(&l->here, w, entry);
     return true;
 }
@@ -104,6 +155,7 @@ static bool run_one(struct loop *l, struct work *w)
     enum work_status status;
     bool is_ours;
 
+    l->running_lane = w->lane;
     l->turn = mine;
     if (l->asleep)
         wake_stand_in(l);
@@ -125,9 +177,10 @@ static bool run_here(struct loop *l)
 
     for (int i = 0; i < MOST_A_ROUND && (w = TAILQ_FIRST(&l->here)); i++) {
         TAILQ_REMOVE(&l->here, w, entry);
-        if (!is_trusted(l))
+        if (!is_trusted(l, w->lane, clock_now())) {
+            w->has_begun = false;
             give_to_workers(l->pool, w);
-        else if (!run_one(l, w))
+        } else if (!run_one(l, w))
             return false;
     }
     return true;
@@ -189,29 +242,22 @@ static void sleep_till_woken(struct loop *l, uint_fast64_t seen)
     pthread_mutex_unlock(&l->lock);
 }
 
-static void distrust(struct loop *l)
-{
-    uint64_t now = clock_now(), twice = 2 * l->distrust_ms;
-
-    l->distrust_ms = now - l->taken_over_at > SOON_MS ? DISTRUST_MS : u64_min(twice, MOST_DISTRUST_MS);
-    l->taken_over_at = now;
-    l->distrusted_until = now + l->distrust_ms;
-}
-
-// True: this thread owns the loop now.  False: the loop has ended.
+// True: this thread owns the loop now.  False: the loop has ended, or another thread stands by already.
 static bool stand_in(struct loop *l)
 {
     static const struct timespec look = {.tv_nsec = LOOK_NS};
     uint_fast64_t seen = 0;
     unsigned n_quiet = 0;
 
-    l->stood_in = true;
+    if (atomic_exchange(&l->stood_in, true))
+        return false;
     while (!l->ended) {
         uint_fast64_t turn = l->turn;
 
         if (turn % 2 == 1 && turn == seen && atomic_compare_exchange_strong(&l->turn, &turn, turn + 1)) {
             l->stood_in = false;
-            distrust(l);
+            trust_note_take_over(&l->trust, clock_now());
+            l->is_late = true;
             return true;
         }
         n_quiet = turn == seen ? n_quiet + 1 : 0;
@@ -226,9 +272,12 @@ static bool stand_in(struct loop *l)
     return false;
 }
 
-static void *end_thread(struct loop *l)
+static void *end_thread(struct loop_thread *self)
 {
+    struct loop *l = self->loop;
+
     pthread_mutex_lock(&l->lock);
+    self->ended = true;
     l->n_threads--;
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
@@ -237,44 +286,49 @@ static void *end_thread(struct loop *l)
 
 static void *stand_in_main(void *data)
 {
-    struct loop *l = data;
+    struct loop_thread *self = data;
 
-    while (stand_in(l) && !turn_loop(l))
+    while (stand_in(self->loop) && !turn_loop(self->loop))
         continue;
-    return end_thread(l);
+    return end_thread(self);
 }
 
 static void *turner_main(void *data)
 {
-    struct loop *l = data;
+    struct loop_thread *self = data;
 
-    return turn_loop(l) ? end_thread(l) : stand_in_main(l);
+    return turn_loop(self->loop) ? end_thread(self) : stand_in_main(self);
 }
 
+// A turner alone is enough: the workers do the instant work then.
 static int start_threads(struct loop *l)
 {
-    static void *(*const mains[])(void *data) = {turner_main, stand_in_main};
-    int r = 0;
+    int r = start_thread(l, turner_main);
 
+    if (r == 0)
+        start_thread(l, stand_in_main);
+    return r;
+}
+
+int loop_start(struct loop *l)
+{
+    return start_threads(l);
+}
+
+int loop_wait(struct loop *l)
+{
     pthread_mutex_lock(&l->lock);
-    for (int i = 0; i < 2 && r == 0; i++) {
-        r = thread_start(&l->threads[i], 0, mains[i], l);
-        l->n_threads += r == 0;
-    }
+    while (!l->ended)
+        pthread_cond_wait(&l->changed, &l->lock);
     pthread_mutex_unlock(&l->lock);
-    // A turner alone is enough: the workers do the instant work then.
-    return l->threads[0] ? 0 : r;
+    return l->failed ? -EIO : 0;
 }
 
 int loop_run(struct loop *l)
 {
-    int r = start_threads(l);
+    int r = loop_start(l);
 
-    pthread_mutex_lock(&l->lock);
-    while (r == 0 && !l->ended)
-        pthread_cond_wait(&l->changed, &l->lock);
-    pthread_mutex_unlock(&l->lock);
-    return r == 0 && l->failed ? -EIO : r;
+    return r < 0 ? r : loop_wait(l);
 }
 
 void loop_on_turn(struct loop *l, bool (*fn)(void *data), void *data)
@@ -302,7 +356,7 @@ int loop_new(struct event_base *base, struct worker_pool *pool, struct loop **re
     if (!l)
         return -ENOMEM;
     l->base = base;
-    l->distrust_ms = DISTRUST_MS;
+    trust_init(&l->trust);
     l->pool = pool;
     TAILQ_INIT(&l->here);
     pthread_mutex_init(&l->lock, NULL);
@@ -318,9 +372,9 @@ void loop_free(struct loop *l)
     if (!l)
         return;
     worker_pool_offer(l->pool, NULL, NULL);
-    for (int i = 0; i < 2; i++)
-        if (l->threads[i])
-            pthread_join(l->threads[i], NULL);
+    for (int i = 0; i < MOST_THREADS; i++)
+        if (l->threads[i].started)
+            pthread_join(l->threads[i].thread, NULL);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->wake);
     pthread_cond_destroy(&l->changed);

@@ -1,20 +1,26 @@
 // Workers do what may block; the loop decides.
 //
-// worker_submit, on the loop, queues a piece of work; a worker calls run(), and the loop calls done().  Work that takes long
-// does itself piece by piece: run() returns WORK_AGAIN after a piece and is queued again behind the other work of its lane.
+// worker_submit, on the loop, queues a piece of work; a worker calls run(), and the loop calls done().  Work that
+// takes long does itself piece by piece: run() returns WORK_AGAIN after a piece and is queued again behind the other
+// work of its lane.
 //
-// Each user has a lane.  Within a lane, brief work comes before other work, and otherwise first come, first served.  Lanes
-// take turns, so that one user delays another by the pieces in progress at most.  One lane never occupies more than half of
-// the workers.  One worker takes brief work only, so that a stat or an open does not wait behind many long frees.  The other
-// workers run at a lower priority: a long free takes the processor from nobody who is in a hurry.
+// Each user has a lane (lane.c), in which all uids that count in the user's account share (user_lane).  Within a
+// lane, brief work comes before other work, and otherwise first come, first served.  Lanes take turns, so that one
+// user delays another by the pieces in progress at most.  One lane never occupies more than half of the workers.
+// Some workers, one at first, take brief work only, so that a stat or an open does not wait behind many long frees.
+// The other workers run at a lower priority: a long free takes the processor from nobody who is in a hurry.
+//
+// A piece of work may never end: whoever has a file open can hold its lock in the kernel for ever.  So the pool grows
+// while its workers are held up (overseer.c).  A lane has no more workers for that, so a user holds up their own lane
+// only.  Workers that were added end when they have had nothing to do for a while.
 //
 // Instant work is offered to the loop's own thread first (loop.c), which runs it without waking a worker.
 //
-// There is one lock, of the pool.  No other lock is taken under it, and run() and done() are called without it.  This file
-// relies on run() touching nothing that the loop touches, but the work's own memory.
+// There is one lock, of the pool.  No other lock is taken under it, and run() and done() are called without it.  This
+// file relies on run() touching nothing that the loop touches, but the work's own memory.
 //
-// It does not cancel: a run() that should stop early looks at a flag of its own.  It does not bound the queues: the requests
-// in flight are bounded where they are read (conn.c).
+// It does not cancel: a run() that should stop early looks at a flag of its own.  It does not bound the queues: the
+// requests in flight are bounded where they are read (conn.c).
 #include "daemon/work/worker.h"
 
 #include <errno.h>
@@ -27,191 +33,129 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
-#include "daemon/tree.h"
+#include "daemon/work/worker_internal.h"
 #include "proto/util/clock.h"
 #include "proto/util/thread.h"
 
 enum {
     STACK_SIZE = 256 * 1024, // bytes
     LONG_WORK_NICE = 10,     // on Linux a thread has a priority of its own
+    KEEP_MS = 60 * 1000,     // a worker that was added ends after this time without work
 };
 
-// The work of one user.  A lane exists while it has work, queued or running.
-struct lane {
-    uint32_t key; // the uid
-    unsigned n_running;
-    struct work_queue brief, other;
-    bool queued; // on the ring
-    TAILQ_ENTRY(lane) ring;
-    RB_ENTRY(lane) node;
-};
-TAILQ_HEAD(lane_ring, lane);
-RB_HEAD(lane_tree, lane);
-
-struct worker {
-    struct worker_pool *pool;
-    pthread_t thread; // 0: not started
-    bool brief_only;
-};
-
-struct worker_pool {
-    pthread_mutex_t lock;            // for all fields up to everybody
-    pthread_cond_t more, more_brief; // work was queued: for the workers that take all work, and for the brief one
-    pthread_cond_t fewer;            // a worker has ended
-    struct lane_tree lanes;
-    struct lane_ring ring;       // the lanes with queued work; the next to be served first
-    struct work_queue completed; // done() is still to be called
-    bool stopping;
-    unsigned n_alive;      // workers that have not ended
-    unsigned n_idle;       // of the workers that take all work: those that wait for work
-    unsigned n_called;     // of the idle workers: those that were signalled and have not run yet
-    struct lane everybody; // for users for whose lane there was no memory
-    unsigned n_workers;
-    struct worker *workers;
-    int wake_fd; // eventfd: readable when completed is not empty
-    struct event *event;
-    bool (*take)(void *data, struct work *w); // the loop's, for instant work; NULL: none
-    void *take_data;
-};
-
-static int lane_compare(const struct lane *a, const struct lane *b)
+// Only the first piece of work wakes the loop: if that were lost, the loop would hear of no later piece either.
+static void wake_loop(struct worker_pool *pool)
 {
-    return (a->key > b->key) - (a->key < b->key);
-}
+    static const uint64_t one = 1;
+    ssize_t n;
 
-TREE_GENERATE(lane_tree, lane, node, lane_compare)
-
-static void lane_init(struct lane *lane, uint32_t key)
-{
-    *lane = (struct lane){.key = key};
-    TAILQ_INIT(&lane->brief);
-    TAILQ_INIT(&lane->other);
-}
-
-static struct lane *lane_find(struct worker_pool *pool, uint32_t key)
-{
-    struct lane wanted = {.key = key}, *lane = RB_FIND(lane_tree, &pool->lanes, &wanted);
-
-    if (lane)
-        return lane;
-    lane = malloc(sizeof *lane);
-    if (!lane)
-        return &pool->everybody;
-    lane_init(lane, key);
-    RB_INSERT(lane_tree, &pool->lanes, lane);
-    return lane;
-}
-
-// Must follow each change of a lane: puts it on the ring or takes it off, and frees it if it has nothing to do.
-static void lane_settle(struct worker_pool *pool, struct lane *lane)
-{
-    bool has_work = !TAILQ_EMPTY(&lane->brief) || !TAILQ_EMPTY(&lane->other);
-
-    if (has_work && !lane->queued)
-        TAILQ_INSERT_TAIL(&pool->ring, lane, ring);
-    if (!has_work && lane->queued)
-        TAILQ_REMOVE(&pool->ring, lane, ring);
-    lane->queued = has_work;
-    if (!has_work && lane->n_running == 0 && lane != &pool->everybody) {
-        RB_REMOVE(lane_tree, &pool->lanes, lane);
-        free(lane);
-    }
-}
-
-static void lane_push(struct lane *lane, struct work *w)
-{
-    TAILQ_INSERT_TAIL(w->brief ? &lane->brief : &lane->other, w, entry);
-}
-
-// The most workers that one lane may occupy.  Only the worker for brief work goes beyond that.
-static unsigned lane_most(const struct worker_pool *pool)
-{
-    return pool->n_workers > 1 ? pool->n_workers / 2 : 1;
-}
-
-// Takes the next work that a worker may do off its queue.  NULL: there is none.
-static struct work *take(struct worker_pool *pool, bool brief_only)
-{
-    struct lane *lane;
-
-    TAILQ_FOREACH (lane, &pool->ring, ring) {
-        struct work_queue *queue = !TAILQ_EMPTY(&lane->brief) ? &lane->brief : &lane->other;
-        struct work *w;
-
-        if (brief_only ? TAILQ_EMPTY(&lane->brief) : lane->n_running >= lane_most(pool))
-            continue;
-        w = TAILQ_FIRST(queue);
-        TAILQ_REMOVE(queue, w, entry);
-        lane->n_running++;
-        // The lane's turn is over: it goes to the end of the ring.
-        TAILQ_REMOVE(&pool->ring, lane, ring);
-        lane->queued = false;
-        lane_settle(pool, lane);
-        return w;
-    }
-    return NULL;
+    do
+        n = write(pool->wake_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        log_error("the workers cannot wake the loop: %m");
 }
 
 static void complete(struct worker_pool *pool, struct work *w)
 {
-    static const uint64_t one = 1;
-
-    if (TAILQ_EMPTY(&pool->completed) && write(pool->wake_fd, &one, sizeof one) < 0)
-        log_error("the workers cannot wake the loop: %m");
+    if (TAILQ_EMPTY(&pool->completed))
+        wake_loop(pool);
     TAILQ_INSERT_TAIL(&pool->completed, w, entry);
 }
 
 // Wakes an idle worker and counts it as called, so that work submitted before it runs does not count on it as well.
-static void call_worker(struct worker_pool *pool)
+static void call_worker(struct crew *crew)
 {
-    pool->n_called += pool->n_called < pool->n_idle;
-    pthread_cond_signal(&pool->more);
+    crew->n_called += crew->n_called < crew->n_idle;
+    pthread_cond_signal(&crew->more);
+}
+
+static bool has_free(const struct crew *crew)
+{
+    return crew->n_idle > crew->n_called;
+}
+
+static void wake_overseer(struct worker_pool *pool)
+{
+    if (pool->overseer_sleeps)
+        pthread_cond_signal(&pool->held_up);
+    pool->overseer_sleeps = false;
 }
 
 static void run_one(struct worker_pool *pool, struct work *w)
 {
-    struct lane *lane = w->queue; // exists as long as it counts this work as running
     enum work_status status;
+    bool again;
 
+    w->has_begun = true;
+    w->since = clock_now();
     pthread_mutex_unlock(&pool->lock);
     status = w->run(w);
     pthread_mutex_lock(&pool->lock);
 
-    lane->n_running--;
-    if (status == WORK_AGAIN && !pool->stopping)
-        lane_push(lane, w);
-    else
+    again = status == WORK_AGAIN && !pool->stopping;
+    w->since = clock_now();
+    lanes_end(&pool->lanes, w, again);
+    if (!again)
         complete(pool, w);
-    lane_settle(pool, lane);
     // If the lane was at its limit of workers, other workers have passed its work over.
-    if (!TAILQ_EMPTY(&pool->ring) && pool->n_idle > pool->n_called)
-        call_worker(pool);
+    if (TAILQ_EMPTY(&pool->lanes.ring))
+        return;
+    if (has_free(&pool->all))
+        call_worker(&pool->all);
+    else
+        wake_overseer(pool);
+}
+
+// False: this worker was added, has had nothing to do for a while, and ends.
+static bool wait_for_work(struct worker_pool *pool, struct crew *crew)
+{
+    struct timespec until = clock_timespec(clock_after(KEEP_MS));
+    bool is_extra = crew->n_alive > crew->n_fixed;
+    int r;
+
+    crew->n_idle++;
+    r = is_extra ? pthread_cond_clockwait(&crew->more, &pool->lock, CLOCK_MONOTONIC, &until)
+                 : pthread_cond_wait(&crew->more, &pool->lock);
+    crew->n_idle--;
+    if (crew->n_called > 0)
+        crew->n_called--;
+    return r == 0 || crew->n_alive <= crew->n_fixed;
+}
+
+void worker_end_thread(struct worker *self)
+{
+    struct worker_pool *pool = self->pool;
+
+    TAILQ_REMOVE(&pool->workers, self, entry);
+    TAILQ_INSERT_TAIL(&pool->ended, self, entry);
+    pool->n_alive--;
+    pthread_cond_broadcast(&pool->fewer);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker_main(void *data)
 {
     struct worker *self = data;
     struct worker_pool *pool = self->pool;
+    struct crew *crew = self->crew;
+    bool goes_on = true;
 
-    if (!self->brief_only)
+    if (!crew->brief_only)
         setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LONG_WORK_NICE);
     pthread_mutex_lock(&pool->lock);
-    while (!pool->stopping) {
-        struct work *w = take(pool, self->brief_only);
+    while (goes_on && !pool->stopping) {
+        struct work *w = lanes_take(&pool->lanes, crew->brief_only);
 
         if (w) {
+            crew->n_taken++;
             run_one(pool, w);
-            continue;
+        } else {
+            goes_on = wait_for_work(pool, crew);
         }
-        pool->n_idle += !self->brief_only;
-        pthread_cond_wait(self->brief_only ? &pool->more_brief : &pool->more, &pool->lock);
-        pool->n_idle -= !self->brief_only;
-        if (!self->brief_only && pool->n_called > 0)
-            pool->n_called--;
     }
-    pool->n_alive--;
-    pthread_cond_broadcast(&pool->fewer);
-    pthread_mutex_unlock(&pool->lock);
+    crew->n_alive--;
+    worker_end_thread(self);
     return NULL;
 }
 
@@ -234,19 +178,53 @@ static void on_completed(evutil_socket_t fd, short what, void *data)
     }
 }
 
-static int start_workers(struct worker_pool *pool)
+int worker_start_thread(struct worker_pool *pool, struct crew *crew, void *(*fn)(void *data))
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    int r = -ENOMEM;
+
+    if (!worker)
+        return r;
+    *worker = (struct worker){.pool = pool, .crew = crew};
+    r = thread_start(&worker->thread, STACK_SIZE, fn, worker);
+    if (r < 0) {
+        free(worker);
+        return r;
+    }
+    TAILQ_INSERT_TAIL(&pool->workers, worker, entry);
+    pool->n_alive++;
+    if (crew)
+        crew->n_alive++;
+    return 0;
+}
+
+int worker_add(struct worker_pool *pool, struct crew *crew)
+{
+    return worker_start_thread(pool, crew, worker_main);
+}
+
+void worker_join_ended(struct worker_pool *pool)
+{
+    struct worker *worker;
+
+    while ((worker = TAILQ_FIRST(&pool->ended))) {
+        TAILQ_REMOVE(&pool->ended, worker, entry);
+        pthread_join(worker->thread, NULL);
+        free(worker);
+    }
+}
+
+static int start_workers(struct worker_pool *pool, unsigned n_workers)
 {
     int r = 0;
 
+    pool->brief.brief_only = true;
+    pool->brief.n_fixed = n_workers > 1;
+    pool->all.n_fixed = n_workers - pool->brief.n_fixed;
     // Workers that run already must not count n_alive down before all are counted.
     pthread_mutex_lock(&pool->lock);
-    for (unsigned i = 0; i < pool->n_workers && r == 0; i++) {
-        struct worker *worker = &pool->workers[i];
-
-        *worker = (struct worker){.pool = pool, .brief_only = i == 0 && pool->n_workers > 1};
-        r = thread_start(&worker->thread, STACK_SIZE, worker_main, worker);
-        pool->n_alive += r == 0;
-    }
+    for (unsigned i = 0; i < n_workers && r == 0; i++)
+        r = worker_add(pool, i < pool->brief.n_fixed ? &pool->brief : &pool->all);
     pthread_mutex_unlock(&pool->lock);
     return r;
 }
@@ -259,23 +237,22 @@ int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_p
     if (!pool)
         return -ENOMEM;
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->more, NULL);
-    pthread_cond_init(&pool->more_brief, NULL);
+    pthread_cond_init(&pool->all.more, NULL);
+    pthread_cond_init(&pool->brief.more, NULL);
     pthread_cond_init(&pool->fewer, NULL);
-    lane_init(&pool->everybody, 0);
-    RB_INIT(&pool->lanes);
-    TAILQ_INIT(&pool->ring);
+    pthread_cond_init(&pool->held_up, NULL);
+    lanes_init(&pool->lanes, n_workers);
     TAILQ_INIT(&pool->completed);
-    pool->n_workers = n_workers;
-    pool->workers = calloc(n_workers, sizeof *pool->workers);
+    TAILQ_INIT(&pool->workers);
+    TAILQ_INIT(&pool->ended);
     pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r = pool->wake_fd < 0 ? -errno : 0;
-    if (r == 0 && pool->workers)
+    if (r == 0)
         pool->event = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_completed, pool);
     if (r == 0 && (!pool->event || event_add(pool->event, NULL) < 0))
         r = -ENOMEM;
     if (r == 0)
-        r = start_workers(pool);
+        r = start_workers(pool, n_workers);
     if (r < 0) {
         if (worker_pool_stop(pool, 1000))
             worker_pool_free(pool);
@@ -304,17 +281,76 @@ void worker_submit(struct worker_pool *pool, struct work *w)
         return;
     pthread_mutex_lock(&pool->lock);
     if (!pool->stopping) {
-        struct lane *lane = w->queue = lane_find(pool, w->lane);
+        const struct lane *lane = lanes_push(&pool->lanes, w);
 
-        lane_push(lane, w);
-        lane_settle(pool, lane);
-        // The worker for brief work is woken if no other is idle, or if the lane occupies as many others as it may.
-        if (w->brief && (pool->n_idle <= pool->n_called || lane->n_running >= lane_most(pool)))
-            pthread_cond_signal(&pool->more_brief);
-        else
-            call_worker(pool);
+        w->since = clock_now();
+
+        // A worker for brief work is woken if no other is idle, or if the lane occupies as many others as it may.
+        if (w->brief && (!has_free(&pool->all) || lane_is_full(&pool->lanes, lane))) {
+            if (!has_free(&pool->brief))
+                wake_overseer(pool);
+            call_worker(&pool->brief);
+        } else {
+            if (!has_free(&pool->all))
+                wake_overseer(pool);
+            call_worker(&pool->all);
+        }
     }
     pthread_mutex_unlock(&pool->lock);
+}
+
+bool worker_withdraw(struct worker_pool *pool, struct work *w, uint64_t before)
+{
+    bool withdrawn;
+
+    pthread_mutex_lock(&pool->lock);
+    withdrawn = lanes_is_blocked(&pool->lanes, w, before);
+    if (withdrawn)
+        lanes_withdraw(&pool->lanes, w);
+    pthread_mutex_unlock(&pool->lock);
+    return withdrawn;
+}
+
+bool worker_take_back(struct worker_pool *pool, struct work *w)
+{
+    bool queued;
+
+    pthread_mutex_lock(&pool->lock);
+    queued = !w->has_begun && !pool->stopping;
+    if (queued)
+        lanes_withdraw(&pool->lanes, w);
+    pthread_mutex_unlock(&pool->lock);
+    return queued;
+}
+
+uint64_t worker_since(struct worker_pool *pool, const struct work *w)
+{
+    uint64_t since;
+
+    pthread_mutex_lock(&pool->lock);
+    since = w->since;
+    pthread_mutex_unlock(&pool->lock);
+    return since;
+}
+
+bool worker_has_begun(struct worker_pool *pool, const struct work *w)
+{
+    bool has_begun;
+
+    pthread_mutex_lock(&pool->lock);
+    has_begun = w->has_begun;
+    pthread_mutex_unlock(&pool->lock);
+    return has_begun;
+}
+
+unsigned worker_count(struct worker_pool *pool)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&pool->lock);
+    n = pool->all.n_alive + pool->brief.n_alive;
+    pthread_mutex_unlock(&pool->lock);
+    return n;
 }
 
 bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
@@ -324,8 +360,9 @@ bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
 
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
-    pthread_cond_broadcast(&pool->more);
-    pthread_cond_broadcast(&pool->more_brief);
+    pthread_cond_broadcast(&pool->all.more);
+    pthread_cond_broadcast(&pool->brief.more);
+    pthread_cond_broadcast(&pool->held_up);
     while (pool->n_alive > 0 && r == 0)
         r = pthread_cond_clockwait(&pool->fewer, &pool->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&pool->lock);
@@ -334,23 +371,16 @@ bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
 
 void worker_pool_free(struct worker_pool *pool)
 {
-    struct lane *lane;
-
-    for (unsigned i = 0; pool->workers && i < pool->n_workers; i++)
-        if (pool->workers[i].thread)
-            pthread_join(pool->workers[i].thread, NULL);
-    while ((lane = RB_ROOT(&pool->lanes))) {
-        RB_REMOVE(lane_tree, &pool->lanes, lane);
-        free(lane);
-    }
+    worker_join_ended(pool);
+    lanes_deinit(&pool->lanes);
     if (pool->event)
         event_free(pool->event);
     if (pool->wake_fd >= 0)
         close(pool->wake_fd);
-    free(pool->workers);
     pthread_mutex_destroy(&pool->lock);
-    pthread_cond_destroy(&pool->more);
-    pthread_cond_destroy(&pool->more_brief);
+    pthread_cond_destroy(&pool->all.more);
+    pthread_cond_destroy(&pool->brief.more);
     pthread_cond_destroy(&pool->fewer);
+    pthread_cond_destroy(&pool->held_up);
     free(pool);
 }

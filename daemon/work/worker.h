@@ -2,33 +2,29 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
+
+#include "daemon/work/work.h"
 
 struct event_base;
-struct lane;
 struct worker_pool;
-
-enum work_status {
-    WORK_DONE,
-    WORK_AGAIN, // one piece is done: run() must be called again, after the lane's other work
-};
-
-// A piece of work, embedded in the struct that it is about.  From worker_submit until done() it belongs to the pool.
-struct work {
-    uint32_t lane; // a uid: whose share of the workers this work takes
-    bool brief;    // ends soon on a healthy disk: the worker for brief work may take it
-    bool instant;  // takes microseconds: the thread that turns the loop may run it, see loop.c
-    enum work_status (*run)(struct work *w); // on a worker, or on the loop's thread outside of the loop
-    void (*done)(struct work *w);            // on the loop
-    TAILQ_ENTRY(work) entry;                 // this and queue: the pool's
-    struct lane *queue;
-};
-TAILQ_HEAD(work_queue, work);
 
 // BASE is the event loop on which done() is called.  0 or -errno.
 int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_pool **ret);
+// From now on the pool starts further workers, MOST in all, while its workers are held up.  0 or -errno.
+int worker_pool_let_grow(struct worker_pool *pool, unsigned most);
 // Queues W.  Instant work may be submitted on the loop only, other work on any thread.
 void worker_submit(struct worker_pool *pool, struct work *w);
+// Takes W back if no piece of it has begun, and all workers that its lane may have are busy with pieces that began at
+// BEFORE (ms, monotonic) or earlier, and that are not slow.  True: done() is not called.  On the loop.
+bool worker_withdraw(struct worker_pool *pool, struct work *w, uint64_t before);
+// The same, whatever the workers do.
+bool worker_take_back(struct worker_pool *pool, struct work *w);
+// W has been submitted, and done() was not called yet: since when it waits, or since when its present piece runs (ms,
+// monotonic).
+uint64_t worker_since(struct worker_pool *pool, const struct work *w);
+bool worker_has_begun(struct worker_pool *pool, const struct work *w); // a piece of W runs or has run
+// How many threads the pool has.
+unsigned worker_count(struct worker_pool *pool);
 // From now on worker_submit offers instant work to TAKE(DATA, W) first, which runs W itself if it returns true.
 // NULL: worker_submit offers it to nobody.
 void worker_pool_offer(struct worker_pool *pool, bool (*take)(void *data, struct work *w), void *data);

@@ -1,26 +1,39 @@
 /* diskalloc: memory for really big vectors, on disk, shared fairly between users.
  *
  * A region is a piece of address space whose bytes are blocks of a file on disk.  It grows and shrinks in place and its
- * address never changes.  A daemon, diskallocd, makes the files and keeps everybody within limits; without one the library
- * can do the same in a directory.
+ * address never changes.  A daemon, diskallocd, makes the files and keeps everybody within limits; without one the
+ * library can do the same in a directory.
  *
- * Functions that can fail return 0 or a negative errno; `ret` arguments are written only on success; close functions accept
- * NULL; unknown flags and a zero struct_size are -EINVAL.  After a failure every region is as it was before (after
- * -ECONNRESET: as the daemon has it; the library takes that over when it is connected again, and until then bytes that may
- * be gone are not accessible).  diskalloc_last_error() then says in a sentence what was refused and by which limit.
+ * Functions that can fail return 0 or a negative errno; `ret` arguments are written only on success; close functions
+ * accept NULL; unknown flags and a zero struct_size are -EINVAL.  After a failure every region is as it was before
+ * (after -ECONNRESET: as the daemon has it; the library takes that over when it is connected again, and until then
+ * bytes that may be gone are not accessible).  diskalloc_last_error() then says in a sentence what was refused
+ * and by which limit.
  *
- * Any thread may use any client and any region; resizes of one region are carried out one after the other.  Closing is the
- * exception: nobody else may be using what is closed.  The library itself has one thread a client at most, none before
- * the first large growth, and all signals are blocked in it.
+ * Any thread may use any client and any region; resizes of one region are carried out one after the other.  Closing is
+ * the exception: nobody else may be using what is closed.  The library itself has one thread a client at most, none
+ * before the first large growth, and more while a vector is sorted; all signals are blocked in them.
  *
  * Descriptors: a program may close descriptors that it does not know, as daemons do, and open its own on their numbers.
  * The library looks before it uses a descriptor of its own, opens the file again, and leaves the program's alone.  One
- * file can't be opened again without root's rights: that of a region that has no daemon and no name ("dir:", or from_fd of
- * a file that was unlinked).  Its memory stays; what would need the file is -EBADF.
+ * file can't be opened again without root's rights: that of a region that has no daemon and no name ("dir:", or from_fd
+ * of a file that was unlinked).  Its memory stays; what would need the file is -EBADF.
  *
- * fork: the memory of a region is shared with the child, as with mmap(MAP_SHARED).  The child may use its `struct diskalloc`
- * (it gets a connection of its own) and read and write what it inherited; before it changes the size it attaches the
- * region by its handle.  Closing what was inherited only unmaps it in the child. */
+ * mlockall(2): MCL_FUTURE locks no region: regions may be larger than memory.  MCL_CURRENT locks those that exist, as
+ * far as they have grown, and an ordinary user's is refused by the kernel (ENOMEM) for the address space that they
+ * reserve: call mlockall before the first region is made, or reserve less.
+ *
+ * fork: the memory of a region is shared with the child, as with mmap(MAP_SHARED).  The child may use its `struct
+ * diskalloc` (it gets a connection of its own) and read and write what it inherited; before it changes the size it
+ * attaches the region by its handle.  Closing what was inherited only unmaps it in the child.  As long as a child (or a
+ * child of a child) lives that has not run another program, the parent can't shrink a region that it had before the
+ * fork, nor discard a part of it: -EBUSY, 100 ms after the fork at the latest.  Each child keeps a descriptor of a pipe
+ * for that.  Where there are no descriptors to be had, or no /proc after many forks, a child counts for ever.  The
+ * library can't see two kinds of children, under which memory is cut (SIGBUS): one that has closed all its descriptors,
+ * and one that was made without fork handlers (vfork, clone).  Other processes can take no part away either while a
+ * child lives, also when its parent has closed the region or ended: -EBUSY, after up to a second.  (Two exceptions: a
+ * region of an older daemon, and a process in a pid namespace of its own whose pid the daemon can't see.)  A child that
+ * outlives its parent attaches the region, and closes what it inherited before it takes a part away. */
 #ifndef DISKALLOC_CLIENT_H
 #define DISKALLOC_CLIENT_H
 
@@ -38,17 +51,22 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-/* One for every addition to this header after which a program may want to ask. */
-#define DISKALLOC_HAVE_REGION 1     /* create, open, attach, close, unlink, resize, refresh, sync */
-#define DISKALLOC_HAVE_COMMIT 1     /* diskalloc_region_commit, diskalloc_region_used */
-#define DISKALLOC_HAVE_FROM_FD 1    /* diskalloc_region_from_fd */
-#define DISKALLOC_HAVE_USAGE 1      /* diskalloc_get_usage */
-#define DISKALLOC_HAVE_ERROR_INFO 1 /* diskalloc_last_error_info */
-#define DISKALLOC_HAVE_MALLOC 1     /* diskalloc_malloc and its family */
-#define DISKALLOC_HAVE_WAIT 1       /* diskalloc_region_resize_wait */
-#define DISKALLOC_HAVE_DISCARD 1    /* diskalloc_region_discard, diskalloc_region_restore */
-#define DISKALLOC_HAVE_ADVISE 1     /* diskalloc_region_advise */
-#define DISKALLOC_HAVE_EVENTS 1     /* diskalloc_event_fd, diskalloc_next_event */
+/* There is a macro for every addition to this header after which a program may want to ask. */
+#define DISKALLOC_HAVE_REGION 1        /* create, open, attach, close, unlink, resize, refresh, sync */
+#define DISKALLOC_HAVE_COMMIT 1        /* diskalloc_region_commit, diskalloc_region_used */
+#define DISKALLOC_HAVE_FROM_FD 1       /* diskalloc_region_from_fd */
+#define DISKALLOC_HAVE_USAGE 1         /* diskalloc_get_usage */
+#define DISKALLOC_HAVE_ERROR_INFO 1    /* diskalloc_last_error_info */
+#define DISKALLOC_HAVE_MALLOC 1        /* diskalloc_malloc and its family */
+#define DISKALLOC_HAVE_WAIT 1          /* diskalloc_region_resize_wait */
+#define DISKALLOC_HAVE_DISCARD 1       /* diskalloc_region_discard, diskalloc_region_restore */
+#define DISKALLOC_HAVE_ADVISE 1        /* diskalloc_region_advise */
+#define DISKALLOC_HAVE_EVENTS 1        /* diskalloc_event_fd, diskalloc_next_event */
+#define DISKALLOC_HAVE_DAEMON_EVENTS 1 /* DISKALLOC_EVENT_DAEMON_GONE and _BACK */
+#define DISKALLOC_HAVE_RESERVE 1       /* $DISKALLOC_RESERVE */
+#define DISKALLOC_HAVE_SOLE_WRITER 1   /* DISKALLOC_REGION_SOLE_WRITER */
+#define DISKALLOC_HAVE_PREFETCH 1      /* diskalloc_region_prefetch */
+#define DISKALLOC_HAVE_ADAPTATION 1    /* diskalloc_get_adaptation; ADVICE_NORMAL adapts */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -69,7 +87,9 @@ struct diskalloc_options {
     size_t struct_size;
     const char *client_name; /* shown to administrators; NULL: the program's name */
     /* How long a call keeps trying to reach a daemon that has gone, before it returns -ECONNRESET: 300,000 ms (five
-     * minutes) by default; -1: for ever; 0: it does not try. */
+     * minutes) by default; -1: for ever; 0: it does not try.  Meanwhile the call blocks; after 3 s there is an event,
+     * DISKALLOC_EVENT_DAEMON_GONE, for a program that polls for events.  The error in the end says why the daemon could
+     * not be reached. */
     int reconnect_timeout_ms;
     uint32_t flags; /* DISKALLOC_NO_THREADS */
 };
@@ -85,18 +105,20 @@ struct diskalloc_options {
  * daemon and without quotas.  NULL: $DISKALLOC_ADDRESS (unless the program is set-uid), else the daemon at
  * /run/diskalloc/diskallocd.sock; and only if that socket does not exist, and for anonymous regions only, "dir:" on
  * $TMPDIR or /var/tmp, whichever first is no tmpfs.  OPTIONS may be NULL and is copied.  *RET is closed by
- * diskalloc_close.  With DISKALLOC_PREFETCH=0 in the environment no memory is made before it is touched, and the library
- * starts no thread: diskalloc-performance(7).
+ * diskalloc_close.  With DISKALLOC_PREFETCH=0 in the environment no memory is made before it is touched, and the
+ * library starts no thread: diskalloc-performance(7).
  * Any thread.
- * 0; -EINVAL: no such kind of address, relative path, bad options; -ECONNREFUSED: no daemon there, or it does not answer
- * within 5 s; -EACCES: the socket or directory is not for this user; -EDQUOT: too many connections; -EPROTO: the daemon
- * speaks another version; -ENOENT, -ENOTDIR: no such directory; -EROFS; -EOPNOTSUPP: the directory's file system has no
- * O_TMPFILE; -ENAMETOOLONG: longer than a socket's path may be; -EMFILE; -ENOMEM. */
+ * 0; -EINVAL: no such kind of address, relative path, bad options; -ECONNREFUSED: no daemon there, or it does not
+ * answer within 5 s; -EACCES: the socket or directory is not for this user; -EDQUOT: too many connections; -EPROTO: the
+ * daemon speaks another version; -ENOENT, -ENOTDIR: no such directory; -EROFS; -EOPNOTSUPP: the directory's file system
+ * has no O_TMPFILE; -ENAMETOOLONG: longer than a socket's path may be; -EMFILE; -ENOMEM. */
 int diskalloc_open(const char *address, const struct diskalloc_options *options, struct diskalloc **ret);
 
 /* Closes a client.  Its regions stay usable until they are closed themselves.
  * DA may be NULL.
  * No other thread may be in a call with DA.
+ * Tells the daemon which regions were closed, and waits for room in the socket, a second at most, if the daemon is
+ * slow.
  * Leaves the last error alone. */
 void diskalloc_close(struct diskalloc *da);
 
@@ -106,8 +128,8 @@ void diskalloc_close(struct diskalloc *da);
  * Never NULL. */
 const char *diskalloc_address(const struct diskalloc *da);
 
-/* What went wrong in this thread's last call that could fail: a sentence that begins with the call's name and has the
- * limit, what is used of it and what was asked for, if a limit it was.
+/* Says what went wrong in this thread's last call that could fail: a sentence that begins with the call's name and has
+ * the limit, what is used of it and what was asked for, if a limit it was.
  * The text is valid until this thread's next call.
  * Per thread.
  * "" after a success.  The inlined part of <diskalloc/vec.h> (a push that fits) and the functions that can't fail leave
@@ -130,10 +152,11 @@ int diskalloc_last_error_info(struct diskalloc_error_info *ret, size_t size);
 /* ---- Regions ---- */
 
 enum {
-    DISKALLOC_REGION_SPARSE = 1,    /* reserve no blocks: cheap, and SIGBUS when the disk is full */
-    DISKALLOC_REGION_READ_ONLY = 2, /* of this attachment */
-    DISKALLOC_REGION_CREATE = 4,    /* diskalloc_region_open: make it when it is not there */
-    DISKALLOC_REGION_EXCLUSIVE = 8  /* with CREATE: -EEXIST when it is there */
+    DISKALLOC_REGION_SPARSE = 1,      /* reserve no blocks: cheap, and SIGBUS when the disk is full */
+    DISKALLOC_REGION_READ_ONLY = 2,   /* of this attachment */
+    DISKALLOC_REGION_CREATE = 4,      /* diskalloc_region_open: make it when it is not there */
+    DISKALLOC_REGION_EXCLUSIVE = 8,   /* with CREATE: -EEXIST when it is there */
+    DISKALLOC_REGION_SOLE_WRITER = 16 /* of this attachment: nobody else may attach it for writing meanwhile */
 };
 
 enum {
@@ -141,7 +164,7 @@ enum {
 };
 
 enum {
-    DISKALLOC_ADVICE_NORMAL = 0,
+    DISKALLOC_ADVICE_NORMAL = 0, /* the library watches how a region larger than memory is read, and adapts */
     DISKALLOC_ADVICE_SEQUENTIAL = 1,
     DISKALLOC_ADVICE_RANDOM = 2,
     DISKALLOC_ADVICE_WILLNEED = 3, /* soon: read it ahead */
@@ -150,10 +173,12 @@ enum {
 
 struct diskalloc_region_options {
     size_t struct_size;
-    uint64_t size;    /* first size in bytes of a region that is made; 0 is fine */
-    uint64_t reserve; /* bytes of address space, the most it can grow to; 0: 512 GiB, less once much is taken */
-    uint32_t mode;    /* of a named region that is made: who else may attach it, as chmod's bits; no umask */
-    uint32_t flags;   /* DISKALLOC_REGION_... */
+    uint64_t size; /* first size in bytes of a region that is made; 0 is fine */
+    uint64_t
+        reserve; /* bytes of address space, the most it can grow to; 0: $DISKALLOC_RESERVE ("32G": K, M, G, T; unless the
+                       * program is set-uid), or else 512 GiB, less once much is taken; twice the size, if more */
+    uint32_t mode;  /* of a named region that is made: who else may attach it, as chmod's bits; no umask */
+    uint32_t flags; /* DISKALLOC_REGION_... */
 };
 
 /* An initialiser: struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT; */
@@ -165,9 +190,9 @@ struct diskalloc_region_options {
 /* Makes an anonymous region: it goes when the last process that has it is gone.
  * O may be NULL; of its flags SPARSE is for this call.  All bytes are zero.  *RET is closed by diskalloc_region_close.
  * Any thread.
- * 0; -EINVAL; -EDQUOT: a limit on bytes, regions or the size of one region; -ENOSPC: the disk, or what is kept free on it;
- * -ENOMEM: address space, memory, or `size` above `reserve`; -EOVERFLOW: no file can be that big; -EMFILE; -EIO; -EPROTO;
- * -ECONNRESET: the daemon has gone and did not come back in time. */
+ * 0; -EINVAL: bad options, $DISKALLOC_RESERVE is no size; -EDQUOT: a limit on bytes, regions or the size of one region;
+ * -ENOSPC: the disk, or what is kept free on it; -ENOMEM: address space, memory, or `size` above `reserve`; -EOVERFLOW:
+ * no file can be that big; -EMFILE; -EIO; -EPROTO; -ECONNRESET: the daemon has gone and did not come back in time. */
 int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_options *o,
                             struct diskalloc_region **ret);
 
@@ -175,29 +200,45 @@ int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_
  * NAME is [A-Za-z0-9._-]{1,128} with no leading dot and not 32 hex digits, or USER/NAME for another user's (USER a name
  * or +uid).  Of O, size, mode and SPARSE matter only when the region is made.  Several may have one region open, in one
  * process or in many.
+ * SOLE_WRITER: while another has the region attached for writing, or a process still maps it so (a forked child
+ * counts), this is -EBUSY; once it has succeeded, others get -EBUSY when they open or attach the region for writing,
+ * also while the connection to the daemon is lost or the daemon starts anew.  READ_ONLY is for everybody at any time.
+ * Both in the same process too; the two flags together are -EINVAL.  In a directory, a region whose mode lets others
+ * read and not write has an empty file .HANDLE.lock beside it, on which its writers lock each other out; where that
+ * file is missing, and where the mode lets nobody read alone, a lock of any program on the region's file keeps a sole
+ * writer away.
+ * In a directory ("dir:") that several users share, a name exists once: what another user owns is -EACCES, with the
+ * owner's name, unless it is asked for as USER/NAME and its mode permits.  Whoever may write to a region can also make
+ * it shorter while nobody has it open.  Links, and files that are no regions, are -EEXIST.  Programs that remove old
+ * files from temporary directories pass by a directory that is open here (systemd-tmpfiles; but not by files in /tmp or
+ * /var/tmp itself).  Where a file is removed all the same, its holders keep their memory, and their further operations
+ * are -ESTALE.
  * Any thread.
- * 0; as diskalloc_region_create, and: -ENOENT: it is not there, and no CREATE; -EEXIST: it is, and EXCLUSIVE; or in a
- * directory, a file of that name is no region; -EINVAL: name, or EXCLUSIVE without CREATE; -ENAMETOOLONG; -EACCES: its
- * owner does not let you; -EOPNOTSUPP: in a directory, another user's; -ECONNREFUSED: there is no daemon and DA has
- * fallen back to a directory. */
+ * 0; as diskalloc_region_create, and: -EBUSY: SOLE_WRITER, of this call or of another's, or in a directory, another
+ * process keeps it locked; -ENOENT: it is not there, and no CREATE; -EEXIST: it is, and EXCLUSIVE; or in a directory, a
+ * file of that name is no region; -EINVAL: name, or EXCLUSIVE without CREATE; -ENAMETOOLONG; -EACCES: its owner does
+ * not let you; -EOPNOTSUPP: in a directory, of a user that nobody knows; -EIO: in a directory, of a user by name, and
+ * the user database does not answer; -ECONNREFUSED: there is no daemon and DA has fallen back to a directory. */
 int diskalloc_region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                           struct diskalloc_region **ret);
 
 /* Attaches a region that another process (or this one) has, by its handle.
  * HANDLE is what diskalloc_region_handle gave, no secret: the owner's uid or the mode's permission is needed.  Of O,
- * `reserve` and READ_ONLY are for this call.  With "dir:", anonymous regions can be attached by the process that made
- * them and its forked children.
+ * `reserve`, READ_ONLY and SOLE_WRITER (see diskalloc_region_open) are for this call.  With "dir:", anonymous regions
+ * can be attached by the process that made them and its forked children.
  * Any thread.
- * 0; -ENOENT: no such region; -EACCES; -EINVAL; -ESTALE: it was unlinked; else as diskalloc_region_create. */
+ * 0; -ENOENT: no such region; -EACCES; -EBUSY: SOLE_WRITER; -EINVAL; -ESTALE: it was unlinked;
+ * -EOPNOTSUPP: a region of another directory than DA's, for writing, whose mode lets others read and not write; else as
+ * diskalloc_region_create. */
 int diskalloc_region_attach(struct diskalloc *da, const char *handle, const struct diskalloc_region_options *o,
                             struct diskalloc_region **ret);
 
 /* Makes a region of a file of the caller's, whose content is kept.
- * FD is a regular file open for reading and writing, or for reading: then the region is read-only.  It is duplicated and
- * stays the caller's.  Of O, `reserve`, READ_ONLY and SPARSE are for this call.  The file grows with blocks reserved where
- * its file system can do that; no quota of the daemon's counts.  Holes that the file has, and blocks that it shares with a
- * copy, get blocks of their own at the first resize (also to the size that the file has), or when a vector adopts the
- * region: until then a store there is SIGBUS on a full disk.
+ * FD is a regular file open for reading and writing, or for reading: then the region is read-only.  It is duplicated
+ * and stays the caller's.  Of O, `reserve`, READ_ONLY and SPARSE are for this call.  The file grows with blocks
+ * reserved where its file system can do that; no quota of the daemon's counts.  Holes that the file has, and blocks
+ * that it shares with a copy, get blocks of their own at the first resize (also to the size that the file has), or when
+ * a vector adopts the region: until then a store there is SIGBUS on a full disk.
  * Any thread.
  * 0; -EINVAL: no regular file, bad options; -EACCES: open for writing only; -EBADF; -EMFILE; -ENOMEM: address space. */
 int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret);
@@ -209,15 +250,16 @@ int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, s
  * Leaves the last error alone. */
 void diskalloc_region_close(struct diskalloc_region *region);
 
-/* Takes a named region's name away.  Those who have it open keep their memory; further operations of theirs are -ESTALE,
- * and the charge stays until the last has gone.
+/* Takes a named region's name away.  Those who have it open keep their memory; further operations of theirs are
+ * -ESTALE, and the charge stays until the last has gone.
  * NAME as in diskalloc_region_open.
  * Any thread.
  * 0; -ENOENT; -EINVAL; -ENAMETOOLONG; -EACCES: it is not yours; -EEXIST: in a directory, that file is no region;
  * -EOPNOTSUPP; -ECONNREFUSED; -EIO; -ECONNRESET. */
 int diskalloc_region_unlink(struct diskalloc *da, const char *name);
 
-/* Where the region's bytes are, aligned to 2 MiB.  Bytes from size on are not accessible (SIGSEGV, from the next page on).
+/* Where the region's bytes are, aligned to 2 MiB.  Bytes from size on are not accessible (SIGSEGV, from the next page
+ * on).
  * The memory belongs to the region.
  * Any thread.
  * Never NULL; never changes. */
@@ -230,11 +272,13 @@ uint64_t diskalloc_region_size(const struct diskalloc_region *r);
 
 /* The most bytes that the region can grow to.
  * Any thread.
- * What was asked for as `reserve`, rounded up to 2 MiB. */
+ * The bytes that were asked for as `reserve`, or chosen, rounded up to 2 MiB. */
 uint64_t diskalloc_region_reserve(const struct diskalloc_region *r);
 
 /* A file descriptor of the region's file, for splice, send or the like.  Never truncate or allocate through it.
- * It belongs to the region and is closed with it.
+ * Where the daemon has the passthrough fence, the descriptor can be mapped and read, and fails with ENOTCONN after the
+ * daemon's end; this function then makes the same descriptor work again.
+ * The descriptor belongs to the region and is closed with it.
  * Any thread.
  * The descriptor, >= 0; -EBUSY: inherited through fork; -ESTALE; -EMFILE; -ECONNRESET. */
 int diskalloc_region_fd(struct diskalloc_region *r);
@@ -245,47 +289,67 @@ int diskalloc_region_fd(struct diskalloc_region *r);
  * Never NULL; "" for a region made from a file descriptor. */
 const char *diskalloc_region_handle(const struct diskalloc_region *r);
 
-/* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never raises
- * SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
+/* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never
+ * raises SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
  * SIZE in bytes, 0 is fine.  When another process has grown the region further it has the size that it really has.
  * Any thread; calls for one region wait for each other.
- * 0; -EDQUOT; -ENOSPC; -ENOMEM: above the region's reserve, both are named; -EOVERFLOW: no file can be that big, or with a
- * directory or a caller's file, none of this process (ulimit -f); -EROFS; -EBUSY: a shrink while others have it attached, this
- * process twice counts too, or inherited through fork; -ESTALE: it was unlinked; -EIO; -EMFILE; -EPROTO; -ECONNRESET. */
+ * 0; -EDQUOT; -ENOSPC; -ETIMEDOUT: a process that has the region's file open holds the file's lock in the kernel for
+ * more than ten seconds, which every change through a daemon can meet; -ENOMEM: above the region's reserve, both are
+ * named; -EOVERFLOW: no file can be that big, or with a directory or a caller's file, none of this process (ulimit -f);
+ * -EROFS; -EBUSY: inherited through fork, or a shrink while others have it attached (this process twice counts too) or
+ * may still map it (a process whose connection was lost, a forked child), or another process keeps the file of a
+ * directory locked (after 10 s; a lock of a process that may only read the file keeps nobody from growing); -ESTALE: it
+ * was unlinked; -EIO: a shrink of several GiB may have been done in part, if the disk does not give back what it has
+ * freed; -EMFILE; -EPROTO; -ECONNRESET. */
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size);
 
-/* As diskalloc_region_resize, and where a limit or the disk refuses what others use up, waits until there is space.  What can
- * never be granted is refused at once.  Shrinking does not wait.
- * TIMEOUT_MS in milliseconds; -1: for ever, 0: as diskalloc_region_resize.  While there is no daemon to wait for, the wait
- * goes on with what is left of it; without one in the end it is -ECONNRESET.
+/* As diskalloc_region_resize, and where a limit or the disk refuses what others use up, waits until there is space.
+ * A size that can never be granted is refused at once.  Shrinking does not wait.
+ * TIMEOUT_MS in milliseconds; -1: for ever, 0: as diskalloc_region_resize.  While there is no daemon to wait for, the
+ * wait goes on with what is left of it; without one in the end it is -ECONNRESET.
  * Any thread; other calls, also for this region, do not wait for this one.
  * 0; -ETIMEDOUT: with the limit that refused to the end; -EINVAL: TIMEOUT_MS; else as diskalloc_region_resize. */
 int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 
-/* Gives the blocks and the charge of a part of the region back, and the content with them.  The size stays; those bytes are
- * not accessible any more (SIGSEGV).
- * OFFSET and LENGTH in bytes, within the size; only whole blocks of 4 KiB between them are discarded, none is fine.
+/* Gives the blocks and the charge of a part of the region back, and the content with them.  The size stays; those bytes
+ * are not accessible any more (SIGSEGV).
+ * OFFSET and LENGTH in bytes, within the size; only whole blocks of 4 KiB (whole pages, where the
+ * kernel's are larger) between them are discarded, none is fine.
  * Any thread; nobody may be using that part.
- * 0; -EINVAL: beyond the size; -EBUSY: others have it attached, this process twice counts too, or inherited through fork;
- * -EROFS; -EOPNOTSUPP: a SPARSE region, or a file system that can't do it; -EMFILE: it would be in more than 4,096 pieces
- * ("discarded ranges"); -ENOMEM: the process has too many mappings; -ESTALE; -EIO; -ECONNRESET. */
+ * 0; -EINVAL: beyond the size; -EBUSY: others have it attached, this process twice counts too, or may still map it (a
+ * process whose connection was lost, a forked child), or inherited through fork; -EROFS; -EOPNOTSUPP: a SPARSE region,
+ * or a file system that can't do it; -EMFILE: it would be in more than 4,096 pieces ("discarded ranges"); -ENOMEM: the
+ * process has too many mappings; -ENOSPC: a directory's disk has no room to note that there are such parts; -ESTALE;
+ * -EIO: what the disk has freed, and does not give back, is discarded; -ECONNRESET. */
 int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 /* Grants discarded bytes again, as zeros.  What of it was not discarded keeps its content.
- * OFFSET and LENGTH in bytes, within the size; rounded outward to blocks of 4 KiB.  Advice given about them is forgotten.
+ * OFFSET and LENGTH in bytes, within the size; rounded outward to blocks of 4 KiB, or pages.  Advice given about them
+ * is forgotten.
  * Any thread.
  * 0; as diskalloc_region_resize when it grows; -EINVAL: beyond the size; -EOPNOTSUPP: a SPARSE region. */
 int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 /* Tells the kernel how this process will use a part of the region, as madvise(2).
- * OFFSET and LENGTH in bytes, within the size; ADVICE: DISKALLOC_ADVICE_...
+ * OFFSET and LENGTH in bytes, within the size; ADVICE: DISKALLOC_ADVICE_...  NORMAL is the default; SEQUENTIAL and
+ * RANDOM stand until there is other advice about the same bytes, whatever the program does.
  * Any thread.
  * 0; -EINVAL: beyond the size, unknown advice; -EOPNOTSUPP: a kernel without it; -ENOMEM: too many mappings; -EIO. */
 int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice);
 
+/* Starts reading LENGTH bytes at each of N places, side by side, and does not wait for them.  Announce a batch (64
+ * places and more) while the batch before is used.  This is a hint: when memory is short, or very many reads wait
+ * already, some are dropped, and those bytes are read when they are touched.
+ * OFFSETS in bytes, in any order; places may overlap.
+ * Any thread.  The first 128 reads are sent at once, the rest by the library's thread; without that thread
+ * (DISKALLOC_NO_THREADS, a forked child, a caller's file) the call waits while the disk's queue is full.
+ * 0; -EINVAL: a place is not within the size, and no read was started. */
+int diskalloc_region_prefetch(struct diskalloc_region *r, const uint64_t *offsets, size_t n, uint64_t length);
+
 /* Takes over another process's resize, or what it restored.
  * Any thread.
- * 0: the same size; 1: it has changed; -ENOMEM: it is larger than this region's reserve; -EBUSY: inherited through fork;
+ * 0: the same size; 1: it has changed; -ENOMEM: it is larger than this region's reserve; -EBUSY: inherited through
+ * fork;
  * -ESTALE; -ECONNRESET. */
 int diskalloc_region_refresh(struct diskalloc_region *r);
 
@@ -317,17 +381,36 @@ struct diskalloc_usage {
     uint64_t grantable_bytes; /* a grow by that much would succeed now */
 };
 
-/* What is used, and of what limits.
- * SUBJECT: "total", "user:NAME", "user:+UID", "group:NAME"; NULL: the caller.  RET gets at most SIZE = sizeof *ret bytes.
+/* Tells what is used, and of what limits.
+ * SUBJECT: "total", "user:NAME", "user:+UID", "group:NAME"; NULL: the caller.  RET gets at most SIZE = sizeof *ret
+ * bytes.
  * Any thread.
  * 0; -EINVAL; -ENOENT: no such subject; -EACCES: not for you; -EOPNOTSUPP: a subject, with a directory; -ECONNRESET. */
 int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size);
+
+/* ---- Adaptive reading ---- */
+
+/* Parts of regions larger than memory that have ADVICE_NORMAL are read by single pages while the program reads them at
+ * scattered places, and by large pages again when it reads them in runs: see diskalloc-performance(7). */
+struct diskalloc_adaptation {
+    uint64_t rounds;    /* of looks at the client's regions */
+    uint64_t to_single; /* changes of parts to single pages */
+    uint64_t to_large;  /* changes of parts back to large pages */
+};
+
+/* Counts the decisions since the client was opened (in a forked child: since the parent opened it).
+ * RET gets at most SIZE = sizeof *ret bytes.
+ * Any thread.
+ * 0; -EINVAL. */
+int diskalloc_get_adaptation(struct diskalloc *da, struct diskalloc_adaptation *ret, size_t size);
 
 /* ---- Events ---- */
 
 enum {
     DISKALLOC_EVENT_NONE = 0,
-    DISKALLOC_EVENT_QUOTA_WARNING = 1 /* an account of this user has reached its warn_at */
+    DISKALLOC_EVENT_QUOTA_WARNING = 1, /* an account of this user has reached its warn_at */
+    DISKALLOC_EVENT_DAEMON_GONE = 2,   /* there has been no daemon for 3 s; calls that need one wait for it */
+    DISKALLOC_EVENT_DAEMON_BACK = 3    /* after the former: there is one again */
 };
 
 struct diskalloc_event {
@@ -337,16 +420,17 @@ struct diskalloc_event {
     char handle[33];            /* of the region; "": of none in particular */
 };
 
-/* A descriptor to poll(2) for reading: when it is readable, call diskalloc_next_event until there is none.  It stays the
- * same when the connection is lost and made again; while there is none, it asks for a call now and then.
- * It belongs to DA and is closed with it.  A forked child asks for one of its own; so does a program that has closed
- * descriptors that it did not know.
+/* A descriptor to poll(2) for reading: when it is readable, call diskalloc_next_event until there is none.  It stays
+ * the same when the connection is lost and made again; while there is none, it asks for a call now and then.
+ * The descriptor belongs to DA and is closed with it.  A forked child asks for one of its own; so does a program that
+ * has closed descriptors that it did not know.
  * Any thread.
  * The descriptor, >= 0; with a directory one that is never readable; -EMFILE; -ENOMEM. */
 int diskalloc_event_fd(struct diskalloc *da);
 
 /* The oldest event that nobody took yet.  When the connection is lost it tries to connect, once.
- * RET gets at most SIZE = sizeof *ret bytes, and only when there is an event.  The library keeps 32; then the oldest goes.
+ * RET gets at most SIZE = sizeof *ret bytes, and only when there is an event.  The library keeps 32; then the oldest
+ * goes.
  * Any thread.  Does not wait.
  * 1: an event; 0: none; -EINVAL; -ECONNRESET: the daemon has been gone for reconnect_timeout_ms; calling again tries
  * again; -EPROTO. */

@@ -9,6 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+enum { OPEN_ATTEMPTS = 1000 }; // as other users may rename files in a loop
+
 static int system_open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
@@ -16,11 +18,14 @@ static int system_open_at(int dirfd, const char *path, int flags, mode_t mode)
         .mode = mode,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
+    int attempts = 0;
     long fd;
 
+    // EAGAIN: a rename raced with the look-up.  With O_NONBLOCK it may also be a lease, which somebody may keep for
+    // long.
     do
         fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); // EAGAIN: a rename raced with the look-up
+    while (fd < 0 && (errno == EINTR || (errno == EAGAIN && attempts++ < OPEN_ATTEMPTS)));
     return fd < 0 ? -errno : (int)fd;
 }
 

@@ -12,7 +12,7 @@
 #define RECORD_XATTR "user.diskalloc"
 
 enum {
-    RECORD_VERSION = 2,
+    RECORD_VERSION = 3,
     RECORD_MAX = 1024, // bytes, of any version
 };
 
@@ -22,6 +22,15 @@ enum record_flag {
     RECORD_UNLINKED = 1 << 2,  // the region had a name and was unlinked; it is kept for its holders
     RECORD_SHARED = 1 << 4,    // the region has had more than one attachment at a time
     RECORD_HAS_HOLES = 1 << 3, // parts were discarded; the holes of the file say which
+    // A daemon has let a sole writer in.  Whether that writer still maps the file, only the kernel knows.
+    RECORD_SOLE_WRITER = 1 << 5,
+    RECORD_MARKED = 1 << 6, // each descriptor that a client may have was marked (daemon/store/mark.c)
+    // Clients may have descriptors by which only the daemon that opened them knows who maps the file
+    // (fence_generation).
+    RECORD_PASSTHROUGH = 1 << 7,
+    // Bits 24 to 31, with RECORD_SHARED: how many holders the region had when the last one came; 0 or 255: not known.
+    RECORD_HOLDERS_AT = 24,
+    RECORD_HOLDERS_MOST = 255,
 };
 
 // struct record.granted of a record of version 1, which does not tell.
@@ -41,6 +50,9 @@ struct record {
     uint8_t name_length;   // bytes; 0: the region is anonymous
     char name[NAME_MAX_LENGTH + 1];
 };
+
+// Copies a record, and no more of its name than there is: for a record that has room for that name and no longer one.
+void record_copy(struct record *to, const struct record *from);
 
 // Writes the record to RET and returns its length in bytes.
 size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX]);

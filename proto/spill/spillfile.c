@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -14,10 +13,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "proto/spill/extents.h"
 #include "proto/spill/filesystem.h"
 #include "proto/spill/surroundings.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/page.h"
 
 bool spillfile_settle(const struct file_ops *ops, int fd)
 {
@@ -31,7 +32,7 @@ int spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t *at, u
     uint64_t piece = u64_min(to - *at, SPILLFILE_PIECE);
     int r = ops->allocate(fd, mode, *at, piece);
 
-    if (r == -ENOSPC && spillfile_settle(ops, fd))
+    if ((r == -ENOSPC || r == -EDQUOT) && spillfile_settle(ops, fd))
         r = ops->allocate(fd, mode, *at, piece);
     if (r == 0)
         *at += piece;
@@ -54,12 +55,12 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
     return r;
 }
 
-// Writes out the page of the page cache, up to 2 MiB large, that EDGE lies within.  The kernel splits a large page only
-// while it is clean.  If a large page reached into the hole unsplit, a store next to the hole would allocate blocks for
-// the whole page, and so for a part of the hole.
+// Writes out the page of the page cache that EDGE lies within: up to 2 MiB large, and more where the smallest page is
+// larger than 4 KiB.  The kernel splits a large page only while it is clean.  If a large page reached into the hole
+// unsplit, a store next to the hole would allocate blocks for the whole page, and so for a part of the hole.
 static void write_out_around(int fd, uint64_t edge)
 {
-    const uint64_t largest_page = 2 << 20;
+    const uint64_t page = page_size(), largest_page = page * (page / 8); // a table of pages has 8 bytes an entry
     uint64_t from = align_down(edge, largest_page);
 
     if (from != edge)
@@ -74,39 +75,29 @@ int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_
     return ops->allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
-// Adds the whole blocks between two extents.  The last block of the file may be partly behind SIZE.
-static int add_hole(struct ranges *holes, uint64_t from, uint64_t to, uint32_t block_size, uint64_t size)
+struct hole_list {
+    struct ranges *holes;
+    uint32_t block_size;
+    uint64_t size;
+};
+
+// Adds the whole blocks between two extents.  The last block of the file may be partly behind its size.
+static int add_hole(void *data, uint64_t from, uint64_t to, enum extents_lack lack)
 {
-    from = align_up(from, block_size);
-    to = to == size ? align_up(to, block_size) : align_down(to, block_size);
-    return from < to ? ranges_add(holes, from, to - from) : 0;
+    const struct hole_list *list = data;
+
+    if (lack != EXTENTS_NONE)
+        return 0;
+    from = align_up(from, list->block_size);
+    to = to == list->size ? align_up(to, list->block_size) : align_down(to, list->block_size);
+    return from < to ? ranges_add(list->holes, from, to - from) : 0;
 }
 
 int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct ranges *ret)
 {
-    enum { EXTENTS_AT_ONCE = 256 };
-    _cleanup_free_ struct fiemap *map = calloc(1, sizeof *map + EXTENTS_AT_ONCE * sizeof map->fm_extents[0]);
-    uint64_t at = 0;
-    int r = map ? 0 : -ENOMEM;
+    struct hole_list list = {.holes = ret, .block_size = block_size, .size = size};
 
-    while (r == 0 && at < size) {
-        map->fm_start = at;
-        map->fm_length = size - at;
-        map->fm_extent_count = EXTENTS_AT_ONCE;
-        map->fm_mapped_extents = 0;
-        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
-            return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
-        if (map->fm_mapped_extents == 0)
-            return add_hole(ret, at, size, block_size, size);
-        for (unsigned i = 0; i < map->fm_mapped_extents && r == 0; i++) {
-            const struct fiemap_extent *extent = &map->fm_extents[i];
-
-            if (extent->fe_logical > at)
-                r = add_hole(ret, at, extent->fe_logical < size ? extent->fe_logical : size, block_size, size);
-            at = extent->fe_logical + extent->fe_length;
-        }
-    }
-    return r;
+    return extents_find_lacking(fd, 0, size, add_hole, &list);
 }
 
 // btrfs copies on write, which needs new blocks, unless the file was made in a No_COW directory.
@@ -173,9 +164,9 @@ void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
     if (surroundings_read(dirfd, &around) < 0) {
         g->reason = "it cannot be seen how it is mounted (/proc/self/mountinfo)";
     } else if (!around.is_whole_file_system && can_share_blocks(dirfd)) {
-        // On xfs and btrfs, whoever has a descriptor of a region, even for reading only, can make a file of their own share
-        // the region's blocks (FICLONE) if they may write anywhere on that file system.  So does a snapshot.  Overwriting
-        // a shared block needs a new block.
+        // On xfs and btrfs, whoever has a descriptor of a region, even for reading only, can make a file of their own
+        // share the region's blocks (FICLONE) if they may write anywhere on that file system.  So does a snapshot.
+        // Overwriting a shared block needs a new block.
         g->reason = "reflink: others who write to this file system can share its blocks, also by snapshots; give the "
                     "spill directory one of its own";
     } else {

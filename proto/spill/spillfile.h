@@ -10,12 +10,12 @@
 
 #define SPILLFILE_PIECE ((uint64_t)1 << 30) // bytes that are allocated, or freed, with one call
 
-// Allocates blocks for the bytes from *AT on, up to TO and not more than SPILLFILE_PIECE, and moves *AT to the end of them.
-// MODE: FALLOC_FL_KEEP_SIZE, or 0: the file's size grows to *AT if it is smaller.  0 or -errno.
+// Allocates blocks for the bytes from *AT on, up to TO and not more than SPILLFILE_PIECE, and moves *AT to the end of
+// them. MODE: FALLOC_FL_KEEP_SIZE, or 0: the file's size grows to *AT if it is smaller.  0 or -errno.
 int spillfile_allocate_piece(const struct file_ops *ops, int fd, uint64_t *at, uint64_t to, int mode);
 
 // On btrfs, freed blocks can be used again only when a transaction has ended: ends it, and returns true.  An allocation
-// that failed with ENOSPC is then worth a second try.  False on other file systems, and on failure.
+// that failed with ENOSPC or EDQUOT is then worth a second try.  False on other file systems, and on failure.
 bool spillfile_settle(const struct file_ops *ops, int fd);
 
 // Grows or shrinks the file from OLD_SIZE to NEW_SIZE in one call: all pieces, then the size.  0, or -errno and the
@@ -27,7 +27,7 @@ int spillfile_resize(const struct file_ops *ops, int fd, uint64_t old_size, uint
 int spillfile_punch(const struct file_ops *ops, int fd, uint64_t offset, uint64_t length);
 
 // Puts the holes of a file into RET, which must be empty: in a file that grew by spillfile_resize, these are the
-// discarded parts.  FIEMAP tells a hole from an allocated block that nobody wrote to yet; SEEK_HOLE does not.
+// discarded parts.
 // 0; -EOPNOTSUPP: the file system has no FIEMAP; another -errno.
 int spillfile_read_holes(int fd, uint64_t size, uint32_t block_size, struct ranges *ret);
 

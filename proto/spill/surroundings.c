@@ -1,14 +1,16 @@
-// What lies around and below a spill directory: see surroundings.h.
+// The mounts around a spill directory, and the devices below it: see surroundings.h.
 //
-// Around it: whoever may write elsewhere on the same file system can share blocks of spill files there (reflinks, snapshots).
-// So it matters whether the directory is a whole file system of its own.  /proc/self/mountinfo tells: the mount of the
-// directory must show the root of the file system, and no other mount of that file system may be in sight.
+// Around it: whoever may write elsewhere on the same file system can share blocks of spill files there (reflinks,
+// snapshots). So it matters whether the directory is a whole file system of its own.  /proc/self/mountinfo tells: the
+// mount of the directory must show the root of the file system, and no other mount of that file system may be in
+// sight.
 //
-// Below it: the file system keeps its word only if its block devices do.  /sys tells what each device is made of.  Disks and
-// partitions are believed.  Loop devices are as good as their image: all its blocks must exist, on a file system and a device
-// that are safe themselves.  Device mapper is believed where its name tells that the blocks are fixed (crypt, multipath, LVM
-// on other devices); thin volumes and snapshots take blocks from a pool that can run out.  The target of a mapped device is
-// no secret, but only root may ask for it, so an unknown name is taken as not safe.
+// Below it: the file system keeps its word only if its block devices do.  /sys tells what each device is made of.
+// Disks and partitions are believed.  Loop devices are as good as their image: all its blocks must exist, on a file
+// system and a device that are safe themselves.  Device mapper is believed where its name tells that the blocks are
+// fixed (crypt, multipath, LVM on other devices); thin volumes and snapshots take blocks from a pool that can run
+// out.  The target of a mapped device is no secret, but only root may ask for it, so an unknown name is taken as not
+// safe.
 #include "proto/spill/surroundings.h"
 
 #include <dirent.h>
@@ -29,37 +31,10 @@
 #include <unistd.h>
 
 #include "proto/spill/filesystem.h"
+#include "proto/spill/mountinfo.h"
 #include "proto/util/cleanup.h"
 
 enum { MOST_LAYERS = 16 }; // of devices on devices
-
-// One line of /proc/self/mountinfo.
-struct mount {
-    unsigned id, major, minor;
-    const char *root,
-        *point; // in the file system; in this namespace.  Blanks are written \040, which does not matter here
-};
-
-static bool parse_mount(char *line, struct mount *ret)
-{
-    char *root, *end;
-    int at = 0;
-
-    if (sscanf(line, "%u %*u %u:%u %n", &ret->id, &ret->major, &ret->minor, &at) != 3 || at == 0)
-        return false;
-    root = line + at;
-    end = strchr(root, ' ');
-    if (!end)
-        return false;
-    *end = '\0';
-    ret->root = root;
-    ret->point = end + 1;
-    end = strchr(end + 1, ' ');
-    if (!end)
-        return false;
-    *end = '\0';
-    return true;
-}
 
 struct own_mount {
     unsigned id, major, minor;
@@ -67,87 +42,58 @@ struct own_mount {
     char *point;
 };
 
-// Reads the whole list; EACH is called for each mount.
-static int read_mounts(void (*each)(const struct mount *m, void *data), void *data)
-{
-    _cleanup_free_ char *line = NULL;
-    size_t size = 0;
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    struct mount m;
-
-    if (!f)
-        return -errno;
-    while (getline(&line, &size, f) > 0)
-        if (parse_mount(line, &m))
-            each(&m, data);
-    fclose(f);
-    return 0;
-}
-
-static void find_own(const struct mount *m, void *data)
+static int find_own(const struct mount *m, void *data)
 {
     struct own_mount *own = data;
 
     if (m->id != own->id || own->point)
-        return;
+        return 0;
     own->major = m->major;
     own->minor = m->minor;
     own->shows_root = strcmp(m->root, "/") == 0;
     own->point = strdup(m->point);
+    return own->point ? 0 : -ENOMEM;
 }
 
-// A second mount at the same place, or below it, shows nobody more than the first (ReadWritePaths= of systemd makes one).
-static void find_others(const struct mount *m, void *data)
+// A second mount at the same place, or below it, shows nobody more than the first (ReadWritePaths= of systemd makes
+// one).
+static int find_others(const struct mount *m, void *data)
 {
     struct own_mount *own = data;
     size_t n = strlen(own->point);
 
     if (m->id == own->id || m->major != own->major || m->minor != own->minor)
-        return;
+        return 0;
     if (strncmp(m->point, own->point, n) != 0 || (m->point[n] && m->point[n] != '/'))
         own->shows_root = false;
+    return 0;
 }
 
-// Kernels before 5.8 do not tell the mount by statx(2); fdinfo has it in all.
-static int mount_id(int fd, unsigned *ret)
+bool surroundings_is_mount_point(int dirfd, const char *path)
 {
-    char path[64], line[128];
-    FILE *f;
-    int found = 0;
-
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    f = fopen(path, "re");
-    if (!f)
-        return -errno;
-    while (!found && fgets(line, sizeof line, f))
-        found = sscanf(line, "mnt_id: %u", ret) == 1;
-    fclose(f);
-    return found ? 0 : -ENODATA;
-}
-
-static bool is_mount_point(int dirfd)
-{
+    char above[PATH_MAX];
     struct stat here, parent;
     struct statx x;
 
-    if (statx(dirfd, "", AT_EMPTY_PATH, STATX_INO, &x) == 0 && x.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
+    if (statx(dirfd, path, AT_EMPTY_PATH, STATX_INO, &x) == 0 && x.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
         return x.stx_attributes & STATX_ATTR_MOUNT_ROOT;
-    return fstat(dirfd, &here) == 0 && fstatat(dirfd, "..", &parent, 0) == 0 &&
+    snprintf(above, sizeof above, "%s%s..", path, *path ? "/" : "");
+    return fstatat(dirfd, path, &here, AT_EMPTY_PATH) == 0 && fstatat(dirfd, above, &parent, 0) == 0 &&
            (here.st_dev != parent.st_dev || here.st_ino == parent.st_ino);
 }
 
 int surroundings_read(int dirfd, struct surroundings *ret)
 {
     struct own_mount own = {0};
-    int r = mount_id(dirfd, &own.id);
+    int r = mountinfo_id(dirfd, &own.id);
 
-    *ret = (struct surroundings){.is_mount_point = is_mount_point(dirfd)};
+    *ret = (struct surroundings){.is_mount_point = surroundings_is_mount_point(dirfd, "")};
     if (r == 0)
-        r = read_mounts(find_own, &own);
+        r = mountinfo_read(find_own, &own);
     if (r == 0 && !own.point)
         r = -ENODATA;
     if (r == 0)
-        r = read_mounts(find_others, &own);
+        r = mountinfo_read(find_others, &own);
     if (r == 0) {
         ret->is_whole_file_system = ret->is_mount_point && own.shows_root;
         ret->major = own.major;
@@ -254,7 +200,8 @@ static const char *check_mapped(const char *dir)
     return "it lies on a mapped device of an unknown kind, which may be a thin volume";
 }
 
-// A volume of LVM lies on disks, or on hidden volumes that are named by their purpose.  On any other volume, it is thin.
+// A volume of LVM lies on disks, or on hidden volumes that are named by their purpose.  On any other volume, it is
+// thin.
 static bool is_plain_part(const char *dir)
 {
     static const char *const parts[] = {"_rimage_", "_rmeta_", "_mimage_", "_mlog", "_corig",
@@ -327,7 +274,8 @@ const char *surroundings_why_device_soft(const char *sys_dir)
     return check_device(sys_dir, 0);
 }
 
-// btrfs has no device number of its own, and may lie on several devices.
+// btrfs has no device number of its own, and may lie on several devices.  Storing to blocks that a file has needs room
+// in a quota of btrfs, where there are quotas: at its limit, the store ends in SIGBUS.
 static const char *check_btrfs(int dirfd)
 {
     struct btrfs_ioctl_fs_info_args info = {0};
@@ -336,12 +284,16 @@ static const char *check_btrfs(int dirfd)
     const char *why = NULL;
     struct dirent *entry;
     DIR *devices;
+    int n;
 
     if (ioctl(dirfd, BTRFS_IOC_FS_INFO, &info) < 0)
         return "the block device below it cannot be looked at from here";
-    snprintf(dir, sizeof dir,
-             "/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/devices", u[0], u[1],
-             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    n = snprintf(dir, sizeof dir,
+                 "/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/qgroups", u[0],
+                 u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    if (access(dir, F_OK) == 0)
+        return "btrfs with quotas: overwriting needs room in them";
+    snprintf(dir + n - strlen("qgroups"), strlen("devices") + 1, "devices");
     devices = opendir(dir);
     if (!devices)
         return "the block device below it cannot be looked at from here";

@@ -1,5 +1,5 @@
-// What lies around and below a spill directory, and can break the promise that a granted byte can always be stored to.
-// Best effort: whatever cannot be seen from here is taken as not safe.
+// The mounts around a spill directory, and the devices below it: they can break the promise that a granted byte can
+// always be stored to.  Best effort: whatever cannot be seen from here is taken as not safe.
 #pragma once
 #include <stdbool.h>
 
@@ -10,6 +10,8 @@ struct surroundings {
     unsigned major, minor;     // the block device, 0:0 if the file system does not tell
 };
 
+// Whether the directory is the root of a mount.  PATH: of the directory; or "", and DIRFD is the directory.
+bool surroundings_is_mount_point(int dirfd, const char *path);
 // 0 or -errno.
 int surroundings_read(int dirfd, struct surroundings *ret);
 

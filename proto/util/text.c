@@ -2,6 +2,7 @@
 #include "proto/util/text.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "proto/util/checked.h"
 
@@ -39,6 +40,17 @@ bool id_parse(const char *text, uint32_t *ret)
         return false;
     *ret = (uint32_t)id;
     return true;
+}
+
+size_t utf8_cut(const char *text, size_t max)
+{
+    size_t n = strnlen(text, max + 1);
+
+    if (n <= max)
+        return n;
+    for (n = max; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+        n--;
+    return n;
 }
 
 size_t utf8_decode(const void *bytes, size_t n, uint32_t *ret)

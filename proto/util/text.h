@@ -16,6 +16,9 @@ bool number_parse(const char *text, unsigned base, uint64_t max, uint64_t *ret);
 // "none".
 bool id_parse(const char *text, uint32_t *ret);
 
+// How many of the bytes of TEXT are kept if at most MAX may be, and no UTF-8 character is cut in two.
+size_t utf8_cut(const char *text, size_t max);
+
 // The length in bytes of the UTF-8 character that the N bytes begin with, and its code point in *RET.
 // 0: there is no character, because N is 0 or because the bytes are not UTF-8 (Unicode 15, table 3-7).
 size_t utf8_decode(const void *bytes, size_t n, uint32_t *ret);

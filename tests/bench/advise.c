@@ -1,5 +1,6 @@
-// The cost and the effect of diskalloc_region_advise: the call, a scan from disk, reads at random from disk, and which pages go first under
-// a memory limit.  Beside it, what the kernel's own calls would do.  Rounds alternate, medians; no test.
+// The cost and the effect of diskalloc_region_advise: the call, a scan from disk, reads at random from disk, and
+// which pages go first under a memory limit.  Beside it, what the kernel's own calls would do.  Rounds alternate,
+// medians; no test.
 //   diskalloc-bench-advise [MIB [DIRECTORY]]
 #include <diskalloc/client.h>
 #include <fcntl.h>
@@ -12,8 +13,8 @@
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
-#include "tests/bench/cgroup.h"
 #include "tests/bench/child.h"
+#include "tests/lib/cgroup.h"
 
 enum { ROUNDS = 5, PAGE = 4096, READS = 200, LIMITED_SECONDS = 60 };
 #define MIB ((size_t)1 << 20)

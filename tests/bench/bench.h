@@ -16,6 +16,8 @@ enum workload {
     RESIZE,        // W4T: N numbers <-> 1 MiB, with every page touched in between
     MANY_SMALL,    // W5: 200 vectors of 1 MiB made, filled, then dropped
     UNDER_LIMIT,   // W6: more pushed than the memory that is allowed, then a sum, then everything given back
+    SORT,          // R5M: numbers in no order are sorted in memory
+    SORT_LIMITED,  // R5: the same, of more than the memory that is allowed
     WORKLOAD_N,
 };
 
@@ -48,6 +50,7 @@ struct contender {
 
 double bench_now(void); // seconds
 __attribute__((noreturn)) void bench_die(const char *what);
+void bench_std_sort(uint64_t *numbers, size_t n); // of C++, in C
 
 #ifdef __cplusplus
 }

@@ -22,7 +22,7 @@ SPARE = ['#984ea3', '#a6d854', '#b15928']
 BARS = [('W1', 'push', 'W1\\npush'), ('W1', 'drop', 'W1\\ndrop'), ('W2', 'all', 'W2 update\\nat random'), ('W3', 'all', 'W3\\nscan'),
         ('W4T', 'all', 'W4T shrink\\nand grow'), ('W5', 'all', 'W5 many\\nsmall'), ('W6', 'push', 'W6 limited:\\npush'),
         ('W6', 'scan', 'W6 limited:\\nscan')]
-# What a part costs: its unit, and how many of that a second are.  A drop is one thing, whatever its size.
+# The cost of a part: its unit, and how many of that a second are.  A drop is one thing, whatever its size.
 UNITS = {'drop': ('milliseconds to give all back', lambda r: 1e3),
          'shrink': ('microseconds a shrink', lambda r: 1e6 / r['operations']),
          'grow': ('microseconds a grow', lambda r: 1e6 / r['operations'])}

@@ -1,5 +1,5 @@
-// Boost.Interprocess: a mapped_region over the whole file, made anew at each doubling.  managed_mapped_file has to be unmapped by
-// everybody to grow and then copies in its own allocator; this is the faster of the two, and documented.
+// Boost.Interprocess: a mapped_region over the whole file, made anew at each doubling.  managed_mapped_file has to be
+// unmapped by everybody to grow and then copies in its own allocator; this is the faster of the two, and documented.
 #include <boost/interprocess/file_mapping.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 #include <boost/version.hpp>

@@ -6,7 +6,12 @@
 
 #include "tests/bench/bench.h"
 
+static inline int number_less(const uint64_t *a, const uint64_t *b)
+{
+    return *a < *b;
+}
 DISKALLOC_VEC_DEFINE(numbers, uint64_t)
+DISKALLOC_VEC_DEFINE_ORDER(numbers, uint64_t, number_less)
 #define vec numbers // the workloads know it as struct vec
 
 static struct diskalloc *client;
@@ -42,6 +47,17 @@ static void vec_drop(struct vec *v)
     numbers_deinit(v);
 }
 
+static bool sorts_by_std;
+
+static void vec_sort(struct vec *v)
+{
+    if (sorts_by_std)
+        bench_std_sort(v->data, v->len);
+    else
+        must(numbers_sort(v) == 0);
+}
+
+#define VEC_SORT(v) vec_sort(v)
 #include "tests/bench/workloads.h"
 
 static void run_at(const char *address, const struct bench_settings *s, enum workload w, struct bench_result *ret)
@@ -64,6 +80,12 @@ static void run_dir(const struct bench_settings *s, enum workload w, struct benc
     run_at(address, s, w, ret);
 }
 
+static void run_std(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    sorts_by_std = true;
+    run_dir(s, w, ret);
+}
+
 const struct contender contender_diskalloc_daemon = {
     .name = "diskalloc-daemon",
     .what = "<diskalloc/vec.h> with a daemon: quotas, and every byte granted has its block",
@@ -77,4 +99,13 @@ const struct contender contender_diskalloc_dir = {
     .version = diskalloc_version,
     .run = run_dir,
     .disk = 2,
+};
+const struct contender contender_diskalloc_std = {
+    .name = "diskalloc-std",
+    .what = "R5: std::sort on the data of diskalloc-dir's vector",
+    .version = diskalloc_version,
+    .run = run_std,
+    .disk = 2,
+    .cannot = ~(1u << SORT | 1u << SORT_LIMITED),
+    .cannot_because = "differs from diskalloc-dir in sorting only",
 };

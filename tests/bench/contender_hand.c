@@ -1,4 +1,5 @@
-// The code that one would write by hand: an unnamed file mapped over 512 GiB, grown by ftruncate in doublings.  No promise that the disk has room.
+// The code that one would write by hand: an unnamed file mapped over 512 GiB, grown by ftruncate in doublings.  No
+// promise that the disk has room.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,19 +1,20 @@
-// STXXL: stxxl::vector on a file of its own, filled through its bufwriter and summed through its bufreader, which overlap reading
-// and writing with the work; single numbers through operator[] and the vector's own cache.  On STXXL's common disk a vector would
-// be dropped at no cost, and nothing be given back before the program ends.
+// STXXL: stxxl::vector on a file of its own, filled through its bufwriter and summed through its bufreader, which
+// overlap reading and writing with the work; single numbers through operator[] and the vector's own cache.  On STXXL's
+// common disk a vector would be dropped at no cost, and nothing be given back before the program ends.
 //
-// It is allowed a cache as large as the vector, up to a quarter of the memory; blocks of 2 MiB, and the random pager, which
-// costs less at an access than LRU.  A vector of up to half the memory goes through the page cache (faster then), a larger one
-// past it, as STXXL's manual has it.
+// STXXL is allowed a cache as large as the vector, up to a quarter of the memory; blocks of 2 MiB, and the random
+// pager, which costs less at an access than LRU.  A vector of up to half the memory goes through the page cache (faster
+// then), a larger one past it, as STXXL's manual has it.
 #include <algorithm>
 #include <stdio.h>
 #include <stxxl/io>
+#include <stxxl/sort>
 #include <stxxl/vector>
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
 
-enum { BLOCK_BYTES = 2 << 20, PER_BLOCK = BLOCK_BYTES / 8, SMALLEST_CACHE = 4 };
+enum { BLOCK_BYTES = 2 << 20, PER_BLOCK = BLOCK_BYTES / 8, SMALLEST_CACHE = 4, DISK_UNIT = 64 << 20 };
 typedef stxxl::VECTOR_GENERATOR<uint64_t, 1, SMALLEST_CACHE, BLOCK_BYTES, stxxl::RC, stxxl::random>::result numbers;
 
 struct vec {
@@ -23,11 +24,14 @@ struct vec {
     size_t len, cap;
 };
 
-// There must be one, or STXXL makes a large one.
-static void add_disk(const char *dir)
+static size_t sort_memory;
+
+// There must be one, or STXXL makes a large one.  A sort needs BYTES of it; they cost nothing until they are used.
+static void add_disk(const char *dir, size_t bytes)
 {
     static bool done;
-    stxxl::disk_config disk(std::string(dir) + "/bench-stxxl-disk-" + std::to_string(getpid()), 0, "syscall");
+    size_t size = (bytes / DISK_UNIT + 2) * DISK_UNIT;
+    stxxl::disk_config disk(std::string(dir) + "/bench-stxxl-disk-" + std::to_string(getpid()), size, "syscall");
 
     disk.unlink_on_open = true;
     if (!done)
@@ -43,7 +47,8 @@ static void vec_init(struct vec *v, const struct bench_settings *s)
 
     if (s->n * 8 > s->memory / 2)
         mode |= stxxl::file::DIRECT;
-    add_disk(s->dir);
+    sort_memory = s->memory / 2;
+    add_disk(s->dir, s->n * 8);
     *v = vec();
     snprintf(path, sizeof path, "%s/bench-stxxl-%ld", s->dir, (long)getpid());
     v->file = new stxxl::syscall_file(path, mode);
@@ -105,7 +110,43 @@ static void vec_drop(struct vec *v)
     delete v->file;
 }
 
+struct number_less {
+    bool operator()(uint64_t a, uint64_t b) const
+    {
+        return a < b;
+    }
+    uint64_t min_value() const
+    {
+        return 0;
+    }
+    uint64_t max_value() const
+    {
+        return UINT64_MAX;
+    }
+};
+
+// The sort has half of the memory, besides the vector's cache.
+static void vec_sort(struct vec *v)
+{
+    v->all->flush();
+    stxxl::sort(v->all->begin(), v->all->end(), number_less(), (stxxl::unsigned_type)sort_memory);
+}
+
+static bool vec_is_sorted(const struct vec *v)
+{
+    uint64_t before = 0;
+
+    for (numbers::bufreader_type reader(*v->all); !reader.empty(); ++reader) {
+        if (*reader < before)
+            return false;
+        before = *reader;
+    }
+    return true;
+}
+
 #define VEC_AT(v, i) ((*(v)->all)[i])
+#define VEC_SORT(v) vec_sort(v)
+#define VEC_IS_SORTED(v) vec_is_sorted(v)
 #define VEC_SUM(v) vec_sum(v)
 #define VEC_FILLED(v) vec_filled(v)
 #define VEC_PREPARE(v) vec_load_cache(v)

@@ -3,11 +3,13 @@
 #include <string.h>
 
 extern const struct contender contender_hand, contender_ram_huge, contender_malloc, contender_diskalloc_daemon,
-    contender_diskalloc_dir, contender_memkind, contender_stxxl, contender_boost, contender_lmdb;
+    contender_diskalloc_dir, contender_memkind, contender_stxxl, contender_boost, contender_lmdb,
+    contender_diskalloc_std, contender_gnu_sort;
 
 // The others are compared with the first one.
 const struct contender *const contenders[] = {
-    &contender_hand,    &contender_diskalloc_daemon, &contender_diskalloc_dir, &contender_ram_huge, &contender_malloc,
+    &contender_hand,    &contender_diskalloc_daemon, &contender_diskalloc_dir, &contender_ram_huge,
+    &contender_malloc,  &contender_diskalloc_std,    &contender_gnu_sort,
 #ifdef BENCH_BOOST
     &contender_boost,
 #endif

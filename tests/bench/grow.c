@@ -1,5 +1,6 @@
-// The cost of a grow, beside the parts that it can't do without: the round trip of a socket, and the file system's work.  And how much
-// longer it takes while others are busy.  Prints ratios of medians from blocks that alternate; no test.
+// The cost of a grow, beside the parts that it can't do without: the round trip of a socket, and the file system's
+// work.  And how much longer it takes while others are busy.  Prints ratios of medians from blocks that alternate; no
+// test.
 #include "tests/bench/grow.h"
 
 #include <dirent.h>

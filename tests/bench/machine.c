@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/bench/cgroup.h"
 #include "tests/bench/report.h"
+#include "tests/lib/cgroup.h"
 
 // The first line of FILE after PREFIX.
 static json_t *line_of(const char *file, const char *prefix)

@@ -28,6 +28,13 @@ void bench_die(const char *what)
     exit(1);
 }
 
+static void add_limited(struct series *s, enum workload w, const struct options *o)
+{
+    size_t part = workload_infos[w].part_of_limited ? workload_infos[w].part_of_limited : 1;
+
+    series_add(s, w, (o->limited_mib << 17) / part, (o->limit_mib << 20) / part);
+}
+
 static void plan(struct series *s, const struct options *o)
 {
     for (int w = 0; w < WORKLOAD_N; w++) {
@@ -36,7 +43,7 @@ static void plan(struct series *s, const struct options *o)
         if (!o->workloads[w])
             continue;
         if (info->limited)
-            series_add(s, (enum workload)w, o->limited_mib << 17, o->limit_mib << 20);
+            add_limited(s, (enum workload)w, o);
         else if (!info->sized)
             series_add(s, (enum workload)w, info->operations << 17, 0); // of 1 MiB each
         for (size_t i = 0; info->sized && i < o->n_sizes; i++)

@@ -1,6 +1,7 @@
-// The cost of quotas: a charge and its release, with few and with many accounts, against the round trip of a grow that they are
-// part of.  Prints ratios of medians; no test.
+// The cost of quotas: a charge and its release, with few and with many accounts, against the round trip of a grow
+// that they are part of.  Prints ratios of medians; no test.
 #include "daemon/quota/quota.h"
+#include "daemon/quota/charge.h"
 
 #include <diskalloc/client.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
-// The cost of a restart: how long a daemon takes to be ready that finds very many regions, and how long a client that pushes all
-// the time waits for the next daemon when one is killed.  Prints both; no test.
+// The cost of a restart: how long a daemon takes to be ready that finds very many regions, and how long a client that
+// pushes all the time waits for the next daemon when one is killed.  Prints both; no test.
 #include <diskalloc/client.h>
 #include <diskalloc/vec.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 
-enum { REGIONS = 100000, SCANS = 5, RESTARTS = 31, PUSHES = 200000 };
+enum { SCANS = 5, RESTARTS = 31, PUSHES = 200000 };
 
 struct shared {
     const char *address;
@@ -78,7 +79,7 @@ static void make_region(int dir, unsigned i)
 }
 
 // As the daemon would have made them, and faster.
-static void make_regions(const struct test_daemon *d)
+static void make_regions(const struct test_daemon *d, unsigned n)
 {
     char path[200];
     int dir;
@@ -88,7 +89,7 @@ static void make_regions(const struct test_daemon *d)
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         die(path);
-    for (unsigned i = 0; i < REGIONS; i++)
+    for (unsigned i = 0; i < n; i++)
         make_region(dir, i);
     close(dir);
     sync();
@@ -186,20 +187,33 @@ static void measure_interruptions(struct test_daemon *d, const char *what, size_
     print(what, seconds, n);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    static const struct option options[] = {{"regions", required_argument, NULL, 'r'}, {0}};
+    unsigned n_regions = 100000;
+    char what[80];
     struct test_daemon d;
+    int option;
 
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?')
+            return 2;
+        n_regions = (unsigned)strtoul(optarg, NULL, 10);
+    }
     test_daemon_start(
         &d, "[daemon]\nkeep_free = 0\n[quota total]\nregions = unlimited\n[quota default]\nregions = unlimited\n",
         NULL);
     measure_starts(&d, "start to READY, nothing there:", false, SCANS);
     measure_interruptions(&d, "pushing client, kill -9 and start:", RESTARTS);
-    make_regions(&d);
-    measure_starts(&d, "start to READY, 100000 regions, caches warm:", false, SCANS);
+    make_regions(&d, n_regions);
+    snprintf(what, sizeof what, "start to READY, %u regions, caches warm:", n_regions);
+    measure_starts(&d, what, false, SCANS);
+    printf("resident then: %ld MiB\n", test_daemon_resident_mib(&d));
+    snprintf(what, sizeof what, "start to READY, %u regions, caches dropped:", n_regions);
     if (geteuid() == 0)
-        measure_starts(&d, "start to READY, 100000 regions, caches dropped:", true, 1);
-    measure_interruptions(&d, "pushing client, the same with 100000 regions:", SCANS);
+        measure_starts(&d, what, true, 1);
+    snprintf(what, sizeof what, "pushing client, the same with %u regions:", n_regions);
+    measure_interruptions(&d, what, SCANS);
     test_daemon_stop_and_remove(&d);
     return 0;
 }

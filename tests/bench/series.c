@@ -105,7 +105,8 @@ static void run_job(const void *data, struct bench_result *ret)
     job->contender->run(job->settings, job->workload, ret);
 }
 
-// The bytes that a run touches at most (some contenders hold old and new while they grow), as far as the machine has them.
+// The bytes that a run touches at most (some contenders hold old and new while they grow), as far as the machine has
+// them.
 static size_t bytes_to_warm(const struct point *p)
 {
     size_t bytes = p->limit ? 2 * p->limit : 2 * p->n * 8 + GIB / 2, most = (size_t)available_memory() / 4 * 3;

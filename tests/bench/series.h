@@ -1,4 +1,4 @@
-// One alternating series: workloads, sizes, contenders, and the results.
+// An alternating series: workloads, sizes, contenders, and the results.
 #pragma once
 #include "tests/bench/bench.h"
 

@@ -10,6 +10,8 @@ const struct workload_info workload_infos[WORKLOAD_N] = {
         {"W4T", "20 times to 1 MiB and back, touched", {"shrink", "grow", "touch"}, .operations = 20, .sized = true},
     [MANY_SMALL] = {"W5", "200 vectors of 1 MiB", {"make", "drop"}, .operations = 200},
     [UNDER_LIMIT] = {"W6", "push and scan under a memory limit", {"push", "scan", "drop"}, .limited = true},
+    [SORT] = {"R5M", "sort in memory", .sized = true},
+    [SORT_LIMITED] = {"R5", "sort under a memory limit", .limited = true, .part_of_limited = 2},
 };
 
 bool workload_find(const char *id, enum workload *ret)

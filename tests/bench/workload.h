@@ -8,6 +8,7 @@ struct workload_info {
     size_t operations;         // 0: one a number
     bool sized;                // its cost is of interest at every size
     bool limited;              // runs under a memory limit
+    unsigned part_of_limited;  // its vector and its limit are this part of --limited-mib and --limit-mib; 0: all
 };
 
 extern const struct workload_info workload_infos[WORKLOAD_N];

@@ -9,6 +9,8 @@
 //   VEC_SUM(v)          of all numbers
 //   VEC_FILLED(v)       the pushing is over: timed, as part of it
 //   VEC_PREPARE(v)      updates at random follow: not timed
+//   VEC_SORT(v)         of all numbers; otherwise by std::sort
+//   VEC_IS_SORTED(v)    whether they are
 #pragma once
 #include <stdlib.h>
 
@@ -27,6 +29,10 @@ enum { N_UPDATES = 20000000, N_RESIZES = 20, N_VECTORS = 200, SMALL = 131072, PE
 #define VEC_PREPARE(v) ((void)(v))
 #endif
 
+#ifndef VEC_SORT
+#define VEC_SORT(v) bench_std_sort((v)->data, (v)->len)
+#endif
+
 static void fill(struct vec *v, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -43,6 +49,17 @@ static uint64_t sum(const struct vec *v)
     for (size_t i = 0; i < v->len; i++)
         total += v->data[i];
     return total;
+}
+#endif
+
+#ifndef VEC_IS_SORTED
+#define VEC_IS_SORTED(v) is_sorted(v)
+static bool is_sorted(const struct vec *v)
+{
+    for (size_t i = 1; i < v->len; i++)
+        if (v->data[i - 1] > v->data[i])
+            return false;
+    return true;
 }
 #endif
 
@@ -177,10 +194,26 @@ static void under_limit(const struct bench_settings *s, struct bench_result *ret
     set_parts(ret, filled - start, scanned - filled, bench_now() - scanned);
 }
 
+static void sort_all(const struct bench_settings *s, struct bench_result *ret)
+{
+    struct vec v;
+    double start;
+
+    vec_init(&v, s);
+    fill(&v, s->n);
+    start = bench_now();
+    VEC_SORT(&v);
+    ret->seconds = bench_now() - start;
+    if (!VEC_IS_SORTED(&v))
+        bench_die("the numbers are not sorted");
+    check_sum(VEC_SUM(&v), s->n);
+    vec_drop(&v);
+}
+
 static void run(const struct bench_settings *s, enum workload w, struct bench_result *ret)
 {
     static void (*const workloads[WORKLOAD_N])(const struct bench_settings *, struct bench_result *) = {
-        push_and_drop, random_update, scan, resize, many_small, under_limit,
+        push_and_drop, random_update, scan, resize, many_small, under_limit, sort_all, sort_all,
     };
 
     workloads[w](s, ret);

@@ -53,6 +53,85 @@ static void a_task_that_is_submitted_while_it_runs_looks_again(void **state)
     assert_int_equal(j.n_run, 2);
 }
 
+struct pauser {
+    struct background_task task;
+    struct background *background;
+    unsigned pause_ms, n_run;
+    sem_t ran;
+};
+
+static enum background_result run_later(struct background_task *t)
+{
+    struct pauser *p = (struct pauser *)t;
+
+    t->pause_ms = p->pause_ms;
+    p->n_run++;
+    sem_post(&p->ran);
+    return BACKGROUND_LATER;
+}
+
+static void start_pauser(struct background *b, struct pauser *p, unsigned pause_ms)
+{
+    *p = (struct pauser){.task.run = run_later, .background = b, .pause_ms = pause_ms};
+    sem_init(&p->ran, 0, 0);
+    background_submit(b, &p->task);
+    sem_wait(&p->ran);
+}
+
+static void a_task_that_asks_for_a_pause_is_run_again_and_others_meanwhile(void **state)
+{
+    struct background b;
+    struct pauser often, seldom;
+    struct job j;
+
+    (void)state;
+    start_at(&b, &j, 1);
+    sem_post(&j.go);
+    start_pauser(&b, &seldom, 1000000000);
+    start_pauser(&b, &often, 1);
+    for (int i = 0; i < 5; i++)
+        sem_wait(&often.ran);
+    assert_int_equal(seldom.n_run, 1);
+    background_cancel(&b, &often.task);
+    background_deinit(&b); // does not wait for SELDOM
+}
+
+static bool is_waiting(void *data)
+{
+    struct pauser *p = data;
+    struct background *b = p->background;
+    bool waiting;
+
+    pthread_mutex_lock(&b->lock);
+    waiting = p->task.waiting;
+    pthread_mutex_unlock(&b->lock);
+    return waiting;
+}
+
+static void a_pause_ends_when_the_task_is_submitted_or_cancelled(void **state)
+{
+    struct background b;
+    struct pauser p;
+    struct job j;
+
+    (void)state;
+    start_at(&b, &j, 1);
+    sem_post(&j.go);
+    start_pauser(&b, &p, 1000000000);
+    test_wait_until(is_waiting, &p, 30, "the task waits");
+    background_submit(&b, &p.task);
+    sem_wait(&p.ran);
+    background_cancel(&b, &p.task);
+    assert_false(p.task.queued || p.task.running || p.task.waiting);
+    p.pause_ms = 1;
+    background_submit(&b, &p.task); // it may come again
+    for (int i = 0; i < 3; i++)
+        sem_wait(&p.ran);
+    background_cancel(&b, &p.task);
+    background_deinit(&b);
+    assert_true(p.n_run >= 5);
+}
+
 struct canceller {
     struct background *b;
     struct job *j;
@@ -265,6 +344,8 @@ int main(void)
         TEST(tasks_take_turns_by_pieces),
         TEST(a_task_that_was_submitted_twice_before_its_turn_runs_once),
         TEST(a_task_that_is_submitted_while_it_runs_looks_again),
+        TEST(a_task_that_asks_for_a_pause_is_run_again_and_others_meanwhile),
+        TEST(a_pause_ends_when_the_task_is_submitted_or_cancelled),
         TEST(cancelling_waits_for_the_piece_in_progress_and_no_longer),
         TEST(a_cancelled_task_that_was_only_queued_never_runs),
         TEST(ending_does_what_is_queued_first),

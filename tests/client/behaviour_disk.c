@@ -46,8 +46,8 @@ static void run_on(const char *type, bool remote, void (*body)(struct test_backe
     TEST(body##_on_ext4_with_a_daemon), TEST(body##_on_ext4_embedded), TEST(body##_on_xfs_with_a_daemon), \
         TEST(body##_on_xfs_embedded), TEST(body##_on_btrfs_with_a_daemon), TEST(body##_on_btrfs_embedded)
 
-// Somebody else takes all that is left, to the last block: most of it without writing, for a full btrfs looks hard before
-// it refuses a write.
+// Somebody else takes all that is left, to the last block: most of it without writing, for a full btrfs looks hard
+// before it refuses a write.
 static void fill_from_outside(const char *at, char *ret_path, size_t size)
 {
     static char junk[MIB];

@@ -1,4 +1,5 @@
-// Faults of a vector on disk that came before this one, as promises: alignment, files that have content already, and many regions.
+// Faults of a vector on disk that came before this one, as promises: alignment, files that have content already, and
+// many regions.
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 

@@ -1,32 +1,13 @@
 // Giving parts of a region back, and restoring them.
-#include "tests/lib/fake_daemon.h"
+#include "tests/lib/region_bytes.h"
 #include "tests/lib/scratch.h"
-#include "tests/lib/test_daemon.h"
+#include "tests/lib/test_backend.h"
 
+#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
 
 enum { BLOCK = 4096 };
-
-// In a child, so that the test survives it.
-static bool can_store(const struct diskalloc_region *r, uint64_t at)
-{
-    volatile char *p = (char *)diskalloc_region_data(r) + at;
-    int status = 0;
-    pid_t pid;
-
-    fflush(NULL);
-    pid = fork();
-    assert_return_code(pid, errno);
-    if (pid == 0) {
-        signal(SIGSEGV, SIG_DFL);
-        *p = *p;
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    // a sanitizer's handler exits
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 static uint64_t blocks_of(struct diskalloc_region *r)
 {
@@ -34,15 +15,6 @@ static uint64_t blocks_of(struct diskalloc_region *r)
 
     assert_return_code(fstat(diskalloc_region_fd(r), &st), errno);
     return (uint64_t)st.st_blocks * 512;
-}
-
-static void expect_bytes(const struct diskalloc_region *r, uint64_t from, uint64_t to, char value)
-{
-    const char *p = diskalloc_region_data(r);
-
-    for (uint64_t i = from; i < to; i++)
-        if (p[i] != value)
-            fail_msg("byte %llu is %d", (unsigned long long)i, p[i]);
 }
 
 static void what_is_discarded_is_inaccessible_and_given_back_until_it_is_restored(struct test_backend *b)
@@ -377,73 +349,6 @@ static void a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded(st
 }
 FOR_EACH_BACKEND(a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded)
 
-static void a_refusal_gives_the_access_back(void **state)
-{
-    struct play p = {.connections = {"...q.q"}};
-    struct diskalloc *da;
-    struct diskalloc_region *r;
-
-    (void)state;
-    play_start(&p);
-    da = client_of(&p, -1);
-    r = make_region(da, 0);
-    assert_int_equal(diskalloc_region_resize(r, 4 * BLOCK), 0);
-    EXPECT_FAILURE(-EDQUOT, "diskalloc_region_discard", diskalloc_region_discard(r, 0, BLOCK));
-    ((char *)diskalloc_region_data(r))[0] = 1;
-    assert_int_equal(diskalloc_region_discard(r, 0, BLOCK), 0);
-    EXPECT_FAILURE(-EDQUOT, "diskalloc_region_restore", diskalloc_region_restore(r, 0, BLOCK));
-    assert_false(can_store(r, 0));
-    assert_int_equal(diskalloc_region_restore(r, 0, BLOCK), 0);
-    assert_int_equal(diskalloc_region_restore(r, 0, BLOCK), 0); // asks nobody
-    assert_true(can_store(r, 0));
-    diskalloc_region_close(r);
-    diskalloc_close(da);
-    play_end(&p);
-    assert_string_equal(p.seen, "HCGPPRRD");
-}
-
-static void answers_that_were_lost_are_asked_for_again(void **state)
-{
-    struct play p = {.connections = {"...d", "...d", ""}};
-    struct diskalloc *da;
-    struct diskalloc_region *r;
-
-    (void)state;
-    play_start(&p);
-    da = client_of(&p, -1);
-    r = make_region(da, 0);
-    assert_int_equal(diskalloc_region_resize(r, 4 * BLOCK), 0);
-    assert_int_equal(diskalloc_region_discard(r, 0, 2 * BLOCK), 0);
-    assert_int_equal(diskalloc_region_restore(r, 0, BLOCK), 0);
-    assert_true(can_store(r, 0));
-    assert_false(can_store(r, BLOCK));
-    diskalloc_region_close(r);
-    diskalloc_close(da);
-    play_end(&p);
-    assert_string_equal(p.seen, "HCGPHAPRHARD");
-}
-
-static void a_long_list_comes_by_pages(void **state)
-{
-    struct play p = {.connections = {""}, .size = 20 * BLOCK};
-    struct diskalloc *da;
-    struct diskalloc_region *r = NULL;
-
-    (void)state;
-    for (uint64_t i = 0; i < 5; i++)
-        assert_int_equal(ranges_add(&p.discarded, 4 * i * BLOCK, BLOCK), 0);
-    play_start(&p);
-    assert_return_code(ftruncate(p.file, 20 * BLOCK), errno);
-    da = client_of(&p, -1);
-    assert_int_equal(diskalloc_region_attach(da, "00000000000000000000000000000000", NULL, &r), 0);
-    for (uint64_t i = 0; i < 20; i++)
-        assert_int_equal(can_store(r, i * BLOCK), i % 4 != 0);
-    diskalloc_region_close(r);
-    diskalloc_close(da);
-    play_end(&p);
-    assert_string_equal(p.seen, "HALLLD");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,9 +363,6 @@ int main(void)
         TEST(a_callers_file_is_punched_and_filled),
         EACH_BACKEND(every_advice_is_taken),
         EACH_BACKEND(a_restore_that_finds_no_mapping_left_keeps_what_was_not_discarded),
-        TEST(a_refusal_gives_the_access_back),
-        TEST(answers_that_were_lost_are_asked_for_again),
-        TEST(a_long_list_comes_by_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

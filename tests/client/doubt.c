@@ -1,9 +1,12 @@
-// Requests of which nobody knows whether the daemon carried them out: the bytes concerned are inaccessible until the daemon says.
+// Requests of which nobody knows whether the daemon carried them out: the bytes concerned are inaccessible until the
+// daemon says.
 #include "tests/lib/actor.h"
 #include "tests/lib/fake_daemon.h"
 #include "tests/lib/test_daemon.h"
 
 #include <inttypes.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 enum { BLOCK = 4096 };
 
@@ -33,9 +36,9 @@ struct fixture {
     struct diskalloc_region *r;
 };
 
-static void start_with(struct fixture *f, const char *first, void (*meanwhile)(struct play *p))
+static void start_with(struct fixture *f, const char *first, const char *second, void (*meanwhile)(struct play *p))
 {
-    f->p = (struct play){.connections = {first, ""}, .meanwhile = meanwhile};
+    f->p = (struct play){.connections = {first, second}, .meanwhile = meanwhile};
     play_start(&f->p);
     f->da = client_of(&f->p, 1);
     snprintf(f->socket, sizeof f->socket, "%s", f->p.at.address + strlen("unix:"));
@@ -47,7 +50,7 @@ static void start_with(struct fixture *f, const char *first, void (*meanwhile)(s
 
 static void start(struct fixture *f, const char *first)
 {
-    start_with(f, first, NULL);
+    start_with(f, first, "", NULL);
 }
 
 // The connection that there is stays.
@@ -118,6 +121,35 @@ static void bytes_that_a_lost_shrink_has_not_cut_come_back(void **state)
     expect_bytes(&f, 0, 16 * BLOCK, 7);
     end(&f);
     assert_string_equal(f.p.seen, "HCGSHATD");
+}
+
+// The daemon comes back at once, and does not know the region: it was unlinked.  Then the mapping tells.
+static void a_shrink_of_a_region_that_is_gone_was_not_done(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    start_with(&f, "...x", ".nun", NULL);
+    EXPECT_FAILURE(-ESTALE, "diskalloc_region_resize", diskalloc_region_resize(f.r, 4 * BLOCK));
+    assert_int_equal(diskalloc_region_size(f.r), 16 * BLOCK);
+    assert_true(is_accessible(f.r, 16 * BLOCK - 1));
+    expect_bytes(&f, 0, 16 * BLOCK, 7);
+    end(&f);
+}
+
+static void a_shrink_of_a_region_that_is_gone_was_done(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    start_with(&f, "...d", ".nun", NULL);
+    assert_int_equal(diskalloc_region_resize(f.r, 4 * BLOCK + 1), 0);
+    assert_int_equal(diskalloc_region_size(f.r), 4 * BLOCK + 1);
+    assert_false(is_accessible(f.r, 5 * BLOCK));
+    expect_bytes(&f, 0, 4 * BLOCK + 1, 7);
+    EXPECT_FAILURE(-ESTALE, "diskalloc_region_resize", diskalloc_region_resize(f.r, BLOCK));
+    assert_int_equal(diskalloc_region_size(f.r), 4 * BLOCK + 1);
+    end(&f);
 }
 
 // Each call that has an answer about the region takes the daemon's size over.
@@ -199,7 +231,7 @@ static void equal_sums_of_discarded_bytes_prove_nothing(void **state)
     struct fixture f;
 
     (void)state;
-    start_with(&f, "....d", restore_as_others_do);
+    start_with(&f, "....d", "", restore_as_others_do);
     assert_int_equal(diskalloc_region_discard(f.r, 10 * BLOCK, 2 * BLOCK), 0);
     hide_daemon(&f);
     EXPECT_FAILURE(-ECONNRESET, "diskalloc_region_discard", diskalloc_region_discard(f.r, 4 * BLOCK, 2 * BLOCK));
@@ -233,7 +265,7 @@ static void a_vector_has_no_capacity_that_is_in_doubt(void **state)
     struct u64s v;
 
     (void)state;
-    start(&f, "...d");
+    start(&f, "......d"); // adopting asks twice, a vector that shrinks once before
     assert_int_equal(u64s_init_region(&v, f.r), 0);
     v.len = 4 * BLOCK / 8;
     hide_daemon(&f);
@@ -250,9 +282,18 @@ static void a_vector_has_no_capacity_that_is_in_doubt(void **state)
 
 // ---- A real daemon ----
 
-static void *kill_soon(void *daemon)
+// The stopped daemon has a request in its socket.
+static bool request_lies_there(void *data)
 {
-    usleep(100000);
+    const struct test_daemon *d = data;
+    int unread = 0, sock = find_socket(d->socket);
+
+    return sock >= 0 && ioctl(sock, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
+
+static void *kill_when_asked(void *daemon)
+{
+    test_wait_until(request_lies_there, daemon, 30, "the client sends its request");
     test_daemon_kill(daemon, SIGKILL);
     return NULL;
 }
@@ -280,7 +321,7 @@ static void a_shrink_that_a_killed_daemon_did_not_read_is_undone(void **state)
     memset(diskalloc_region_data(f.r), 7, 16 * BLOCK);
     assert_return_code(kill(d.pid, SIGSTOP), errno);
     assert_int_equal(waitpid(d.pid, NULL, WUNTRACED), d.pid); // the signal does not stop all threads at once
-    assert_int_equal(pthread_create(&killer, NULL, kill_soon, &d), 0);
+    assert_int_equal(pthread_create(&killer, NULL, kill_when_asked, &d), 0);
     lose_a_shrink(&f);
     pthread_join(killer, NULL);
     test_daemon_restart(&d);
@@ -322,6 +363,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bytes_that_a_lost_shrink_has_cut_stay_inaccessible),
         TEST(bytes_that_a_lost_shrink_has_not_cut_come_back),
+        TEST(a_shrink_of_a_region_that_is_gone_was_not_done),
+        TEST(a_shrink_of_a_region_that_is_gone_was_done),
         TEST(a_commit_reconciles_too),
         TEST(a_descriptor_reconciles_too),
         TEST(a_lost_discard_that_was_done_stays_inaccessible),

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "proto/util/clock.h"
+
 static bool is_readable(int fd, int timeout_ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -188,6 +190,76 @@ static void without_reconnecting_the_loss_is_said(void **state)
     backend_stop(&b);
 }
 
+static void *grow_without_a_daemon(void *r)
+{
+    return (void *)(intptr_t)diskalloc_region_resize(r, MIB);
+}
+
+// Takes events until there is one of KIND; there must be none of the kind UNWANTED.
+static void await_kind(struct diskalloc *da, int kind, int unwanted)
+{
+    struct diskalloc_event e = {0};
+    uint64_t until = clock_after(30000);
+    int fd = diskalloc_event_fd(da);
+
+    while (e.kind != kind) {
+        assert_true(clock_left(until) > 0);
+        assert_true(is_readable(fd, 30000));
+        assert_true(diskalloc_next_event(da, &e, sizeof e) >= 0);
+        assert_int_not_equal(e.kind, unwanted);
+    }
+}
+
+static void a_daemon_that_stays_away_is_told_once_and_so_is_its_return(void **state)
+{
+    struct diskalloc_region *r;
+    struct diskalloc_event e;
+    struct test_backend b;
+    pthread_t thread;
+    void *result;
+
+    (void)state;
+    backend_start(&b, true, NULL, NULL);
+    r = make_region(b.da, 4096);
+    test_daemon_kill(&b.daemon, SIGKILL);
+    // A thread that waits says nothing; the program is told all the same.
+    assert_int_equal(pthread_create(&thread, NULL, grow_without_a_daemon, r), 0);
+    await_kind(b.da, DISKALLOC_EVENT_DAEMON_GONE, DISKALLOC_EVENT_DAEMON_BACK);
+    poll(NULL, 0, 500);
+    assert_int_equal(diskalloc_next_event(b.da, &e, sizeof e), 0);
+    test_daemon_restart(&b.daemon);
+    await_kind(b.da, DISKALLOC_EVENT_DAEMON_BACK, DISKALLOC_EVENT_DAEMON_GONE);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal((intptr_t)result, 0);
+    assert_int_equal(diskalloc_next_event(b.da, &e, sizeof e), 0);
+    diskalloc_region_close(r);
+    backend_stop(&b);
+}
+
+static void the_error_in_the_end_says_what_was_waited_for(void **state)
+{
+    struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
+    struct diskalloc_region *r;
+    struct diskalloc *da = NULL;
+    struct test_backend b;
+
+    (void)state;
+    backend_start(&b, true, NULL, NULL);
+    o.reconnect_timeout_ms = 1100;
+    assert_int_equal(diskalloc_open(b.address, &o, &da), 0);
+    r = make_region(da, 4096);
+    test_daemon_kill(&b.daemon, SIGKILL);
+    EXPECT_FAILURE(-ECONNRESET, "diskalloc_region_resize", diskalloc_region_resize(r, MIB));
+    assert_non_null(strstr(diskalloc_last_error(), "did not come back in 1 s"));
+    assert_non_null(strstr(diskalloc_last_error(), "nobody answers"));
+    assert_non_null(strstr(diskalloc_last_error(), b.daemon.socket));
+    test_daemon_restart(&b.daemon);
+    assert_int_equal(diskalloc_region_resize(r, MIB), 0);
+    diskalloc_region_close(r);
+    diskalloc_close(da);
+    backend_stop(&b);
+}
+
 static void a_forked_child_has_a_descriptor_of_its_own(void **state)
 {
     struct diskalloc_region *r;
@@ -237,6 +309,8 @@ int main(void)
         TEST(a_user_near_the_limit_is_warned),
         TEST(the_descriptor_outlives_the_daemon),
         TEST(without_reconnecting_the_loss_is_said),
+        TEST(a_daemon_that_stays_away_is_told_once_and_so_is_its_return),
+        TEST(the_error_in_the_end_says_what_was_waited_for),
         TEST(a_forked_child_has_a_descriptor_of_its_own),
     };
 

@@ -14,7 +14,8 @@
 
 static struct test_daemon diskallocd;
 
-// Runs it in the daemon's directory with $A the daemon's address, and returns the exit status; what it prints is in DIR/output.
+// Runs it in the daemon's directory with $A the daemon's address, and returns the exit status; what it prints is in
+// DIR/output.
 static int shell(const char *command)
 {
     char line[4096];
@@ -34,8 +35,8 @@ static void start(void)
     test_daemon_start(&diskallocd, NULL, NULL);
 }
 
-// Words of all lengths, ties, upper and lower case, words as long as and longer than a record, bytes that are no text, and no
-// newline at the end: the file after it continues the last word.
+// Words of all lengths, ties, upper and lower case, words as long as and longer than a record, bytes that are no
+// text, and no newline at the end: the file after it continues the last word.
 static void write_text(const char *name, unsigned seed)
 {
     char path[256];

@@ -2,6 +2,7 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/resource.h>
@@ -9,6 +10,34 @@
 #include <sys/xattr.h>
 
 #include "proto/spill/record.h"
+
+static int user_database_error; // what the user database fails with; 0: it answers
+
+// In place of libc's function, which this one calls when the database answers.
+int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size, struct passwd **ret)
+{
+    int (*libc)(const char *, struct passwd *, char *, size_t, struct passwd **);
+
+    *(void **)&libc = dlsym(RTLD_NEXT, "getpwnam_r");
+    if (user_database_error == 0)
+        return libc(name, entry, buffer, size, ret);
+    *ret = NULL;
+    return user_database_error;
+}
+
+static int record_error; // what writing a record fails with; 0: it works
+
+// In place of libc's function too.
+int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+    int (*libc)(int, const char *, const void *, size_t, int);
+
+    *(void **)&libc = dlsym(RTLD_NEXT, "fsetxattr");
+    if (record_error == 0)
+        return libc(fd, name, value, size, flags);
+    errno = record_error;
+    return -1;
+}
 
 static void put_file(const struct test_backend *b, const char *name, const char *content, char path[static 300])
 {
@@ -81,6 +110,47 @@ static void a_copy_under_another_name_or_with_a_damaged_record_is_foreign(struct
     EXPECT_FAILURE(-EEXIST, "diskalloc_region_open", open_named(b->da, "original", 0, 0, &r));
     assert_non_null(strstr(diskalloc_last_error(), "newer version"));
     assert_null(r);
+}
+
+// The file is cut, and gives its space back.  What was cut are no elements any more, though the record counts them
+// until there is room for it: not for those who open the region, nor when it has grown again.
+static void a_shrink_on_a_disk_without_room_for_the_record_is_done(struct test_backend *b)
+{
+    struct diskalloc_region *r = NULL, *same = NULL;
+
+    assert_int_equal(open_named(b->da, "it", 8 * 4096, DISKALLOC_REGION_CREATE, &r), 0);
+    assert_int_equal(diskalloc_region_commit(r, 8 * 4096, 8, 0), 0);
+    record_error = ENOSPC;
+    assert_int_equal(diskalloc_region_resize(r, 4 * 4096), 0);
+    assert_int_equal(diskalloc_region_size(r), 4 * 4096);
+    assert_int_equal(diskalloc_region_used(r), 4 * 4096);
+    EXPECT_FAILURE(-ENOSPC, "diskalloc_region_resize", diskalloc_region_resize(r, 8 * 4096));
+    assert_int_equal(diskalloc_region_size(r), 4 * 4096);
+    diskalloc_region_close(r);
+    assert_int_equal(open_named(b->da, "it", 0, 0, &r), 0);
+    assert_int_equal(diskalloc_region_used(r), 4 * 4096);
+    record_error = 0;
+    assert_int_equal(diskalloc_region_resize(r, 8 * 4096), 0);
+    assert_int_equal(open_named(b->da, "it", 0, 0, &same), 0);
+    assert_int_equal(diskalloc_region_used(same), 4 * 4096);
+    diskalloc_region_close(same);
+    diskalloc_region_close(r);
+}
+
+// An error of the disk is another matter: nothing is cut.
+static void a_shrink_whose_record_the_disk_refuses_changes_nothing(struct test_backend *b)
+{
+    struct diskalloc_region *r = NULL;
+
+    assert_int_equal(open_named(b->da, "it", 8 * 4096, DISKALLOC_REGION_CREATE, &r), 0);
+    assert_int_equal(diskalloc_region_commit(r, 8 * 4096, 8, 0), 0);
+    record_error = EIO;
+    EXPECT_FAILURE(-EIO, "diskalloc_region_resize", diskalloc_region_resize(r, 4 * 4096));
+    record_error = 0;
+    assert_int_equal(diskalloc_region_size(r), 8 * 4096);
+    assert_int_equal(diskalloc_region_used(r), 8 * 4096);
+    ((char *)diskalloc_region_data(r))[8 * 4096 - 1] = 1;
+    diskalloc_region_close(r);
 }
 
 static void the_mode_is_what_was_asked_for_whatever_the_umask(struct test_backend *b)
@@ -280,6 +350,45 @@ static void usage_counts_what_this_process_has(struct test_backend *b)
     assert_int_equal(u.bytes, 0);
 }
 
+static void expect_reason(const char *name, struct test_backend *b, int database_error, int code, const char *reason)
+{
+    struct diskalloc_region *r = NULL;
+
+    user_database_error = database_error;
+    EXPECT_FAILURE(code, "diskalloc_region_open", open_named(b->da, name, 0, 0, &r));
+    assert_non_null(strstr(diskalloc_last_error(), reason));
+    EXPECT_FAILURE(code, "diskalloc_region_unlink", diskalloc_region_unlink(b->da, name));
+    assert_non_null(strstr(diskalloc_last_error(), reason));
+    user_database_error = 0;
+    assert_null(r);
+}
+
+// A number needs no database.
+static void expect_found_by_number(struct test_backend *b)
+{
+    struct diskalloc_region *r = NULL;
+
+    user_database_error = ECONNREFUSED;
+    EXPECT_FAILURE(-ENOENT, "diskalloc_region_open", open_named(b->da, "+4000000000/name", 0, 0, &r));
+    EXPECT_FAILURE(geteuid() == 0 ? -ENOENT : -EACCES, "diskalloc_region_unlink",
+                   diskalloc_region_unlink(b->da, "+4000000000/name"));
+    user_database_error = 0;
+    assert_null(r);
+}
+
+static void a_user_database_that_does_not_answer_is_told_from_one_that_knows_nobody(struct test_backend *b)
+{
+    static const char away[] = "the user database did not say who nobody-here is";
+
+    expect_reason("nobody-here/name", b, 0, -EOPNOTSUPP, "regions of known users only");
+    expect_reason("nobody-here/name", b, ECONNREFUSED, -EIO, away);
+    expect_reason("nobody-here/name", b, EAGAIN, -EIO, "Resource temporarily unavailable)");
+    expect_reason("nobody-here/name", b, ENOENT, -EIO, away);
+    expect_reason("nobody-here/name", b, ENOMEM, -ENOMEM, "memory");
+    expect_reason("nobody-here/name", b, EMFILE, -EMFILE, "open files");
+    expect_found_by_number(b);
+}
+
 #define EMBEDDED(body)                  \
     static void body##_(void **state)   \
     {                                   \
@@ -290,6 +399,8 @@ static void usage_counts_what_this_process_has(struct test_backend *b)
 EMBEDDED(a_foreign_file_of_that_name_is_refused_and_untouched)
 EMBEDDED(what_is_no_file_is_refused)
 EMBEDDED(a_copy_under_another_name_or_with_a_damaged_record_is_foreign)
+EMBEDDED(a_shrink_on_a_disk_without_room_for_the_record_is_done)
+EMBEDDED(a_shrink_whose_record_the_disk_refuses_changes_nothing)
 EMBEDDED(the_mode_is_what_was_asked_for_whatever_the_umask)
 EMBEDDED(ones_own_name_may_be_said_and_others_have_nothing_here)
 EMBEDDED(two_attachments_of_one_process_keep_each_other_from_shrinking)
@@ -300,6 +411,7 @@ EMBEDDED(a_named_region_is_found_by_its_handle)
 EMBEDDED(a_sparse_copy_gets_its_blocks_back_when_it_is_opened)
 EMBEDDED(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it)
 EMBEDDED(usage_counts_what_this_process_has)
+EMBEDDED(a_user_database_that_does_not_answer_is_told_from_one_that_knows_nobody)
 
 int main(void)
 {
@@ -307,6 +419,8 @@ int main(void)
         TEST(a_foreign_file_of_that_name_is_refused_and_untouched_),
         TEST(what_is_no_file_is_refused_),
         TEST(a_copy_under_another_name_or_with_a_damaged_record_is_foreign_),
+        TEST(a_shrink_on_a_disk_without_room_for_the_record_is_done_),
+        TEST(a_shrink_whose_record_the_disk_refuses_changes_nothing_),
         TEST(the_mode_is_what_was_asked_for_whatever_the_umask_),
         TEST(ones_own_name_may_be_said_and_others_have_nothing_here_),
         TEST(two_attachments_of_one_process_keep_each_other_from_shrinking_),
@@ -317,6 +431,7 @@ int main(void)
         TEST(a_sparse_copy_gets_its_blocks_back_when_it_is_opened_),
         TEST(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it_),
         TEST(usage_counts_what_this_process_has_),
+        TEST(a_user_database_that_does_not_answer_is_told_from_one_that_knows_nobody_),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,9 +99,14 @@ static void address_space_is_given_out_by_a_ladder(void **state)
     assert_int_equal(reservation_default(112 * TIB), 0);
     assert_int_equal(reservation_smaller(512 * GIB, 1), 64 * GIB);
     assert_int_equal(reservation_smaller(64 * GIB, 1), GIB);
-    assert_int_equal(reservation_smaller(64 * GIB, 2 * GIB), 0);
+    assert_int_equal(reservation_smaller(64 * GIB, 2 * GIB), 2 * GIB);
+    assert_int_equal(reservation_smaller(2 * GIB, 2 * GIB), 0);
     assert_int_equal(reservation_smaller(GIB, 1), 256 * MIB);
-    assert_int_equal(reservation_smaller(2 * MIB, 1), 0);
+    assert_int_equal(reservation_smaller(2 * MIB, 2 * MIB), 0);
+    assert_int_equal(reservation_for(512 * GIB, 256 * GIB), 512 * GIB);
+    assert_int_equal(reservation_for(512 * GIB, 257 * GIB), 514 * GIB);
+    assert_int_equal(reservation_for(0, 5 * TIB), 10 * TIB);
+    assert_true(reservation_for(512 * GIB, UINT64_MAX) <= INT64_MAX);
 }
 
 static void no_more_than_112_tib_is_held(void **state)
@@ -228,10 +233,16 @@ static void the_environment_chooses_the_address_and_forbids_the_fallback(void **
     assert_false(a.may_fall_back);
     setenv("DISKALLOC_ADDRESS", "nonsense", 1);
     assert_int_equal(address_parse(NULL, &a), -EINVAL);
+    for (int empty = 0; empty < 2; empty++) {
+        unsetenv("DISKALLOC_ADDRESS");
+        if (empty)
+            setenv("DISKALLOC_ADDRESS", "", 1);
+        assert_int_equal(address_parse(NULL, &a), 0);
+        assert_string_equal(a.path, DEFAULT_SOCKET);
+        assert_true(a.may_fall_back);
+    }
+    assert_int_equal(address_parse("", &a), -EINVAL);
     unsetenv("DISKALLOC_ADDRESS");
-    assert_int_equal(address_parse(NULL, &a), 0);
-    assert_string_equal(a.path, DEFAULT_SOCKET);
-    assert_true(a.may_fall_back);
 }
 
 static void the_fallback_directory_is_never_in_memory(void **state)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "client/memory/proctext.h"
 #include "proto/util/cleanup.h"
 
 static void where_nothing_can_be_read_nothing_is_said(void **state)
@@ -16,6 +17,19 @@ static void where_nothing_can_be_read_nothing_is_said(void **state)
     assert_false(t.s.stalling);
     expect_after_a_search(&t, NOTHING_SAID);
     tree_end(&t);
+}
+
+static void a_number_is_found_by_its_key(void **state)
+{
+    uint64_t n = 7;
+
+    (void)state;
+    assert_true(proctext_number("a 1\nb 2\n", "b ", &n));
+    assert_int_equal(n, 2);
+    assert_false(proctext_number("a 1\nb 2\n", "c ", &n));
+    assert_false(proctext_number("a 1", "c ", &n));
+    assert_false(proctext_number("", "c ", &n));
+    assert_false(proctext_number("a max\n", "a ", &n));
 }
 
 static void garbage_says_nothing(void **state)
@@ -242,6 +256,7 @@ static void a_real_limit_and_what_is_dirtied_under_it_are_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_number_is_found_by_its_key),
         TEST(where_nothing_can_be_read_nothing_is_said),
         TEST(garbage_says_nothing),
         TEST(garbage_in_a_group_says_nothing),

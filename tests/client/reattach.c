@@ -1,5 +1,5 @@
-// Attaching the client's regions again after a connection was lost: a region that is refused is tried again, and keeps no other
-// region from being attached.
+// Attaching the client's regions again after a connection was lost: a region that is refused is tried again, and
+// keeps no other region from being attached.
 #include "tests/lib/actor.h"
 #include "tests/lib/fake_daemon.h"
 

@@ -84,6 +84,26 @@ static void what_can_never_be_granted_is_refused_at_once(void **state)
     assert_string_equal(p.seen, "HCGD");
 }
 
+// The daemon grants the space, and then the process can't take it over: here the daemon has no descriptors left.
+static void space_that_was_granted_and_cannot_be_used_is_given_back(void **state)
+{
+    struct play p = {.connections = {"....m"}};
+    struct diskalloc *da;
+    struct diskalloc_region *r;
+
+    (void)state;
+    play_start(&p);
+    da = client_of(&p, -1);
+    r = make_region(da, 0);
+    assert_int_equal(diskalloc_region_resize(r, 1000), 0);
+    EXPECT_FAILURE(-EMFILE, "diskalloc_region_resize_wait", diskalloc_region_resize_wait(r, 5000, LONG_MS));
+    assert_non_null(strstr(diskalloc_last_error(), "Too many open files"));
+    assert_int_equal(diskalloc_region_size(r), 1000);
+    assert_int_equal(p.size, 1000);
+    close_all(&p, da, r);
+    assert_string_equal(p.seen, "HCGGGTSD");
+}
+
 static void a_wait_goes_on_after_a_reconnect_with_what_is_left(void **state)
 {
     struct play p = {.connections = {"..x", "..x", ""}};
@@ -194,7 +214,8 @@ static bool many_wait(void *data)
     return usage_of(data).waiters >= 32;
 }
 
-// The daemon reads 64 requests of a connection ahead: waiting requests must leave room for the one that gives space back.
+// The daemon reads 64 requests of a connection ahead: waiting requests must leave room for the one that gives space
+// back.
 static void any_number_of_threads_may_wait_for_what_one_gives_back(void **state)
 {
     enum { N = 80 };
@@ -305,6 +326,7 @@ int main(void)
         TEST(the_daemon_is_told_how_long_to_wait),
         TEST(the_end_of_a_wait_names_the_limit_and_changes_nothing),
         TEST(what_can_never_be_granted_is_refused_at_once),
+        TEST(space_that_was_granted_and_cannot_be_used_is_given_back),
         TEST(a_wait_goes_on_after_a_reconnect_with_what_is_left),
         TEST(a_wait_ends_in_time_when_the_daemon_does_not_come_back),
         TEST(a_thread_that_waits_holds_up_no_other_not_even_for_its_region),

@@ -1,4 +1,6 @@
 // The configuration: what it may say, and what it means.
+#include "daemon/config/limits.h"
+#include "daemon/config/subjects.h"
 #include "tests/lib/config_fixture.h"
 
 static struct quota_limits limits_of_user(const struct config_fixture *f, uid_t uid, uint64_t fs_total)
@@ -20,6 +22,7 @@ static void an_empty_file_means_the_built_in_values(void **state)
     assert_string_equal(f.config->socket, "/run/diskalloc/diskallocd.sock");
     assert_false(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0666);
+    assert_int_equal(f.config->fence, CONFIG_FENCE_AUTO);
     assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc");
     assert_false(f.config->spill_dir_require_mount);
     assert_string_equal(f.config->admin_group, "diskalloc");
@@ -28,7 +31,7 @@ static void an_empty_file_means_the_built_in_values(void **state)
     assert_null(f.config->keep_free.file);
     limits = limits_of_user(&f, 1000, 1000 * GIB);
     assert_int_equal(limits.max[QUOTA_BYTES], 50 * GIB);
-    assert_int_equal(limits.max[QUOTA_REGIONS], 1000);
+    assert_int_equal(limits.max[QUOTA_REGIONS], 10000);
     assert_int_equal(limits.max[QUOTA_CONNECTIONS], 1024);
     assert_int_equal(limits.region_bytes, QUOTA_UNLIMITED);
     assert_int_equal(limits.warn_bytes, 40 * GIB);
@@ -48,7 +51,7 @@ static void every_key_of_the_daemon_is_taken(void **state)
     (void)state;
     config_fixture_init(&f);
     load_text(&f, "[daemon]\nsocket = /a b\nsocket_mode = 660\nspill_dir=/spill\nspill_dir_require_mount = yes\n"
-                  "admin_group = root\nkeep_free = 3G\n");
+                  "admin_group = root\nkeep_free = 3G\nfence = landlock\n");
     assert_string_equal(f.config->socket, "/a b");
     assert_true(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0660);
@@ -59,7 +62,33 @@ static void every_key_of_the_daemon_is_taken(void **state)
     assert_int_equal(config_value_bytes(&f.config->keep_free, GIB), 3 * GIB);
     assert_string_equal(f.config->keep_free.file, f.path);
     assert_int_equal(f.config->keep_free.line, 7);
+    assert_int_equal(f.config->fence, CONFIG_FENCE_LANDLOCK);
     assert_string_equal(f.warnings, "");
+    config_fixture_deinit(&f);
+}
+
+static void the_unlisted_have_the_limits_of_their_section_and_else_those_of_default(void **state)
+{
+    struct config_fixture f;
+    struct quota_limits limits;
+
+    (void)state;
+    config_fixture_init(&f);
+    load_text(
+        &f,
+        "[quota default]\nbytes = 10G\nregions = 7\n[quota unlisted]\nregions = 3\nwarn_at = 50%\n[quota user:+5]\n");
+    config_unlisted_limits(f.config, 1000 * GIB, &limits);
+    assert_int_equal(limits.max[QUOTA_BYTES], 10 * GIB);
+    assert_int_equal(limits.max[QUOTA_REGIONS], 3);
+    assert_int_equal(limits.max[QUOTA_CONNECTIONS], 1024);
+    assert_int_equal(limits.warn_bytes, 5 * GIB);
+    assert_int_equal(limits_of_user(&f, 6, GIB).max[QUOTA_REGIONS], 7);
+    assert_true(config_has_user(f.config, 5));
+    assert_false(config_has_user(f.config, 6));
+    load_text(&f, "");
+    config_unlisted_limits(f.config, 1000 * GIB, &limits);
+    assert_int_equal(limits.max[QUOTA_BYTES], 50 * GIB);
+    assert_int_equal(limits.max[QUOTA_REGIONS], 10000);
     config_fixture_deinit(&f);
 }
 
@@ -259,6 +288,7 @@ static void subjects_are_parsed_as_the_configuration_writes_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(the_unlisted_have_the_limits_of_their_section_and_else_those_of_default),
         TEST(an_empty_file_means_the_built_in_values),
         TEST(every_key_of_the_daemon_is_taken),
         TEST(byte_order_mark_crlf_indentation_and_a_missing_last_newline_are_fine),

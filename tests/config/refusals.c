@@ -1,6 +1,9 @@
 // Every way to write a wrong configuration, with the words of the refusal.
 #include "tests/lib/config_fixture.h"
 
+#define NAME_10 "nnnnnnnnnn"
+#define NAME_100 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10 NAME_10
+
 static void a_refusal_names_file_line_and_what_is_wrong(void **state)
 {
     static const struct {
@@ -44,6 +47,8 @@ static void a_refusal_names_file_line_and_what_is_wrong(void **state)
         {"[daemon]\nsocket_mode = rw\n", 2, {"socket_mode", "octal"}},
         {"[daemon]\nsocket_mode = -1\n", 2, {"socket_mode", "octal"}},
         {"[daemon]\nspill_dir_require_mount = maybe\n", 2, {"spill_dir_require_mount", "yes or no"}},
+        {"[daemon]\nfence = yes\n", 2, {"fence", "auto, landlock, passthrough or off"}},
+        {"[daemon]\nfence = fuse\n", 2, {"fence", "auto, landlock, passthrough or off"}},
         {"[daemon]\nkeep_free = unlimited\n", 2, {"keep_free"}},
         {"[daemon]\nkeep_free = 101%\n", 2, {"keep_free", "100%"}},
         {"[daemon]\nmetrics_listen = localhost:9090\n", 2, {"metrics_listen: not supported by this version"}},
@@ -80,7 +85,8 @@ static void a_refusal_names_file_line_and_what_is_wrong(void **state)
         {"[quota user:+5]\nbytes = 1\n[quota total]\n\n[quota user:+5]\n", 5, {"[quota user:+5]", "already", "line 1"}},
         {"[quota user:root]\n[quota user:+0]\n", 2, {"[quota user:+0]", "already", "line 1"}},
         {"[quota total]\n[quota total]\n", 2, {"[quota total]", "already", "line 1"}},
-        {"[quota user:1234567890123456789012345678901234567890]\n", 1, {"too long", "49 bytes"}},
+        {"[quota user:" NAME_100 NAME_100 NAME_100 "]\n", 1, {"too long", "277 bytes"}},
+        {"[quota user:" NAME_100 NAME_100 NAME_100 NAME_100 "]\n", 1, {"the line is too long", "377 bytes"}},
         {"[daemon]\nsocket = /a\x01\n", 2, {"not text"}},
         {"[quota user:\xff]\n", 1, {"not text"}},
         {"[quota total]\n  bytes = 1\n  2\n", 3, {"KEY = VALUE"}},

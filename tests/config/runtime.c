@@ -4,7 +4,9 @@
 #include <fcntl.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/limits.h"
 #include "daemon/config/runtime.h"
+#include "daemon/config/subjects.h"
 #include "proto/util/cleanup.h"
 
 struct layer_fixture {
@@ -82,7 +84,7 @@ static struct quota_limits limits_of(const struct layer_fixture *f, uid_t uid, g
 
 static const struct config_subject *subject(const struct layer_fixture *f, const char *text)
 {
-    char name[128];
+    char name[CONFIG_SUBJECT_SIZE];
 
     for (size_t i = 0; i < f->files.config->n_subjects; i++)
         if (strcmp(config_subject_text(f->files.config->subjects[i], name, sizeof(name)), text) == 0)
@@ -208,6 +210,7 @@ static void a_mistake_in_one_of_several_settings_changes_nothing(void **state)
 
 static void wrong_settings_are_refused_with_a_sentence(void **state)
 {
+    static char long_subject[300] = "user:";
     static const struct {
         const char *subject, *key, *text, *says;
     } cases[] = {
@@ -223,7 +226,7 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
         {"user:a\n", "bytes", "1", "a subject can't have"},
         {"user:\xff", "bytes", "1", "what was sent: a subject can't have"},
         {"user:a #b", "bytes", "1", "a subject can't have"},
-        {"user:1234567890123456789012345678901234567890", "bytes", "1", "at most 43 bytes"},
+        {long_subject, "bytes", "1", "at most 271 bytes"},
         {"total", "byte", "1", "byte is no key of a quota"},
         {"total", "", "1", " is no key of a quota"},
         {"total", "bytes\n", "1", "what was sent is no key"},
@@ -244,6 +247,7 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
     char *before, *after;
 
     (void)state;
+    memset(long_subject + 5, 'n', 267);
     layer_init(&f, "");
     before = config_render_runtime(f.files.config, NULL);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

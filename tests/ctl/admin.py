@@ -225,7 +225,7 @@ class QuotaTest(AdminTest):
 
     def test_the_daemons_sentence_says_what_is_wrong_and_the_status_is_2(self):
         for arguments, said in (
-            (("set", "user:" + "u" * 60, "bytes=1G"), "43 bytes"),
+            (("set", "user:" + "u" * 300, "bytes=1G"), "271 bytes"),
             (("set", "user:a]b", "bytes=1G"), "subject"),
             (("set", "everybody", "bytes=1G"), "members:GROUP"),
             (("set", "total", "files=5"), "region_bytes"),
@@ -425,6 +425,31 @@ class CheckTest(AdminTest):
         _, performance = self.check(*self.LENIENT)
         self.assertEqual(performance["own bytes"], "0B")
 
+    @needs_users
+    def test_the_account_of_the_unlisted_is_shown_set_and_checked(self):
+        self.set_quota("unlisted", "bytes=10M")
+        client = self.connect(user=(54321, 54321))
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=9 * MIB))
+        usage = self.run_json("usage", "unlisted")
+        self.assertEqual(
+            (usage["subject"], usage["bytes"], usage["bytes_limit"], usage["connections"]),
+            ("unlisted", 9 * MIB, 10 * MIB, 1),
+        )
+        usage = self.run_json("usage", "user:+54321")
+        self.assertEqual((usage["subject"], usage["bytes"], usage["bytes_limit"]), ("user:+54321", 9 * MIB, 10 * MIB))
+        self.assertEqual(self.listed("unlisted", "bytes")["value"], "10M")
+        text, performance = self.check("unlisted", "--warn", "90%", "--crit", "100%", status=1)
+        self.assertRegex(text, r"^DISKALLOC WARNING - (disk .*, )?unlisted bytes 90% \(9.0M of 10M\), ")
+        resources = ("bytes", "regions", "connections")
+        self.assertEqual(set(performance), {f"unlisted {what}" for what in resources} | {"disk"})
+        _, performance = self.check("total", "unlisted", *self.LENIENT)
+        self.assertEqual(
+            set(performance), {f"{whose} {what}" for whose in ("total", "unlisted") for what in resources} | {"disk"}
+        )
+        self.check("unlisted", "user:no-such-user-here", *self.LENIENT, status=3)
+        self.run_ctl("quota", "unset", "unlisted")
+        self.assertEqual(self.run_json("usage", "unlisted")["bytes_limit"], 64 * MIB)
+
     def test_as_json(self):
         answer = self.run_json("check", *self.LENIENT)
         self.assertEqual((answer["state"], answer["status"]), ("OK", 0))
@@ -457,9 +482,22 @@ class CheckTest(AdminTest):
 
 
 class HungDaemonTest(AdminTest):
+    def await_stop(self, pid):
+        """The signal has been sent; each thread stops a moment later."""
+
+        def state(task):
+            with open(f"/proc/{pid}/task/{task}/stat") as f:
+                return f.read().rpartition(")")[2].split()[0]
+
+        deadline = time.monotonic() + 60
+        while any(state(task) != "T" for task in os.listdir(f"/proc/{pid}/task")):
+            self.assertLess(time.monotonic(), deadline)
+
     def test_a_daemon_that_does_not_answer_ends_the_command_all_the_same(self):
-        os.kill(wire_case.daemon.process.pid, signal.SIGSTOP)
-        self.addCleanup(os.kill, wire_case.daemon.process.pid, signal.SIGCONT)
+        pid = wire_case.daemon.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.await_stop(pid)
         for arguments in (("status",), ("usage",), ("regions",), ("quota", "list"), ("rm", "x"), ("check",)):
             with self.subTest(arguments=arguments):
                 self.assertEqual(self.start_ctl("--timeout", "1", *arguments).returncode, 3)

@@ -89,6 +89,7 @@ class AnswerTest(CtlTest):
         for text in (
             self.run_on_terminal("usage", NO_COLOR="1"),
             self.run_on_terminal("usage", TERM="dumb"),
+            self.run_on_terminal("usage", TERM=""),
             self.run_ctl("--human", "usage"),
         ):
             self.assertRegex(text, r"(?m)^bytes +[\d.]+M +64M  \[#*-*\] +\d+%")

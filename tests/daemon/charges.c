@@ -1,4 +1,5 @@
-// Requests, refusals and deaths in any order: no limit is ever exceeded, and the charges are equal to the bytes on disk.
+// Requests, refusals and deaths in any order: no limit is ever exceeded, and the charges are equal to the bytes on
+// disk.
 #include "tests/lib/actor.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/scratch.h"
@@ -80,6 +81,9 @@ static void change_one(struct walk *w, struct diskalloc_region *r)
 
     // Unlinked, or held twice.
     if (code == -ESTALE || code == -EBUSY) {
+        if (diskalloc_region_size(r) != before)
+            fprintf(stderr, "%llu before, asked for %llu, then %llu; %s\n", (unsigned long long)before,
+                    (unsigned long long)size, (unsigned long long)diskalloc_region_size(r), diskalloc_last_error());
         NEED(diskalloc_region_size(r) == before);
         return;
     }

@@ -21,6 +21,7 @@ struct instant {
     long run_by, done_by; // threads
     unsigned pause_us;
     int n_done, again;
+    _Atomic bool has_begun;
 };
 
 struct turner {
@@ -45,6 +46,7 @@ static enum work_status run_instant(struct work *w)
     struct timespec pause = {.tv_nsec = item->pause_us * 1000L};
 
     item->run_by = this_thread();
+    item->has_begun = true;
     if (item->started)
         sem_post(item->started);
     if (item->go)
@@ -171,6 +173,60 @@ static void while_instant_work_hangs_another_thread_turns_the_loop(void **state)
     }
 }
 
+// Three pieces of work: the first one hangs; the second one is of another lane; the third one of the first one's lane.
+enum { HANGS, OTHER_LANE, SAME_LANE };
+
+static void done_last(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+
+    item->done_by = this_thread();
+    item->n_done++;
+    event_base_loopbreak(item->turner->base);
+}
+
+// Submits the other lane's work again and again, until the loop's own thread runs it while the first piece hangs.
+static void done_elsewhere_or_here(struct work *w)
+{
+    struct instant *item = (struct instant *)w, *same_lane = item + SAME_LANE - OTHER_LANE;
+    struct turner *t = item->turner;
+
+    item->done_by = this_thread();
+    if ((item + HANGS - OTHER_LANE)->has_begun && item->run_by == item->done_by) {
+        item->n_done++;
+        same_lane->turner = t;
+        same_lane->work = (struct work){.brief = true, .instant = true, .run = run_instant, .done = done_last};
+        worker_submit(t->pool, &same_lane->work);
+        return;
+    }
+    item->work = (struct work){
+        .lane = OTHER_LANE, .brief = true, .instant = true, .run = run_instant, .done = done_elsewhere_or_here};
+    worker_submit(t->pool, &item->work);
+}
+
+static void a_thread_that_hangs_is_replaced_and_its_lane_is_not_trusted(void **state)
+{
+    struct instant items[3] = {0};
+    struct turner t;
+
+    (void)state;
+    turner_init(&t);
+    items[HANGS].started = &t.started;
+    items[HANGS].go = &t.go;
+    t.items = &items[HANGS];
+    t.n_left = 2;
+    items[OTHER_LANE].turner = &t;
+    done_elsewhere_or_here(&items[OTHER_LANE].work);
+    assert_int_equal(loop_run(t.loop), 0);
+    sem_wait(&t.started);
+    assert_int_equal(items[OTHER_LANE].n_done, 1);
+    assert_int_equal(items[SAME_LANE].n_done, 1);
+    assert_int_not_equal(items[SAME_LANE].run_by, items[SAME_LANE].done_by);
+    assert_false(loop_stop(t.loop, 0)); // the first piece hangs still
+    sem_post(&t.go);
+    turner_deinit(&t);
+}
+
 static void a_loop_that_ends_tells_of_a_thread_that_hangs(void **state)
 {
     struct instant hanging = {0}, ends = {0};
@@ -220,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(instant_work_is_run_by_the_thread_that_turns_the_loop),
         TEST(while_instant_work_hangs_another_thread_turns_the_loop),
+        TEST(a_thread_that_hangs_is_replaced_and_its_lane_is_not_trusted),
         TEST(a_loop_that_ends_tells_of_a_thread_that_hangs),
         TEST(work_that_is_now_late_and_now_not_is_done_once_each),
     };

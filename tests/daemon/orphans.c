@@ -267,7 +267,8 @@ static void a_silent_client_keeps_memory_and_charge_over_restarts(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
-// The boot id proves nothing: it is another one in each container, and an older daemon wrote zeros where it could not read it.
+// The boot id proves nothing: it is another one in each container, and an older daemon wrote zeros where it could not
+// read it.
 static void memory_that_is_mapped_stays_whatever_boot_its_record_names(void **state)
 {
     struct test_daemon d;
@@ -343,7 +344,7 @@ static void a_removed_region_stays_for_its_holder_whatever_boot_made_it(void **s
     test_daemon_stop_and_remove(&d);
 }
 
-// Such a descriptor needs no right on the file, and the lease does not see it.
+// A descriptor of O_PATH needs no right on the file, and the lease does not see it.
 static void a_descriptor_of_o_path_keeps_no_blocks(void **state)
 {
     struct test_daemon d;

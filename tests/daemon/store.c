@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -171,6 +172,57 @@ static void whatever_else_lies_there_is_left_alone_and_counted(void **state)
     store_close(s);
 }
 
+static void make_many(struct store *s, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct record r = {.owner_uid = 1000, .granted = 4096};
+        int fd;
+
+        assert_int_equal(handle_random(&r.handle), 0);
+        assert_int_equal(store_create(s, 1000, &fd), 0);
+        assert_int_equal(file_ops_system.allocate(fd, 0, 0, 4096), 0);
+        assert_int_equal(store_link(s, fd, &r), 0);
+        close(fd);
+    }
+}
+
+// So many that threads read ahead.
+static void each_of_very_many_files_is_found_once(void **state)
+{
+    struct store *s = open_store();
+    uint64_t sum[2] = {0}, n_foreign;
+
+    (void)state;
+    make_many(s, 700);
+    shell("cd 1000 && for i in 1 2 3 4 5 6 7 8 9; do echo content > 0000000000000000000000000000000$i; done");
+    shell("cd 1000 && for i in 1 2 3 4 5 6 7 8 9; do touch 0000000000000000000000000000001$i; done"); // half-made
+    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(sum[0], 700);
+    assert_int_equal(sum[1], 700 * 4096);
+    assert_int_equal(n_foreign, 9);
+    assert_int_equal(test_count_files(dir), 709);
+    store_close(s);
+}
+
+static int stop_at_the_tenth(void *data, struct store_found *region)
+{
+    (void)region;
+    return ++*(unsigned *)data == 10 ? -ENOMEM : 0;
+}
+
+static void a_scan_that_is_given_up_ends_at_once(void **state)
+{
+    struct store *s = open_store();
+    uint64_t n_foreign;
+    unsigned n = 0;
+
+    (void)state;
+    make_many(s, 700);
+    assert_int_equal(store_scan(s, stop_at_the_tenth, &n, &n_foreign), -ENOMEM);
+    assert_int_equal(n, 10);
+    store_close(s);
+}
+
 static void records_that_are_damaged_or_newer_are_left_alone(void **state)
 {
     struct store *s = open_store();
@@ -205,6 +257,45 @@ static void records_that_are_damaged_or_newer_are_left_alone(void **state)
     store_close(s);
 }
 
+static int keep(void *data, struct store_found *region)
+{
+    *(struct store_found *)data = *region;
+    region->discarded = (struct ranges){0};
+    return 0;
+}
+
+// Its lock may be held: nothing waits for that at start.
+static void a_file_in_use_is_repaired_after_the_scan(void **state)
+{
+    struct store *s = open_store();
+    struct store_found found = {0};
+    uint64_t n_foreign;
+    struct record r;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    make_region(s, 1000, 4096, &r);
+    fd = store_open_file(s, 1000, &r.handle, O_RDWR);
+    assert_int_equal(file_ops_system.truncate(fd, 8 << 20), 0);
+    assert_int_equal(store_scan(s, keep, &found, &n_foreign), 0);
+    assert_true(found.needs_repair);
+    assert_int_equal(found.size, 4096);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 8 << 20);
+    assert_int_equal(store_repair(s, &found), 0);
+    assert_false(found.needs_repair);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 4096);
+    close(fd);
+    // A file that nobody uses is repaired at once.
+    assert_int_equal(store_scan(s, keep, &found, &n_foreign), 0);
+    assert_false(found.needs_repair);
+    assert_int_equal(store_unlink(s, 1000, &r.handle), 0);
+    assert_int_equal(store_repair(s, &found), -ENOENT);
+    store_close(s);
+}
+
 static void growth_that_was_not_finished_is_undone_at_the_scan(void **state)
 {
     struct store *s = open_store();
@@ -217,7 +308,9 @@ static void growth_that_was_not_finished_is_undone_at_the_scan(void **state)
     make_region(s, 1000, 4096, &r);
     fd = store_open_file(s, 1000, &r.handle, O_RDWR);
     assert_int_equal(file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 << 20), 0);
+    close(fd);
     assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    fd = store_open_file(s, 1000, &r.handle, O_RDONLY);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, 4096);
     assert_true(st.st_blocks * 512 <= 64 * 1024);
@@ -267,6 +360,87 @@ static void a_directory_where_the_kernel_does_not_see_mappings_is_refused(void *
     shell("umount merged");
 }
 
+static int open_marked(struct store *s, const struct record *record, uint64_t identity, int flags)
+{
+    int fd = store_open_file(s, record->owner_uid, &record->handle, flags);
+
+    assert_true(fd >= 0);
+    assert_int_equal(store_mark(fd, identity), 0);
+    return fd;
+}
+
+// The kernel forgets a mark with the last mapping of its descriptor.
+static void marks_tell_who_uses_a_file(void **state)
+{
+    enum { ONE = 1, TWO, MANY = 20 };
+    const uint64_t last = ((uint64_t)1 << 58) - 2;
+    struct store *s = open_store();
+    int asker, one, fds[MANY];
+    struct record record;
+    void *memory;
+
+    (void)state;
+    make_region(s, 0, 4096, &record);
+    asker = store_open_file(s, 0, &record.handle, O_RDONLY);
+    assert_true(asker >= 0);
+    assert_int_equal(store_is_alone(asker, ONE), 1);
+    assert_int_equal(store_is_alone(asker, 0), 0);        // nobody in particular
+    assert_int_equal(store_is_alone(asker, last + 1), 0); // too large to be told from others
+    one = open_marked(s, &record, ONE, O_RDWR);
+    memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, one, 0);
+    assert_true(memory != MAP_FAILED);
+    close(one);
+    assert_int_equal(store_is_alone(asker, ONE), 1);
+    assert_int_equal(store_is_alone(asker, TWO), 0);
+    assert_int_equal(store_is_alone(asker, last), 0);
+    munmap(memory, 4096);
+    assert_int_equal(store_is_alone(asker, TWO), 1);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = open_marked(s, &record, last, O_RDONLY);
+        assert_int_equal(store_is_alone(asker, last), i == 0);
+        assert_int_equal(store_is_alone(asker, ONE), 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    assert_int_equal(store_is_alone(asker, last), 1);
+    one = open_marked(s, &record, 0, O_RDONLY);
+    assert_int_equal(store_is_alone(asker, ONE), 0);
+    close(one);
+    close(asker);
+    assert_int_equal(store_unlink(s, 0, &record.handle), 0);
+    store_close(s);
+}
+
+// A client can lock whatever it likes: that never hides the mark of another process.
+static void locks_of_clients_hide_no_mark(void **state)
+{
+    struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    struct store *s = open_store();
+    int asker, own, other, late, locker;
+    struct record record;
+
+    (void)state;
+    make_region(s, 0, 4096, &record);
+    asker = store_open_file(s, 0, &record.handle, O_RDONLY);
+    locker = store_open_file(s, 0, &record.handle, O_RDONLY);
+    assert_true(asker >= 0 && locker >= 0);
+    own = open_marked(s, &record, 1, O_RDWR);
+    other = open_marked(s, &record, 2, O_RDWR);
+    assert_int_equal(fcntl(locker, F_OFD_SETLK, &all), 0);
+    assert_int_equal(store_is_alone(asker, 1), 0);
+    assert_int_equal(store_is_alone(asker, 2), 0);
+    late = open_marked(s, &record, 1, O_RDWR); // can't be told from other processes
+    close(locker);
+    close(other);
+    assert_int_equal(store_is_alone(asker, 1), 0);
+    close(late);
+    assert_int_equal(store_is_alone(asker, 1), 1);
+    close(own);
+    close(asker);
+    assert_int_equal(store_unlink(s, 0, &record.handle), 0);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,8 +451,13 @@ int main(void)
                                         remove_dir),
         cmocka_unit_test_setup_teardown(what_was_made_is_found_again, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(whatever_else_lies_there_is_left_alone_and_counted, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(each_of_very_many_files_is_found_once, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_scan_that_is_given_up_ends_at_once, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(records_that_are_damaged_or_newer_are_left_alone, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(growth_that_was_not_finished_is_undone_at_the_scan, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(marks_tell_who_uses_a_file, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(locks_of_clients_hide_no_mark, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_file_in_use_is_repaired_after_the_scan, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(nothing_is_reached_through_a_link, make_dir, remove_dir),
     };
 

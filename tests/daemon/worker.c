@@ -1,4 +1,5 @@
-// The fairness of the workers: lanes take turns, no lane holds more than half of the workers, and brief work has a worker of its own.
+// The fairness of the workers: lanes take turns, no lane holds more than half of the workers, and brief work has a
+// worker of its own.
 #include "daemon/work/worker.h"
 
 #include <event2/event.h>
@@ -183,12 +184,84 @@ static void a_stop_forgets_what_was_queued_and_waits_for_what_runs(void **state)
     fixture_deinit(&f);
 }
 
+enum { MOST = 16 };
+
+static bool has_more_than_at_first(void *data)
+{
+    return worker_count(data) > N_WORKERS;
+}
+
+static void a_pool_grows_while_its_workers_are_held_up(void **state)
+{
+    struct job hogs[2 * (N_WORKERS / 2 + 1)] = {0}, other = {0}, brief = {0}, more = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    assert_int_equal(worker_pool_let_grow(f.pool, MOST), 0);
+    // As many workers as two lanes may have, among them those for brief work.
+    for (int i = 0; i < (int)(sizeof hogs / sizeof *hogs); i++) {
+        hogs[i].started = &f.started;
+        hogs[i].go = &f.go;
+        submit(f.pool, &hogs[i], 1 + (uint32_t)i % 2, true);
+        sem_wait(&f.started);
+    }
+    test_wait_until(has_more_than_at_first, f.pool, 60, "workers were added");
+    submit(f.pool, &other, 3, false);
+    submit(f.pool, &brief, 4, true);
+    wait_for(f.base, &other);
+    wait_for(f.base, &brief);
+    // A lane that holds workers up gets no more of them, however many there are.
+    more.started = &f.started;
+    submit(f.pool, &more, 1, true);
+    other.done = false;
+    submit(f.pool, &other, 3, false);
+    wait_for(f.base, &other);
+    assert_int_equal(sem_trywait(&f.started), -1);
+    // The others have held their lane up for long enough, or have not.
+    assert_false(worker_withdraw(f.pool, &more.work, worker_since(f.pool, &hogs[0].work) - 1));
+    assert_false(worker_withdraw(f.pool, &hogs[0].work, UINT64_MAX));
+    assert_true(worker_withdraw(f.pool, &more.work, worker_since(f.pool, &more.work)));
+    for (size_t i = 0; i < sizeof hogs / sizeof *hogs; i++)
+        sem_post(&f.go);
+    for (size_t i = 0; i < sizeof hogs / sizeof *hogs; i++)
+        wait_for(f.base, &hogs[i]);
+    assert_false(more.done);
+    fixture_deinit(&f);
+}
+
+static void a_pool_does_not_grow_beyond_its_most(void **state)
+{
+    struct job hogs[3 * MOST] = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    assert_int_equal(worker_pool_let_grow(f.pool, MOST), 0);
+    for (int i = 0; i < 3 * MOST; i++) {
+        hogs[i].started = &f.started;
+        hogs[i].go = &f.go;
+        submit(f.pool, &hogs[i], (uint32_t)i, i % 2);
+    }
+    for (int i = 0; i < MOST; i++)
+        sem_wait(&f.started);
+    assert_int_equal(worker_count(f.pool), MOST);
+    assert_int_equal(sem_trywait(&f.started), -1);
+    for (int i = 0; i < 3 * MOST; i++)
+        sem_post(&f.go);
+    for (int i = 0; i < 3 * MOST; i++)
+        wait_for(f.base, &hogs[i]);
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(one_lane_never_holds_more_than_half_of_the_workers),
         TEST(brief_work_is_done_while_long_work_holds_all_other_workers),
         TEST(work_in_pieces_lets_others_in_between),
+        TEST(a_pool_grows_while_its_workers_are_held_up),
+        TEST(a_pool_does_not_grow_beyond_its_most),
         TEST(a_stop_forgets_what_was_queued_and_waits_for_what_runs),
     };
 

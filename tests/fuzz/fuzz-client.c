@@ -1,6 +1,7 @@
 // A daemon that answers anything, and the library that asks it: it returns, and leaves nothing open.
 //
-// A packet's flags: bit 0: it gets the id of the request; bit 1: a descriptor comes with it.  The first one answers Hello.
+// A packet's flags: bit 0: it gets the id of the request; bit 1: a descriptor comes with it.  The first one answers
+// Hello.
 #include <diskalloc/client.h>
 #include <pthread.h>
 #include <sys/mman.h>

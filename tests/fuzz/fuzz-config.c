@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "daemon/config/config.h"
+#include "daemon/config/limits.h"
+#include "daemon/config/load.h"
 #include "tests/fuzz/fuzz.h"
 
 static void ignore(void *data, const char *sentence)
@@ -40,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), fd);
     }
     FUZZ_ASSERT(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, data, n, 0) == (ssize_t)n);
-    r = config_load(path, ignore, NULL, &c, &error);
+    r = config_load(path, NULL, ignore, NULL, &c, &error);
     FUZZ_ASSERT((r == 0) == (c != NULL) && (r != 0) == (error != NULL));
     if (r == 0)
         ask(c);

@@ -1,4 +1,5 @@
-// Packets as the daemon unpacks them, in its bounded memory: a message that is packed again unpacks to the same message.
+// Packets as the daemon unpacks them, in its bounded memory: a message that is packed again unpacks to the same
+// message.
 #include "daemon/request/message.h"
 #include "tests/fuzz/fuzz.h"
 

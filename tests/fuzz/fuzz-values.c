@@ -1,5 +1,6 @@
 // Sizes, names, handles and subjects as people and programs write them.
 #include "daemon/config/config.h"
+#include "daemon/config/subjects.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
 #include "tests/fuzz/fuzz.h"
@@ -43,7 +44,7 @@ static void check_subject(const char *text)
     const char *name = NULL;
 
     if (config_parse_subject(text, &kind, &name) == 0)
-        FUZZ_ASSERT((kind == CONFIG_TOTAL || kind == CONFIG_DEFAULT) == (name == NULL));
+        FUZZ_ASSERT((kind == CONFIG_TOTAL || kind == CONFIG_DEFAULT || kind == CONFIG_UNLISTED) == (name == NULL));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

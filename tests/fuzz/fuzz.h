@@ -1,4 +1,5 @@
-// Shared by the fuzz targets.  Each is a libFuzzer target with clang and DISKALLOC_FUZZ, and else a program that feeds it files.
+// Shared by the fuzz targets.  Each is a libFuzzer target with clang and DISKALLOC_FUZZ, and else a program that
+// feeds it files.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
         }                                                                             \
     } while (0)
 
-// Inputs that are a conversation: one byte of the target's own before each packet, and the packet's length in two bytes.
+// Inputs that are a conversation: one byte of the target's own before each packet, and the packet's length in two
+// bytes.
 struct fuzz_packet {
     const uint8_t *bytes;
     size_t n;

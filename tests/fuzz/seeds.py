@@ -70,6 +70,18 @@ def requests():
 HELLO = message((1, 1), (2, message((1, 1), (2, 1), (4, "seed"))))
 
 
+def cancelled():
+    """Requests that are cancelled while they are in flight and have no operation: a change of quotas, a look-up, a Cancel."""
+    kinds = [(22, (1, "user:+4242"), (2, message((1, "bytes"), (2, "1M")))), (4, (1, "name"), (2, OTHER), (6, "+4243")), (13, (1, "user:+4244"))]
+    out = [packet(HONEST_HELLO | NO_WAIT, message((1, 2), (14, b"")))]
+    for i in range(60):
+        kind, at = kinds[i % 3], 10 + 4 * i
+        out.append(packet(NO_WAIT, message((1, at), (kind[0], message(*kind[1:])))))
+        out += [packet(NO_WAIT, message((1, at + n), (16, message((1, at + n - 1))))) for n in (1, 2)]
+        out.append(packet(0, message((1, at + 3), (13, b""))))
+    return b"".join(out)
+
+
 def region(size, *more):
     return message((5, message((1, HANDLE), (2, size), (3, -size % 4096 + size), *more)))
 
@@ -92,10 +104,13 @@ def replies():
     ]
 
 
-def record(name, size=72, version=2):
+def record(name, version=3):
     head = b"DAr1" + struct.pack("<BBHII", version, len(name), 0o600, 1000, 1000) + HANDLE
-    head += struct.pack("<QQII", 1700000000, 800, 8, 2 if name else 0) + bytes(16)
-    assert len(head) == size
+    flags, committed = (2, (800, 8)) if name else (0, (0, 0))
+    if version < 3:
+        head += struct.pack("<QQII", 1700000000, *committed, flags) + bytes(16)
+    else:
+        head += struct.pack("<IIQQ", 1700000000, flags, 8192, 12) + (struct.pack("<QI", *committed) if name else b"")
     head += name.encode()
     return head + struct.pack("<I", zlib.crc32(head))
 
@@ -103,11 +118,12 @@ def record(name, size=72, version=2):
 CONFIGS = [
     "",
     "# all of it\n[daemon]\nsocket = /run/a.sock\nsocket_mode = 0666\nspill_dir = /var/lib/a\nspill_dir_require_mount = no\n"
-    "admin_group = root\nkeep_free = 5%\n",
+    "admin_group = root\nkeep_free = 5%\nfence = auto\n",
     "[daemon]\nmetrics_listen = localhost:9090\n",
     "[quota total]\nbytes = 80%\nregions = 100000\nconnections = 10000\n\n[quota default]\nbytes = 50G\nregion_bytes = unlimited\n"
     "warn_at = 80%\n\n[quota user:root]\nbytes = 500G\n[quota members:root]\nbytes = 200G\n[quota group:root]\nbytes = 2T\n",
     "[quota user:+1000]\nbytes = 0\n",
+    "[quota unlisted]\nbytes = 1G\nregions = 10\n",
     "[quota group:no such]\nregions = 18446744073709551615\n",
     "[daemon]\nsocket = /a ; not a comment\n",
     "[daemon\n", "[daemon]\nkey\n", "[quota default]\nbytes = -1\n", "[daemon]\n[daemon]\n", "[quota default]\nbytes = 101%\n",
@@ -115,8 +131,26 @@ CONFIGS = [
 VALUES = [
     "0", "1024", "4K", "50g", "2T", "18446744073709551614", "18446744073709551615", "16777216T", "1.5G", "-1", " 1", "1 ",
     "name", ".hidden", "a" * 128, "a" * 129, "0123456789abcdef0123456789ABCDEF", "0123456789abcdef0123456789ABCDE", "user/name",
-    "total", "default", "user:alice", "user:+1000", "members:analysts", "group:analysts", "group:", "user:+", "DOMAIN\\user",
+    "total", "default", "unlisted", "user:alice", "user:+1000", "members:analysts", "group:analysts", "group:", "user:+", "DOMAIN\\user",
 ]
+
+
+EVENTS = [b"\x01" + e for e in (
+    b"", b"\x01\x00", b"\x24" + b"0123456789abcdef0123456789ABCDEF\x00" * 3, b"\x20" + b"0" * 32 + b"\x20" + b"@" + b"1" * 31,
+    b"\x02\x04x", b"\x27" + b"f" * 39, b"\x21" + b"\x83" + b"0" * 32)]
+
+
+def tripwire():
+    """Scripts of a holder, a step of four bytes each: see fuzz-tripwire.c."""
+    size, cut, write, store, resize, discard, restore, fault, look = 128, 7, 8, 9, 10, 11, 12, 13, 14
+    allocate, allocate_behind, punch, zero, zero_behind, collapse, insert = range(7)
+    attacks = [(cut, 0, 0, 0), (cut, 200, 0, 1), (write, 0, 255, 3), (write, 100, 255, 0), (store, 4, 1, 2), (allocate, 100, 32, 0),
+               (allocate_behind, 100, 32, 0), (punch, 2, 4, 0), (zero, 1, 3, 0), (zero_behind, 60, 32, 0), (collapse, 2, 4, 0), (insert, 2, 4, 0), (allocate_behind, 2, 60, 0)]
+    own = [(resize, 200, 0, 7), (resize, 10, 0, 0), (discard, 4, 8, 0), (discard, 4, 56, 0), (restore, 5, 2, 0)]
+    scripts = [[a] for a in attacks] + [[o, a, (look, 1, 0, 0)] for o in own for a in attacks] + [[a, o] for o in own for a in attacks]
+    scripts += [[a, (fault, kind, 0, error), (look, 1, 0, 0)] for a in attacks for kind in (1, 2, 3) for error in (0, 1)]
+    scripts += [[], own, attacks, [x for a in attacks for x in (a, (look, 3, 0, 0))]]
+    return [b"\x00" + bytes([size]) + b"".join(bytes(step) for step in script) for script in scripts] + [b"\x00"] + EVENTS
 
 
 def write(root, target, inputs):
@@ -130,12 +164,13 @@ def main(root):
     write(root, "message", [HELLO, b"", b"\xff"] + requests())
     conversation = [packet(HONEST_HELLO, r) for r in requests()]
     write(root, "daemon", [b"".join(conversation), b"".join(packet(p[0] | NO_WAIT, p[3:]) for p in conversation),
-                           packet(0, HELLO) + packet(0, HELLO), packet(0, b"") + packet(0, b"\xff"), b""]
+                           packet(0, HELLO) + packet(0, HELLO), packet(0, b"") + packet(0, b"\xff"), b"", cancelled()]
           + [c + packet(0, requests()[-3]) for c in conversation])
     write(root, "client", [b"".join(r) for r in replies()])
     write(root, "record", [record(""), record("name"), record("a" * 128), record("name")[:-1], record("name")[:40],
-                           record("name", version=1), b"DAr1\x03"])
+                           record("name", version=1), record("name", version=2), b"DAr1\x04"])
     write(root, "config", CONFIGS)
+    write(root, "tripwire", tripwire())
     write(root, "values", VALUES)
 
 

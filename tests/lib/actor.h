@@ -1,5 +1,5 @@
-// A child process that does its parts when the test tells it to, and waits in between: no test has to sleep, and kill -9 meets the
-// child where the test wants.
+// A child process that does its parts when the test tells it to, and waits in between: no test has to sleep, and kill
+// -9 meets the child where the test wants.
 #pragma once
 #include "tests/lib/harness.h"
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config.h"
+#include "daemon/config/load.h"
 #include "tests/lib/scratch.h"
 
 void warn(void *data, const char *sentence)
@@ -64,7 +65,7 @@ int load(struct config_fixture *f)
     f->config = NULL;
     f->error = NULL;
     f->warnings[0] = '\0';
-    return config_load(f->path, warn, f, &f->config, &f->error);
+    return config_load(f->path, NULL, warn, f, &f->config, &f->error);
 }
 
 void load_text(struct config_fixture *f, const char *text)

@@ -107,6 +107,19 @@ static void play_carry_out(struct play *p, const Diskalloc__V1__Request *q)
         abort();
 }
 
+// A disk that has failed half-way, and does not give back what is lost.
+static void play_lose(struct play *p, const Diskalloc__V1__Request *q)
+{
+    const Diskalloc__V1__DiscardRegion *d = q->discard_region;
+
+    if (q->body_case == DISKALLOC__V1__REQUEST__BODY_SHRINK_REGION)
+        p->size = (p->size + q->shrink_region->size) / 2;
+    if (q->body_case == DISKALLOC__V1__REQUEST__BODY_DISCARD_REGION)
+        ranges_add(&p->discarded, d->offset + d->length / 2, d->length / 2);
+    if (ftruncate(p->file, (off_t)p->size) < 0)
+        abort();
+}
+
 static void play_note(struct play *p, const Diskalloc__V1__Request *q)
 {
     static const char letters[] = "??HCOADGSTMUFQ???PRL";
@@ -132,6 +145,10 @@ bool play_serve_one(struct play *p, int sock, const Diskalloc__V1__Request *q, c
     play_note(p, q);
     if (action == 'x')
         return false;
+    if (action == 'l') {
+        play_lose(p, q);
+        action = 'i';
+    }
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         if (action == refusals[i].action) {
             play_answer(p, sock, q, refusals[i].code);
@@ -234,7 +251,7 @@ int find_socket(const char *path)
         struct sockaddr_un address = {0};
         socklen_t n = sizeof address;
 
-        if (getpeername(fd, (struct sockaddr *)&address, &n) == 0 && strcmp(address.sun_path, path) == 0)
+        if (getpeername(fd, (struct sockaddr *)&address, &n) == 0 && strncmp(address.sun_path, path, strlen(path)) == 0)
             return fd;
     }
     return -1;

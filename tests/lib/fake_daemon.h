@@ -21,13 +21,14 @@
 //   <  do it, answer after the next one's answer
 //   q  refuse: LIMIT                t  refuse: TIMED_OUT, both with numbers
 //   e  do it, send two events, answer
+//   l  do it for its second half, and refuse: IO (shrink and discard: what could not be undone)
 struct play {
     const char *connections[4];
     // Called by the daemon's thread when a connection has ended, before it accepts the next one.  May be NULL.
     void (*meanwhile)(struct play *p);
     int listener, file;
-    // A letter per request: Hello Create Open Attach Detach Grow Shrink sTat coMmit Unlink openFile Query, Punch (discard),
-    // Restore, List.
+    // A letter per request: Hello Create Open Attach Detach Grow Shrink sTat coMmit Unlink openFile Query, Punch
+    // (discard), Restore, List.
     char seen[256];
     size_t n_seen;
     struct handle handle;
@@ -53,5 +54,6 @@ void play_start(struct play *p);
 // After the client is closed.
 void play_end(struct play *p);
 struct diskalloc *client_of(const struct play *p, int reconnect_timeout_ms);
-// The descriptor of the only socket that is connected to PATH.
+// The descriptor of the only socket that is connected to PATH, or to a name that begins so: a real daemon makes its
+// socket under another name first.
 int find_socket(const char *path);

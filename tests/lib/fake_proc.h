@@ -1,4 +1,5 @@
-// A made-up tree of /proc and /sys in a temporary directory, for pressure_look.  Sizes are MiB unless something else is said.
+// A made-up tree of /proc and /sys in a temporary directory, for pressure_look.  Sizes are MiB unless something else
+// is said.
 #pragma once
 #include <unistd.h>
 

@@ -43,7 +43,8 @@ static void child_on_abort(int signal)
     _exit(1);
 }
 
-// In the child, cmocka must neither jump back into the parent's list of tests nor catch the signals that are to kill the child.
+// In the child, cmocka must neither jump back into the parent's list of tests nor catch the signals that are to kill
+// the child.
 static void child_leave_cmocka(void)
 {
     static const int caught[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};

@@ -1,5 +1,5 @@
-// The base of every test in C: cmocka with a deadline and a count of open descriptors around each test, and the headers that nearly
-// every test needs.
+// The base of every test in C: cmocka with a deadline and a count of open descriptors around each test, and the
+// headers that nearly every test needs.
 #pragma once
 #include <errno.h>
 #include <setjmp.h>
@@ -32,15 +32,16 @@
 #define SANITIZED 0
 #endif
 
-// Calls CONDITION(data) until it returns true, with pauses that grow from 100 µs to 10 ms; fails the test after SECONDS.
+// Calls CONDITION(data) until it returns true, with pauses that grow from 100 µs to 10 ms; fails the test after
+// SECONDS.
 void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds, const char *what);
 
-// Runs FN(data) in a child process, as user UID unless UID is -1.  Returns the status that waitpid gives.  A failed assertion in
-// the child ends the child with exit status 1.
+// Runs FN(data) in a child process, as user UID unless UID is -1.  Returns the status that waitpid gives.  A failed
+// assertion in the child ends the child with exit status 1.
 int test_in_child(void (*fn)(void *data), void *data, uid_t uid);
 
-// Setup and teardown of each test.  The deadline is 120 s, and 1200 s under a sanitizer or valgrind; then SIGALRM kills the
-// program.  The test fails when more or fewer descriptors are open after it than before.
+// Setup and teardown of each test.  The deadline is 120 s, and 1200 s under a sanitizer or valgrind; then SIGALRM
+// kills the program.  The test fails when more or fewer descriptors are open after it than before.
 int test_setup(void **state);
 int test_teardown(void **state);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)

@@ -1,4 +1,5 @@
-// File systems in files, mounted by loop in a mount namespace of the test process: the kernel unmounts them when the process ends.
+// File systems in files, mounted by loop in a mount namespace of the test process: the kernel unmounts them when the
+// process ends.
 #include "tests/lib/loop_mount.h"
 
 #include <fcntl.h>
@@ -52,7 +53,8 @@ static int mount_make_image(const struct test_mount *m, uint64_t size)
     return fd < 0 || fallocate(fd, 0, 0, (off_t)size) < 0 ? -errno : 0;
 }
 
-bool test_mount(struct test_mount *m, const char *type, uint64_t size)
+bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, const char *mkfs_option,
+                     const char *options)
 {
     char dir[64], mkfs[32], log[96];
     static bool private_namespace;
@@ -71,14 +73,32 @@ bool test_mount(struct test_mount *m, const char *type, uint64_t size)
     assert_int_equal(mkdir(m->at, 0755), 0);
     if (mount_make_image(m, size) < 0)
         return mount_refuse(m, type, NULL, "no room for its image");
-    const char *const make[] = {mkfs, "-q", strcmp(type, "ext4") ? "-f" : "-F", m->image, NULL};
+    const char *const make[] = {mkfs,
+                                "-q",
+                                strcmp(type, "ext4") ? "-f" : "-F",
+                                mkfs_option ? mkfs_option : m->image,
+                                mkfs_option ? m->image : NULL,
+                                NULL};
     if (run_command(log, make) != 0)
         return mount_refuse(m, type, log, mkfs);
-    const char *const attach[] = {"mount", "-t", type, "-o", "loop", m->image, m->at, NULL};
+    const char *const attach[] = {"mount",  "-t",  type, "-o", "loop", "-o", options ? options : "rw",
+                                  m->image, m->at, NULL};
     if (run_command(log, attach) != 0)
         return mount_refuse(m, type, log, "mount");
     m->mounted = true;
     return true;
+}
+
+bool test_mount(struct test_mount *m, const char *type, uint64_t size)
+{
+    return test_mount_with(m, type, size, NULL, NULL);
+}
+
+int test_remount(const struct test_mount *m, const char *type)
+{
+    const char *const attach[] = {"mount", "-t", type, "-o", "loop", m->image, m->at, NULL};
+
+    return run_command("/dev/null", attach);
 }
 
 void test_unmount(struct test_mount *m)

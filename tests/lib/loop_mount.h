@@ -8,7 +8,12 @@ struct test_mount {
     bool mounted;
 };
 
-// Makes a file system of SIZE bytes, TYPE "ext4", "xfs" or "btrfs", and mounts it by loop.  Returns false, and prints the reason,
-// where that can't be done (not root, no loop device, no mkfs).
+// Makes a file system of SIZE bytes, TYPE "ext4", "xfs" or "btrfs", and mounts it by loop.  Returns false, and prints
+// the reason, where that can't be done (not root, no loop device, no mkfs).
 bool test_mount(struct test_mount *m, const char *type, uint64_t size);
+// With an option for mkfs, such as "-Oquota", and options for mount.
+bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, const char *mkfs_option,
+                     const char *options);
+// Mounts the image again, which the test has unmounted.  0 if that was done.
+int test_remount(const struct test_mount *m, const char *type);
 void test_unmount(struct test_mount *m);

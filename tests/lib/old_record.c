@@ -7,31 +7,32 @@
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <zlib.h>
 
-static uint32_t crc32(const uint8_t *bytes, size_t n)
+static size_t put(uint8_t *bytes, size_t at, uint64_t value, size_t n)
 {
-    uint32_t crc = UINT32_MAX;
-
-    for (size_t i = 0; i < n; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
+    for (size_t i = 0; i < n; i++)
+        bytes[at + i] = (uint8_t)(value >> (8 * i));
+    return at + n;
 }
 
 int old_record_write(int fd, const struct record *r)
 {
-    uint8_t bytes[RECORD_MAX];
-    size_t n = record_encode(r, bytes) - 4;
-    uint32_t crc;
+    uint8_t bytes[RECORD_MAX] = {'D', 'A', 'r', '1', 1, r->name_length};
+    size_t n = put(bytes, 6, r->mode, 2);
 
-    bytes[4] = 1;
-    memset(bytes + 56, 0xb0, 16);
-    crc = crc32(bytes, n);
-    for (int i = 0; i < 4; i++)
-        bytes[n + (size_t)i] = (uint8_t)(crc >> (8 * i));
-    return fsetxattr(fd, RECORD_XATTR, bytes, n + 4, 0) < 0 ? -errno : 0;
+    n = put(bytes, n, r->owner_uid, 4);
+    n = put(bytes, n, r->owner_gid, 4);
+    memcpy(bytes + n, r->handle.bytes, sizeof r->handle.bytes);
+    n = put(bytes, n + sizeof r->handle.bytes, r->created, 8);
+    n = put(bytes, n, r->used, 8);
+    n = put(bytes, n, r->element_size, 4);
+    n = put(bytes, n, r->flags, 4);
+    memset(bytes + n, 0xb0, 16); // the id of a boot
+    memcpy(bytes + n + 16, r->name, r->name_length);
+    n += 16 + r->name_length;
+    n = put(bytes, n, crc32_z(0, bytes, n), 4);
+    return fsetxattr(fd, RECORD_XATTR, bytes, n, 0) < 0 ? -errno : 0;
 }
 
 static int write_at(const char *path)

@@ -208,7 +208,7 @@ int create(struct fixture *f, const char *name, uint64_t size, struct region **r
     if (r < 0)
         return r;
     // The region was an orphan for a moment.  It was not probed: op_reap_orphans is not called here.
-    assert_int_equal(peer_attach(&f->peer, *ret, false), 0);
+    assert_int_equal(peer_attach(&f->peer, *ret, false, HOLDER_IS_NEW), 0);
     orphans_consider(f->env.orphans, *ret);
     return 0;
 }
@@ -260,4 +260,10 @@ void inject(enum fault_kind kind, int nth, int error)
     fault_error = error;
     fault_countdown = nth;
     fault_kind = kind;
+}
+
+// A quota of the file system is no quota of the daemon.
+int told(int error)
+{
+    return error == EDQUOT ? -ENOSPC : -error;
 }

@@ -1,5 +1,7 @@
-// For the tests of operations: a store whose calls fail when they are told to, and operations that are run to their end.
+// For the tests of operations: a store whose calls fail when they are told to, and operations that are run to their
+// end.
 #pragma once
+#include "daemon/op/env.h"
 #include "daemon/op/op.h"
 
 #include <errno.h>
@@ -58,6 +60,9 @@ void expect_consistent(struct fixture *f, uint64_t expected_bytes, uint64_t expe
 void inject(enum fault_kind kind, int nth, int error);
 static const int errors[] = {ENOSPC, EIO, EMFILE, EDQUOT};
 enum { N_ERRORS = sizeof errors / sizeof *errors };
+
+// The result of an operation when the file system failed with ERROR.
+int told(int error);
 
 #define FOR_EACH_FAULT(kind, error)                                      \
     for (enum fault_kind kind = OPEN; kind < FAULT_KIND_N; kind++)       \

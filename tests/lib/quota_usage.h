@@ -1,5 +1,5 @@
-// For the tests of quotas: a daemon whose configuration changes, real users and groups, and a peer that sees what an administrator
-// sees.
+// For the tests of quotas: a daemon whose configuration changes, real users and groups, and a peer that sees what an
+// administrator sees.
 #pragma once
 #include "tests/lib/actor.h"
 #include "tests/lib/raw_client.h"
@@ -51,7 +51,8 @@ struct people {
     int pipe;
 };
 
-// Users 0, 1, 2 with primary groups of their own, and groups 0, 1, 2 without members.  Ends the binary as skipped where that can't be had.
+// Users 0, 1, 2 with primary groups of their own, and groups 0, 1, 2 without members.  Ends the binary as skipped
+// where that can't be had.
 void people_make(struct people *p);
 void people_free(struct people *p);
 void people_join(const struct people *p, int user, int group);

@@ -147,6 +147,21 @@ int raw_create(struct raw *c, const struct raw_handle *h, uint64_t size)
     return raw_done(c, &q);
 }
 
+int raw_create_named(struct raw *c, const char *name, const struct raw_handle *h, uint64_t size)
+{
+    Diskalloc__V1__OpenRegion body = DISKALLOC__V1__OPEN_REGION__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+
+    body.name = raw_text(name);
+    body.handle = raw_bytes(h);
+    body.size = size;
+    body.mode = 0600;
+    body.flags = DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
+    q.body_case = RAW_BODY(OPEN_REGION);
+    q.open_region = &body;
+    return raw_done(c, &q);
+}
+
 uint64_t raw_send_grow(struct raw *c, const struct raw_handle *h, uint64_t size, uint64_t wait_ms)
 {
     Diskalloc__V1__GrowRegion body = DISKALLOC__V1__GROW_REGION__INIT;
@@ -158,6 +173,18 @@ uint64_t raw_send_grow(struct raw *c, const struct raw_handle *h, uint64_t size,
     q.body_case = RAW_BODY(GROW_REGION);
     q.grow_region = &body;
     return raw_send(c, &q);
+}
+
+int raw_grow(struct raw *c, const struct raw_handle *h, uint64_t size)
+{
+    RawReply *reply;
+    int code;
+
+    raw_send_grow(c, h, size, 0);
+    reply = raw_answer(c);
+    code = raw_code(reply);
+    raw_free(reply);
+    return code;
 }
 
 int raw_shrink(struct raw *c, const struct raw_handle *h, uint64_t size, uint64_t known)

@@ -1,5 +1,5 @@
-// The protocol, one packet at a time: for tests that keep many requests in flight, need another uid, or look at a reply.
-// Functions here return NULL or a code when they fail; the callers assert, for they may be tests or children.
+// The protocol, one packet at a time: for tests that keep many requests in flight, need another uid, or look at a
+// reply. Functions here return NULL or a code when they fail; the callers assert, for they may be tests or children.
 #pragma once
 #include "proto/diskalloc.pb-c.h"
 #include "proto/packet.h"
@@ -50,6 +50,10 @@ void raw_close(struct raw *c);
 // 0, or an error code of the protocol.
 int raw_open(struct raw *c, const char *path);
 int raw_create(struct raw *c, const struct raw_handle *h, uint64_t size);
+// Makes the region NAME of the connection's user.
+int raw_create_named(struct raw *c, const char *name, const struct raw_handle *h, uint64_t size);
+// Grows a region, or finds it that large: for clients with one request in flight.
+int raw_grow(struct raw *c, const struct raw_handle *h, uint64_t size);
 // The request's id; the reply comes when it comes.
 uint64_t raw_send_grow(struct raw *c, const struct raw_handle *h, uint64_t size, uint64_t wait_ms);
 int raw_shrink(struct raw *c, const struct raw_handle *h, uint64_t size, uint64_t known);
@@ -61,5 +65,5 @@ int raw_unset_quota(struct raw *c, const char *subject, const char *key);
 // To be freed; its usage is there when raw_code says OK.
 RawReply *raw_usage(struct raw *c, const char *subject);
 int raw_disconnect_user(struct raw *c, const char *user, uint64_t *ret_connections);
-// One value of the first page, and where it comes from: "TEXT ORIGIN"; "" when it is not listed.
+// A value of the first page, and where it comes from: "TEXT ORIGIN"; "" when it is not listed.
 int raw_quota_text(struct raw *c, const char *subject, const char *key, char *ret, size_t size);

@@ -1,9 +1,9 @@
 // Scratch directories for tests, and the files in them.
 //
-// The name of a scratch directory carries the pid of the test process.  A janitor process is forked before main and reparented
-// to init.  The janitor reads a pipe whose other end only the test process (and the children that the test forks) hold open.
-// The read ends when all of these have ended, and then the janitor removes the directories: also after a crash, a failed
-// assertion or a passed deadline.
+// The name of a scratch directory carries the pid of the test process.  A janitor process is forked before main and
+// reparented to init.  The janitor reads a pipe whose other end only the test process (and the children that the test
+// forks) hold open. The read ends when all of these have ended, and then the janitor removes the directories: also
+// after a crash, a failed assertion or a passed deadline.
 #include "tests/lib/scratch.h"
 
 #include <fcntl.h>

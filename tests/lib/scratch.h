@@ -6,8 +6,8 @@
 // The directory for big files of tests: $DISKALLOC_TEST_DIR, else /var/tmp.
 const char *test_base_dir(void);
 
-// Makes a new directory below test_base_dir(), which other users may pass through.  The directory is removed when this process
-// ends, however the process ends.
+// Makes a new directory below test_base_dir(), which other users may pass through.  The directory is removed when
+// this process ends, however the process ends.
 void scratch_make_dir(char *ret, size_t size);
 void scratch_remove_tree(const char *path);
 // Returns the text of the whole file, to be freed; NULL when the file can't be read.

@@ -1,4 +1,5 @@
-// The two ways to get memory from the library: through a daemon, and embedded in a directory.  A test body runs with each of them.
+// The two ways to get memory from the library: through a daemon, and embedded in a directory.  A test body runs with
+// each of them.
 #pragma once
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"

@@ -1,5 +1,5 @@
-// A real diskallocd in a private directory.  It tells by sd_notify when it is ready, and by its pidfd that it died first, so
-// nothing here waits by the clock.
+// A real diskallocd in a private directory.  It tells by sd_notify when it is ready, and by its pidfd that it died
+// first, so nothing here waits by the clock.
 #include "tests/lib/test_daemon.h"
 
 #include <fcntl.h>
@@ -18,6 +18,13 @@
 #include "tests/lib/scratch.h"
 
 enum { START_SECONDS = 60 };
+
+static void (*prepare_process)(void);
+
+void test_daemon_prepare(void (*prepare)(void))
+{
+    prepare_process = prepare;
+}
 
 static void notify_path(const struct test_daemon *d, char *ret, size_t size)
 {
@@ -69,6 +76,8 @@ static void daemon_exec(const struct test_daemon *d, pid_t parent)
                                           "WATCHDOG_PID", "JOURNAL_STREAM", "DISKALLOC_ADDRESS"};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         unsetenv(foreign[i]);
+    if (prepare_process)
+        prepare_process();
     execl(TEST_DISKALLOCD, "diskallocd", "--config", d->config, "--socket", d->socket, "--spill-dir", d->spill,
           (char *)NULL);
     dprintf(STDERR_FILENO, "exec " TEST_DISKALLOCD ": %s\n", strerror(errno));
@@ -119,8 +128,24 @@ static void daemon_print_log(const struct test_daemon *d)
     fprintf(stderr, "--- %s\n%s---\n", d->log, text ? text : "(not there)\n");
 }
 
+// The fence that programs of other tests are run with once more, see passthrough_programs in tests/CMakeLists.txt.
+static void add_fence(const struct test_daemon *d, const char *fence)
+{
+    char dir[200], path[240];
+    FILE *f;
+
+    snprintf(dir, sizeof dir, "%s.d", d->config);
+    snprintf(path, sizeof path, "%s/fence.conf", dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fprintf(f, "[daemon]\nfence = %s\n", fence);
+    assert_int_equal(fclose(f), 0);
+}
+
 static void daemon_prepare(struct test_daemon *d, const char *config_text, const char *spill)
 {
+    const char *fence = getenv("DISKALLOC_TEST_FENCE");
     FILE *f;
 
     memset(d, 0, sizeof *d);
@@ -139,6 +164,8 @@ static void daemon_prepare(struct test_daemon *d, const char *config_text, const
     assert_non_null(f);
     fputs(config_text ? config_text : "[daemon]\nkeep_free = 0\n", f);
     assert_int_equal(fclose(f), 0);
+    if (fence)
+        add_fence(d, fence);
 }
 
 void test_daemon_start(struct test_daemon *d, const char *config_text, const char *spill)
@@ -170,6 +197,22 @@ int test_daemon_start_expecting_failure(struct test_daemon *d, const char *confi
     d->pid = 0;
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+bool test_daemon_can_start(const char *config_text)
+{
+    struct test_daemon d;
+    bool ready;
+    int status;
+
+    daemon_prepare(&d, config_text, NULL);
+    ready = daemon_run(&d);
+    if (!ready) {
+        assert_int_equal(waitpid(d.pid, &status, 0), d.pid);
+        d.pid = 0;
+    }
+    test_daemon_stop_and_remove(&d);
+    return ready;
 }
 
 void test_daemon_kill(struct test_daemon *d, int signal)
@@ -207,4 +250,19 @@ bool test_daemon_logged(const struct test_daemon *d, const char *text)
     _cleanup_free_ char *log = scratch_read_file(d->log);
 
     return log && strstr(log, text);
+}
+
+long test_daemon_resident_mib(const struct test_daemon *d)
+{
+    char path[64], line[128];
+    long kib = -1;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)d->pid);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "VmRSS: %ld kB", &kib);
+    if (f)
+        fclose(f);
+    return kib / 1024;
 }

@@ -14,11 +14,17 @@ struct test_daemon {
     pid_t pid;         // 0: not running
 };
 
-// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket and spill_dir
-// are given on the command line.  SPILL: the spill directory (NULL: DIR/spill).  The daemon is ready when this returns: it has
-// sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).  The test fails when the daemon does not start.
+// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket
+// and spill_dir are given on the command line.  SPILL: the spill directory (NULL: DIR/spill).  The daemon is ready
+// when this returns: it has sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).  The test fails
+// when the daemon does not start.
 void test_daemon_start(struct test_daemon *d, const char *config_text, const char *spill);
-// Starts the daemon again in the same directory with the same configuration, after test_daemon_kill or test_daemon_stop.
+// Whether a daemon with this configuration starts on this machine.
+bool test_daemon_can_start(const char *config_text);
+// PREPARE is called in the process of each daemon that is started from now on, before diskallocd; NULL: nothing is.
+void test_daemon_prepare(void (*prepare)(void));
+// Starts the daemon again in the same directory with the same configuration, after test_daemon_kill or
+// test_daemon_stop.
 void test_daemon_restart(struct test_daemon *d);
 // Sends SIGNAL and waits for the daemon's end; does not look at its exit status.
 void test_daemon_kill(struct test_daemon *d, int signal);
@@ -31,3 +37,5 @@ int test_daemon_start_expecting_failure(struct test_daemon *d, const char *confi
 
 // True when the log has TEXT in it.
 bool test_daemon_logged(const struct test_daemon *d, const char *text);
+// The daemon's memory, in MiB; -1: it does not run.
+long test_daemon_resident_mib(const struct test_daemon *d);

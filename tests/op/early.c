@@ -1,4 +1,6 @@
-// Early growth: where it is granted it is an ordinary grow; it is refused without a log line, long before a limit is reached.
+// Early growth: where it is granted it is an ordinary grow; it is refused without a log line, long before a limit is
+// reached.
+#include "daemon/quota/charge.h"
 #include "tests/lib/op_fixture.h"
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"
@@ -94,8 +96,8 @@ static void hello_answers_the_features_that_both_know(void **state)
     (void)state;
     setting_start(&s);
     assert_int_equal(features_for(s.daemon.socket, 0), 0);
-    assert_int_equal(features_for(s.daemon.socket, UINT64_MAX), DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH);
-    assert_int_equal(features_for(s.daemon.socket, ~UINT64_C(1)), 0);
+    assert_int_equal(features_for(s.daemon.socket, UINT64_MAX), PROTOCOL_FEATURES);
+    assert_int_equal(features_for(s.daemon.socket, ~(uint64_t)PROTOCOL_FEATURES), 0);
     setting_stop(&s);
 }
 
@@ -300,12 +302,13 @@ static void a_sparse_region_does_not_ask_the_disk(void **state)
     fixture_deinit(&f);
 }
 
-static void count_warning(void *data, const struct quota_account *a, uint64_t used, uint64_t limit)
+static bool count_warning(void *data, struct quota_account *a, uint64_t used, uint64_t limit)
 {
     (void)a;
     (void)used;
     (void)limit;
     ++*(int *)data;
+    return true;
 }
 
 static void nobody_is_warned_of_what_was_refused(void **state)

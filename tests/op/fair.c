@@ -5,8 +5,8 @@
 
 #define LARGE (512 * GIB)
 
-// A made-up disk of 512 GiB: blocks are granted by saying so.  The first piece of a long operation waits at the gate until the test has
-// queued the operations that have to come in between.
+// A made-up disk of 512 GiB: blocks are granted by saying so.  The first piece of a long operation waits at the gate
+// until the test has queued the operations that have to come in between.
 static struct {
     _Atomic bool armed;
     sem_t reached, open;
@@ -200,7 +200,7 @@ static void removing_512_gib_goes_in_pieces_between_which_others_work(void **sta
     (void)state;
     begin(&f, &small, &small);
     assert_int_equal(create(&f, "", LARGE, &large), 0);
-    peer_detach(&f.peer, region_attachment(large, &f.peer));
+    peer_detach(&f.peer, holders_find(&large->holders, &f.peer));
     op_init(&job.op, &f.env, &op_reap, large);
     assert_int_equal(run_beside_another(&f, &job, small), 0);
     assert_in_range(seam.n_truncated, LARGE / GIB - 1, LARGE / GIB);
@@ -246,13 +246,89 @@ static void a_grow_that_is_given_up_on_the_way_is_undone(void **state)
     fixture_deinit(&f);
 }
 
+static void submit_resize(struct fixture *f, struct job *job, struct region *r, uint64_t size, int *clock)
+{
+    init_resize(f, job, r, size);
+    job->clock = clock;
+    job_submit(job);
+}
+
+// The only worker hangs.  The clients of all grows have gone.
+static void what_has_not_begun_is_given_back_before_the_worker_is_free(void **state)
+{
+    struct job at_work, queued, behind, shrink;
+    struct region *large, *small;
+    struct fixture f;
+    int clock = 0;
+
+    (void)state;
+    begin(&f, &large, &small);
+    seam.armed = true;
+    submit_resize(&f, &at_work, large, LARGE, &clock);
+    sem_wait(&seam.reached);
+    submit_resize(&f, &behind, large, 2 * LARGE, &clock);
+    submit_resize(&f, &queued, small, GIB, &clock);
+    assert_int_equal(charged(&f), LARGE + GIB);
+    op_abandon(&behind.op);
+    assert_true(behind.done && behind.op.result == -ECANCELED);
+    op_abandon(&queued.op);
+    assert_true(queued.done && queued.op.result == -ECANCELED);
+    assert_int_equal(charged(&f), LARGE + 4096);
+    // Operations that give something back are done, whoever has gone; and those that have begun are undone.
+    submit_resize(&f, &shrink, small, 0, &clock);
+    op_abandon(&shrink.op);
+    op_abandon(&at_work.op);
+    assert_false(shrink.done || at_work.done);
+    sem_post(&seam.open);
+    turn_until(&f, &shrink.done);
+    turn_until(&f, &at_work.done);
+    assert_int_equal(shrink.op.result, 0);
+    assert_int_equal(at_work.op.result, -ECANCELED);
+    expect_consistent(&f, 4096, 2);
+    fixture_deinit(&f);
+}
+
+static uint64_t lane_of_commit(struct fixture *f, struct region *r)
+{
+    struct op op;
+
+    op_init(&op, &f->env, &op_commit, r);
+    assert_int_equal(run_op(f, &op), 0);
+    return op.work.lane;
+}
+
+// Uids cost nothing: those that count in one account take turns as one user.
+static void uids_of_one_account_share_a_lane(void **state)
+{
+    enum { LENDER = 77 };
+    struct fixture f;
+    struct region *r;
+
+    (void)state;
+    fixture_init(&f);
+    assert_int_equal(create(&f, "own", 4096, &r), 0);
+    assert_int_equal(lane_of_commit(&f, r), OWNER);
+    f.owner->shared_account = quota_unlisted(f.quota);
+    assert_int_equal(lane_of_commit(&f, r), WORK_LANE_UNLISTED);
+    assert_int_equal(user_set_lender(f.owner, LENDER), 0);
+    assert_int_equal(lane_of_commit(&f, r), WORK_LANE_UNLISTED); // the lender is nobody known
+    f.owner->shared_account = quota_user_account(f.owner->lender->quota);
+    assert_int_equal(lane_of_commit(&f, r), LENDER);
+    f.owner->shared_account = NULL;
+    assert_int_equal(user_set_lender(f.owner, (uid_t)-1), 0);
+    assert_int_equal(lane_of_commit(&f, r), OWNER);
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(growing_and_shrinking_by_512_gib_go_in_pieces_between_which_others_work),
         TEST(discarding_and_restoring_500_gib_go_in_pieces_between_which_others_work),
         TEST(removing_512_gib_goes_in_pieces_between_which_others_work),
+        TEST(uids_of_one_account_share_a_lane),
         TEST(a_grow_that_is_given_up_on_the_way_is_undone),
+        TEST(what_has_not_begun_is_given_back_before_the_worker_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-// The death of a waiting client, its timeout, a Cancel and a grant happen at random moments: exactly one of them wins, and the
-// charges tell which one.
+// The death of a waiting client, its timeout, a Cancel and a grant happen at random moments: exactly one of them
+// wins, and the charges tell which one.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"
@@ -199,8 +199,8 @@ static void a_timeout_and_a_grant_that_cross_end_in_one_of_them(void **state)
     stage_stop(&s);
 }
 
-// The dead client does not learn whether the grow was granted; in the end nothing of it is charged, and the next grow in the queue is
-// granted.
+// The dead client does not learn whether the grow was granted; in the end nothing of it is charged, and the next grow
+// in the queue is granted.
 static void a_death_and_a_grant_that_cross_leave_nothing_and_the_next_is_served(void **state)
 {
     struct stage s;

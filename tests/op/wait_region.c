@@ -1,4 +1,5 @@
-// An operation that waits holds up no other operation of its region; and a region that was shared is not cut after a restart.
+// An operation that waits holds up no other operation of its region; and a region that was shared is not cut after a
+// restart.
 #include <diskalloc/client.h>
 #include <errno.h>
 #include <pthread.h>
@@ -107,7 +108,8 @@ static void a_shared_region_is_not_cut_by_the_first_to_come_back_after_a_restart
     for (size_t i = 0; i < 4 * MIB; i += 4096)
         assert_int_equal(((uint8_t *)diskalloc_region_data(b))[i], 7);
 
-    // When the region has no attachment, and no process maps it by the word of the kernel, the next one to attach it may cut it.
+    // When the region has no attachment, and no process maps it by the word of the kernel, the next one to attach it
+    // may cut it.
     diskalloc_region_close(b);
     diskalloc_region_close(a);
     a = NULL;

@@ -1,4 +1,4 @@
-// What ends a wait: anything that gives bytes back.  What does not begin a wait: a grow that can never be granted.
+// Anything that gives bytes back ends a wait.  A grow that can never be granted does not begin one.
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"

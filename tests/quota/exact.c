@@ -1,4 +1,5 @@
-// Many processes of one user at a limit: exactly the bytes that fit are granted, and close then create never fails by chance.
+// Many processes of one user at a limit: exactly the bytes that fit are granted, and close then create never fails by
+// chance.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"

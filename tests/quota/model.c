@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
 
 static struct quota_limits limits_of(uint64_t bytes, uint64_t regions, uint64_t connections)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
 
 static struct quota_limits limits_of(uint64_t bytes, uint64_t regions, uint64_t connections)
@@ -23,7 +24,7 @@ static void set(struct quota_account *a, const char *label, uint64_t bytes)
     quota_account_set(a, label, &limits);
 }
 
-// One user, alice, who is a member of a configured group, and everything that was made for her.
+// The user alice, who is a member of a configured group, and everything that was made for her.
 struct alice {
     struct quota *q;
     struct quota_user *user;
@@ -230,11 +231,11 @@ static void a_long_label_is_cut_between_characters_and_the_resource_stays_readab
 {
     struct quota_refusal refusal;
     struct alice a;
-    char label[200] = "user:";
+    char label[1000] = "user:";
 
     (void)state;
     alice_init(&a, 0, 0, 0);
-    while (strlen(label) < 150)
+    while (strlen(label) < 900)
         strcat(label, "\xc3\xa4");
     set(quota_user_account(a.user), label, 0);
     assert_int_equal(quota_charge_add(&a.charge, QUOTA_CONNECTIONS, 1, &refusal), 0);
@@ -284,9 +285,40 @@ static void a_hundred_thousand_accounts_are_all_found(void **state)
     quota_free(q);
 }
 
+static void charges_of_a_borrower_count_in_the_lenders_account_and_stay_when_the_lender_changes_groups(void **state)
+{
+    struct quota *q = quota_new();
+    struct quota_user *lender = quota_user_ref(q, 7), *borrower = quota_user_ref(q, 100007);
+    struct quota_account *own = quota_user_account(lender), *group = quota_group(q, 50);
+    struct quota_account *const beside[] = {own, quota_unlisted(q)};
+    struct quota_charge hers, lent;
+
+    (void)state;
+    quota_charge_init(&hers, lender);
+    quota_charge_init(&lent, borrower);
+    assert_int_equal(quota_charge_force(&hers, QUOTA_BYTES, 10), 0);
+    assert_int_equal(quota_charge_force(&lent, QUOTA_BYTES, 3), 0);
+    assert_int_equal(quota_user_set_groups(borrower, beside, 1), 0);
+    assert_int_equal(quota_account_used(own, QUOTA_BYTES), 13);
+    assert_int_equal(quota_user_used(lender, QUOTA_BYTES), 10);
+    // Only the lender's own charges move: those of the borrower move when the borrower's accounts are set.
+    assert_int_equal(quota_user_set_groups(lender, &group, 1), 0);
+    assert_int_equal(quota_account_used(group, QUOTA_BYTES), 10);
+    assert_int_equal(quota_user_set_groups(borrower, beside + 1, 1), 0);
+    assert_int_equal(quota_account_used(own, QUOTA_BYTES), 10);
+    assert_int_equal(quota_account_used(quota_unlisted(q), QUOTA_BYTES), 3);
+    assert_int_equal(quota_account_used(quota_total(q), QUOTA_BYTES), 13);
+    quota_charge_deinit(&lent);
+    quota_charge_deinit(&hers);
+    quota_user_unref(borrower);
+    quota_user_unref(lender);
+    quota_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(charges_of_a_borrower_count_in_the_lenders_account_and_stay_when_the_lender_changes_groups),
         TEST(a_charge_counts_in_every_account_and_its_release_takes_it_back),
         TEST(a_refusal_names_the_limit_and_changes_nothing),
         TEST(every_resource_is_named_in_its_refusal),

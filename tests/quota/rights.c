@@ -1,4 +1,5 @@
-// What an ordinary user, a member of admin_group and root may see and do; and regions that are removed while they are attached.
+// The rights of an ordinary user, a member of admin_group and root; and regions that are removed while they are
+// attached.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 

@@ -1,4 +1,5 @@
-// warn_at: one line in the log and one event to the user's clients, and not again until the use has been below the mark.
+// warn_at: one line in the log and one event to the user's clients, and not again until an eighth of
+// the mark has been free.
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 
@@ -71,7 +72,7 @@ static void there_is_one_event(struct watch *w, uint64_t limit, uint64_t used, u
     there_is_no_event(w);
 }
 
-static void reaching_the_mark_is_told_once_until_it_was_below(void **state)
+static void reaching_the_mark_is_told_once_until_it_was_well_below(void **state)
 {
     struct watch w;
     size_t lines;
@@ -91,6 +92,9 @@ static void reaching_the_mark_is_told_once_until_it_was_below(void **state)
     there_is_no_event(&w);
     assert_int_equal(log_count(&w.d, w.line), lines + 1);
     assert_int_equal(diskalloc_region_resize(w.r, 4 * MIB - 4096), 0);
+    assert_int_equal(diskalloc_region_resize(w.r, 5 * MIB), 0);
+    there_is_no_event(&w);
+    assert_int_equal(diskalloc_region_resize(w.r, 3 * MIB + MIB / 2), 0); // an eighth of the mark is free
     assert_int_equal(diskalloc_region_resize(w.r, 5 * MIB), 0);
     there_is_one_event(&w, 8 * MIB, 5 * MIB, 4 * MIB);
     await_log(&w.d, w.line, lines + 2);
@@ -154,7 +158,7 @@ static void a_refused_growth_is_logged_once_until_it_recovers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reaching_the_mark_is_told_once_until_it_was_below),
+        TEST(reaching_the_mark_is_told_once_until_it_was_well_below),
         TEST(discarding_below_the_mark_counts_as_below_and_restoring_reaches_it),
         TEST(a_mark_that_was_raised_is_told_when_it_is_reached),
         TEST(a_refused_growth_is_logged_once_until_it_recovers),

@@ -1,5 +1,6 @@
-// The daemon and clients are killed at random moments, while eight clients do everything that a client can do.  After each kill
-// every living client finds all its bytes, and the charges are what the clients have and what the files are.
+// The daemon and clients are killed at random moments, while eight clients do everything that a client can do.  After
+// each kill every living client finds all its bytes, and the charges are what the clients have and what the files
+// are.
 //
 // A moment is a number of requests: the client that makes the last one kills, while the others' are on their way.
 // DISKALLOC_CRASH_KILLS=N sets how many, DISKALLOC_TEST_SEED=N which.

@@ -1,5 +1,5 @@
-// A spill directory that was changed by somebody else: the daemon starts or says why not, counts and names the entries that it leaves
-// alone, and serves its clients all the same.
+// A spill directory that was changed by somebody else: the daemon starts or says why not, counts and names the
+// entries that it leaves alone, and serves its clients all the same.
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"

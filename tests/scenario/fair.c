@@ -1,11 +1,13 @@
-// Fair shares of a whole daemon: one user's requests do not keep others waiting, a hung disk keeps nobody out, and a client that
-// waits for a limit may go on asking.
+// Fair shares of a whole daemon: one user's requests do not keep others waiting, a hung disk keeps nobody out, and a
+// client that waits for a limit may go on asking.
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/quota_usage.h"
 #include "tests/lib/test_daemon.h"
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota default]\nregions = 1000\nconnections = 1000\n"
                              "[quota total]\nbytes = 64M\n";
+// Uids with accounts of their own: the unlisted are one user to the workers.
+static const char two_users[] = "[quota user:+4242]\nregions = 1000\n[quota user:+4243]\nregions = 1000\n";
 
 static void start_grows(struct raw *c, const char *path, uid_t uid, struct raw_handle *handles, size_t n)
 {
@@ -33,13 +35,15 @@ static void two_users_on_a_hung_disk_keep_no_third_one_out(void **state)
     struct test_daemon d;
     struct raw users[2], third = {.sock = -1};
     struct frozen_disk ice;
+    char text[400];
 
     (void)state;
     if (geteuid() != 0 || !frozen_disk_prepare(&ice, 128 * MIB)) {
         skip();
         return;
     }
-    test_daemon_start(&d, config, ice.mount.at);
+    snprintf(text, sizeof text, "%s%s", config, two_users);
+    test_daemon_start(&d, text, ice.mount.at);
     for (int u = 0; u < 2; u++)
         start_grows(&users[u], d.socket, 4242 + (uid_t)u, handles[u], EACH);
     frozen_disk_freeze(&ice);
@@ -82,8 +86,8 @@ static void send_usage_request(struct raw *c)
     assert_int_not_equal(raw_send(c, &q), 0);
 }
 
-// The one user has a thousand packets waiting when the other sends one: how many of the former were served first is seen from
-// what they say of the total.
+// The one user has a thousand packets waiting when the other sends one: how many of the former were served first is
+// seen from what they say of the total.
 static void who_has_fifty_connections_is_not_served_before_who_has_one(void **state)
 {
     enum { CROWD = 50, PACKETS = 20 };

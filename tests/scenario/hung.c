@@ -1,5 +1,5 @@
-// A file system that does not answer, and a daemon that is stopped: requests that need no disk are answered, deadlines pass, and
-// afterwards everything goes on as before.
+// A file system that does not answer, and a daemon that is stopped: requests that need no disk are answered,
+// deadlines pass, and afterwards everything goes on as before.
 #include "tests/lib/actor.h"
 #include "tests/lib/frozen_disk.h"
 #include "tests/lib/raw_client.h"
@@ -197,8 +197,8 @@ static void make_a_round_trip(struct raw *c)
     assert_int_equal(raw_done(c, &q), RAW_CODE(OK));
 }
 
-// The first try was carried out for a client that had gone already.  Its region is an orphan, and is being removed when the
-// client, connected again, asks again.
+// The first try was carried out for a client that had gone already.  Its region is an orphan, and is being removed
+// when the client, connected again, asks again.
 static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
 {
     struct raw_handle handle = raw_handle_new();

@@ -7,8 +7,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "proto/spill/mountinfo.h"
 #include "proto/spill/spillfile.h"
 #include "proto/spill/surroundings.h"
+#include "proto/util/cleanup.h"
 #include "tests/lib/harness.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/scratch.h"
@@ -85,6 +87,27 @@ static void an_image_with_holes_makes_it_soft(void **state)
     assert_int_equal(g.hard, st.st_blocks * 512 >= st.st_size);
     if (!g.hard)
         assert_non_null(strstr(g.reason, "sparse image"));
+    test_unmount(&m);
+}
+
+// Overwriting takes room in the quota of btrfs, which may be used up.
+static void quotas_of_btrfs_make_it_soft(void **state)
+{
+    struct spillfile_guarantee g;
+    struct test_mount m;
+    char command[300];
+
+    (void)state;
+    if (!test_mount(&m, "btrfs", 512 << 20))
+        skip();
+    g = guarantee_of(m.at);
+    assert_null(strstr(g.reason, "quotas"));
+    snprintf(command, sizeof command, "btrfs quota enable %s >/dev/null 2>&1", m.at);
+    if (system(command) == 0) {
+        g = guarantee_of(m.at);
+        assert_false(g.hard);
+        assert_non_null(strstr(g.reason, "quotas"));
+    }
     test_unmount(&m);
 }
 
@@ -179,6 +202,42 @@ static void a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own(void **s
     test_unmount(&m);
 }
 
+static bool shows_another(const char *dir, const char *name)
+{
+    _cleanup_close_ int fd = -1;
+    unsigned id = 0;
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(mountinfo_id(fd, &id), 0);
+    return mountinfo_shows_another(id);
+}
+
+// As ReadWritePaths= of systemd does it.
+static void a_directory_that_is_mounted_on_itself_shows_nothing_else(void **state)
+{
+    struct test_mount m;
+    char command[900];
+
+    (void)state;
+    if (!test_mount(&m, "ext4", 64 << 20))
+        skip();
+    snprintf(command, sizeof command,
+             "cd %s && mkdir -p a b d && mount --bind a a && mount --bind a b && "
+             "mount -t tmpfs none d && mount --bind d d",
+             m.at);
+    assert_int_equal(system(command), 0);
+    assert_true(shows_another(m.at, "."));
+    assert_false(shows_another(m.at, "a"));
+    assert_true(shows_another(m.at, "b"));
+    assert_true(shows_another(m.at, "d"));
+    snprintf(command, sizeof command, "cd %s && umount d && umount d && umount a && umount -R b", m.at);
+    assert_int_equal(system(command), 0);
+    test_unmount(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,8 +245,10 @@ int main(void)
         TEST(memory_is_soft),
         TEST(blocks_that_others_can_share_make_it_soft),
         TEST(an_image_with_holes_makes_it_soft),
+        TEST(quotas_of_btrfs_make_it_soft),
         TEST(an_image_that_cannot_be_seen_makes_it_soft),
         TEST(a_device_that_can_run_out_makes_it_soft),
+        TEST(a_directory_that_is_mounted_on_itself_shows_nothing_else),
         TEST(a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own),
     };
 

@@ -1,4 +1,4 @@
-# What the tests inside share: a daemon of systemd's, and clients that are told what to do. To be sourced.
+# The tests inside share this: a daemon of systemd's, and clients that are told what to do. To be sourced.
 # shellcheck shell=bash
 
 SCRATCH=/run/diskalloc-test

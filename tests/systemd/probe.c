@@ -1,4 +1,5 @@
-// Run in the place of the daemon, in its sandbox: tries what must fail there and what the daemon needs, and says what is otherwise.
+// Run in the place of the daemon, in its sandbox: tries what must fail there and what the daemon needs, and says what
+// is otherwise.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -60,7 +61,7 @@ static void try_files(void)
     must_fail("reading /etc/shadow", open("/etc/shadow", O_RDONLY | O_CLOEXEC));
     must_fail("reading /dev/kmsg", open("/dev/kmsg", O_RDONLY | O_CLOEXEC));
     must_fail("writing to /proc/sys", open("/proc/sys/kernel/hostname", O_WRONLY | O_CLOEXEC));
-    must_fail("seeing other users' processes", access("/proc/1/status", F_OK));
+    must_fail("reading the environment of other users' processes", open("/proc/1/environ", O_RDONLY | O_CLOEXEC));
 }
 
 static void try_programs(void)
@@ -103,6 +104,7 @@ static void try_powers(void)
     must_fail("keys", syscall(SYS_keyctl, 0, 0, 0, 0, 0));
     must_fail("userfaultfd", syscall(SYS_userfaultfd, 0));
     must_fail("real-time scheduling", sched_setscheduler(0, SCHED_FIFO, &first));
+    must_fail("a higher priority", setpriority(PRIO_PROCESS, 0, -1));
     must_fail("another hostname", sethostname("x", 1));
     must_fail("signals to PID 1", kill(1, 0));
     memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -155,8 +157,10 @@ static void try_needs(void)
     if (getenv("PROBE_NSS_SYSTEMD"))
         must_work("a user that only systemd knows", getpwnam("dynamic") ? 0 : -1);
     must_work("/proc/sys", open("/proc/sys/kernel/overflowuid", O_RDONLY | O_CLOEXEC));
+    must_work("when other users' processes began", open("/proc/1/task/1/stat", O_RDONLY | O_CLOEXEC));
     must_work("the boot id", open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     must_work("a thread", pthread_create(&thread, NULL, nothing, NULL) == 0 ? pthread_join(thread, NULL) : -1);
+    must_work("a lower priority", setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 1));
     must_work("the limit of files", getrlimit(RLIMIT_NOFILE, &files));
     files.rlim_cur = files.rlim_max;
     must_work("as many files as there may be", setrlimit(RLIMIT_NOFILE, &files));

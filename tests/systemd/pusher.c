@@ -1,5 +1,6 @@
-// A client that keeps asking and misses nothing: pushes numbers into a vector and checks every one of them, over the public API
-// alone.  It is told on standard input what to do, a word a line, and answers each with a line that begins with "ok" or "failed":
+// A client that keeps asking and misses nothing: pushes numbers into a vector and checks every one of them, over the
+// public API alone.  It is told on standard input what to do, a word a line, and answers each with a line that begins
+// with "ok" or "failed":
 //   push N   pushes N numbers
 //   run      pushes, shrinks and checks until the next line comes
 //   check    checks all

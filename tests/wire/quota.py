@@ -99,7 +99,7 @@ class QuotaTest(RequestTest):
             b"user:a\x00b",
             b"user:\xff",
             b"user:a #b",
-            b"user:" + b"u" * 60,
+            b"user:" + b"u" * 300,
             b"user:" + b"u" * 60000,
         ):
             with self.subTest(subject=subject[:20]):

@@ -1,0 +1,70 @@
+// How a region larger than memory is read: at scattered places, or in runs.  See the essay in pattern.c.  Sizes are
+// bytes.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PATTERN_PARTS = 16,        // a region is judged in as many parts, or fewer
+    PATTERN_PLACES = 64,       // looked at in each part
+    PATTERN_WINDOW = 16,       // pages looked at in each place
+    PATTERN_ALL_PAGES = 0xffff // bits of a window
+};
+
+enum pattern_verdict {
+    PATTERN_UNKNOWN,   // leave the part as it is
+    PATTERN_SCATTERED, // single pages are better
+    PATTERN_RUNS,      // large pages are better
+};
+
+// Numbers of observations, in sixteenths; the older ones count less.
+struct pattern_evidence {
+    uint32_t scattered, runs;
+};
+
+struct pattern_part {
+    uint16_t seen[PATTERN_PLACES]; // bits: the pages of each window that were in memory
+    uint8_t age[PATTERN_PLACES]; // while pages are large: looks since the window came into memory; 255: longer, or not
+    struct pattern_evidence own;
+    uint32_t scattered_then;            // n_small at the last scattered read in this part, while pages are single
+    uint32_t run_then;                  // n_large at the last read in a run in this part, while pages are large
+    uint32_t single_since, large_until; // looks: when single pages began; until when large pages stay
+    uint16_t hold;                      // looks: how long large pages stay the next time
+    uint8_t n_known;                    // looks since the part changed; a few count, and no more
+    bool is_single;                     // as at the last look
+};
+
+struct pattern {
+    uint64_t part_size; // a power of two
+    uint32_t n_looks;
+    uint32_t n_small;              // pages that were read in windows of parts with single pages, in all
+    unsigned first_run;            // a part that says runs
+    uint32_t n_large;              // units that were judged in parts with large pages, in all
+    struct pattern_evidence large; // of all parts with large pages
+    enum pattern_verdict verdicts[PATTERN_PARTS];
+    struct pattern_part parts[PATTERN_PARTS];
+};
+
+// A part that is read by single pages is so up to the byte single_to; 0: large pages.  Bit i of SKIPPED: part i is
+// not looked at.
+struct pattern_region {
+    uint64_t size;
+    uint64_t single_to[PATTERN_PARTS];
+    uint32_t skipped;
+    // Which of the PATTERN_WINDOW pages from AT on are in memory.
+    uint16_t (*look)(void *data, uint64_t at);
+    void *data;
+};
+
+// NULL: no memory.  Not from malloc.
+struct pattern *pattern_new(void);
+void pattern_free(struct pattern *p);
+
+// The size of a part in a region of SIZE bytes.
+uint64_t pattern_part_size(uint64_t size);
+// Begins anew, with parts of this size.
+void pattern_reset(struct pattern *p, uint64_t part_size);
+// Looks at the region, and judges each part.  REGULAR: the last look was not long ago; otherwise this look only notes
+// what is in memory.  True: there is a verdict other than unknown.
+bool pattern_look(struct pattern *p, const struct pattern_region *r, bool regular);

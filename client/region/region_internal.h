@@ -1,0 +1,50 @@
+// Functions of regions that only the files of this folder share.  Each comment names the file of its functions.
+#pragma once
+#include "client/region/region.h"
+
+// region.c
+
+// A region without backing and mapping, to be completed by open.c.  DA may be NULL.  NULL: no memory.
+struct diskalloc_region *region_new(struct diskalloc *da);
+// As region_close, for a region that open.c could not complete: everything is given back before this returns.
+void region_abandon(struct diskalloc_region *r);
+
+// The next six with the lock held.
+// 0; -EBUSY: the region was inherited; -EROFS: it is read-only and WRITING is asked for.
+int region_check(const struct diskalloc_region *r, bool writing);
+// Before bytes are taken away: 0; -EBUSY: a forked child of this process may still map them.
+int region_check_alone(const struct diskalloc_region *r);
+// Before the backing is asked to do anything: its descriptor is the file's, also if the program has closed the first
+// one.  0; -EBADF: the file can't be opened again; -ESTALE, -ENOMEM, -errno.
+int region_hold_file(struct diskalloc_region *r);
+// 0; -EOVERFLOW, -ENOMEM: the region can't have SIZE bytes, whatever the backing says.
+int region_check_size(const struct diskalloc_region *r, uint64_t size);
+// 0; -EINVAL: some of the bytes lie beyond the size.
+int region_check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length);
+// Makes the accessible part equal to the backing's size, as far as the reservation goes.  0 or -ENOMEM.
+int region_follow_backing(struct diskalloc_region *r);
+
+// Regions that were closed give their space back a moment later, on the client's thread.  A request that was refused
+// with E may succeed now if that has happened since region_mark returned SINCE; region_may_try_again waits for it.
+uint64_t region_mark(struct diskalloc_region *r);
+bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
+
+// refresh.c: holds the file (region_hold_file), and takes over what is known of the backing only after an early grow,
+// or after an answer was lost.  Every change of the region begins with this call, with the lock held.  0 or -errno.
+int region_reconcile(struct diskalloc_region *r);
+
+// discard.c
+
+// The bytes that region_discard_locked and region_restore_locked give back and grant again as a whole: a page can't be
+// partly accessible.
+uint64_t region_unit(void);
+// OFFSET and LENGTH are whole blocks, within the size.  With the lock held, after region_reconcile.
+int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+
+// commit.c.  As the public function, without its error_begin and error_end.
+int region_sync(struct diskalloc_region *r);
+
+// file.c.  With the lock held.  A descriptor with an offset of its own, for the caller to close.  Not where the
+// backing keeps its descriptor (keeps_fd).
+int region_open_file(struct diskalloc_region *r);

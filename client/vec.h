@@ -1,0 +1,14 @@
+// The two halves of the vectors, client/vec.c (making, growing) and client/persist.c (opening, committing, closing),
+// share these calls. Sizes are bytes; lengths and capacities count elements.
+#pragma once
+#include <diskalloc/vec.h>
+
+#include "client/region/region.h"
+
+// Every call on a vector begins with this check: a vector that does not fit its region is left alone.  0; -EINVAL:
+// the vector was not initialised, or its len is above its cap; -ESTALE: its elements do not fit the region any more.
+int vec_check(const struct diskalloc_region *r, size_t len, size_t cap, size_t element_size);
+// An empty vector on R, without capacity; all zero where RESULT is a failure.
+struct diskalloc_vec_state vec_state_of(struct diskalloc_region *r, int result);
+// Takes the answer to an early grow over.  The answer is waited for only if the vector needs more than the region has.
+void vec_take_early(struct diskalloc_region *r, uint64_t needed);

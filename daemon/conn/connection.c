@@ -1,0 +1,13 @@
+// Connections that have changed: see connection.h.
+#include "daemon/conn/connection.h"
+
+#include <event2/event.h>
+
+void conn_changed(struct conn *c)
+{
+    if (c->changed)
+        return;
+    c->changed = true;
+    TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
+    event_active(c->env->settle, EV_TIMEOUT, 0);
+}

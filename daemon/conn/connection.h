@@ -1,0 +1,100 @@
+// The data of connections, and what the files of this folder do with them.  See the essay in conn.c.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/conn/send.h"
+#include "daemon/request/arena.h"
+#include "daemon/request/request.h"
+
+struct conn;
+struct event;
+struct event_base;
+
+// The state that all connections share.
+struct conn_env {
+    struct event_base *base;
+    struct request_env *request;
+    struct arena arena; // for the message that is being served
+    uint8_t *buffer;    // PACKET_MAX bytes, for the packet that is being read or written
+    // Stands for all uids without a number in the daemon's user namespace; (uid_t)-1: every uid has one.
+    uid_t overflow_uid;
+    TAILQ_HEAD(conn_list, conn) conns;    // all
+    struct conn_list changed;             // those that settle has to look at
+    TAILQ_HEAD(user_ring, user) readable; // users with connections that may read; the first one has the next turn
+    struct user_ring held_up;             // users who would be there, if their budget were not spent
+    unsigned n_readable;                  // connections that may read, of the users in readable
+    struct event *turns_tick;             // a timer: may users who are held up go on?
+    // accept.c's:
+    struct conn_list silent; // n_silent connections without Hello, at most most_silent
+    unsigned n_silent, most_silent;
+    struct event *silent_tick; // a timer: the deadline of the first of them
+    // unread.c's:
+    struct conn_list unread; // n_unread connections with replies that may not have been received
+    unsigned n_unread;
+    struct event *unread_tick; // a timer: look at them
+    // ended.c's:
+    TAILQ_HEAD(, ended) ended_conns; // n_ended of them
+    unsigned n_ended, n_children;
+    LIST_HEAD(, child) children; // n_children of them
+    struct event *ended_tick;    // a timer: look at ended_conns
+    struct event *settle;        // becomes active when a connection is put on CHANGED
+    void (*ended)(void *data);   // a connection has closed, and its descriptor is free; the daemon sets it
+    void *ended_data;
+};
+
+enum { CONN_MOST_UNREAD = 16 }; // replies with a descriptor that the client has not read: then it is not served
+
+struct conn {
+    struct conn_env *env;
+    struct peer peer;
+    int fd;
+    struct event *event; // on the socket
+    struct event *retry; // a timer: send again; of an ending connection: close
+    short polled;        // the events that EVENT was added for
+    bool bad;            // close at once
+    bool ending;         // read no more, and close when the replies have been sent
+    bool changed;        // on env->changed
+    bool unread;         // there may be packets to read
+    bool closed;         // by the client, for sending; packets that it sent before are still served
+    bool gone;           // the client has closed the connection, and can read nothing any more
+    bool queued;         // on the list of its user's connections that may read
+    bool careful;        // packets may bring descriptors: see rights.c
+    bool brings;         // the next packet brings descriptors, so nothing may be received any more
+    bool silent;         // on env->silent
+    uint64_t speaks_by;  // ms, monotonic: if silent, until when Hello must have come
+    unsigned n_unread;   // descriptors that were sent or queued and may not have been received
+    struct send_queue replies;
+    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry;
+};
+
+// connection.c: has settle look at the connection when the events at hand have been served.
+void conn_changed(struct conn *c);
+
+// accept.c:
+int accept_init(struct conn_env *env); // 0 or -ENOMEM
+void accept_deinit(struct conn_env *env);
+// A reference to the user of the client at FD, and the client's pid, as the kernel knows them.  NULL: it is refused.
+struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid);
+void accept_refuse(int fd);        // closes FD, a new connection
+void accept_begin(struct conn *c); // C is new, and silent
+void accept_spoke(struct conn *c); // C sent Hello, or ends; does nothing if it was not silent
+
+// turns.c.  The users whose turn will come, and the connections of each:
+
+int turns_init(struct conn_env *env); // 0 or -ENOMEM
+void turns_deinit(struct conn_env *env);
+void turns_queue(struct conn *c);
+// The user's turn is over as well.  Does nothing if C is not queued.
+void turns_unqueue(struct conn *c);
+// The connection that has the next turn, or NULL.
+struct conn *turns_next(struct conn_env *env);
+
+// unread.c.  Replies with descriptors that were not read yet:
+
+int unread_init(struct conn_env *env); // 0 or -ENOMEM
+void unread_deinit(struct conn_env *env);
+void unread_add(struct conn *c);    // a reply with a descriptor is on its way to the client
+bool unread_settle(struct conn *c); // true: the client has received all of them
+void unread_remove(struct conn *c); // C ends; the user's budget keeps what C->n_unread says
+bool unread_was_taken(int sock);    // whether the other side has received all that was sent to it

@@ -1,0 +1,125 @@
+// Users take turns, and so do the connections of a user.
+//
+// A user with something to read is in the ring env->readable, and each connection of theirs with something to read is
+// in the user's own list.  A user whose budget is spent is taken out of the ring (held_up) and put back when there is
+// room again.
+#include <errno.h>
+#include <event2/event.h>
+
+#include "daemon/conn/connection.h"
+#include "daemon/user.h"
+
+enum { TICK_MS = 100 };
+
+static void put_into_ring(struct conn_env *env, struct user *u)
+{
+    TAILQ_INSERT_TAIL(&env->readable, u, turn);
+    env->n_readable += u->n_readable;
+}
+
+static void take_out_of_ring(struct conn_env *env, struct user *u)
+{
+    TAILQ_REMOVE(&env->readable, u, turn);
+    env->n_readable -= u->n_readable;
+}
+
+static bool is_in_ring(const struct user *u)
+{
+    return !u->held_up && u->n_readable > 0;
+}
+
+// For struct budget.
+static void has_room(void *data, struct user *u)
+{
+    struct conn_env *env = data;
+
+    TAILQ_REMOVE(&env->held_up, u, turn);
+    u->held_up = false;
+    if (u->n_readable > 0)
+        put_into_ring(env, u);
+}
+
+static void tick_soon(struct conn_env *env)
+{
+    static const struct timeval soon = {.tv_usec = TICK_MS * 1000L};
+
+    if (!event_pending(env->turns_tick, EV_TIMEOUT, NULL))
+        event_add(env->turns_tick, &soon);
+}
+
+// All users together may hold less than before.
+static void on_tick(evutil_socket_t fd, short what, void *data)
+{
+    struct conn_env *env = data;
+    struct user *u, *next;
+
+    (void)fd;
+    (void)what;
+    for (u = TAILQ_FIRST(&env->held_up); u; u = next) {
+        next = TAILQ_NEXT(u, turn);
+        if (!budget_is_spent(&env->request->budget, u))
+            has_room(env, u);
+    }
+    if (!TAILQ_EMPTY(&env->held_up))
+        tick_soon(env);
+}
+
+int turns_init(struct conn_env *env)
+{
+    TAILQ_INIT(&env->readable);
+    TAILQ_INIT(&env->held_up);
+    env->request->budget.has_room = has_room;
+    env->request->budget.data = env;
+    env->turns_tick = evtimer_new(env->base, on_tick, env);
+    return env->turns_tick ? 0 : -ENOMEM;
+}
+
+void turns_deinit(struct conn_env *env)
+{
+    env->request->budget.has_room = NULL;
+    if (env->turns_tick)
+        event_free(env->turns_tick);
+}
+
+void turns_queue(struct conn *c)
+{
+    struct user *u = c->peer.user;
+
+    if (is_in_ring(u))
+        c->env->n_readable++;
+    TAILQ_INSERT_TAIL(&u->readable, c, readable_entry);
+    c->queued = true;
+    if (++u->n_readable == 1 && !u->held_up)
+        put_into_ring(c->env, u);
+}
+
+void turns_unqueue(struct conn *c)
+{
+    struct user *u = c->peer.user;
+
+    if (!c->queued)
+        return;
+    if (is_in_ring(u))
+        take_out_of_ring(c->env, u);
+    TAILQ_REMOVE(&u->readable, c, readable_entry);
+    c->queued = false;
+    u->n_readable--;
+    if (is_in_ring(u))
+        put_into_ring(c->env, u);
+    // A user is freed with the last connection and request: nobody is held up without either.
+    if (u->n_readable == 0 && u->held_up)
+        has_room(c->env, u);
+}
+
+struct conn *turns_next(struct conn_env *env)
+{
+    struct user *u;
+
+    while ((u = TAILQ_FIRST(&env->readable)) && budget_is_spent(&env->request->budget, u)) {
+        take_out_of_ring(env, u);
+        u->held_up = true;
+        TAILQ_INSERT_TAIL(&env->held_up, u, turn);
+        tick_soon(env);
+    }
+    return u ? TAILQ_FIRST(&u->readable) : NULL;
+}

@@ -1,0 +1,107 @@
+// Taking bytes away only while no other process maps them: that process would die of SIGBUS.
+//
+// The holders of the region are asked first (region_is_shared).  After a restart of the daemon they know only how many
+// processes may map the region.  If the client that asks is the only one that has it attached, the marks on the file
+// tell whether any of the others still lives.  An attachment of another client may be without a mapping, and still
+// counts.  The marks also tell of the children of processes that have detached the region or have ended.
+//
+// Regions that an older daemon has made have descriptors without marks.  They get marks from then on when a client
+// attaches them while nobody uses the file (note_sharing in access.c).
+//
+// Descriptors of the passthrough fence take no marks, but the fence knows of all that it has opened, until its server
+// or the daemon ends (generation).  All that is known afterwards is the record, and who comes back.  A region that only
+// one process ever had (its record does not say RECORD_SHARED) is that process's again when it comes back: it looks
+// after its own children.  Of any other one nothing is taken away before the kernel says, at an attach, that nobody
+// uses the file.  So a process that attaches a region after another one has left it is asked about at once, while the
+// record can still be written (op_has_unknown_children).
+#include "daemon/op/consent.h"
+
+#include <errno.h>
+
+#include "daemon/fence/fence.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/store/store.h"
+
+static bool has_passthrough(const struct op *op)
+{
+    return op->env->fence && fence_waits(op->env->fence);
+}
+
+void op_note_unused(struct op *op)
+{
+    op->record.flags &= ~(uint32_t)(RECORD_MARKED | RECORD_PASSTHROUGH);
+    op->record.flags |= has_passthrough(op) ? RECORD_PASSTHROUGH : RECORD_MARKED;
+}
+
+void op_note_used(struct op *op)
+{
+    if (!has_passthrough(op))
+        return;
+    op->record.flags &= ~(uint32_t)RECORD_MARKED;
+    op->record.flags |= RECORD_PASSTHROUGH;
+}
+
+bool op_has_unknown_children(const struct op *op)
+{
+    // A process that maps the region already hides its children and those of others.
+    return has_passthrough(op) && op->region->holders.left && op->claim != HOLDER_MAPS;
+}
+
+// Whether somebody knows of each process that maps the region: the marks, or the fence.
+static bool is_known(const struct op *op)
+{
+    const struct region *r = op->region;
+
+    if (r->record.flags & RECORD_MARKED)
+        return true;
+    return r->generation != 0 && has_passthrough(op) && r->generation == fence_generation(op->env->fence);
+}
+
+// Whether the marks have to be asked, because nobody else knows.  SHARED: by what the holders know.  A process that
+// can't be told from others has no marks of its own: it would never be alone.
+static bool asks_marks(const struct op *op, bool shared)
+{
+    const struct holders *h = &op->region->holders;
+
+    if (h->n_attached > 1 || !is_known(op))
+        return false;
+    return shared ? holders_are_uncertain(h) : h->left && op->identity != 0;
+}
+
+// Whether processes that have left the region may have left children behind, and nobody can tell.
+static bool is_left_unknown(const struct op *op)
+{
+    const struct region *r = op->region;
+
+    return r->record.flags & RECORD_PASSTHROUGH && r->holders.left && !is_known(op);
+}
+
+int op_prepare_alone(struct op *op)
+{
+    bool shared = region_is_shared(op->region);
+
+    op->asks_marks = asks_marks(op, shared);
+    if (op->asks_marks)
+        op->instant = false;
+    return (shared && !op->asks_marks) || is_left_unknown(op) ? -EBUSY : 0;
+}
+
+int op_check_alone(struct op *op)
+{
+    const struct region *region = op->region;
+    int r = 1;
+
+    if (op->asks_marks && region->record.flags & RECORD_MARKED)
+        r = store_is_alone(op->file, op->identity);
+    else if (op->asks_marks)
+        r = fence_is_alone(op->env->fence, region->generation, &region->record.handle, op->identity);
+    return r < 0 ? r : r == 0 ? -EBUSY : 0;
+}
+
+// If the client is not attached any more, its connection has ended meanwhile, and its process is lost and may map the
+// region.
+void op_conclude_alone(struct op *op)
+{
+    if (op->asks_marks && op->result == 0 && op->region->holders.n_attached == 1)
+        holders_forget(&op->region->holders);
+}

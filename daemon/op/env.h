@@ -1,0 +1,53 @@
+// The parts of the daemon that operations use, and what the daemon has done to all operations from time to time.
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "daemon/region.h"
+
+struct fence;
+struct orphans;
+struct store;
+struct suspects;
+struct wait_queue;
+struct worker_pool;
+
+struct op_env {
+    struct store *store;
+    struct region_table *regions;
+    struct worker_pool *pool;
+    struct orphans *orphans;
+    struct wait_queue *wait;
+    struct fence *fence;          // NULL, in tests: descriptors are plain
+    struct suspects *suspects;    // NULL, in tests: no file is looked at
+    uint64_t n_mended;            // files that were made again what is granted of them; the loop's
+    const char *problem;          // why nothing new is granted; NULL: all is well.  The loop's
+    uint64_t full_told;           // when a refusal by the disk was logged last (ms, monotonic); 0: never
+    uint64_t full_audited;        // when such a refusal last made all regions suspects; 0: never
+    _Atomic uint64_t keep_free;   // bytes of the disk that are never granted; set by the loop, read by workers
+    _Atomic uint64_t ample;       // bytes that may be granted without asking the disk; set by space.c only
+    _Atomic uint64_t ample_until; // until then (ms, monotonic)
+    LIST_HEAD(, op) at_work;      // operations that are submitted to the pool
+    uint64_t n_repairs;           // regions whose files are still to be made what their records say
+};
+
+// Tries the operations that wait for a limit, and ends those that have waited long enough.  NOW: ms, monotonic.
+void op_resume_waiting(struct op_env *env, uint64_t now);
+// Ends all operations that wait for a limit with -ESHUTDOWN.
+void op_end_waiting(struct op_env *env);
+// Probes the orphans that are due at NOW (ms, monotonic) and removes those that nobody uses.
+void op_reap_orphans(struct op_env *env, uint64_t now);
+// At start: makes R's file what its record says, as an operation.  Adds one to *N_LACKING if some granted bytes get no
+// blocks.  0 or -ENOMEM.
+int op_repair_region(struct op_env *env, struct region *r, uint64_t *n_lacking);
+// Ends the operations that are held up by others, and tells the log who may hold their files.  ANSWERED: when the
+// disk was asked a question that it has answered (ms, monotonic).
+void op_end_stuck(struct op_env *env, uint64_t answered);
+// Whether an operation has been at work for so long that op_end_stuck might end it, as of NOW (ms, monotonic).
+bool op_seem_stuck(const struct op_env *env, uint64_t now);
+// Looks at the files of the regions that are due at NOW (ms, monotonic), and makes them what is granted.
+void op_verify_suspects(struct op_env *env, uint64_t now);
+// Closes the files that were kept open for a next grow, if no grow has come since the last call.
+void op_close_unused_files(struct op_env *env);

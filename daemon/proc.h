@@ -1,0 +1,18 @@
+// Facts about this process and this kernel, from /proc.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// The number in a file of /proc; 0: there is none.
+unsigned long long proc_number(const char *path);
+// When the process began, in ticks of the clock since the machine's start.  0: not known.  A later process with the
+// same number began later.  Quick: the kernel answers from memory.
+uint64_t proc_start_time(pid_t pid);
+// Whether the process PID has ended, but for threads that hang in the kernel, or for its parent's wait.
+bool proc_is_zombie(pid_t pid);
+// The uid that the kernel shows for users who have no number in this user namespace.
+uid_t proc_overflow_uid(void);
+// True if the daemon's user namespace has a number for every user: then a peer that shows the overflow uid really has
+// that uid.
+bool proc_has_all_uids(void);

@@ -1,0 +1,32 @@
+// Charges: the parts of the accounts that consumers hold.  See the essay in charge.c.
+#pragma once
+#include <stdint.h>
+
+#include "daemon/quota/quota.h"
+
+// The part of the accounts that one consumer (a region, a connection) holds.
+struct quota_charge {
+    struct quota_user *user; // a reference; NULL: holds nothing
+    uint64_t amount[QUOTA_RESOURCE_N];
+};
+
+void quota_charge_init(struct quota_charge *c, struct quota_user *user); // takes a reference of its own
+void quota_charge_deinit(struct quota_charge *c);                        // gives all of it back; idempotent
+// Charges all accounts or none.  Nobody is warned before quota_charge_tell.  0; -EDQUOT and *RET says which limit
+// refused; -EOVERFLOW: a sum would wrap.
+int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret);
+// As quota_charge_add, for regions found at start: they exist already, so no limit refuses.  0 or -EOVERFLOW.
+int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount);
+// As quota_charge_add, for an early grow of a region of SIZE bytes, which nobody needs yet.  0; -EXFULL: the region
+// or an account would be above quota_early_part of its limit.
+int quota_charge_add_early(struct quota_charge *c, uint64_t amount, uint64_t size);
+// Called when a charge is granted: warns of each account that has reached its warn_bytes.  Before, the disk might have
+// refused.
+void quota_charge_tell(struct quota_charge *c);
+uint64_t quota_early_part(uint64_t limit);
+void quota_charge_sub(struct quota_charge *c, enum quota_resource resource,
+                      uint64_t amount); // asserts that the charge holds AMOUNT
+
+// Checks the size of one region against region_bytes.  0; or -EDQUOT and *RET says why.
+int quota_check_region_size(const struct quota_user *u, uint64_t old_size, uint64_t new_size,
+                            struct quota_refusal *ret);

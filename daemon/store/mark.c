@@ -1,0 +1,82 @@
+// Marks on a region's file: which processes may map it, also after a restart of the daemon.
+//
+// A lease tells whether any process maps a file.  It can't tell one process from two, so a program that asks to have a
+// part of its own region cut gets no answer from it.  Therefore the daemon marks each descriptor that it sends to a
+// client: an OFD lock (fcntl(2), F_OFD_SETLK) on one byte far beyond any content.  The offset of that byte names the
+// process.  The kernel keeps such a lock as long as the open file description lasts: until the last mapping that was
+// made by it has gone, also if the client has closed the descriptor, also in a forked child, and whatever becomes of
+// the daemon.  F_OFD_GETLK finds the lock.  Nothing is written to the disk.
+//
+// Each process has SERIALS bytes, because one process may map a region several times, by several clients.  If it has
+// used them up, or can't be told from others (identity 0), the mark is one that no process calls its own.
+//
+// A client can take further locks, and remove the marks of its own descriptors, but not those of other processes: so
+// it can keep others from cutting a region, as anybody who attaches the region can, and harm nobody but itself.
+#include <errno.h>
+#include <fcntl.h>
+
+#include "daemon/store/store.h"
+
+enum { SERIALS = 16 };
+
+#define FIRST ((off_t)1 << 62)
+#define LAST INT64_MAX
+#define IDENTITIES (((uint64_t)1 << 62) / SERIALS - 1) // so that a byte is left behind the last process
+
+// The first byte of a process.
+static off_t start_of(uint64_t identity)
+{
+    return identity < IDENTITIES ? FIRST + (off_t)identity * SERIALS : FIRST;
+}
+
+// Whether a byte from FROM to TO is marked through another descriptor than FD; the kernel says which, in RET.
+// 1, 0 or -errno.
+static int find(int fd, off_t from, off_t to, struct flock *ret)
+{
+    *ret = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from + 1};
+    if (from > to)
+        return 0;
+    if (fcntl(fd, F_OFD_GETLK, ret) < 0)
+        return -errno;
+    return ret->l_type != F_UNLCK;
+}
+
+int store_mark(int fd, uint64_t identity)
+{
+    struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = FIRST, .l_len = 1}, other;
+    off_t at = start_of(identity), end = at + SERIALS;
+    int r = at == FIRST ? 0 : 1;
+
+    for (; r == 1 && at < end; at++) {
+        r = find(fd, at, at, &other);
+        if (r == 0)
+            mark.l_start = at;
+    }
+    if (r < 0)
+        return r;
+    return fcntl(fd, F_OFD_SETLK, &mark) < 0 ? -errno : 0;
+}
+
+int store_is_alone(int fd, uint64_t identity)
+{
+    off_t at = start_of(identity), end = at + SERIALS - 1;
+    struct flock own, other;
+    int r;
+
+    if (at == FIRST)
+        return 0;
+    r = find(fd, FIRST, at - 1, &other);
+    if (r == 0)
+        r = find(fd, end + 1, LAST, &other);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = find(fd, at, end, &own);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    if (own.l_len != 1)
+        return 0;
+    r = find(fd, at, own.l_start - 1, &other);
+    if (r == 0)
+        r = find(fd, own.l_start + 1, end, &other);
+    return r < 0 ? r : r == 0;
+}

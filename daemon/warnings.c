@@ -1,0 +1,72 @@
+// Warnings of quotas: see warnings.h.
+#include "daemon/warnings.h"
+
+#include <stdio.h>
+
+#include "daemon/account.h"
+#include "daemon/log.h"
+#include "daemon/quota/quota.h"
+#include "daemon/request/peer.h"
+#include "daemon/user.h"
+#include "proto/util/clock.h"
+#include "proto/util/size.h"
+
+enum {
+    WARNINGS = 4, // of one account, within WARNINGS_MS
+    WARNINGS_MS = 60 * 1000,
+};
+
+// The user whose own account A is, or NULL.
+static const struct user *find_user_of_account(struct user_table *users, const struct quota_account *a)
+{
+    for (struct user *u = user_next(users, NULL); u; u = user_next(users, u))
+        if (quota_user_account(u->quota) == a)
+            return u;
+    return NULL;
+}
+
+// An account may go up and down again and again: each warning is sent to all clients that the account is about.
+static bool may_warn(struct quota_told *told)
+{
+    uint64_t now = clock_now();
+
+    if (told->n == 0 || now - told->since >= WARNINGS_MS)
+        *told = (struct quota_told){.since = now};
+    return told->n++ < WARNINGS;
+}
+
+// Tells the administrator, and the users for whom the account stands.
+static void tell_warning(struct user_table *users, const struct quota_account *a, uint64_t used, uint64_t limit)
+{
+    const struct user *user = find_user_of_account(users, a);
+    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[QUOTA_LIMIT_NAME_SIZE];
+    const struct log_fields fields = {
+        .message_id = LOG_ID_WARNING,
+        .has_user = user != NULL,
+        .uid = user ? user->uid : 0,
+        .limit_name = name,
+        .limit = limit,
+        .used = used,
+    };
+
+    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
+             size_format(limit, limit_text));
+    for (struct user *u = user_next(users, NULL); u; u = user_next(users, u))
+        if (account_of(u) == a)
+            peer_send_warning(u, a);
+}
+
+// For quota_on_warning.  DATA: the users.
+static bool on_quota_warning(void *data, struct quota_account *a, uint64_t used, uint64_t limit)
+{
+    if (!may_warn(quota_account_told(a)))
+        return false;
+    tell_warning(data, a, used, limit);
+    return true;
+}
+
+void warnings_start(struct quota *quota, struct user_table *users)
+{
+    quota_on_warning(quota, on_quota_warning, users);
+}

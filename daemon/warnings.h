@@ -1,0 +1,8 @@
+// Warnings: an account has reached the mark that its quota sets.
+#pragma once
+
+struct quota;
+struct user_table;
+
+// From now on the log, and the clients of the users whom an account is about, are told when it reaches its mark.
+void warnings_start(struct quota *quota, struct user_table *users);

@@ -1,0 +1,107 @@
+// See bystander.h.
+#include "tests/lib/bystander.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "tests/lib/quota_usage.h"
+
+enum { FEW_FILES = 1024, MOST_MIB = 16 };
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct bystander_times bystander_grow(const char *socket, uid_t uid, unsigned n)
+{
+    uint64_t *times = calloc(n, sizeof *times), size = MOST_MIB;
+    struct raw_handle h = raw_handle_new();
+    struct bystander_times ret;
+    struct raw c;
+
+    assert_non_null(times);
+    assert_int_equal(uid == (uid_t)-1 ? raw_open(&c, socket) : raw_open_as(&c, socket, uid), RAW_CODE(OK));
+    for (unsigned i = 0; i < n; i++) {
+        RawReply *reply;
+
+        if (size == MOST_MIB) {
+            if (i > 0)
+                assert_int_equal(raw_shrink(&c, &h, 0, size * MIB), RAW_CODE(OK));
+            else
+                assert_int_equal(raw_create(&c, &h, 0), RAW_CODE(OK));
+            size = 0;
+        }
+        times[i] = now_us();
+        assert_int_not_equal(raw_send_grow(&c, &h, ++size * MIB, 0), 0);
+        reply = raw_answer(&c);
+        times[i] = now_us() - times[i];
+        assert_int_equal(raw_code(reply), RAW_CODE(OK));
+        raw_free(reply);
+    }
+    raw_close(&c);
+    qsort(times, n, sizeof *times, compare);
+    ret = (struct bystander_times){.median_us = times[n / 2], .p99_us = times[n - 1 - n / 100]};
+    free(times);
+    return ret;
+}
+
+void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times meanwhile)
+{
+    print_message("[ NOTE     ] %s: another user's grow by 1 MiB takes %" PRIu64 " us (p99 %" PRIu64
+                  "); when nothing else happens, %" PRIu64 " us (p99 %" PRIu64 ")\n",
+                  attack, meanwhile.median_us, meanwhile.p99_us, quiet.median_us, quiet.p99_us);
+}
+
+uint64_t process_rss_kib(pid_t pid)
+{
+    char path[64];
+    long total, resident = -1;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    f = fopen(path, "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld %ld", &total, &resident), 2);
+    fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+unsigned process_count_fds(pid_t pid)
+{
+    const struct dirent *entry;
+    unsigned n = 0;
+    char path[64];
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)))
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+void process_limit_files(void)
+{
+    const struct rlimit few = {FEW_FILES, FEW_FILES};
+
+    setrlimit(RLIMIT_NOFILE, &few);
+    prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE);
+    prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN);
+}

@@ -1,0 +1,20 @@
+// Another client of a daemon that is under attack: it must be served as if nothing happened.
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bystander_times {
+    uint64_t median_us, p99_us;
+};
+
+// N grows by 1 MiB, of a region that the user UID (-1: this user) makes; asserts that each one succeeds.  The region
+// is made anew after each 16 MiB.
+struct bystander_times bystander_grow(const char *socket, uid_t uid, unsigned n);
+// Prints both, for whoever compares machines: no test asserts on time.
+void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times meanwhile);
+// As /proc says.
+uint64_t process_rss_kib(pid_t pid);
+unsigned process_count_fds(pid_t pid);
+// For test_daemon_prepare: the process may open few files, and has not the rights by which root may have more of them
+// in flight.
+void process_limit_files(void);

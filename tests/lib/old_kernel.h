@@ -1,0 +1,6 @@
+// Makes the kernel look older to a daemon under test.
+#pragma once
+
+// For test_daemon_prepare, or a child before exec: from now on the process and its children do not know SO_PASSRIGHTS,
+// as before Linux 6.16.
+void old_kernel_without_passrights(void);
