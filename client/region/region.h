@@ -39,6 +39,8 @@ struct diskalloc_region {
     int advice;                  // DISKALLOC_ADVICE_... about the order of accesses, given last for the whole region
     unsigned generation;         // fork_generation() when the region was made
     struct shared_region shared; // with children that this process forks
+    struct guard_slot *guard;    // guard.c's; NULL: not mapped
+    _Atomic uint64_t lost_at;    // guard.c: 1 + the offset of the first page that was replaced; 0: none was
     // Of the vector on this region (client/vec.c), if there is one that adopted it.  The thread that uses the vector
     // writes both.
     uint32_t element_size; // bytes; 0: none

@@ -67,6 +67,7 @@ extern "C" {
 #define DISKALLOC_HAVE_SOLE_WRITER 1   /* DISKALLOC_REGION_SOLE_WRITER */
 #define DISKALLOC_HAVE_PREFETCH 1      /* diskalloc_region_prefetch */
 #define DISKALLOC_HAVE_ADAPTATION 1    /* diskalloc_get_adaptation; ADVICE_NORMAL adapts */
+#define DISKALLOC_HAVE_GUARD 1         /* diskalloc_guard_enable */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -355,7 +356,8 @@ int diskalloc_region_refresh(struct diskalloc_region *r);
 
 /* Writes the region's bytes to its file on disk, and waits for it.
  * Any thread.
- * 0; -EIO and other errors of msync(2): from then on every sync of this region, for what was lost stays lost. */
+ * 0; -EIO and other errors of msync(2): from then on every sync of this region, for what was lost stays lost; -EIO:
+ * the guard (diskalloc_guard_enable) has replaced a page. */
 int diskalloc_region_sync(struct diskalloc_region *r);
 
 /* Records how many bytes are used and of what element size, for whoever opens the region later.
@@ -369,6 +371,26 @@ int diskalloc_region_commit(struct diskalloc_region *r, uint64_t used, uint32_t 
  * Any thread.
  * 0 when nothing was committed yet. */
 uint64_t diskalloc_region_used(const struct diskalloc_region *r);
+
+/* ---- I/O errors ---- */
+
+/* Enables the guard of this process, for all its regions: without it, a load or store that meets an I/O error of the
+ * disk is SIGBUS (as one is beyond the end of a caller's file that another program has made shorter, or where the
+ * machine's memory is broken).  With it the page at that place is replaced by one that is this process's alone: what
+ * can't be read is zero, and the program goes on.  From then on every sync and commit of that region is -EIO, also a
+ * commit that is not durable: what is stored in the page does not reach the disk, nor others that have the region.  An
+ * error that has passed when the page is tried again replaces nothing.
+ * TOLD is called after each replacement, with the region, the byte OFFSET of the page and DATA.  It runs in a signal
+ * handler, on the thread that met the error, and may use only what is safe there (signal-safety(7): write(2), atomic
+ * variables; no other function of this library); NULL: nobody is told.
+ * Installs a handler of SIGBUS.  A SIGBUS that has nothing to do with a region goes to the handler that was there
+ * before, or ends the process as it did.  A program that installs a handler of its own later turns the guard off,
+ * unless its handler calls the one that was there before; calling this function again turns the guard on.  The library
+ * must stay loaded.  Forked children inherit the guard, and replace pages for themselves.  A call of the kernel that is
+ * given such memory, as read(2) or write(2), still fails with EFAULT.
+ * Any thread; called again, the last TOLD and DATA count.
+ * 0; -ENOMEM. */
+int diskalloc_guard_enable(void (*told)(struct diskalloc_region *r, uint64_t offset, void *data), void *data);
 
 /* ---- Usage ---- */
 
