@@ -202,34 +202,39 @@ static void end_process(const siginfo_t *info)
         raise(SIGBUS);
 }
 
-// What was there before does what it would have done.
+// Whether this call comes from the handler that pass_on has called for the same signal: that one was installed later, and
+// passes signals on to this one.  It was called from further up the stack, if it has not been left by a jump.
+static bool is_circle(const siginfo_t *info)
+{
+    static __thread const siginfo_t *volatile passed __attribute__((__tls_model__("initial-exec")));
+    static __thread const char *volatile from __attribute__((__tls_model__("initial-exec")));
+    const char *frame = __builtin_frame_address(0);
+    bool is_again = passed == info && frame < from;
+
+    passed = info;
+    from = frame;
+    return is_again;
+}
+
+// What was there before does what it would have done.  The kernel sets the mask again when the handler returns.
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
-    static __thread volatile sig_atomic_t is_inside __attribute__((__tls_model__("initial-exec")));
     struct sigaction other = before;
-    sigset_t mask;
 
-    // The other one was installed later, and passes signals on to this handler.
-    if (is_inside) {
-        end_process(info);
-        return;
-    }
     if (!(other.sa_flags & SA_SIGINFO) && other.sa_handler == SIG_IGN && info->si_code <= 0)
         return;
-    if (!(other.sa_flags & SA_SIGINFO) && (other.sa_handler == SIG_DFL || other.sa_handler == SIG_IGN)) {
+    if (is_circle(info) ||
+        (!(other.sa_flags & SA_SIGINFO) && (other.sa_handler == SIG_DFL || other.sa_handler == SIG_IGN))) {
         end_process(info);
         return;
     }
     if ((unsigned)other.sa_flags & SA_RESETHAND)
         before = (struct sigaction){.sa_handler = SIG_DFL};
-    is_inside = 1;
-    pthread_sigmask(SIG_BLOCK, &other.sa_mask, &mask);
+    pthread_sigmask(SIG_BLOCK, &other.sa_mask, NULL);
     if (other.sa_flags & SA_SIGINFO)
         other.sa_sigaction(signal_number, info, context);
     else
         other.sa_handler(signal_number);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    is_inside = 0;
 }
 
 static void on_bus_error(int signal_number, siginfo_t *info, void *context)

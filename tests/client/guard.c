@@ -430,6 +430,37 @@ static void chain_in_a_circle(void *data)
     *(volatile char *)foreign.data = 1;
 }
 
+static sigjmp_buf way_out;
+
+static void jump_out(int number)
+{
+    (void)number;
+    siglongjmp(way_out, 1);
+}
+
+// As programs do that read files which others make shorter.
+static void jump_out_of_the_handler(void *data)
+{
+    struct told told;
+    volatile int jumps = 0;
+
+    (void)data;
+    signal(SIGBUS, jump_out);
+    enable(&told);
+    foreign_make(&foreign);
+    if (sigsetjmp(way_out, 1))
+        jumps++;
+    if (jumps < 5)
+        *(volatile char *)foreign.data = 1;
+    assert_int_equal(jumps, 5);
+}
+
+static void a_handler_may_jump_out(void **state)
+{
+    (void)state;
+    assert_int_equal(test_in_child(jump_out_of_the_handler, NULL, (uid_t)-1), 0);
+}
+
 static void handlers_in_a_circle_end_the_process(void **state)
 {
     (void)state;
@@ -501,6 +532,7 @@ int main(void)
         TEST(handlers_of_the_program_get_what_is_theirs),
         TEST(without_a_handler_the_process_ends),
         TEST(without_the_guard_it_is_sigbus),
+        TEST(a_handler_may_jump_out),
         TEST(handlers_in_a_circle_end_the_process),
         TEST(errors_of_a_disk_with_a_daemon),
         TEST(errors_of_a_disk_embedded),
