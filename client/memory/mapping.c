@@ -21,7 +21,7 @@
 // Callers grant only bytes that have blocks on disk already, and take access away before they give blocks back.
 // MAP_NORESERVE and PROT_NONE cost nothing under any overcommit policy; `ulimit -v` counts all address space, so less
 // is tried when a default is refused. mlockall(2) does not lock a region (unlocked.c).  The guard
-// (client/region/guard.c) replaces single pages; nothing else in the library calls mmap on a region's address space.
+// (guard.c) replaces single pages; nothing else in the library calls mmap on a region's address space.
 #include "client/memory/mapping.h"
 
 #include <errno.h>

@@ -13,7 +13,7 @@ static int sync_locked(struct diskalloc_region *r)
     error_handle(r->handle);
     if (r->sync_error == 0)
         r->sync_error = mapping_sync(&r->mapping);
-    return r->sync_error < 0 ? r->sync_error : region_guard_error(r);
+    return r->sync_error < 0 ? r->sync_error : guard_error(&r->guard);
 }
 
 int region_sync(struct diskalloc_region *r)
@@ -50,7 +50,7 @@ int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t ele
 
         return error_why(-EINVAL, "%s used of a region of %s", size_format(used, text), size_format(r->size, size));
     }
-    e = durable ? sync_locked(r) : region_guard_error(r);
+    e = durable ? sync_locked(r) : guard_error(&r->guard);
     if (e == 0)
         e = r->backing->ops->commit(r->backing, used, element_size, durable);
     if (e == 0)

@@ -44,7 +44,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     if (e == 0)
         e = b->ops->discard(b, offset, length);
     if (e == 0)
-        region_guard_zero(r, offset, offset + length);
+        guard_zero(&r->guard, offset, offset + length);
     if (e < 0 && !b->unsure_parts) {
         // Bytes that stay inaccessible although they are granted: region_reconcile tries again.
         b->unsure_parts = mapping_allow(&r->mapping, offset, offset + length, &b->discarded) < 0;

@@ -90,7 +90,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
-    return region_guard_begin(r);
+    return guard_begin(&r->guard, r, &r->mapping);
 }
 
 enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };

@@ -59,7 +59,7 @@ static void destroy(struct diskalloc_region *r, bool lingers)
 {
     bool inherited = region_is_inherited(r);
 
-    region_guard_end(r);
+    guard_end(&r->guard);
     fork_lock();
     fork_unregister(&r->fork);
     fork_unlock();
@@ -167,7 +167,7 @@ int region_follow_backing(struct diskalloc_region *r)
     if (e < 0)
         return e;
     if (size < r->size)
-        region_guard_zero(r, size, r->size);
+        guard_zero(&r->guard, size, r->size);
     atomic_store(&r->size, size);
     atomic_store(&r->used, r->backing->used);
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);

@@ -9,6 +9,7 @@
 #include "client/backend.h"
 #include "client/memory/adapt.h"
 #include "client/memory/announce.h"
+#include "client/memory/guard.h"
 #include "client/memory/mapping.h"
 #include "client/memory/prefetch.h"
 #include "client/memory/writeback.h"
@@ -39,8 +40,7 @@ struct diskalloc_region {
     int advice;                  // DISKALLOC_ADVICE_... about the order of accesses, given last for the whole region
     unsigned generation;         // fork_generation() when the region was made
     struct shared_region shared; // with children that this process forks
-    struct guard_slot *guard;    // guard.c's; NULL: not mapped
-    _Atomic uint64_t lost_at;    // guard.c: 1 + the offset of the first page that was replaced; 0: none was
+    struct guard guard;          // see guard.h
     // Of the vector on this region (client/vec.c), if there is one that adopted it.  The thread that uses the vector
     // writes both.
     uint32_t element_size; // bytes; 0: none

@@ -45,17 +45,6 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 // commit.c.  As the public function, without its error_begin and error_end.
 int region_sync(struct diskalloc_region *r);
 
-// guard.c
-
-// The region is mapped, and guarded if the program wants that.  0 or -ENOMEM.
-int region_guard_begin(struct diskalloc_region *r);
-// Before the region is unmapped; idempotent.
-void region_guard_end(struct diskalloc_region *r);
-// 0; -EIO: pages of the region were replaced.
-int region_guard_error(const struct diskalloc_region *r);
-// With the lock held.  The bytes between FROM and TO are taken away: they are zero if they are granted again.
-void region_guard_zero(struct diskalloc_region *r, uint64_t from, uint64_t to);
-
 // file.c.  With the lock held.  A descriptor with an offset of its own, for the caller to close.  Not where the
 // backing keeps its descriptor (keeps_fd).
 int region_open_file(struct diskalloc_region *r);

@@ -83,7 +83,7 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
     if (e == 0)
         return region_follow_backing(r);
     if (b->unsure) {
-        region_guard_zero(r, size, r->size);
+        guard_zero(&r->guard, size, r->size);
         atomic_store(&r->size, size);
         return e;
     }

@@ -1,18 +1,21 @@
 // The SIGBUS guard.
 //
-// A load or store that the kernel cannot carry out raises SIGBUS: the disk has an I/O error, the memory is broken, another
-// program has made a caller's file shorter.  Where a program has enabled the guard, the page at that place is replaced
-// by one of the process's own, the access is repeated, and goes through.  The new page has the bytes of the old one if
-// they can still be read, zeros otherwise.  From then on the bytes in memory are not those on disk, so every sync and
-// every commit of the region is -EIO.
+// A load or store that the kernel cannot carry out raises SIGBUS: the disk has an I/O error, the memory is broken,
+// another program has made a caller's file shorter.  Where a program has enabled the guard, the page at that place is
+// replaced by one of the process's own, the access is repeated, and goes through.  The new page has the bytes of the
+// old one if they can still be read, zeros otherwise.  From then on the bytes in memory are not those on disk, so every
+// sync and every commit of the region is -EIO.
 //
 // The handler runs on the thread that faulted, wherever that was: it may use only what is safe in a handler.  It finds
-// the region in a table that grows and never shrinks; fork_lock() is held by whoever changes the table, and readers take
-// no lock.  A region is in the table from the time it is mapped until it is closed.
+// the region in a table that grows and never shrinks; fork_lock() is held by whoever changes the table, and readers
+// take no lock.  A region is in the table from the time it is mapped until it is closed.
 //
 // Several threads may fault on one page.  One at a time replaces it; the others then find that the kernel can make the
 // page (MADV_POPULATE_WRITE, Linux 5.14), and leave it as it is.  So does a thread whose error has passed.
+#include "client/memory/guard.h"
+
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,15 +24,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "client/region/region_internal.h"
 #include "client/util/error.h"
+#include "client/util/fork.h"
 #include "proto/util/checked.h"
 #include "proto/util/page.h"
 
 enum { SLOTS = 126 };
 
 struct guard_slot {
-    _Atomic(struct diskalloc_region *) region; // NULL: the slot is free
+    _Atomic(struct guard *) guard; // NULL: the slot is free
     struct guard_slot *next_free;
 };
 
@@ -78,34 +81,33 @@ static struct guard_slot *take_slot(void)
     return &last->slots[n_taken++];
 }
 
-int region_guard_begin(struct diskalloc_region *r)
+int guard_begin(struct guard *guard, struct diskalloc_region *region, const struct mapping *mapping)
 {
-    struct guard_slot *slot;
-
+    guard->region = region;
+    guard->mapping = mapping;
     fork_lock();
-    slot = take_slot();
-    if (slot)
-        atomic_store(&slot->region, r);
+    guard->slot = take_slot();
+    if (guard->slot)
+        atomic_store(&guard->slot->guard, guard);
     fork_unlock();
-    r->guard = slot;
-    return slot ? 0 : -ENOMEM;
+    return guard->slot ? 0 : -ENOMEM;
 }
 
-void region_guard_end(struct diskalloc_region *r)
+void guard_end(struct guard *guard)
 {
-    if (!r->guard)
+    if (!guard->slot)
         return;
     fork_lock();
-    atomic_store(&r->guard->region, NULL);
-    r->guard->next_free = free_one;
-    free_one = r->guard;
+    atomic_store(&guard->slot->guard, NULL);
+    guard->slot->next_free = free_one;
+    free_one = guard->slot;
     fork_unlock();
-    r->guard = NULL;
+    guard->slot = NULL;
 }
 
-int region_guard_error(const struct diskalloc_region *r)
+int guard_error(const struct guard *guard)
 {
-    uint64_t lost_at = atomic_load(&r->lost_at);
+    uint64_t lost_at = atomic_load(&guard->lost_at);
 
     if (lost_at == 0)
         return 0;
@@ -114,30 +116,31 @@ int region_guard_error(const struct diskalloc_region *r)
                      (unsigned long long)(lost_at - 1));
 }
 
-// A page that replaces another keeps what is stored in it, where the file would be cut and become zero.  A page that the
-// size lies in is still accessible.
-void region_guard_zero(struct diskalloc_region *r, uint64_t from, uint64_t to)
+// A page that replaces another keeps what is stored in it, where the file would be cut and become zero.  A page that
+// the size lies in is still accessible.
+void guard_zero(struct guard *guard, uint64_t from, uint64_t to)
 {
     uint64_t whole = align_up(from, page_size());
 
-    if (atomic_load(&r->lost_at) == 0)
+    if (atomic_load(&guard->lost_at) == 0)
         return;
     if (from < whole)
-        memset(r->mapping.base + from, 0, whole - from);
+        memset(guard->mapping->base + from, 0, whole - from);
     if (whole < to)
-        madvise(r->mapping.base + whole, align_up(to, page_size()) - whole, MADV_DONTNEED);
+        madvise(guard->mapping->base + whole, align_up(to, page_size()) - whole, MADV_DONTNEED);
 }
 
 // ---- In the handler ----
 
-static struct diskalloc_region *find(const char *address)
+static struct guard *find(const char *address)
 {
     for (struct chunk *chunk = &first; chunk; chunk = atomic_load(&chunk->next))
         for (int i = 0; i < SLOTS; i++) {
-            struct diskalloc_region *r = atomic_load(&chunk->slots[i].region);
+            struct guard *guard = atomic_load(&chunk->slots[i].guard);
+            const struct mapping *m = guard ? guard->mapping : NULL;
 
-            if (r && address >= r->mapping.base && (uint64_t)(address - r->mapping.base) < r->mapping.reserve)
-                return r;
+            if (m && address >= m->base && (uint64_t)(address - m->base) < m->reserve)
+                return guard;
         }
     return NULL;
 }
@@ -170,25 +173,26 @@ static bool replace_page(char *at, bool read_only)
 }
 
 // False: the page is as it was.
-static bool mend(struct diskalloc_region *r, uint64_t offset)
+static bool mend(struct guard *guard, uint64_t offset)
 {
-    char *at = r->mapping.base + offset;
+    const struct mapping *m = guard->mapping;
+    char *at = m->base + offset;
     uint64_t none = 0;
     bool mended, replaced = false;
 
     while (atomic_flag_test_and_set(&replacing))
         sched_yield();
-    mended = can_be_made(at, r->mapping.read_only);
+    mended = can_be_made(at, m->read_only);
     if (!mended)
-        mended = replaced = replace_page(at, r->mapping.read_only);
+        mended = replaced = replace_page(at, m->read_only);
     if (replaced)
-        atomic_compare_exchange_strong(&r->lost_at, &none, offset + 1);
+        atomic_compare_exchange_strong(&guard->lost_at, &none, offset + 1);
     atomic_flag_clear(&replacing);
     if (replaced) {
         struct notice *n = atomic_load(&notice);
 
         if (n->told)
-            n->told(r, offset, n->data);
+            n->told(guard->region, offset, n->data);
     }
     return mended;
 }
@@ -202,8 +206,8 @@ static void end_process(const siginfo_t *info)
         raise(SIGBUS);
 }
 
-// Whether this call comes from the handler that pass_on has called for the same signal: that one was installed later, and
-// passes signals on to this one.  It was called from further up the stack, if it has not been left by a jump.
+// Whether this call comes from the handler that pass_on has called for the same signal: that one was installed later,
+// and passes signals on to this one.  It was called from further up the stack, if it has not been left by a jump.
 static bool is_circle(const siginfo_t *info)
 {
     static __thread const siginfo_t *volatile passed __attribute__((__tls_model__("initial-exec")));
@@ -240,11 +244,11 @@ static void pass_on(int signal_number, siginfo_t *info, void *context)
 static void on_bus_error(int signal_number, siginfo_t *info, void *context)
 {
     int saved = errno;
-    struct diskalloc_region *r = NULL;
+    struct guard *guard = NULL;
 
     if (info->si_code == BUS_ADRERR || info->si_code == BUS_MCEERR_AR)
-        r = find(info->si_addr);
-    if (!r || !mend(r, align_down((uint64_t)((char *)info->si_addr - r->mapping.base), page)))
+        guard = find(info->si_addr);
+    if (!guard || !mend(guard, align_down((uint64_t)((char *)info->si_addr - guard->mapping->base), page)))
         pass_on(signal_number, info, context);
     errno = saved;
 }
