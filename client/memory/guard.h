@@ -1,5 +1,5 @@
-// The SIGBUS guard of a region's memory.  See the essay in guard.c.  One thread at a time uses a guard, unless something
-// else is said.
+// The SIGBUS guard of a region's memory.  See the essay in guard.c.  One thread at a time uses a guard, unless
+// something else is said.
 #pragma once
 #include <diskalloc/client.h>
 #include <stdatomic.h>
