@@ -8,7 +8,8 @@
 // lane, brief work comes before other work, and otherwise first come, first served.  Lanes take turns, so that one
 // user delays another by the pieces in progress at most.  One lane never occupies more than half of the workers.
 // Some workers, one at first, take brief work only, so that a stat or an open does not wait behind many long frees.
-// The other workers run at a lower priority: a long free takes the processor from nobody who is in a hurry.
+// The other workers run at a lower priority: a long free takes the processor from nobody who is in a hurry.  So brief
+// work goes to the workers for brief work first, and the loop does not wait for a worker (crew.c, run_one).
 //
 // A piece of work may never end: whoever has a file open can hold its lock in the kernel for ever.  So the pool grows
 // while its workers are held up (overseer.c).  A lane has no more workers for that, so a user holds up their own lane
@@ -39,8 +40,8 @@
 
 enum {
     STACK_SIZE = 256 * 1024, // bytes
-    LONG_WORK_NICE = 10,     // on Linux a thread has a priority of its own
-    KEEP_MS = 60 * 1000,     // a worker that was added ends after this time without work
+    DONE_A_TURN = 16,        // pieces of work that have ended, before the loop looks at other events
+    LONG_WORK_NICE = 10,     // below the loop's priority; on Linux a thread has one of its own
 };
 
 // Only the first piece of work wakes the loop: if that were lost, the loop would hear of no later piece either.
@@ -56,23 +57,14 @@ static void wake_loop(struct worker_pool *pool)
         log_error("the workers cannot wake the loop: %m");
 }
 
-static void complete(struct worker_pool *pool, struct work *w)
+// True: the caller must wake the loop, without the lock.  The loop would run at once in the place of this worker, which
+// has a lower priority, and then wait for the lock.
+static bool complete(struct worker_pool *pool, struct work *w)
 {
-    if (TAILQ_EMPTY(&pool->completed))
-        wake_loop(pool);
+    bool is_first = TAILQ_EMPTY(&pool->completed);
+
     TAILQ_INSERT_TAIL(&pool->completed, w, entry);
-}
-
-// Wakes an idle worker and counts it as called, so that work submitted before it runs does not count on it as well.
-static void call_worker(struct crew *crew)
-{
-    crew->n_called += crew->n_called < crew->n_idle;
-    pthread_cond_signal(&crew->more);
-}
-
-static bool has_free(const struct crew *crew)
-{
-    return crew->n_idle > crew->n_called;
+    return is_first;
 }
 
 static void wake_overseer(struct worker_pool *pool)
@@ -82,10 +74,21 @@ static void wake_overseer(struct worker_pool *pool)
     pool->overseer_sleeps = false;
 }
 
+// If the lane of a piece of work that has ended was at its limit of workers, other workers have passed its work over.
+static void call_others(struct worker_pool *pool)
+{
+    if (TAILQ_EMPTY(&pool->lanes.ring))
+        return;
+    if (crew_has_free(&pool->all))
+        crew_call(&pool->all);
+    else
+        wake_overseer(pool);
+}
+
 static void run_one(struct worker_pool *pool, struct work *w)
 {
     enum work_status status;
-    bool again;
+    bool again, wakes;
 
     w->has_begun = true;
     w->since = clock_now();
@@ -96,31 +99,13 @@ static void run_one(struct worker_pool *pool, struct work *w)
     again = status == WORK_AGAIN && !pool->stopping;
     w->since = clock_now();
     lanes_end(&pool->lanes, w, again);
-    if (!again)
-        complete(pool, w);
-    // If the lane was at its limit of workers, other workers have passed its work over.
-    if (TAILQ_EMPTY(&pool->lanes.ring))
-        return;
-    if (has_free(&pool->all))
-        call_worker(&pool->all);
-    else
-        wake_overseer(pool);
-}
-
-// False: this worker was added, has had nothing to do for a while, and ends.
-static bool wait_for_work(struct worker_pool *pool, struct crew *crew)
-{
-    struct timespec until = clock_timespec(clock_after(KEEP_MS));
-    bool is_extra = crew->n_alive > crew->n_fixed;
-    int r;
-
-    crew->n_idle++;
-    r = is_extra ? pthread_cond_clockwait(&crew->more, &pool->lock, CLOCK_MONOTONIC, &until)
-                 : pthread_cond_wait(&crew->more, &pool->lock);
-    crew->n_idle--;
-    if (crew->n_called > 0)
-        crew->n_called--;
-    return r == 0 || crew->n_alive <= crew->n_fixed;
+    wakes = !again && complete(pool, w);
+    call_others(pool);
+    if (wakes) {
+        pthread_mutex_unlock(&pool->lock);
+        wake_loop(pool);
+        pthread_mutex_lock(&pool->lock);
+    }
 }
 
 void worker_end_thread(struct worker *self)
@@ -141,8 +126,11 @@ static void *worker_main(void *data)
     struct crew *crew = self->crew;
     bool goes_on = true;
 
-    if (!crew->brief_only)
-        setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LONG_WORK_NICE);
+    if (!crew->brief_only) {
+        id_t self_id = (id_t)syscall(SYS_gettid);
+
+        setpriority(PRIO_PROCESS, self_id, getpriority(PRIO_PROCESS, self_id) + LONG_WORK_NICE);
+    }
     pthread_mutex_lock(&pool->lock);
     while (goes_on && !pool->stopping) {
         struct work *w = lanes_take(&pool->lanes, crew->brief_only);
@@ -151,7 +139,7 @@ static void *worker_main(void *data)
             crew->n_taken++;
             run_one(pool, w);
         } else {
-            goes_on = wait_for_work(pool, crew);
+            goes_on = crew_wait(crew, &pool->lock);
         }
     }
     crew->n_alive--;
@@ -165,13 +153,20 @@ static void on_completed(evutil_socket_t fd, short what, void *data)
     struct work_queue completed = TAILQ_HEAD_INITIALIZER(completed);
     struct work *w;
     uint64_t count;
+    bool more;
 
     (void)what;
     if (read(fd, &count, sizeof count) < 0)
         return;
     pthread_mutex_lock(&pool->lock);
-    TAILQ_CONCAT(&completed, &pool->completed, entry);
+    for (int i = 0; i < DONE_A_TURN && (w = TAILQ_FIRST(&pool->completed)); i++) {
+        TAILQ_REMOVE(&pool->completed, w, entry);
+        TAILQ_INSERT_TAIL(&completed, w, entry);
+    }
+    more = !TAILQ_EMPTY(&pool->completed);
     pthread_mutex_unlock(&pool->lock);
+    if (more)
+        wake_loop(pool);
     while ((w = TAILQ_FIRST(&completed))) {
         TAILQ_REMOVE(&completed, w, entry);
         w->done(w);
@@ -237,8 +232,8 @@ int worker_pool_new(struct event_base *base, unsigned n_workers, struct worker_p
     if (!pool)
         return -ENOMEM;
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->all.more, NULL);
-    pthread_cond_init(&pool->brief.more, NULL);
+    crew_init(&pool->all);
+    crew_init(&pool->brief);
     pthread_cond_init(&pool->fewer, NULL);
     pthread_cond_init(&pool->held_up, NULL);
     lanes_init(&pool->lanes, n_workers);
@@ -270,9 +265,13 @@ void worker_pool_offer(struct worker_pool *pool, bool (*take_it)(void *data, str
 
 void worker_complete(struct worker_pool *pool, struct work *w)
 {
+    bool wakes;
+
     pthread_mutex_lock(&pool->lock);
-    complete(pool, w);
+    wakes = complete(pool, w);
     pthread_mutex_unlock(&pool->lock);
+    if (wakes)
+        wake_loop(pool);
 }
 
 void worker_submit(struct worker_pool *pool, struct work *w)
@@ -285,15 +284,16 @@ void worker_submit(struct worker_pool *pool, struct work *w)
 
         w->since = clock_now();
 
-        // A worker for brief work is woken if no other is idle, or if the lane occupies as many others as it may.
-        if (w->brief && (!has_free(&pool->all) || lane_is_full(&pool->lanes, lane))) {
-            if (!has_free(&pool->brief))
+        // Brief work has a worker of its own first, which has the loop's priority.
+        if (w->brief &&
+            (crew_has_free(&pool->brief) || !crew_has_free(&pool->all) || lane_is_full(&pool->lanes, lane))) {
+            if (!crew_has_free(&pool->brief))
                 wake_overseer(pool);
-            call_worker(&pool->brief);
+            crew_call(&pool->brief);
         } else {
-            if (!has_free(&pool->all))
+            if (!crew_has_free(&pool->all))
                 wake_overseer(pool);
-            call_worker(&pool->all);
+            crew_call(&pool->all);
         }
     }
     pthread_mutex_unlock(&pool->lock);
@@ -360,8 +360,8 @@ bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
 
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
-    pthread_cond_broadcast(&pool->all.more);
-    pthread_cond_broadcast(&pool->brief.more);
+    crew_call_all(&pool->all);
+    crew_call_all(&pool->brief);
     pthread_cond_broadcast(&pool->held_up);
     while (pool->n_alive > 0 && r == 0)
         r = pthread_cond_clockwait(&pool->fewer, &pool->lock, CLOCK_MONOTONIC, &until);
@@ -378,8 +378,8 @@ void worker_pool_free(struct worker_pool *pool)
     if (pool->wake_fd >= 0)
         close(pool->wake_fd);
     pthread_mutex_destroy(&pool->lock);
-    pthread_cond_destroy(&pool->all.more);
-    pthread_cond_destroy(&pool->brief.more);
+    crew_deinit(&pool->all);
+    crew_deinit(&pool->brief);
     pthread_cond_destroy(&pool->fewer);
     pthread_cond_destroy(&pool->held_up);
     free(pool);

@@ -2,23 +2,11 @@
 #pragma once
 #include <pthread.h>
 
+#include "daemon/work/crew.h"
 #include "daemon/work/lane.h"
 #include "daemon/work/worker.h"
 
 struct event;
-
-// The workers that take the same kinds of work.
-struct crew {
-    pthread_cond_t more; // work was queued
-    bool brief_only;
-    unsigned n_fixed;    // workers that stay
-    unsigned n_alive;    // workers that have not ended
-    unsigned n_idle;     // those that wait for work
-    unsigned n_called;   // of the idle workers: those that were signalled and have not run yet
-    unsigned n_taken;    // pieces of work so far; the overseer compares
-    unsigned seen;       // n_taken as the overseer saw it last
-    uint64_t waits_from; // ms, monotonic: since when work waits and none is taken; 0: it does not.  The overseer's
-};
 
 struct worker {
     struct worker_pool *pool;

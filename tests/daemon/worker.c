@@ -5,7 +5,11 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "daemon/work/worker_internal.h"
 #include "tests/lib/harness.h"
 
 enum { N_WORKERS = 4 };
@@ -254,6 +258,113 @@ static void a_pool_does_not_grow_beyond_its_most(void **state)
     fixture_deinit(&f);
 }
 
+// ---- Priorities, and how much the loop takes at once ----
+
+struct prioritised {
+    struct job job;
+    int priority;
+};
+
+static enum work_status run_prioritised(struct work *w)
+{
+    struct prioritised *p = (struct prioritised *)w;
+
+    p->priority = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+    return WORK_DONE;
+}
+
+static int priority_of(struct fixture *f, bool brief)
+{
+    struct prioritised p = {.job.pieces = 1};
+
+    p.job.work = (struct work){.brief = brief, .run = run_prioritised, .done = job_done};
+    worker_submit(f->pool, &p.job.work);
+    wait_for(f->base, &p.job);
+    return p.priority;
+}
+
+static unsigned count_idle(struct worker_pool *pool)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&pool->lock);
+    n = pool->all.n_idle + pool->brief.n_idle;
+    pthread_mutex_unlock(&pool->lock);
+    return n;
+}
+
+static bool all_are_idle(void *data)
+{
+    return count_idle(data) == N_WORKERS;
+}
+
+static void brief_work_has_the_loops_priority_and_long_work_a_lower_one(void **state)
+{
+    int own = getpriority(PRIO_PROCESS, 0), raised = own + 3;
+    struct fixture f;
+
+    (void)state;
+    assert_return_code(setpriority(PRIO_PROCESS, 0, raised), errno);
+    fixture_init(&f);
+    for (int i = 0; i < 20; i++) {
+        test_wait_until(all_are_idle, f.pool, 10, "all workers are idle");
+        assert_int_equal(priority_of(&f, true), raised);
+        test_wait_until(all_are_idle, f.pool, 10, "all workers are idle");
+        assert_int_equal(priority_of(&f, false), raised + 10 < 19 ? raised + 10 : 19);
+    }
+    fixture_deinit(&f);
+    setpriority(PRIO_PROCESS, 0, own); // refused to others than root: no test that follows minds
+}
+
+static unsigned count_completed(struct worker_pool *pool)
+{
+    const struct work *w;
+    unsigned n = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    TAILQ_FOREACH (w, &pool->completed, entry)
+        n++;
+    pthread_mutex_unlock(&pool->lock);
+    return n;
+}
+
+enum { MANY = 100, MOST_A_TURN = 16 };
+
+static bool many_are_completed(void *data)
+{
+    return count_completed(data) == MANY;
+}
+
+static unsigned count_done(const struct job *jobs)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < MANY; i++)
+        n += jobs[i].done;
+    return n;
+}
+
+static void the_loop_takes_a_bounded_number_of_results_at_once(void **state)
+{
+    static struct job jobs[MANY];
+    struct fixture f;
+    unsigned n = 0;
+
+    (void)state;
+    fixture_init(&f);
+    for (int i = 0; i < MANY; i++)
+        submit(f.pool, &jobs[i], 1, true);
+    test_wait_until(many_are_completed, f.pool, 30, "the workers have done all work");
+    while (n < MANY) {
+        unsigned before = n;
+
+        event_base_loop(f.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        n = count_done(jobs);
+        assert_in_range(n - before, 1, MOST_A_TURN); // none is forgotten either
+    }
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +373,8 @@ int main(void)
         TEST(work_in_pieces_lets_others_in_between),
         TEST(a_pool_grows_while_its_workers_are_held_up),
         TEST(a_pool_does_not_grow_beyond_its_most),
+        TEST(brief_work_has_the_loops_priority_and_long_work_a_lower_one),
+        TEST(the_loop_takes_a_bounded_number_of_results_at_once),
         TEST(a_stop_forgets_what_was_queued_and_waits_for_what_runs),
     };
 
