@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proto/util/cleanup.h"
@@ -46,6 +47,14 @@ uint64_t proc_start_time(pid_t pid)
     return ticks;
 }
 
+long proc_preemptions(void)
+{
+    struct rusage usage = {0};
+
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+}
+
 uid_t proc_overflow_uid(void)
 {
     unsigned long long uid = proc_number("/proc/sys/kernel/overflowuid");
@@ -66,19 +75,34 @@ bool proc_has_all_uids(void)
     return n == UINT32_MAX;
 }
 
+// The state in a file /proc/PID/stat; '\0': not known.
+static char read_state(const char *path)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *end;
+    char text[512];
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (n <= 0)
+        return '\0';
+    text[n] = '\0';
+    end = strrchr(text, ')'); // the name before may have any character
+    return end && end[1] == ' ' ? end[2] : '\0';
+}
+
 bool proc_is_zombie(pid_t pid)
 {
-    _cleanup_close_ int fd = -1;
-    char path[64], text[512];
-    const char *state;
-    ssize_t n;
+    char path[64], state;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    state = strrchr(text, ')'); // the name before may have any character
-    return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+    state = pid > 0 ? read_state(path) : '\0';
+    return state == 'Z' || state == 'X';
+}
+
+bool proc_thread_runs(pid_t tid)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
+    return read_state(path) == 'R';
 }

@@ -11,6 +11,10 @@ unsigned long long proc_number(const char *path);
 uint64_t proc_start_time(pid_t pid);
 // Whether the process PID has ended, but for threads that hang in the kernel, or for its parent's wait.
 bool proc_is_zombie(pid_t pid);
+// Whether the thread TID of this process has a processor, or waits for one: it is not held up by anything else.
+bool proc_thread_runs(pid_t tid);
+// How often another thread took the processor from the calling thread.
+long proc_preemptions(void);
 // The uid that the kernel shows for users who have no number in this user namespace.
 uid_t proc_overflow_uid(void);
 // True if the daemon's user namespace has a number for every user: then a peer that shows the overflow uid really has

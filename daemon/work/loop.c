@@ -5,7 +5,8 @@
 // when it is inside no callback.  But a file system may hang.  A second thread stands by: while instant work runs, it
 // looks every millisecond, and if the same piece of work is still running at the second look, it takes the loop over
 // and turns it from there.  The late thread finds the loop taken when its work returns; it hands the work in as a
-// worker does, and stands by from then on.
+// worker does, and stands by from then on.  A thread that is late because others have the processor keeps the loop
+// (is_hungry).
 //
 // At every moment at most one thread is inside the event loop and its callbacks.  The loop stands still for some two
 // milliseconds at most, however long the disk hangs.  While nobody stands by, and for a while after a take-over
@@ -34,8 +35,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "daemon/proc.h"
 #include "daemon/work/trust.h"
 #include "daemon/work/worker.h"
 #include "proto/util/clock.h"
@@ -44,9 +48,11 @@
 enum {
     LOOK_NS = 1000 * 1000,
     LOOKS_BEFORE_SLEEP = 100, // looks that saw no work, before the thread that stands by goes to sleep
-    ROUNDS_A_TURN = 8,        // calls of serve, before events have their turn
-    MOST_A_ROUND = 16,        // pieces of instant work
+    MOST_LOOKS_HUNGRY = 50,   // at the same piece of work
+    ROUNDS_A_TURN = 2,        // calls of serve, before events have their turn
+    MOST_A_ROUND = 4,         // pieces of instant work
     MOST_THREADS = 16,
+    SLOW_US = 500,    // a piece of instant work that takes longer is slow
     REPLACE_MS = 500, // after a take-over, while the late thread has not returned
 };
 
@@ -64,6 +70,8 @@ struct loop {
     bool (*serve)(void *data);
     void *serve_data;
     struct trust trust;
+    long n_preempted;      // as it was before the present round of instant work
+    atomic_int turner_tid; // the thread that turns the loop
     uint64_t running_lane; // of the work that runs, or ran last; after a take-over: of the work that is late
     bool is_late;          // a thread was late at the last take-over, and was not replaced yet
     bool failed;           // libevent reported an error
@@ -153,14 +161,18 @@ static bool run_one(struct loop *l, struct work *w)
     uint_fast64_t mine = l->turn + 1;
     struct worker_pool *pool = l->pool;
     enum work_status status;
+    uint64_t began;
     bool is_ours;
 
     l->running_lane = w->lane;
     l->turn = mine;
     if (l->asleep)
         wake_stand_in(l);
+    began = clock_now_us();
     status = w->run(w);
     is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);
+    if (is_ours && clock_now_us() - began >= SLOW_US && proc_preemptions() == l->n_preempted)
+        trust_note_slow(&l->trust, w->lane, clock_now());
     if (status == WORK_AGAIN)
         give_to_workers(pool, w);
     else if (is_ours)
@@ -175,6 +187,7 @@ static bool run_here(struct loop *l)
 {
     struct work *w;
 
+    l->n_preempted = TAILQ_EMPTY(&l->here) ? 0 : proc_preemptions();
     for (int i = 0; i < MOST_A_ROUND && (w = TAILQ_FIRST(&l->here)); i++) {
         TAILQ_REMOVE(&l->here, w, entry);
         if (!is_trusted(l, w->lane, clock_now())) {
@@ -217,6 +230,7 @@ static bool turn_loop(struct loop *l)
 {
     bool goes_on = true, more = false;
 
+    l->turner_tid = (int)syscall(SYS_gettid);
     while (goes_on) {
         l->failed = event_base_loop(l->base, more ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0;
         goes_on = !l->failed && !event_base_got_break(l->base);
@@ -242,6 +256,13 @@ static void sleep_till_woken(struct loop *l, uint_fast64_t seen)
     pthread_mutex_unlock(&l->lock);
 }
 
+// Whether the thread that runs work is late because other processes have the processors.  Not for very long: a thread
+// that hangs inside the kernel may seem to run.
+static bool is_hungry(const struct loop *l, unsigned n_looks)
+{
+    return n_looks < MOST_LOOKS_HUNGRY && proc_thread_runs(l->turner_tid);
+}
+
 // True: this thread owns the loop now.  False: the loop has ended, or another thread stands by already.
 static bool stand_in(struct loop *l)
 {
@@ -254,7 +275,8 @@ static bool stand_in(struct loop *l)
     while (!l->ended) {
         uint_fast64_t turn = l->turn;
 
-        if (turn % 2 == 1 && turn == seen && atomic_compare_exchange_strong(&l->turn, &turn, turn + 1)) {
+        if (turn % 2 == 1 && turn == seen && !is_hungry(l, n_quiet) &&
+            atomic_compare_exchange_strong(&l->turn, &turn, turn + 1)) {
             l->stood_in = false;
             trust_note_take_over(&l->trust, clock_now());
             l->is_late = true;
@@ -301,18 +323,13 @@ static void *turner_main(void *data)
 }
 
 // A turner alone is enough: the workers do the instant work then.
-static int start_threads(struct loop *l)
+int loop_start(struct loop *l)
 {
     int r = start_thread(l, turner_main);
 
     if (r == 0)
         start_thread(l, stand_in_main);
     return r;
-}
-
-int loop_start(struct loop *l)
-{
-    return start_threads(l);
 }
 
 int loop_wait(struct loop *l)

@@ -3,6 +3,10 @@
 // After each take-over there is a pause for everybody, which grows with each take-over that follows soon: so a slow
 // disk costs a pause now and then only.  Work that hangs is another matter: its lane (its user) may be able to make
 // the next one hang too, and gets no instant work for some minutes.
+//
+// Between the two there is work that is slow, and not so slow that the loop is taken over.  A user can make their own
+// work slow: who removes thousands of files makes ext4 look at each of these inodes before it makes another one.  So a
+// lane whose work was slow has a pause of its own, which grows as the one for everybody.
 #include "daemon/work/trust.h"
 
 #include "proto/util/checked.h"
@@ -19,13 +23,34 @@ void trust_init(struct trust *t)
     *t = (struct trust){.pause_ms = PAUSE_MS};
 }
 
+static uint64_t next_pause(uint64_t last, uint64_t since_last)
+{
+    return since_last > SOON_MS ? PAUSE_MS : u64_min(2 * last, MOST_PAUSE_MS);
+}
+
 void trust_note_take_over(struct trust *t, uint64_t now)
 {
-    uint64_t twice = 2 * t->pause_ms;
-
-    t->pause_ms = now - t->taken_over_at > SOON_MS ? PAUSE_MS : u64_min(twice, MOST_PAUSE_MS);
+    t->pause_ms = next_pause(t->pause_ms, now - t->taken_over_at);
     t->taken_over_at = now;
     t->until = now + t->pause_ms;
+}
+
+void trust_note_slow(struct trust *t, uint64_t lane, uint64_t now)
+{
+    unsigned i = 0, oldest = 0;
+
+    for (; i < TRUST_SLOW_LANES && (t->slow[i].lane != lane || t->slow[i].until == 0); i++)
+        if (t->slow[i].until < t->slow[oldest].until)
+            oldest = i;
+    if (i == TRUST_SLOW_LANES) {
+        i = oldest;
+        t->slow[i].noted_at = 0;
+    }
+    t->slow[i].pause_ms =
+        t->slow[i].noted_at == 0 ? PAUSE_MS : next_pause(t->slow[i].pause_ms, now - t->slow[i].noted_at);
+    t->slow[i].lane = lane;
+    t->slow[i].noted_at = now;
+    t->slow[i].until = now + t->slow[i].pause_ms;
 }
 
 void trust_note_hung(struct trust *t, uint64_t lane, uint64_t now)
@@ -45,6 +70,9 @@ bool trust_allows(const struct trust *t, uint64_t lane, uint64_t now)
         return false;
     for (unsigned i = 0; i < TRUST_LANES; i++)
         if (t->lanes[i].lane == lane && now < t->lanes[i].until)
+            return false;
+    for (unsigned i = 0; i < TRUST_SLOW_LANES; i++)
+        if (t->slow[i].lane == lane && now < t->slow[i].until)
             return false;
     return true;
 }

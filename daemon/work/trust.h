@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TRUST_LANES = 16 };
+enum { TRUST_LANES = 16, TRUST_SLOW_LANES = 64 };
 
 struct trust {
     uint64_t until;         // ms, monotonic: until then no instant work runs on the loop's thread
@@ -11,7 +11,11 @@ struct trust {
     uint64_t pause_ms;      // the length of the pause after it
     struct {
         uint64_t lane, until; // ms, monotonic
-    } lanes[TRUST_LANES];
+    } lanes[TRUST_LANES];     // those whose work hung
+    struct {
+        uint64_t lane, until, noted_at; // ms, monotonic
+        uint64_t pause_ms;              // the length of the last pause
+    } slow[TRUST_SLOW_LANES];           // those whose work was slow
 };
 
 void trust_init(struct trust *t);
@@ -19,4 +23,6 @@ void trust_init(struct trust *t);
 void trust_note_take_over(struct trust *t, uint64_t now);
 // Instant work of LANE does not end.
 void trust_note_hung(struct trust *t, uint64_t lane, uint64_t now);
+// Instant work of LANE has taken long, though nobody took the processor from it.
+void trust_note_slow(struct trust *t, uint64_t lane, uint64_t now);
 bool trust_allows(const struct trust *t, uint64_t lane, uint64_t now);

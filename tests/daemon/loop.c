@@ -271,6 +271,185 @@ static void work_that_is_now_late_and_now_not_is_done_once_each(void **state)
     turner_deinit(&t);
 }
 
+// ---- Events have their turn, however much instant work there is ----
+
+enum { MANY = 64, MOST_A_TURN = 24 };
+
+struct flood {
+    struct turner t;
+    struct event *each_turn;
+    struct instant items[MANY];
+    int n_done_at_turn, most_a_turn;
+};
+
+static struct flood flood;
+static const struct timeval soon = {.tv_usec = 20000}; // by then a thread stands by
+
+static int count_done(void)
+{
+    int n = 0;
+
+    for (int i = 0; i < MANY; i++)
+        n += flood.items[i].n_done;
+    return n;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *data)
+{
+    static const struct timeval at_once = {0};
+    int n = count_done();
+
+    (void)fd;
+    (void)what;
+    (void)data;
+    if (n == 0 && flood.t.n_left == 0) {
+        flood.t.n_left = MANY;
+        for (int i = 0; i < MANY; i++)
+            submit_instant(&flood.t, &flood.items[i]);
+    }
+    if (n - flood.n_done_at_turn > flood.most_a_turn)
+        flood.most_a_turn = n - flood.n_done_at_turn;
+    flood.n_done_at_turn = n;
+    event_add(flood.each_turn, &at_once);
+}
+
+// Of the work that the loop runs itself, and of the work that the workers have done.
+static void events_have_their_turn_however_much_instant_work_there_is(void **state)
+{
+    (void)state;
+    memset(&flood, 0, sizeof flood);
+    turner_init(&flood.t);
+    flood.each_turn = evtimer_new(flood.t.base, on_turn, NULL);
+    event_add(flood.each_turn, &soon);
+    assert_int_equal(loop_run(flood.t.loop), 0);
+    assert_int_equal(count_done(), MANY);
+    assert_in_range(flood.most_a_turn, 1, MOST_A_TURN);
+    event_free(flood.each_turn);
+    turner_deinit(&flood.t);
+}
+
+// ---- Work that is slow, and work that only waits for a processor ----
+
+enum { SLOW_LANE = 7, QUICK_LANE = 8, SLOW_PAUSE_US = 900, MOST_TRIES = 500 };
+
+static struct instant slow, again, other;
+
+static void done_so_far(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+
+    item->done_by = this_thread();
+    item->n_done++;
+    if (w == &slow.work) {
+        again.work.lane = SLOW_LANE;
+        other.work.lane = QUICK_LANE;
+        worker_submit(item->turner->pool, &again.work);
+        worker_submit(item->turner->pool, &other.work);
+    } else if (--item->turner->n_left == 0) {
+        event_base_loopbreak(item->turner->base);
+    }
+}
+
+static void prepare_slow(struct turner *t, struct instant *item, unsigned pause_us)
+{
+    *item = (struct instant){.turner = t, .pause_us = pause_us};
+    item->work = (struct work){.brief = true, .instant = true, .run = run_instant, .done = done_so_far};
+}
+
+static void on_slow_tick(evutil_socket_t fd, short what, void *data)
+{
+    struct turner *t = data;
+
+    (void)fd;
+    (void)what;
+    worker_submit(t->pool, &slow.work);
+}
+
+// True: the lane of the slow work got a worker, and another lane did not.
+static bool only_the_slow_lane_is_sent_away(void)
+{
+    struct turner t;
+    struct event *tick;
+
+    turner_init(&t);
+    event_del(t.timer);
+    prepare_slow(&t, &slow, SLOW_PAUSE_US);
+    prepare_slow(&t, &again, 0);
+    prepare_slow(&t, &other, 0);
+    slow.work.lane = SLOW_LANE;
+    t.n_left = 2;
+    tick = evtimer_new(t.base, on_slow_tick, &t);
+    event_add(tick, &soon);
+    assert_int_equal(loop_run(t.loop), 0);
+    event_free(tick);
+    turner_deinit(&t);
+    return again.run_by != again.done_by && other.run_by == other.done_by;
+}
+
+// On a busy machine the slow work may have been preempted, which counts for nothing, or be taken for work that hangs.
+static void a_lane_whose_work_was_slow_gets_workers_and_others_do_not(void **state)
+{
+    int n = 0;
+
+    (void)state;
+    while (!only_the_slow_lane_is_sent_away())
+        assert_in_range(++n, 1, MOST_TRIES);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t took_us;
+
+static enum work_status run_busily(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+    uint64_t begin = now_us();
+
+    item->run_by = this_thread();
+    while (now_us() - begin < 10000)
+        continue;
+    took_us = now_us() - begin;
+    return WORK_DONE;
+}
+
+static void submit_busy_work(evutil_socket_t fd, short what, void *data)
+{
+    struct turner *t = data;
+
+    (void)fd;
+    (void)what;
+    slow.turner = t;
+    slow.work = (struct work){.brief = true, .instant = true, .run = run_busily, .done = instant_done};
+    worker_submit(t->pool, &slow.work);
+}
+
+// It is not held up by anything: another thread would not be faster.
+static void work_that_uses_the_processor_keeps_the_loop(void **state)
+{
+    struct turner t;
+    struct event *tick;
+
+    (void)state;
+    do {
+        turner_init(&t);
+        event_del(t.timer);
+        slow = (struct instant){0};
+        t.n_left = 1;
+        tick = evtimer_new(t.base, submit_busy_work, &t);
+        event_add(tick, &soon);
+        assert_int_equal(loop_run(t.loop), 0);
+        event_free(tick);
+        turner_deinit(&t);
+    } while (took_us > 40000); // others had the processor for so long that the loop was taken over
+    assert_int_equal(slow.run_by, slow.done_by);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +458,9 @@ int main(void)
         TEST(a_thread_that_hangs_is_replaced_and_its_lane_is_not_trusted),
         TEST(a_loop_that_ends_tells_of_a_thread_that_hangs),
         TEST(work_that_is_now_late_and_now_not_is_done_once_each),
+        TEST(events_have_their_turn_however_much_instant_work_there_is),
+        TEST(a_lane_whose_work_was_slow_gets_workers_and_others_do_not),
+        TEST(work_that_uses_the_processor_keeps_the_loop),
     };
 
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
