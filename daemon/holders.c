@@ -120,6 +120,11 @@ static struct attachment *next_of_holder(struct attachment *a)
     return next && is_same(&next->holder, &a->holder) ? next : NULL;
 }
 
+struct attachment *holders_next_of(const struct holders *h, const struct holder *holder, struct attachment *after)
+{
+    return after ? next_of_holder(after) : first_of_holder(h, holder);
+}
+
 // Whether A keeps a further writer out.  SOLE: that writer wants to be the only one.
 static bool keeps_out(const struct attachment *a, bool sole)
 {

@@ -70,6 +70,8 @@ void holders_init(struct holders *h);
 void holders_deinit(struct holders *h);
 
 struct attachment *holders_find(const struct holders *h, const struct peer *peer); // NULL: PEER has not attached it
+// The next attachment of HOLDER after AFTER, in the order of their age; NULL as AFTER: the oldest; NULL: there is none.
+struct attachment *holders_next_of(const struct holders *h, const struct holder *holder, struct attachment *after);
 // Attaches R, which has the holders H, to PEER.  A second attachment of the same peer only widens the first from
 // reading to writing.  0 or -ENOMEM.
 int holders_attach(struct holders *h, struct region *r, struct peer *peer, const struct holder *holder, bool read_only,

@@ -148,6 +148,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     TAILQ_INIT(&u->waiters);
     TAILQ_INIT(&u->peers);
     TAILQ_INIT(&u->readable);
+    TAILQ_INIT(&u->leaving);
     TAILQ_INIT(&u->borrowers);
     TAILQ_INIT(&u->due_orphans);
     TAILQ_INIT(&u->due_suspects);

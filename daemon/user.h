@@ -81,6 +81,8 @@ struct user {
     unsigned n_readable;
     bool held_up; // the user's budget was spent: nothing is read from these connections
     TAILQ_ENTRY(user) turn;
+    struct user_conns leaving;    // connections that have ended and still have regions; daemon/conn's, like the next
+    TAILQ_ENTRY(user) of_leavers; // if there are some
     RB_ENTRY(user) node;
 };
 

@@ -21,6 +21,7 @@ enum {
     SPEAK_MS = 10 * 1000,
     LEAST_SILENT = 16, // where the process may open few files
     MOST_SILENT = 4096,
+    REFUSED_A_TICK = 16, // connections; if there are more, the next tick comes at once
 };
 
 static void refuse_silent(struct conn *c, const char *sentence)
@@ -65,7 +66,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    while ((c = TAILQ_FIRST(&env->silent)) && c->speaks_by <= now) {
+    for (int i = 0; i < REFUSED_A_TICK && (c = TAILQ_FIRST(&env->silent)) && c->speaks_by <= now; i++) {
         accept_spoke(c);
         if (c->queued) // it has sent something, and the user's budget is spent
             note_silent(c);

@@ -17,6 +17,10 @@
 // Changes: the events to poll for are derived from the state in one function, settle, and only settle frees a
 // connection.  Other functions set the state and call conn_changed; settle runs when all events at hand have been
 // served, so that nothing works on freed memory.
+//
+// Time: whatever a client can make long is done a bounded part at a time, and others are served in between: new
+// connections (listener.c), packets (conn_serve), ends (settle_some), and the regions and requests of a connection that
+// has ended (leaving.c).
 #include "daemon/conn/conn.h"
 
 #include <errno.h>
@@ -27,6 +31,7 @@
 
 #include "daemon/conn/connection.h"
 #include "daemon/conn/ended.h"
+#include "daemon/conn/leaving.h"
 #include "daemon/conn/rights.h"
 #include "daemon/log.h"
 #include "daemon/request/dispatch.h"
@@ -39,7 +44,7 @@
 enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
     PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
-    LAST_PACKETS = 1024,     // read at most when a connection closes
+    SETTLED_A_TURN = 4,      // connections: the end of one takes as long as many packets
     MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before events are dropped
     LINGER_SECONDS = 5,      // for a client to read the last replies
     RETRY_MS = 100,          // pause when too many descriptors are in flight
@@ -95,39 +100,12 @@ static void peer_resume(struct peer *peer)
     conn_changed(container_of(peer, struct conn, peer));
 }
 
-// Whether a request of a client that has gone, or was hung up on, is still served.  Such a client may have said which
-// regions it had closed: otherwise its process would count as one that maps them.
-static bool is_served_last(const struct conn *c, const Diskalloc__V1__Request *m)
-{
-    return c->peer.said_hello && !c->ending && m->body_case == DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
-}
-
-// Reads the packets that the client sent last.  Closing with unread data sends a reset, by which the client could lose
-// the last reply.
-static void read_last(struct conn *c)
-{
-    c->bad = true; // nothing is sent any more
-    if (c->careful)
-        shutdown(c->fd, SHUT_RD);
-    for (int i = 0; i < LAST_PACKETS && !c->brings; i++) {
-        Diskalloc__V1__Request *m;
-        ssize_t n;
-
-        c->brings = c->careful && rights_come_next(c->fd);
-        n = c->brings ? -EAGAIN : packet_read(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && n != -EMSGSIZE && n != -EBADMSG))
-            return;
-        if (n > 0 && message_decode(&c->env->arena, c->env->buffer, (size_t)n, &m) == 0 && is_served_last(c, m))
-            request_serve(c->env->request, &c->peer, m);
-    }
-}
-
 // Only settle and conn_env_deinit call this: other functions may have the connection in their hands.
 static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
 
-    read_last(c);
+    leaving_hear(c);
     send_queue_deinit(&c->replies);
     turns_unqueue(c);
     accept_spoke(c);
@@ -138,8 +116,7 @@ static void conn_free(struct conn *c)
         TAILQ_REMOVE(&env->changed, c, changed_entry);
     request_forget_peer(&c->peer);
     ended_take(c);
-    peer_deinit(&c->peer, env->request->op.orphans);
-    free(c);
+    leaving_take(c);
     if (env->ended)
         env->ended(env->ended_data);
 }
@@ -155,7 +132,7 @@ static bool may_read(const struct conn *c)
 
 bool conn_has_news(const struct conn_env *env)
 {
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed);
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaving_is_under_way(env);
 }
 
 static void consider_reading(struct conn *c)
@@ -195,18 +172,23 @@ static void settle(struct conn *c)
         conn_free(c);
 }
 
-static void settle_changed(evutil_socket_t unused, short what, void *data)
+// Very many connections may change at once, when a client ends that had them: conn_serve goes on with the others.
+static void settle_some(struct conn_env *env)
 {
-    struct conn_env *env = data;
     struct conn *c;
 
-    (void)unused;
-    (void)what;
-    while ((c = TAILQ_FIRST(&env->changed))) {
+    for (int i = 0; i < SETTLED_A_TURN && (c = TAILQ_FIRST(&env->changed)); i++) {
         TAILQ_REMOVE(&env->changed, c, changed_entry);
         c->changed = false;
         settle(c);
     }
+}
+
+static void settle_changed(evutil_socket_t unused, short what, void *data)
+{
+    (void)unused;
+    (void)what;
+    settle_some(data);
 }
 
 // The client has sent descriptors.  The packet that brings them is not received.
@@ -255,6 +237,7 @@ static void read_packet(struct conn *c)
 bool conn_serve(struct conn_env *env)
 {
     struct conn *c;
+    bool leaves;
 
     // Each connection is read once at most: when its request has been looked after, its next packet may be there, and
     // others have had their turn.
@@ -267,7 +250,9 @@ bool conn_serve(struct conn_env *env)
         else if (c->unread && may_read(c))
             turns_queue(c);
     }
-    return env->n_readable > 0;
+    settle_some(env);
+    leaves = leaving_serve(env);
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves;
 }
 
 // A client that has closed its socket reads nothing any more, unlike one that has only ended its sending.
@@ -315,6 +300,7 @@ int conn_env_init(struct conn_env *env, struct event_base *base, struct request_
     int accepts, turns, unread, ended;
 
     *env = (struct conn_env){.base = base, .request = request};
+    leaving_init(env);
     TAILQ_INIT(&env->conns);
     TAILQ_INIT(&env->changed);
     env->buffer = malloc(PACKET_MAX);
@@ -336,6 +322,7 @@ void conn_env_deinit(struct conn_env *env)
     env->ended = NULL;
     while ((c = TAILQ_FIRST(&env->conns)))
         conn_free(c);
+    leaving_finish(env);
     ended_deinit(env);
     unread_deinit(env);
     turns_deinit(env);

@@ -33,6 +33,7 @@ struct conn_env {
     struct conn_list unread; // n_unread connections with replies that may not have been received
     unsigned n_unread;
     struct event *unread_tick; // a timer: look at them
+    struct user_ring leavers;  // leaving.c's: users with connections that have ended and still have regions
     // ended.c's:
     TAILQ_HEAD(, ended) ended_conns; // n_ended of them
     unsigned n_ended, n_children;
@@ -65,7 +66,7 @@ struct conn {
     uint64_t speaks_by;  // ms, monotonic: if silent, until when Hello must have come
     unsigned n_unread;   // descriptors that were sent or queued and may not have been received
     struct send_queue replies;
-    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry;
+    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry;
 };
 
 // connection.c: has settle look at the connection when the events at hand have been served.

@@ -20,9 +20,9 @@
 #include "proto/util/cleanup.h"
 
 enum {
-    ACCEPTS_A_TURN = 64, // connections, before other events are looked at
-    PAUSE_SECONDS = 1,   // when descriptors have run out
-    KEPT_FDS = 64,       // descriptors that connections do not get: for files of workers and files sent to clients
+    ACCEPTS_A_TURN = 8, // connections, before other events are looked at
+    PAUSE_SECONDS = 1,  // when descriptors have run out
+    KEPT_FDS = 64,      // descriptors that connections do not get: for files of workers and files sent to clients
 };
 
 struct listener {

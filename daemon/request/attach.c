@@ -225,15 +225,27 @@ int request_attach_region(const struct call *c)
     return attach(c, r, m->flags, claim, 0, attach_op_done);
 }
 
+// The process lets a region go that a connection of it had which has ended.
 static void forget_lost(const struct call *c)
 {
+    const struct holder *holder = &c->peer->holder;
+    struct attachment *a = NULL;
     struct handle handle;
     struct region *r = NULL;
 
     if (message_take_handle(&c->message->detach_region->handle, &handle) == 0)
         r = region_find(c->env->op.regions, &handle);
-    if (r)
-        holders_leave(&r->holders, &c->peer->holder);
+    if (!r)
+        return;
+    // The turn of that connection may not have come yet (conn/leaving.c).
+    while ((a = holders_next_of(&r->holders, holder, a)) && !a->peer->has_parted)
+        continue;
+    if (a) {
+        peer_detach(a->peer, a);
+        orphans_consider(c->env->op.orphans, r);
+    } else {
+        holders_leave(&r->holders, holder);
+    }
 }
 
 int request_detach_region(const struct call *c)

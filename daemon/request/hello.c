@@ -71,6 +71,7 @@ int request_hello(const struct call *c)
     // The kernel cannot name a pid of another pid namespace.  The client's own word is good enough to show.
     if (peer->holder.pid == 0)
         peer->holder.pid = (pid_t)m->pid;
+    peer_note_start(peer);
     request = request_new(c);
     if (!request)
         return -ENOMEM;

@@ -2,6 +2,7 @@
 #include "daemon/request/peer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "daemon/orphans.h"
@@ -11,13 +12,17 @@
 void peer_init(struct peer *peer, struct user *user, pid_t pid)
 {
     *peer = (struct peer){.user = user, .holder = {.uid = user->uid, .pid = pid, .pid_is_ours = pid > 0}};
-    if (pid > 0)
-        peer->holder.started_at = proc_start_time(pid);
     TAILQ_INIT(&peer->attachments);
     TAILQ_INIT(&peer->requests);
     RB_INIT(&peer->requests_by_id);
     TAILQ_INSERT_TAIL(&user->peers, peer, of_user);
     user->n_silent++;
+}
+
+void peer_note_start(struct peer *peer)
+{
+    if (peer->holder.pid_is_ours)
+        peer->holder.started_at = proc_start_time(peer->holder.pid);
 }
 
 void peer_let_in(struct peer *peer)
@@ -26,23 +31,37 @@ void peer_let_in(struct peer *peer)
     peer->user->n_silent--;
 }
 
-// A region that loses its last attachment may become an orphan.
-void peer_deinit(struct peer *peer, struct orphans *orphans)
+void peer_part(struct peer *peer)
 {
-    bool is_alive = !TAILQ_EMPTY(&peer->attachments) && holder_is_alive(&peer->holder);
+    if (peer->has_parted)
+        return;
+    peer->has_parted = true;
+    peer->outlived = !TAILQ_EMPTY(&peer->attachments) && holder_is_alive(&peer->holder);
+    quota_charge_deinit(&peer->charge);
+    peer->user->n_silent -= !peer->said_hello;
+    TAILQ_REMOVE(&peer->user->peers, peer, of_user);
+}
+
+// A region that loses its last attachment may become an orphan.
+bool peer_leave_some(struct peer *peer, struct orphans *orphans, unsigned most)
+{
     struct attachment *a;
 
-    while ((a = TAILQ_FIRST(&peer->attachments))) {
+    for (; most > 0 && (a = TAILQ_FIRST(&peer->attachments)); most--) {
         struct region *r = a->region;
 
-        if (is_alive)
+        if (peer->outlived)
             holders_lose(&r->holders, a);
         peer_detach(peer, a);
         orphans_consider(orphans, r);
     }
-    quota_charge_deinit(&peer->charge);
-    peer->user->n_silent -= !peer->said_hello;
-    TAILQ_REMOVE(&peer->user->peers, peer, of_user);
+    return !TAILQ_EMPTY(&peer->attachments);
+}
+
+void peer_deinit(struct peer *peer, struct orphans *orphans)
+{
+    peer_part(peer);
+    peer_leave_some(peer, orphans, UINT_MAX);
     user_unref(peer->user);
     peer->user = NULL;
 }

@@ -27,6 +27,8 @@ struct peer {
     struct holder holder; // uid and pid by SO_PEERCRED; if the pid is 0 (another pid namespace), as Hello says
     char client_name[CLIENT_NAME_MAX + 1];
     bool said_hello;            // and the limit of connections allowed it
+    bool has_parted;            // the connection has ended: see peer_part
+    bool outlived;              // and the client lives on
     uint64_t features;          // of the protocol: those that the client and this daemon know
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
@@ -34,7 +36,7 @@ struct peer {
     TAILQ_HEAD(, request) requests;                  // in flight
     RB_HEAD(requests_by_id, request) requests_by_id; // the same
     unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
-    TAILQ_ENTRY(peer) of_user;
+    TAILQ_ENTRY(peer) of_user;                       // until peer_part
     // The connection sets these three.
     // Sends REPLY, and with it FD unless that is -1.  Takes FD.
     void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
@@ -46,8 +48,16 @@ struct peer {
 
 // Takes the reference to USER.
 void peer_init(struct peer *peer, struct user *user, pid_t pid);
-// The connection ends.  Detaches all regions; unless the client has ended too, they remember it.  The peer's requests
-// must have been cut off before (request_forget_peer).
+// The client says Hello: finds out when its process began.  That takes longer than accepting the connection, so clients
+// that say nothing do not cause it.
+void peer_note_start(struct peer *peer);
+// The connection has ended: nothing is sent to the client any more, and it is no connection of the user any more.  The
+// peer's requests must have been cut off before (request_forget_peer).  The peer still has its regions.
+void peer_part(struct peer *peer);
+// After peer_part: detaches regions, MOST at most; unless the client has ended too, they remember it.  True: there are
+// more, and this function has to be called again.
+bool peer_leave_some(struct peer *peer, struct orphans *orphans, unsigned most);
+// Both, as often as needed, and frees what the peer holds.
 void peer_deinit(struct peer *peer, struct orphans *orphans);
 void peer_let_in(struct peer *peer); // Hello was granted
 

@@ -160,11 +160,9 @@ void request_end(struct request *request)
 void request_forget_peer(struct peer *peer)
 {
     struct request *request;
-    struct request_env *env = NULL;
 
     while ((request = TAILQ_FIRST(&peer->requests))) {
         assert(request->peer == peer);
-        env = request->env;
         request_leave_peer(request);
         if (request->user_waiter.waiting) {
             lookup_forget(peer->user, &request->user_waiter);
@@ -173,8 +171,15 @@ void request_forget_peer(struct peer *peer)
             set_abandoned(request, true);
         }
     }
-    while (env && (request = TAILQ_FIRST(&env->abandoned))) {
+}
+
+bool request_abandon_some(struct request_env *env, unsigned most)
+{
+    struct request *request;
+
+    for (; most > 0 && (request = TAILQ_FIRST(&env->abandoned)); most--) {
         set_abandoned(request, false);
         op_abandon(&request->op);
     }
+    return !TAILQ_EMPTY(&env->abandoned);
 }

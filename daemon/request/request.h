@@ -13,7 +13,7 @@
 struct request_env {
     struct op_env op;
     struct budget budget;
-    TAILQ_HEAD(, request) abandoned; // their connection has just gone, and their operations are still to be told
+    TAILQ_HEAD(, request) abandoned; // their connection has gone, and their operations are still to be told
     struct quota *quota;
     struct user_table *users;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
@@ -57,9 +57,11 @@ struct request *request_find(struct peer *peer, uint64_t id);
 void request_leave_peer(struct request *request);
 // Answers the Cancels that waited for this request, and frees it.  The request's own reply was sent before.
 void request_end(struct request *request);
-// The connection of PEER has gone.  Its operations are cancelled where that is possible, and all go on without a peer.
-// Those that would take something and have not begun end now.
+// The connection of PEER has gone: all its requests go on without a peer.  request_abandon_some must follow.
 void request_forget_peer(struct peer *peer);
+// Cancels the operations of connections that have gone, MOST at most, where that is possible.  Those that would take
+// something and have not begun end now.  True: there are more, and this function has to be called again.
+bool request_abandon_some(struct request_env *env, unsigned most);
 
 // Sends REPLY under this id, and with it FD unless that is -1.  Takes FD.
 void request_reply(struct peer *peer, uint64_t id, Diskalloc__V1__Reply *reply, int fd);

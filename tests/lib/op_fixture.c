@@ -140,6 +140,7 @@ void fixture_init(struct fixture *f)
     assert_non_null(f->owner);
     user_ref(f->users, OWNER); // the peer's
     peer_init(&f->peer, f->owner, 1);
+    peer_note_start(&f->peer);
 }
 
 void turn_until(struct fixture *f, const bool *flag)

@@ -7,6 +7,7 @@
 // lost.  It writes to each unit that it is granted, so that a byte that was cut shows.
 #include "tests/op/actors.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -122,6 +123,7 @@ static void connect_again(struct actor *a)
     assert_true(n_connections <= ACTOR_CONNECTIONS);
     user->n_refs++;
     peer_init(&c->peer, user, a->pid);
+    peer_note_start(&c->peer);
     c->peer.holder.pid_is_ours &= !a->in_container;
     peer_let_in(&c->peer);
     c->peer.features = DISKALLOC__V1__FEATURE__FEATURE_HELD | DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH;
@@ -365,6 +367,7 @@ void connection_end(struct connection *c)
     c->is_seen_ended = true;
     request_forget_peer(&c->peer);
     peer_deinit(&c->peer, machine.d.request.op.orphans);
+    request_abandon_some(&machine.d.request, UINT_MAX);
 }
 
 void connections_forget(void)

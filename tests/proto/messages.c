@@ -143,6 +143,7 @@ static void crowd_init(struct crowd *c)
     assert_int_equal(create(&c->f, "shared", 8192, &c->region), 0);
     for (size_t i = 0; i < N_PEERS; i++) {
         peer_init(&c->peers[i], user_ref(c->f.users, OWNER), 1);
+        peer_note_start(&c->peers[i]);
         snprintf(c->peers[i].client_name, sizeof c->peers[i].client_name, "client %zu", i);
     }
 }

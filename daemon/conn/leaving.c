@@ -1,0 +1,130 @@
+// Connections that have ended, and whose clients had many regions or requests.
+//
+// A connection may have a hundred thousand regions attached, and each of them takes the loop a microsecond when the
+// connection ends.  So the loop detaches SOME_REGIONS of them and serves others before it goes on.  Users take turns,
+// and so do the connections of a user.  A connection with few regions is gone at once, without a turn.
+//
+// Until a region is detached, the client counts as one that has it: others are told that it is in use, or wait for a
+// moment where that helps (op/wait.c looks at n_leaving).  Everything else that the connection had is gone before: it
+// is charged to nobody, and gets no events.
+//
+// The requests of such a connection are cancelled in the same way: request_abandon_some.
+#include "daemon/conn/leaving.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "daemon/conn/connection.h"
+#include "daemon/conn/rights.h"
+#include "daemon/request/dispatch.h"
+#include "daemon/request/message.h"
+#include "daemon/user.h"
+#include "proto/packet.h"
+
+enum {
+    SOME_REGIONS = 64,
+    SOME_REQUESTS = 16,
+    LAST_PACKETS = 1024, // read at most when a connection closes
+};
+
+// Whether a request of a client that has gone, or was hung up on, is still served.  Such a client may have said which
+// regions it had closed: otherwise its process would count as one that maps them.
+static bool is_served_last(const struct conn *c, const Diskalloc__V1__Request *m)
+{
+    return c->peer.said_hello && !c->ending && m->body_case == DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
+}
+
+// Reads the packets that the client sent last.  Closing with unread data sends a reset, by which the client could lose
+// the last reply.
+void leaving_hear(struct conn *c)
+{
+    c->bad = true; // nothing is sent any more
+    if (c->careful)
+        shutdown(c->fd, SHUT_RD);
+    for (int i = 0; i < LAST_PACKETS && !c->brings; i++) {
+        Diskalloc__V1__Request *m;
+        ssize_t n;
+
+        c->brings = c->careful && rights_come_next(c->fd);
+        n = c->brings ? -EAGAIN : packet_read(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && n != -EMSGSIZE && n != -EBADMSG))
+            return;
+        if (n > 0 && message_decode(&c->env->arena, c->env->buffer, (size_t)n, &m) == 0 && is_served_last(c, m))
+            request_serve(c->env->request, &c->peer, m);
+    }
+}
+
+static void put_into_ring(struct conn_env *env, struct conn *c)
+{
+    struct user *u = c->peer.user;
+
+    if (TAILQ_EMPTY(&u->leaving))
+        TAILQ_INSERT_TAIL(&env->leavers, u, of_leavers);
+    TAILQ_INSERT_TAIL(&u->leaving, c, leaving_entry);
+}
+
+static struct conn *take_out_of_ring(struct conn_env *env)
+{
+    struct user *u = TAILQ_FIRST(&env->leavers);
+    struct conn *c = u ? TAILQ_FIRST(&u->leaving) : NULL;
+
+    if (!c)
+        return NULL;
+    TAILQ_REMOVE(&u->leaving, c, leaving_entry);
+    TAILQ_REMOVE(&env->leavers, u, of_leavers);
+    if (!TAILQ_EMPTY(&u->leaving))
+        TAILQ_INSERT_TAIL(&env->leavers, u, of_leavers);
+    return c;
+}
+
+static void leave(struct conn *c, unsigned most)
+{
+    struct orphans *orphans = c->env->request->op.orphans;
+
+    if (peer_leave_some(&c->peer, orphans, most)) {
+        put_into_ring(c->env, c);
+        return;
+    }
+    c->env->request->op.regions->n_leaving--;
+    peer_deinit(&c->peer, orphans);
+    free(c);
+}
+
+void leaving_take(struct conn *c)
+{
+    request_abandon_some(c->env->request, SOME_REQUESTS);
+    peer_part(&c->peer);
+    c->env->request->op.regions->n_leaving++;
+    leave(c, SOME_REGIONS);
+}
+
+bool leaving_serve(struct conn_env *env)
+{
+    struct conn *c = take_out_of_ring(env);
+    bool more = request_abandon_some(env->request, SOME_REQUESTS);
+
+    if (c)
+        leave(c, SOME_REGIONS);
+    return more || !TAILQ_EMPTY(&env->leavers);
+}
+
+bool leaving_is_under_way(const struct conn_env *env)
+{
+    return !TAILQ_EMPTY(&env->leavers) || !TAILQ_EMPTY(&env->request->abandoned);
+}
+
+void leaving_init(struct conn_env *env)
+{
+    TAILQ_INIT(&env->leavers);
+}
+
+void leaving_finish(struct conn_env *env)
+{
+    struct conn *c;
+
+    request_abandon_some(env->request, UINT_MAX);
+    while ((c = take_out_of_ring(env)))
+        leave(c, UINT_MAX);
+}
