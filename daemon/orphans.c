@@ -30,6 +30,7 @@ enum {
     N_QUICK = 12,         // probes with short delays: 0, 1, 2, 4 ... 1024 ms
     SWEEP_MS = 10 * 1000, // the delay before each later probe
     MOST_OF_OWNER = 16,   // probes that may run at the same time
+    MOST_MADE_DUE = 64,   // regions in one call; if there are more, the caller is to call again at once
 };
 
 TAILQ_HEAD(orphan_queue, region);
@@ -137,11 +138,12 @@ void orphans_consider(struct orphans *o, struct region *r)
 static void find_due(struct orphans *o, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
+    unsigned n = 0;
 
     for (unsigned i = 0; i <= N_QUICK; i++) {
         struct region *r;
 
-        while ((r = TAILQ_FIRST(&o->queues[i])) && r->probe_at <= now)
+        while ((r = TAILQ_FIRST(&o->queues[i])) && r->probe_at <= now && n++ < MOST_MADE_DUE)
             set_due(o, r);
         if (r)
             next = u64_min(next, r->probe_at);

@@ -91,10 +91,13 @@ static bool has_room(const struct op *op)
 
 // Whether what refused OP may be gone in a moment.  Of marks nobody knows that: they are those of a process that ends
 // or unmaps, or of one that stays.  A program that shrinks a region when another has closed it must not fail by chance.
-static bool may_pass(const struct op *op, uint64_t now)
+static bool may_pass(const struct wait_queue *w, const struct op *op, uint64_t now)
 {
     const struct holders *h = &op->region->holders;
 
+    // An attachment of the region may be that of a connection that has ended.
+    if (w->regions->n_leaving > 0 && h->n_attached > 0)
+        return now < op->wait_since + GRACE_MS;
     if (op->asks_marks && !holders_are_uncertain(h))
         return now < op->wait_since + GRACE_MS;
     return (op->asks_marks || h->n_lost > 0) && now < op->wait_since + ENDING_MS;
@@ -108,7 +111,7 @@ static bool enter_for_consent(struct wait_queue *w, struct op *op)
         return false;
     if (!op->wait_since)
         op->wait_since = op->wait_until = op->retry_at = now;
-    else if (may_pass(op, now))
+    else if (may_pass(w, op, now))
         op->retry_at = now + ENDING_RETRY_MS;
     else
         return false;
@@ -122,7 +125,7 @@ bool wait_asks_again(struct wait_queue *w, struct op *op)
 {
     uint64_t now = clock_now();
 
-    if (!may_pass(op, now))
+    if (!may_pass(w, op, now))
         return false;
     op->retry_at = now + ENDING_RETRY_MS;
     w->wake(w->data, op->retry_at);
@@ -189,6 +192,7 @@ void wait_cancel(struct wait_queue *w, struct op *op)
 
 void wait_poke(struct wait_queue *w)
 {
+    w->poked = true;
     if (wait_first(w))
         w->wake(w->data, clock_now());
 }
@@ -206,10 +210,29 @@ static bool may_be_tried(const struct wait_queue *w, const struct op *op, uint64
     return op->refused_with != -ENOSPC || now >= op->retry_at || (op->wait_deadline == 0 && !wait_is_releasing(w, op));
 }
 
+// A round that was not ended goes on: otherwise its first users would be tried again and again, and the last ones never.
 void wait_begin_round(struct wait_queue *w)
 {
+    if (w->in_round)
+        return;
+    w->in_round = true;
+    w->poked = false;
     w->next = TAILQ_FIRST(&w->turns);
     w->n_asking_left = w->n_asking;
+}
+
+void wait_end_round(struct wait_queue *w)
+{
+    w->in_round = false;
+    wait_set_alarm(w);
+    // What was given back in the middle of a round may be enough for operations that were tried before.
+    if (w->poked)
+        wait_poke(w);
+}
+
+void wait_cut_round(struct wait_queue *w)
+{
+    w->wake(w->data, clock_now());
 }
 
 static struct op *next_asking(struct wait_queue *w)

@@ -34,8 +34,10 @@ bool wait_holds_back(struct wait_queue *w, struct op *op);
 
 // For resume.c.
 
-// Begins a round, in which each user's first operation is tried.
+// Begins a round, in which each user's first operation is tried, or goes on with the one that was cut.
 void wait_begin_round(struct wait_queue *w);
+void wait_end_round(struct wait_queue *w); // nothing is left to be done; asks to be woken for the next round
+void wait_cut_round(struct wait_queue *w); // there is more to do; asks to be woken at once
 
 // Each of these returns NULL when there is no such operation:
 

@@ -35,8 +35,8 @@ bool wait_is_releasing(const struct wait_queue *w, const struct op *op)
 
     if (op->refusal.account && op->refusal.account == quota_user_account(owner->quota) &&
         TAILQ_EMPTY(&owner->borrowers))
-        return owner->n_releasing > 0;
-    return w->regions->n_releasing > 0;
+        return owner->n_releasing > 0 || !TAILQ_EMPTY(&owner->leaving);
+    return w->regions->n_releasing > 0 || w->regions->n_leaving > 0;
 }
 
 // Whether OP would be refused even if all other regions gave everything back.

@@ -32,6 +32,8 @@ struct wait_queue {
     struct op_queue ending;    // to be ended in this round
     struct op_due_tree due;    // of all OPS
     struct op_late_tree late;  // operations with a deadline, whether they wait or not
+    bool in_round;             // a round was begun, and was not ended
+    bool poked;                // since then
     unsigned n_asking;
     unsigned n_asking_left; // in this round
     struct waits *next;     // in this round; NULL: the end of TURNS
