@@ -88,7 +88,7 @@ static void requests_cost_the_same_with_many_attachers(void **state)
     meanwhile = bystander_grow(d.socket, (uid_t)-1, GROWS);
     print_message("[ NOTE     ] a request: %lu ns, and %lu ns with %d attachers\n", (unsigned long)few,
                   (unsigned long)many, MANY);
-    bystander_print("many attachers", quiet, meanwhile);
+    bystander_print("many attachers", quiet, quiet, meanwhile);
     for (int i = 1; i < MANY; i += 2) // the writers
         raw_close(&c[i]);
     while (ask(&first, &h) > MANY / 2 + 1)

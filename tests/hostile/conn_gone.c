@@ -83,7 +83,7 @@ static bool all_is_given_back(void *data)
 
 static void run(bool grows)
 {
-    struct bystander_times quiet, meanwhile;
+    struct bystander_times quiet, loops, meanwhile;
     struct actor attackers[ATTACKERS];
     struct test_daemon d;
     struct raw admin;
@@ -92,6 +92,7 @@ static void run(bool grows)
     test_daemon_start(&d, config, NULL);
     socket_path = d.socket;
     quiet = bystander_grow(d.socket, (uid_t)-1, GROWS);
+    loops = bystander_grow_beside_loops(d.socket, (uid_t)-1, 4 * GROWS, ATTACKERS);
     for (int i = 0; i < ATTACKERS; i++)
         actor_start(&attackers[i], attack, &grows, geteuid() == 0 ? UID + (uid_t)i : (uid_t)-1);
     bystander_grow(d.socket, (uid_t)-1, GROWS);
@@ -101,7 +102,7 @@ static void run(bool grows)
     for (int i = 0; i < ATTACKERS; i++)
         actor_kill(&attackers[i]);
     ended_at = clock_now();
-    bystander_print(grows ? "grows, and closes" : "creates, and closes", quiet, meanwhile);
+    bystander_print(grows ? "grows, and closes" : "creates, and closes", quiet, loops, meanwhile);
     assert_int_equal(raw_open(&admin, d.socket), RAW_CODE(OK));
     test_wait_until(all_is_given_back, &admin, 60, "nothing is charged any more");
     print_message("[ NOTE     ] daemon: %lu KiB, and %lu KiB later; charges exact after %lu ms\n",

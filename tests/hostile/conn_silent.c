@@ -47,7 +47,7 @@ static void many_of_many_users_keep_nobody_out(void **state)
         }
     meanwhile = bystander_grow(d.socket, (uid_t)-1, GROWS);
     n_fds = process_count_fds(d.pid);
-    bystander_print("silent connections", quiet, meanwhile);
+    bystander_print("silent connections", quiet, quiet, meanwhile);
     print_message("[ NOTE     ] the daemon had %u descriptors open for %d silent connections\n", n_fds,
                   USERS * CONNECTIONS);
     for (int u = 0; u < USERS; u++)

@@ -84,7 +84,7 @@ static void who_does_not_read_keeps_no_descriptor_from_others(void **state)
         }
     meanwhile = bystander_grow(d.socket, (uid_t)-1, GROWS);
     n_fds = process_count_fds(d.pid);
-    bystander_print("descriptors that nobody reads", quiet, meanwhile);
+    bystander_print("descriptors that nobody reads", quiet, quiet, meanwhile);
     for (int u = 0; u < USERS; u++)
         for (int i = 0; i < CONNECTIONS; i++)
             raw_close(&c[u][i]);

@@ -111,7 +111,7 @@ static void who_hammers_the_server_keeps_nobody_from_theirs(void **state)
         "[ NOTE     ] %d threads of requests to the server: making a region takes %lu us (p99 %lu); when nothing "
         "else happens, %lu us (p99 %lu)\n",
         THREADS, meanwhile.median_us, meanwhile.p99_us, quiet.median_us, quiet.p99_us);
-    bystander_print("requests to the server", quiet_grow, grow);
+    bystander_print("requests to the server", quiet_grow, quiet_grow, grow);
     actor_go(&a);
     actor_finish(&a);
     test_daemon_stop_and_remove(&d);

@@ -8,9 +8,10 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "tests/lib/actor.h"
 #include "tests/lib/quota_usage.h"
 
-enum { FEW_FILES = 1024, MOST_MIB = 16 };
+enum { FEW_FILES = 1024, MOST_MIB = 16, MOST_LOOPS = 8, LOOPS_UID = 5151 };
 
 static uint64_t now_us(void)
 {
@@ -60,11 +61,39 @@ struct bystander_times bystander_grow(const char *socket, uid_t uid, unsigned n)
     return ret;
 }
 
-void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times meanwhile)
+static void loop(struct actor *self, void *data)
+{
+    static volatile unsigned n;
+
+    (void)self;
+    (void)data;
+    for (;;)
+        n++;
+}
+
+struct bystander_times bystander_grow_beside_loops(const char *socket, uid_t uid, unsigned n, unsigned n_loops)
+{
+    struct actor loops[MOST_LOOPS];
+    struct bystander_times ret;
+
+    assert_in_range(n_loops, 0, MOST_LOOPS);
+    for (unsigned i = 0; i < n_loops; i++)
+        actor_start(&loops[i], loop, NULL, geteuid() == 0 ? LOOPS_UID + (uid_t)i : (uid_t)-1);
+    bystander_grow(socket, uid, n / 4);
+    ret = bystander_grow(socket, uid, n);
+    for (unsigned i = 0; i < n_loops; i++)
+        actor_kill(&loops[i]);
+    return ret;
+}
+
+void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times beside_loops,
+                     struct bystander_times meanwhile)
 {
     print_message("[ NOTE     ] %s: another user's grow by 1 MiB takes %" PRIu64 " us (p99 %" PRIu64
-                  "); when nothing else happens, %" PRIu64 " us (p99 %" PRIu64 ")\n",
-                  attack, meanwhile.median_us, meanwhile.p99_us, quiet.median_us, quiet.p99_us);
+                  "); beside as many loops without requests, %" PRIu64 " us (p99 %" PRIu64
+                  "); when nothing else happens, %" PRIu64 " us (p99 %" PRIu64 "); the daemon's part: p99 x %.2f\n",
+                  attack, meanwhile.median_us, meanwhile.p99_us, beside_loops.median_us, beside_loops.p99_us,
+                  quiet.median_us, quiet.p99_us, (double)meanwhile.p99_us / (double)beside_loops.p99_us);
 }
 
 uint64_t process_rss_kib(pid_t pid)

@@ -10,8 +10,12 @@ struct bystander_times {
 // N grows by 1 MiB, of a region that the user UID (-1: this user) makes; asserts that each one succeeds.  The region
 // is made anew after each 16 MiB.
 struct bystander_times bystander_grow(const char *socket, uid_t uid, unsigned n);
-// Prints both, for whoever compares machines: no test asserts on time.
-void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times meanwhile);
+// The same, while N_LOOPS processes of other users use the processors and ask the daemon for nothing.
+struct bystander_times bystander_grow_beside_loops(const char *socket, uid_t uid, unsigned n, unsigned n_loops);
+// Prints them, for whoever compares machines: no test asserts on time.  BESIDE_LOOPS: with as many loops as there are
+// attackers, so that the difference is the daemon's part; that is QUIET where the attackers do nothing meanwhile.
+void bystander_print(const char *attack, struct bystander_times quiet, struct bystander_times beside_loops,
+                     struct bystander_times meanwhile);
 // As /proc says.
 uint64_t process_rss_kib(pid_t pid);
 unsigned process_count_fds(pid_t pid);
