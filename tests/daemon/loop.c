@@ -323,6 +323,8 @@ static void events_have_their_turn_however_much_instant_work_there_is(void **sta
     event_add(flood.each_turn, &soon);
     assert_int_equal(loop_run(flood.t.loop), 0);
     assert_int_equal(count_done(), MANY);
+    if (MANY - flood.n_done_at_turn > flood.most_a_turn) // the last turn
+        flood.most_a_turn = MANY - flood.n_done_at_turn;
     assert_in_range(flood.most_a_turn, 1, MOST_A_TURN);
     event_free(flood.each_turn);
     turner_deinit(&flood.t);
