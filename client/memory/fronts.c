@@ -126,14 +126,6 @@ static struct front *find_other(struct fronts *f, uint64_t unit, const struct fr
     return NULL;
 }
 
-// The program is about to come to another front: that one goes on, and answers for what X has made.
-static void merge(struct front *x, struct front *other)
-{
-    other->behind += (unsigned)count_ahead(x);
-    x->behind = 0;
-    x->next = x->at;
-}
-
 static void become_candidate(struct front *x, uint64_t at)
 {
     x->at = at;
@@ -226,8 +218,6 @@ static bool look_at_candidate(struct fronts *f, struct front *x, uint64_t now, c
     other = other ? other : find_other(f, end, x);
     if (end >= f->to || other) {
         note_seen(f, from, end);
-        if (other)
-            merge(x, other);
         return false;
     }
     if (end == from)
@@ -275,8 +265,6 @@ static bool follow(struct fronts *f, struct front *x, uint64_t now, const struct
     else
         note_move(f, x, from, now);
     other = find_other(f, x->at, x);
-    if (other && other->at < x->at)
-        merge(x, other);
     return x->at < f->to && (!other || other->at == x->at);
 }
 
@@ -288,7 +276,7 @@ static bool find_unit(struct fronts *f, struct front *x, const struct fronts_eye
     uint64_t unit = x->next + ((x->next - x->at) % FRONTS_GAP == 0);
     uint64_t left_out = unit + FRONTS_GAP - (unit - x->at) % FRONTS_GAP;
 
-    if (unit >= x->at + x->window || left_out >= f->to || find_other(f, unit, x) || e->is_touched(e->data, unit))
+    if (unit >= x->at + x->window || left_out >= f->to || e->is_touched(e->data, unit))
         return false;
     *ret = unit;
     x->next = unit + 1;
