@@ -15,9 +15,10 @@
 //     looked at in turn.  A place that has been touched leads to the end of the touched units behind it.
 //
 // Bounds.
-//   - All fronts of a region together have no more than 32 units (64 MiB) made ahead, whatever happens to them: a
-//     front at which nothing moves keeps its share until the program comes there.  So a program that touches memory
-//     at random costs so much at most, and mostly nothing, as its units have no touched neighbours.
+//   - All fronts of a region together have no more than 32 units (64 MiB) made ahead, whatever happens to them, and up
+//     to three more where one meets another.  A front at which nothing moves keeps its share until the program comes
+//     there.  So a program that touches memory at random costs so much at most, and mostly nothing, as its units have no
+//     touched neighbours.
 //   - Looks become rarer while nothing moves, an eighth of the time since something did, from 1 ms to 1 s; after a
 //     minute they end.
 //
@@ -82,9 +83,10 @@ uint64_t fronts_count_ahead(const struct fronts *f)
     return sum;
 }
 
-static void drop(struct fronts *f, unsigned i)
+// MADE: units that stay ahead of the program.
+static void drop(struct fronts *f, unsigned i, uint64_t made)
 {
-    f->lost += (unsigned)count_ahead(&f->items[i]);
+    f->lost += (unsigned)made;
     f->items[i] = f->items[--f->n];
 }
 
@@ -118,7 +120,7 @@ static bool has(const struct front *x, uint64_t unit)
 }
 
 // An item other than SELF that has UNIT; to a front, only another front counts.  NULL: none.
-static struct front *find_other(struct fronts *f, uint64_t unit, const struct front *self)
+static const struct front *find_other(const struct fronts *f, uint64_t unit, const struct front *self)
 {
     for (unsigned i = 0; i < f->n; i++)
         if (&f->items[i] != self && (!self || self->window == 0 || f->items[i].window > 0) && has(&f->items[i], unit))
@@ -212,8 +214,7 @@ static bool is_untouched_ahead(const struct fronts *f, const struct front *x, co
 static bool look_at_candidate(struct fronts *f, struct front *x, uint64_t now, const struct fronts_eyes *e)
 {
     uint64_t from = x->at, end = find_end(e, from, f->to);
-
-    struct front *other = find_other(f, from, x);
+    const struct front *other = find_other(f, from, x);
 
     other = other ? other : find_other(f, end, x);
     if (end >= f->to || other) {
@@ -247,11 +248,12 @@ static void move_to(struct fronts *f, struct front *x, uint64_t end, uint64_t no
     note_move(f, x, from, now);
 }
 
-// False: it has come to the end of the memory, or to another front.
+// False: it has come to the end of the memory, or to another front.  The program is about to touch what was made before
+// such a place.
 static bool follow(struct fronts *f, struct front *x, uint64_t now, const struct fronts_eyes *e)
 {
     uint64_t from = x->at;
-    struct front *other;
+    const struct front *other;
 
     while (x->at < x->next && e->is_touched(e->data, x->at)) {
         x->behind = (unsigned)u64_min(x->next - x->at, FRONTS_GAP) - 1;
@@ -364,7 +366,7 @@ struct fronts_step fronts_step(struct fronts *f, uint64_t now_us, const struct f
         if (serve(f, i, now_us, !busy && fronts_count_ahead(f) < limits->most, eyes, &unit, &gone))
             return (struct fronts_step){.advice = FRONTS_MAKE, .unit = unit};
         if (gone)
-            drop(f, i);
+            drop(f, i, 0);
     }
     if (f->n == 0 && all_is_seen(f)) {
         f->to = f->from;
@@ -395,5 +397,5 @@ void fronts_give_up(struct fronts *f, uint64_t unit)
     unsigned i = front_that_made(f, unit);
 
     if (i < f->n)
-        drop(f, i);
+        drop(f, i, count_ahead(&f->items[i]));
 }
