@@ -119,15 +119,19 @@ static void run_for(uint64_t us)
             let_pass(end - w.now);
 }
 
-static void a_program_that_fills_in_order_makes_a_third_itself(void **state)
+static void a_program_that_fills_in_order_makes_a_small_share_itself(void **state)
 {
     (void)state;
     for (uint64_t us = 100; us <= 1600; us *= 2) {
         begin_world(512);
         add_filler(0, 512, us);
         run_until_filled();
-        assert_in_range(w.n_own, 512 / 4, 512 / 5 * 2);
+        // While the units are made more slowly than the program fills them, it makes more.
+        assert_in_range(w.n_own, 512 / 8, us < MAKE_US ? 512 / 5 * 2 : 512 / 5);
         assert_in_range(w.n_ahead, 0, 0);
+        // A program that does nothing but store shares the work.
+        if (us == 100)
+            assert_true(w.now - 1000000 < 512 * MAKE_US * 6 / 7 * 19 / 20);
         assert_int_equal(step().advice, FRONTS_OVER);
     }
 }
@@ -140,7 +144,7 @@ static void each_of_several_threads_is_followed(void **state)
         for (unsigned i = 0; i < n; i++)
             add_filler(4096 / n * i, 4096 / n * (i + 1), MAKE_US * n);
         run_until_filled();
-        assert_in_range(w.n_own, 4096 / 4, 4096 / 2);
+        assert_in_range(w.n_own, 4096 / 8, 4096 / 2);
         for (unsigned i = 0; i < n; i++) {
             unsigned n_made = 0;
 
@@ -170,7 +174,7 @@ static void nothing_more_is_made_when_the_program_stops(void **state)
     add_filler(0, 1000, 300);
     run_until_filled();
     run_for(10000);
-    assert_in_range(w.n_ahead, 5, FRONTS_WINDOW);
+    assert_in_range(w.n_ahead, 5, FRONTS_WINDOW + FRONTS_WIDE_GAP - 1);
     n_made = w.n_made;
     n_steps = w.n_steps;
     while (step().advice != FRONTS_OVER)
@@ -191,7 +195,7 @@ static void a_program_that_goes_on_is_followed_again(void **state)
         run_until_filled();
         run_for(30000);
     }
-    assert_in_range(w.n_own, 500, 1000);
+    assert_in_range(w.n_own, 250, 1000);
 }
 
 static void touches_at_random_get_nothing(void **state)
@@ -349,7 +353,7 @@ static void more_memory_is_watched_beside_what_is_watched_already(void **state)
     add_filler(200, 1024, 600);
     add_filler(1024, 2048, 600);
     run_until_filled();
-    assert_in_range(w.n_own, 2048 / 4, 2048 / 2);
+    assert_in_range(w.n_own, 2048 / 8, 2048 / 2);
     // Too little for a unit.
     memset(&w.fronts, 0, sizeof w.fronts);
     fronts_begin(&w.fronts, 1, 2 * UNIT - 1, w.now);
@@ -405,7 +409,7 @@ static void touches_that_lead_nowhere_make_room_for_a_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_program_that_fills_in_order_makes_a_third_itself),
+        TEST(a_program_that_fills_in_order_makes_a_small_share_itself),
         TEST(each_of_several_threads_is_followed),
         TEST(a_thread_that_begins_anywhere_is_found),
         TEST(nothing_more_is_made_when_the_program_stops),
