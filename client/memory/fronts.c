@@ -5,20 +5,18 @@
 // page table tells which pages this process has touched (touched.c), as far as nobody else has made them.  So:
 //
 //   - A *front* is a place at which units of 2 MiB (one entry of the page table) are touched one after the other,
-//     upwards.  Ahead of it, units are made, but each fourth or eighth one is *left out*.  The program makes that one
-//     itself, by touching it, and so shows that it has got there: then the front moves on.  A fourth is a good share
-//     of a program that only stores, which fills four units in the time in which the library's thread makes two: so
-//     both work.  An eighth is enough where the thread has time left.
+//     upwards.  Ahead of it, units are made, but each eighth one is *left out*.  The program makes that one itself, by
+//     touching it, and so shows that it has got there: then the front moves on.
 //   - A front begins as a *candidate*: a unit that is not touched, behind one that is.  It has to move in two looks,
 //     and have three untouched units ahead.  Then three units are made ahead, and each time it moves, twice as many, as
 //     far as 16 units (32 MiB) beyond the next one that is left out.  A program that overtakes its front is followed to
-//     where it is.
+//     where it is, makes the unit there itself, and the thread the next one: so both work.
 //   - The first candidate is the beginning of the memory.  For other threads, 256 places, or one in each 16 MiB, are
 //     looked at in turn.  A place that has been touched leads to the end of the touched units behind it.
 //
 // Bounds.
 //   - All fronts of a region together have no more than 32 units (64 MiB) made ahead, whatever happens to them, and up
-//     to three more where one meets another.  A front at which nothing moves keeps its share until the program comes
+//     to seven more where one meets another.  A front at which nothing moves keeps its share until the program comes
 //     there.  So a program that touches memory at random costs so much at most, and mostly nothing, as its units have no
 //     touched neighbours.
 //   - Looks become rarer while nothing moves, an eighth of the time since something did, from 1 ms to 1 s; after a
@@ -71,7 +69,9 @@ static void note_seen(struct fronts *f, uint64_t from, uint64_t to)
 
 static uint64_t count_ahead(const struct front *x)
 {
-    return x->behind + (x->next - x->at) - (unsigned)__builtin_popcountll(x->left);
+    uint64_t units = x->window > 0 && x->next > x->at ? x->next - x->at : 0;
+
+    return x->behind + units - (units + FRONTS_GAP - 1) / FRONTS_GAP;
 }
 
 uint64_t fronts_count_ahead(const struct fronts *f)
@@ -128,19 +128,12 @@ static const struct front *find_other(const struct fronts *f, uint64_t unit, con
     return NULL;
 }
 
-static void set_place(struct front *x, uint64_t at)
+static void become_candidate(struct front *x, uint64_t at)
 {
     x->at = at;
     x->next = at + 1;
-    x->left = 1;
-    x->gap = FRONTS_GAP;
-}
-
-static void become_candidate(struct front *x, uint64_t at)
-{
     x->window = 0;
     x->n_moves = 0;
-    set_place(x, at);
 }
 
 static unsigned oldest_candidate(const struct fronts *f)
@@ -198,8 +191,6 @@ void fronts_cut(struct fronts *f, uint64_t to)
         f->items[i].next = u64_min(f->items[i].next, f->to);
         if (f->items[i].at >= f->to)
             f->items[i] = f->items[--f->n];
-        else
-            f->items[i].left &= ((UINT64_C(1) << (f->items[i].next - f->items[i].at)) - 1);
     }
 }
 
@@ -232,7 +223,8 @@ static bool look_at_candidate(struct fronts *f, struct front *x, uint64_t now, c
     }
     if (end == from)
         return true;
-    set_place(x, end);
+    x->at = end;
+    x->next = end + 1;
     x->behind = 0;
     x->n_moves++;
     note_move(f, x, from, now);
@@ -251,18 +243,9 @@ static void move_to(struct fronts *f, struct front *x, uint64_t end, uint64_t no
 
     if (end > from + 2 * FRONTS_WINDOW)
         become_candidate(x, end);
-    set_place(x, end);
+    x->at = end;
+    x->next = end + 1;
     note_move(f, x, from, now);
-}
-
-// To the next unit that is left out, or else behind all that is made.
-static void go_on(struct front *x)
-{
-    uint64_t left = x->left & ~UINT64_C(1), n = left ? (unsigned)__builtin_ctzll(left) : x->next - x->at;
-
-    x->behind = (unsigned)n - 1;
-    x->at += n;
-    x->left = left >> n;
 }
 
 // False: it has come to the end of the memory, or to another front.  The program is about to touch what was made before
@@ -272,12 +255,14 @@ static bool follow(struct fronts *f, struct front *x, uint64_t now, const struct
     uint64_t from = x->at;
     const struct front *other;
 
-    while (x->at < x->next && e->is_touched(e->data, x->at))
-        go_on(x);
+    while (x->at < x->next && e->is_touched(e->data, x->at)) {
+        x->behind = (unsigned)u64_min(x->next - x->at, FRONTS_GAP) - 1;
+        x->at += FRONTS_GAP;
+    }
     if (x->at == from)
         return true;
     x->window = u64_min(x->window * 2, FRONTS_WINDOW);
-    if (x->at == x->next)
+    if (x->at >= x->next)
         move_to(f, x, find_end(e, x->next, f->to), now);
     else
         note_move(f, x, from, now);
@@ -290,17 +275,10 @@ static bool follow(struct fronts *f, struct front *x, uint64_t now, const struct
 // which tells that the program has come there.
 static bool find_unit(struct fronts *f, struct front *x, const struct fronts_eyes *e, uint64_t *ret)
 {
-    uint64_t last = x->at + 63 - (unsigned)__builtin_clzll(x->left);
-    bool leaves = x->next >= last + x->gap;
-    uint64_t unit = x->next + leaves;
+    uint64_t unit = x->next + ((x->next - x->at) % FRONTS_GAP == 0);
 
-    if (unit >= x->at + x->window) {
-        x->gap = x->window == FRONTS_WINDOW ? FRONTS_WIDE_GAP : FRONTS_GAP;
+    if (unit >= x->at + x->window || unit + 1 >= f->to || e->is_touched(e->data, unit))
         return false;
-    }
-    if ((leaves ? x->next : last) + x->gap >= f->to || e->is_touched(e->data, unit))
-        return false;
-    x->left |= leaves ? UINT64_C(1) << (x->next - x->at) : 0;
     *ret = unit;
     x->next = unit + 1;
     return true;

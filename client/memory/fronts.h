@@ -9,21 +9,18 @@
 enum {
     FRONTS_MOST = 16,     // places that are followed at once
     FRONTS_SAMPLES = 256, // places at which new fronts are looked for
-    FRONTS_GAP = 4,       // each fourth unit is left to a program that is faster than units are made
-    FRONTS_WIDE_GAP = 8,  // each eighth one to others
+    FRONTS_GAP = 8,       // each eighth unit is left to the program
     FRONTS_WINDOW = 16,   // units that a front reaches beyond the next one that is left out
     FRONTS_AHEAD = 32,    // units that all fronts together have made ahead at most
 };
 
 struct front {
     uint64_t at;     // the next unit that is left to the program, and that it had not touched at the last look
-    uint64_t next;   // the units between at and next are made, but for those in left
-    uint64_t left;   // bits, from at on: the units that are left to the program
+    uint64_t next;   // the units between at and next are made, but for each eighth from at on
     uint64_t window; // next comes no further than this many units behind at; 0: a candidate, for which nothing is made
     uint64_t moved_us; // when it moved last
     unsigned behind;   // units shortly before at that are made, and that the program is not known to have come to
     unsigned n_moves;  // of a candidate
-    unsigned gap;      // from a unit that is left to the program to the next one
 };
 
 struct fronts {

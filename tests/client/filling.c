@@ -234,7 +234,7 @@ static void when_the_program_stops_no_more_is_made(struct test_backend *b)
     wait_ms(100);
     test_wait_until(rests, r, 60, "nothing more is made");
     n_made = r->filling.n_made;
-    assert_true(present_in(r, end, 2 * MUCH) <= (FRONTS_WINDOW + FRONTS_WIDE_GAP) * UNIT / 4096);
+    assert_true(present_in(r, end, 2 * MUCH) <= (FRONTS_WINDOW + FRONTS_GAP) * UNIT / 4096);
     wait_ms(200);
     assert_int_equal(r->filling.n_made, n_made);
     expect_help(r, end, 2 * MUCH);
