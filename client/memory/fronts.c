@@ -17,8 +17,8 @@
 // Bounds.
 //   - All fronts of a region together have no more than 32 units (64 MiB) made ahead, whatever happens to them, and up
 //     to seven more where one meets another.  A front at which nothing moves keeps its share until the program comes
-//     there.  So a program that touches memory at random costs so much at most, and mostly nothing, as its units have no
-//     touched neighbours.
+//     there.  So a program that touches memory at random costs so much at most, and mostly nothing, as its units have
+//     no touched neighbours.
 //   - Looks become rarer while nothing moves, an eighth of the time since something did, from 1 ms to 1 s; after a
 //     minute they end.
 //

@@ -1,8 +1,8 @@
 // The life of a region, the rules that every call on it checks, and the calls that only read it.
 //
 // A region owns its address space (mapping), its backing, and helpers that work beside the program: prefetch,
-// filling, announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the mapping; so
-// region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
+// filling, announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the
+// mapping; so region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
 // only when nobody maps it.
 //
 // The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c),
