@@ -173,7 +173,7 @@ static int block_resize(struct diskalloc *da, void *block, size_t size, void **r
     }
     if (bytes > r->mapping.reserve || region_is_inherited(r))
         return block_move(da, r, size, ret);
-    return region_resize(r, bytes);
+    return region_resize_to_fill(r, bytes);
 }
 
 void *diskalloc_realloc(struct diskalloc *da, void *block, size_t size)

@@ -4,7 +4,8 @@
 // A vector's fields (data, len, cap) are the program's; these two files only return new values for them.  Growing
 // goes like this: the answer to an early grow is taken over; if that is not enough, the region is resized
 // (client/growth.c chooses the size); then the vector gets a window of the granted bytes, whose pages are made ahead
-// of it (client/memory/prefetch.c); and the next size is asked for early.
+// of it (client/memory/prefetch.c); and the next size is asked for early.  A vector that gets much at once is watched
+// instead (client/memory/filling.c).
 #include "client/vec.h"
 
 #include <assert.h>
@@ -204,10 +205,20 @@ static void note_filled(struct diskalloc_region *r, uint64_t filled)
     writeback_note(&r->writeback, filled);
 }
 
+// A vector that gets much at once does not tell how far it has come.
+static void watch_filling(struct diskalloc_region *r, uint64_t from, bool one_by_one)
+{
+    if (one_by_one)
+        filling_end(&r->filling);
+    else
+        filling_begin(&r->filling, u64_max(from, prefetch_end(&r->prefetch)), r->size);
+}
+
 struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                             size_t element_size, const char *call)
 {
     uint64_t from = (uint64_t)cap * element_size, needed = 0, end;
+    bool one_by_one;
     int result;
 
     error_begin(call);
@@ -222,10 +233,12 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     if (result < 0)
         return failed(cap, result);
     assert(r); // vec_check has found it
-    if (prefetch_is_one_by_one(from, needed))
+    one_by_one = prefetch_is_one_by_one(from, needed);
+    if (one_by_one)
         note_filled(r, from);
+    watch_filling(r, from, one_by_one);
     end = prefetch_open(&r->prefetch, from, needed, r->size, writeback_ahead_max(&r->writeback));
-    if (prefetch_is_one_by_one(from, needed))
+    if (one_by_one)
         ask_early(r, end);
     if (r->began_with > 0)
         r->da->first_size = growth_first_after_need(r->da->first_size, needed);
@@ -261,5 +274,7 @@ struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, siz
     grown.result = needed_bytes(len, additional, element_size, &needed);
     if (grown.result == 0)
         grown.result = region_resize_wait(r, needed, timeout_ms);
+    if (grown.result == 0)
+        watch_filling(r, (uint64_t)cap * element_size, false);
     return grown.result < 0 ? failed(cap, grown.result) : succeeded(r, element_size);
 }

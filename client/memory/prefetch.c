@@ -176,6 +176,16 @@ uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint6
     return end;
 }
 
+uint64_t prefetch_end(struct prefetch *p)
+{
+    uint64_t end;
+
+    pthread_mutex_lock(&p->lock);
+    end = u64_max(p->claimed, p->want);
+    pthread_mutex_unlock(&p->lock);
+    return end;
+}
+
 void prefetch_cut(struct prefetch *p, uint64_t end)
 {
     if (p->background)

@@ -29,6 +29,8 @@ void prefetch_deinit(struct prefetch *p);
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max);
 // True if a vector that goes on from FROM to NEEDED is likely to come back soon.
 bool prefetch_is_one_by_one(uint64_t from, uint64_t needed);
+// The end of what is made, or to be made.
+uint64_t prefetch_end(struct prefetch *p);
 // No page behind END is made any more, until the next prefetch_open.  Waits for the piece that is being made.
 void prefetch_cut(struct prefetch *p, uint64_t end);
 void prefetch_forked(struct prefetch *p);

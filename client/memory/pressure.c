@@ -202,6 +202,11 @@ void pressure_look(struct pressure *p, struct pressure_state *ret)
     ret->stalling = look_at_stalls(p);
 }
 
+bool pressure_is_high(const struct pressure *p, const struct pressure_state *state)
+{
+    return state->stalling || (p->group && state->room < state->most - state->most / 8);
+}
+
 static uint64_t look_at_machine(const struct pressure *p, bool *ret_full)
 {
     uint64_t total = 0, available = UINT64_MAX, unused = 0;

@@ -29,5 +29,7 @@ void pressure_deinit(struct pressure *p); // idempotent
 // The bytes that pages of files may take, of this process's groups or of the machine.  *RET_FULL: they take nearly all
 // of that.
 uint64_t pressure_memory(struct pressure *p, bool *ret_full);
+// True if this is pressure: dirty pages take an eighth of the room of the tightest group, or tasks stall for memory.
+bool pressure_is_high(const struct pressure *p, const struct pressure_state *state);
 // Cheap, for once per 32 MiB or so; each 64th also finds the process's control group and its limits again.
 void pressure_look(struct pressure *p, struct pressure_state *ret);

@@ -4,9 +4,8 @@
 // kernel begins late to clean them.  So the part of the vector behind its end is sent to the disk in chunks, by
 // sync_file_range, which starts writing and does not wait.
 //
-// This is done only under memory pressure.  Otherwise it makes the vector slower, and takes the disk from others for
-// data that may never need to be on disk.  Pressure means: dirty pages take an eighth of the room of the tightest
-// control group over the process, or tasks stall for memory (pressure.c).  The kernel handles the dirty pages of a
+// This is done only under memory pressure (pressure_is_high).  Otherwise it makes the vector slower, and takes the disk
+// from others for data that may never need to be on disk.  The kernel handles the dirty pages of a
 // process without a limit better than this file could.  Once begun, the writing goes on: it is the writing that makes
 // room.
 //
@@ -34,11 +33,6 @@
 #define BACKLOG (8 * CHUNK) // the kernel is writing older pages by itself
 #define AHEAD_MAX (32 * MIB)
 
-static bool is_time(const struct writeback *w, const struct pressure_state *state)
-{
-    return state->stalling || (w->pressure.group && state->room < state->most - state->most / 8);
-}
-
 // Pages made ahead must not fill a group: sixteen vectors may take it all.
 static void look(struct writeback *w)
 {
@@ -48,7 +42,7 @@ static void look(struct writeback *w)
     pressure_look(&w->pressure, &state);
     share = w->pressure.group ? state.most / 16 : AHEAD_MAX;
     w->ahead_max = share < AHEAD_MAX ? share : AHEAD_MAX;
-    w->began = w->began || is_time(w, &state);
+    w->began = w->began || pressure_is_high(&w->pressure, &state);
 }
 
 static bool write_chunk(struct writeback *w)

@@ -13,13 +13,19 @@ static const int kernel_advice[] = {
     [DISKALLOC_ADVICE_COLD] = MADV_COLD,
 };
 
+static void note_advice(struct diskalloc_region *r, uint64_t from, uint64_t to, int advice)
+{
+    adapt_note_advice(&r->adapt, from, to, advice);
+    filling_note_advice(&r->filling, from, to, advice);
+}
+
 static int advise(struct diskalloc_region *r, uint64_t from, uint64_t to, int advice)
 {
     int e = mapping_advise(&r->mapping, from, to, kernel_advice[advice]);
 
     mapping_guard(&r->mapping, from, to, &r->backing->discarded);
     if (e == 0)
-        adapt_note_advice(&r->adapt, from, to, kernel_advice[advice]);
+        note_advice(r, from, to, kernel_advice[advice]);
     return e == -EINVAL ? error_why(-EOPNOTSUPP, "the kernel does not know that advice") : e;
 }
 
@@ -49,7 +55,7 @@ void region_read_alone(struct diskalloc_region *r, uint64_t to)
 {
     pthread_mutex_lock(&r->lock);
     mapping_read_alone(&r->mapping, to);
-    adapt_note_advice(&r->adapt, 0, r->mapping.reserve, MADV_RANDOM);
+    note_advice(r, 0, r->mapping.reserve, MADV_RANDOM);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -37,6 +37,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     if (e < 0)
         return e;
     prefetch_cut(&r->prefetch, offset);
+    filling_halt(&r->filling);
     writeback_cut(&r->writeback, offset);
     e = mapping_forbid(&r->mapping, offset, offset + length);
     if (e == 0)
@@ -50,6 +51,7 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
         b->unsure_parts = mapping_allow(&r->mapping, offset, offset + length, &b->discarded) < 0;
         mapping_tend(&r->mapping, offset, offset + length, &b->discarded);
     }
+    filling_go_on(&r->filling, r->size);
     return e;
 }
 

@@ -90,6 +90,7 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
+    r->filling.off |= r->prefetch.off;
     return guard_begin(&r->guard, r, &r->mapping);
 }
 
@@ -151,6 +152,9 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
         region_abandon(r);
         return e;
     }
+    // A region with a name may have content.
+    if (source->kind == ANONYMOUS)
+        filling_begin(&r->filling, 0, r->size);
     *ret = r;
     return 0;
 }

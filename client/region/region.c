@@ -1,8 +1,8 @@
 // The life of a region, the rules that every call on it checks, and the calls that only read it.
 //
 // A region owns its address space (mapping), its backing, and helpers that work beside the program: prefetch,
-// announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the mapping; so
-// region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
+// filling, announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the
+// mapping; so region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
 // only when nobody maps it.
 //
 // The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c),
@@ -28,6 +28,7 @@ static void forked(struct fork_hook *hook)
     pthread_mutex_init(&r->lock, NULL);
     r->early_task = (struct background_task){0};
     prefetch_forked(&r->prefetch);
+    filling_forked(&r->filling);
     announce_forked(&r->announced);
     adapt_forked(&r->adapt);
     writeback_forked(&r->writeback);
@@ -43,6 +44,7 @@ struct diskalloc_region *region_new(struct diskalloc *da)
     r->generation = fork_generation();
     pthread_mutex_init(&r->lock, NULL);
     prefetch_init(&r->prefetch, da ? &da->background : NULL, &r->mapping);
+    filling_init(&r->filling, da ? &da->background : NULL, &r->mapping);
     announce_init(&r->announced, da ? &da->background : NULL, &r->mapping);
     adapt_init(&r->adapt, da ? &da->watch : NULL, &r->lock, &r->mapping);
     writeback_init(&r->writeback, da ? &da->background : NULL);
@@ -67,6 +69,7 @@ static void destroy(struct diskalloc_region *r, bool lingers)
         background_cancel(&r->da->background, &r->early_task);
     adapt_deinit(&r->adapt);
     prefetch_deinit(&r->prefetch);
+    filling_deinit(&r->filling);
     announce_deinit(&r->announced);
     writeback_deinit(&r->writeback);
     if (!lingers)

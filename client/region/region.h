@@ -9,6 +9,7 @@
 #include "client/backend.h"
 #include "client/memory/adapt.h"
 #include "client/memory/announce.h"
+#include "client/memory/filling.h"
 #include "client/memory/guard.h"
 #include "client/memory/mapping.h"
 #include "client/memory/prefetch.h"
@@ -25,6 +26,7 @@ struct diskalloc_region {
     struct backing *backing;    // owned; NULL only while the region is being opened
     struct mapping mapping;     // base never changes, and is read without the lock
     struct prefetch prefetch;   // has a lock of its own
+    struct filling filling;     // has a lock of its own
     struct announce announced;  // has a lock of its own
     struct writeback writeback; // its fields are atomic
     struct adapt adapt;         // see adapt.h
@@ -88,6 +90,8 @@ void region_advise_again(struct diskalloc_region *r);
 int region_reserve(struct diskalloc_region *r);
 // As the public functions of these names, without their error_begin and error_end.
 int region_resize(struct diskalloc_region *r, uint64_t size);
+// The same, and the program may fill what the region was grown by: see client/memory/filling.c.
+int region_resize_to_fill(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 
 // commit.c: likewise; the second one with the lock held.

@@ -66,7 +66,7 @@ static int settle_by_mapping(struct diskalloc_region *r, uint64_t size)
     return reaches;
 }
 
-static int shrink_to(struct diskalloc_region *r, uint64_t size)
+static int take_away(struct diskalloc_region *r, uint64_t size)
 {
     struct backing *b = r->backing;
     int e;
@@ -95,6 +95,16 @@ static int shrink_to(struct diskalloc_region *r, uint64_t size)
         b->unsure = true;
         atomic_store(&r->size, size);
     }
+    return e;
+}
+
+static int shrink_to(struct diskalloc_region *r, uint64_t size)
+{
+    int e;
+
+    filling_halt(&r->filling);
+    e = take_away(r, size);
+    filling_go_on(&r->filling, size);
     return e;
 }
 
@@ -185,12 +195,31 @@ int region_resize(struct diskalloc_region *r, uint64_t size)
     return resize_until(r, size, 0);
 }
 
+// Another thread may grow the region too: then both parts are watched.
+static void watch_growth(struct diskalloc_region *r, uint64_t before)
+{
+    uint64_t size = r->size;
+
+    if (size > before)
+        filling_begin(&r->filling, before, size);
+}
+
+int region_resize_to_fill(struct diskalloc_region *r, uint64_t size)
+{
+    uint64_t before = r ? r->size : 0;
+    int e = region_resize(r, size);
+
+    if (e == 0)
+        watch_growth(r, before);
+    return e;
+}
+
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
 {
     int e;
 
     error_begin("diskalloc_region_resize");
-    e = region_resize(r, size);
+    e = region_resize_to_fill(r, size);
     if (e == 0)
         atomic_store(&r->kept, r->size);
     return error_end(e);
@@ -314,10 +343,13 @@ int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms
 
 int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms)
 {
+    uint64_t before = r ? r->size : 0;
     int e;
 
     error_begin("diskalloc_region_resize_wait");
     e = region_resize_wait(r, size, timeout_ms);
+    if (e == 0)
+        watch_growth(r, before);
     if (e == 0)
         atomic_store(&r->kept, r->size);
     return error_end(e);

@@ -25,12 +25,12 @@
 
 enum { STACK_SIZE = 256 * 1024 };
 
-static bool has_second_processor(void)
+// The call fails when there are more processors than the set has room for.
+unsigned background_processors(void)
 {
     cpu_set_t set;
 
-    // The call fails when there are more processors than the set has room for: that is more than one.
-    return sched_getaffinity(0, sizeof set, &set) < 0 || CPU_COUNT(&set) > 1;
+    return sched_getaffinity(0, sizeof set, &set) < 0 ? CPU_SETSIZE : (unsigned)CPU_COUNT(&set);
 }
 
 static void make_locks(struct background *b)
@@ -162,7 +162,7 @@ bool background_start(struct background *b)
 
     pthread_mutex_lock(&b->lock);
     if (b->state == BACKGROUND_NOT_YET)
-        b->state = has_second_processor() && thread_start(&b->thread, STACK_SIZE, run_thread, b) == 0
+        b->state = background_processors() > 1 && thread_start(&b->thread, STACK_SIZE, run_thread, b) == 0
                        ? BACKGROUND_RUNS
                        : BACKGROUND_FORBIDDEN;
     runs = b->state == BACKGROUND_RUNS;

@@ -293,6 +293,8 @@ const char *diskalloc_region_handle(const struct diskalloc_region *r);
 /* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never
  * raises SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
  * SIZE in bytes, 0 is fine.  When another process has grown the region further it has the size that it really has.
+ * Where the program then fills new bytes in order, the library's thread makes memory ahead of it, 64 MiB at most:
+ * diskalloc-performance(7), FILLING.
  * Any thread; calls for one region wait for each other.
  * 0; -EDQUOT; -ENOSPC; -ETIMEDOUT: a process that has the region's file open holds the file's lock in the kernel for
  * more than ten seconds, which every change through a daemon can meet; -ENOMEM: above the region's reserve, both are

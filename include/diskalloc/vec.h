@@ -76,6 +76,8 @@
  *   The same; where a limit or the disk refuses, waits for space as diskalloc_region_resize_wait.  -ETIMEDOUT.
  * int name_resize(struct name *v, size_t len)                      new elements are zero bytes
  * int name_append_uninit(struct name *v, size_t n, type **ret)     n more, *RET points to them, content unspecified
+ *   Several threads may fill them.  After this call, reserve and resize, the library's thread makes memory ahead of
+ *   each place that is being filled in order; after all others, ahead of the end: diskalloc-performance(7), FILLING.
  * int name_extend(struct name *v, const type *src, size_t n)       SRC may be elements of V
  * int name_truncate(struct name *v, size_t len)                    keeps capacity; no effect if LEN is not less
  * int name_shrink_to_fit(struct name *v)                           -EBUSY while others have the region attached
