@@ -213,7 +213,7 @@ static void play(const uint8_t *script, size_t n)
     inject(NO_FAULT, 0, 0);
     for (int i = 0; i < LOOKS_MOST; i++) {
         region->changed_at = 0;
-        look(11000); // longer than any rest
+        look(3600 * 1000); // longer than any rest, also after a look that took long
     }
     expect_granted();
     remove_region();
