@@ -27,11 +27,11 @@ if (kind eq 'bars') {
     set title title
     set logscale xy
     set ylabel unit.', log scale'
-    set xlabel 'size of the vector, log scale'
+    set xlabel xlabel
     set grid xtics ytics linecolor '#dddddd'
-    set xrange [least * 0.8 : last * 1.25]
+    if (descending eq '1') { set xrange [last * 1.25 : least * 0.8] } else { set xrange [least * 0.8 : last * 1.25] }
     eval 'set xtics ('.tics.')'
-    set ytics format '%g'
+    set ytics format format
     set autoscale yfix
     set mytics 5
     ours(i) = word(names, i)[1:9] eq 'diskalloc'
