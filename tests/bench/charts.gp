@@ -15,8 +15,9 @@ if (kind eq 'bars') {
     set title 'How many times as fast as '.base.' (upwards: faster; thin lines: least and most of the rounds)'
     set logscale y 2
     set ylabel 'times as fast, log scale'
-    set ytics ('1/64' 0.015625, '1/32' 0.03125, '1/16' 0.0625, '1/8' 0.125, '1/4' 0.25, '1/2' 0.5, '1' 1, '2' 2, '4' 4, '8' 8, '16' 16, '32' 32)
-    set yrange [0.015625 < * < 0.5 : 2 < * < 32]
+    set ytics ('1/64' 0.015625, '1/32' 0.03125, '1/16' 0.0625, '1/8' 0.125, '1/4' 0.25, '1/2' 0.5, '1' 1, '2' 2, '4' 4, '8' 8, '16' 16, '32' 32, '64' 64, '128' 128, '256' 256, '512' 512, '1024' 1024)
+    most = int(most)
+    set yrange [0.015625 < * < 0.5 : 2 < * < most]
     set xrange [-1 : last]
     eval 'set xtics ('.tics.') scale 0 font ",11"'
     set arrow 1 from -1, 1 to last, 1 nohead linecolor '#000000' linewidth 1.5 front

@@ -108,7 +108,7 @@ def bar_lines(results, names, base, bars):
             if r and r['ratio'] > 0:
                 rows.append((start + i, min(1, r['ratio']), max(1, r['ratio']), r['ratio_least'], r['ratio_most'], i, ''))
             elif r:
-                word = {'killed': 'killed', 'unsupported': 'cannot', 'timeout': 'timed out'}.get(r['outcome'], r['outcome'])
+                word = {'killed': 'killed', 'unsupported': 'cannot', 'ok': 'cannot', 'timeout': 'timed out'}.get(r['outcome'], r['outcome'])
                 rows.append((start + i, 1, 1, 1, 1, i, word))
     return rows, labels, shown
 
@@ -139,7 +139,7 @@ def gnuplot(kind, data, out, **variables):
     print(out)
 
 
-def draw_bars(results, names, data, out, scratch, name, bars):
+def draw_bars(results, names, data, out, scratch, name, bars, most):
     rows, labels, shown = bar_lines(results, names, data['compared_with'], bars)
     if not rows:
         return
@@ -148,7 +148,7 @@ def draw_bars(results, names, data, out, scratch, name, bars):
     tics = ', '.join('"%s" %g' % (text, x) for x, text in labels)
     gnuplot('bars', path, os.path.join(out, name + '.svg'), names=' '.join(shown),
             colours=' '.join(colour(n, names) for n in shown), tics=tics, base=data['compared_with'],
-            machine=machine_line(data), last=max(r[0] for r in rows) + 1)
+            machine=machine_line(data), last=max(r[0] for r in rows) + 1, most=most)
 
 
 def draw_sweeps(results, names, data, out, scratch):
@@ -211,8 +211,8 @@ def main():
     results, everything, names, data = load(args.json)
     os.makedirs(args.svg, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        draw_bars(results, names, data, args.svg, scratch, 'ratios', BARS)
-        draw_bars(results, names, data, args.svg, scratch, 'reading', READING_BARS)
+        draw_bars(results, names, data, args.svg, scratch, 'ratios', BARS, 32)
+        draw_bars(results, names, data, args.svg, scratch, 'reading', READING_BARS, 1024)
         draw_sweeps(results, names, data, args.svg, scratch)
         draw_reads(everything, names, data, args.svg, scratch)
 
