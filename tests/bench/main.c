@@ -115,6 +115,7 @@ int main(int argc, char **argv)
     series = (struct series){.contenders = options.contenders,
                              .n_contenders = options.n_contenders,
                              .n_runs = options.n_runs,
+                             .cold = options.cold,
                              .settings.dir = test_base_dir(),
                              .settings.parts = options.parts,
                              .settings.read_seconds = (double)options.read_ms / 1000};

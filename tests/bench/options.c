@@ -23,6 +23,7 @@ static const char usage[] =
     "  --threads A,B,…      that read at random, in R1 to R3 (1)\n"
     "  --on TYPE            a file system made for the series: ext4, xfs, btrfs (in an image), tmpfs (the one there "
     "is)\n"
+    "  --cold               no memory is touched before the runs: where no host takes it away, as under emulation\n"
     "  --thp MODE           large pages, for the time of the series: never, madvise, always (as the machine has it)\n"
     "  --json FILE          where all the numbers go (bench.json)\n"
     "  --svg DIR            where charts go (none)\n"
@@ -179,6 +180,8 @@ static bool take_other(struct options *o, int option, char *text)
         o->json = text;
     else if (option == 'g')
         o->svg = text;
+    else if (option == 'C')
+        o->cold = true;
     else if (option == 'n')
         list();
     else
@@ -189,11 +192,14 @@ static bool take_other(struct options *o, int option, char *text)
 void options_parse(int argc, char **argv, struct options *ret)
 {
     static const struct option options[] = {
-        {"runs", 1, NULL, 'r'},        {"mib", 1, NULL, 'm'},        {"sizes", 1, NULL, 's'},
-        {"workloads", 1, NULL, 'w'},   {"contenders", 1, NULL, 'c'}, {"limit-mib", 1, NULL, 'l'},
-        {"limited-mib", 1, NULL, 'L'}, {"read-ms", 1, NULL, 'R'},    {"threads", 1, NULL, 't'},
-        {"on", 1, NULL, 'o'},          {"thp", 1, NULL, 'p'},        {"json", 1, NULL, 'j'},
-        {"svg", 1, NULL, 'g'},         {"list", 0, NULL, 'n'},       {0},
+        {"runs", 1, NULL, 'r'},        {"mib", 1, NULL, 'm'},
+        {"sizes", 1, NULL, 's'},       {"workloads", 1, NULL, 'w'},
+        {"contenders", 1, NULL, 'c'},  {"limit-mib", 1, NULL, 'l'},
+        {"limited-mib", 1, NULL, 'L'}, {"read-ms", 1, NULL, 'R'},
+        {"threads", 1, NULL, 't'},     {"cold", 0, NULL, 'C'},
+        {"on", 1, NULL, 'o'},          {"thp", 1, NULL, 'p'},
+        {"json", 1, NULL, 'j'},        {"svg", 1, NULL, 'g'},
+        {"list", 0, NULL, 'n'},        {0},
     };
     size_t mib = 1024;
 

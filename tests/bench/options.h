@@ -15,6 +15,7 @@ struct options {
     const struct contender *contenders[32];
     size_t n_contenders;
     const char *json, *svg; // svg NULL: no charts
+    bool cold;              // no run is preceded by processes that touch memory
     const char *on;         // file system that is made for the series; NULL: none
     const char *thp;        // setting of large pages for the time of the series; NULL: as it is
 };

@@ -7,7 +7,7 @@
 #include "tests/bench/workload.h"
 #include "tests/lib/harness.h"
 
-enum { MOST_WORDS = 8 };
+enum { MOST_WORDS = 10 };
 
 static const struct contender first = {.name = "first"}, second = {.name = "second"};
 const struct contender *const contenders[] = {&first, &second};
@@ -135,6 +135,7 @@ static void without_options_everything_is_measured_once(void **state)
     assert_int_equal(o.threads[0], 1);
     assert_int_equal(o.n_contenders, 2);
     assert_null(o.on);
+    assert_false(o.cold);
     assert_null(o.thp);
 }
 
@@ -157,7 +158,7 @@ static void the_parts_of_reading_can_be_chosen_by_themselves(void **state)
 
 static void a_sweep_over_sizes_is_of_w1(void **state)
 {
-    const char *const words[] = {"--sizes", "1,4", "--on", "btrfs", "--thp", "never", NULL};
+    const char *const words[] = {"--sizes", "1,4", "--on", "btrfs", "--cold", "--thp", "never", NULL};
     struct options o;
 
     (void)state;
@@ -166,6 +167,7 @@ static void a_sweep_over_sizes_is_of_w1(void **state)
         assert_int_equal(o.workloads[w], w == PUSH_AND_DROP);
     assert_int_equal(o.n_sizes, 2);
     assert_string_equal(o.on, "btrfs");
+    assert_true(o.cold);
     assert_string_equal(o.thp, "never");
 }
 

@@ -149,7 +149,7 @@ static struct bench_result run_once(const struct series *s, struct point *p, siz
     if (p->limit)
         settings.memory = p->limit;
     bench_sync(s->settings.dir);
-    for (int i = 0; i < N_WARMINGS; i++)
+    for (int i = 0; i < N_WARMINGS && !s->cold; i++)
         child_warm(bytes_to_warm(p));
     if (p->limit && cgroup_make(&group, p->limit, &p->notes[contender]) < 0)
         return result;

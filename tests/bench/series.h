@@ -18,6 +18,7 @@ struct series {
     size_t n_contenders;
     struct point *points;
     size_t n_points, n_runs;
+    bool cold; // no processes that touch memory before each run
     struct bench_settings settings;
 };
 
