@@ -9,6 +9,9 @@ PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libp
 PACKAGES_TEST=(python3 python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
     dpkg-dev strace)
 
+# Contenders of the benchmarks, and what draws their charts.
+PACKAGES_BENCH=(libmemkind-dev libstxxl-dev libboost-dev liblmdb-dev liblz4-dev fio gnuplot-nox)
+
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
     exit 1

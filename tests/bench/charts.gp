@@ -15,8 +15,9 @@ if (kind eq 'bars') {
     set title 'How many times as fast as '.base.' (upwards: faster; thin lines: least and most of the rounds)'
     set logscale y 2
     set ylabel 'times as fast, log scale'
-    set ytics ('1/64' 0.015625, '1/32' 0.03125, '1/16' 0.0625, '1/8' 0.125, '1/4' 0.25, '1/2' 0.5, '1' 1, '2' 2, '4' 4, '8' 8, '16' 16, '32' 32)
-    set yrange [0.015625 < * < 0.5 : 2 < * < 32]
+    set ytics ('1/64' 0.015625, '1/32' 0.03125, '1/16' 0.0625, '1/8' 0.125, '1/4' 0.25, '1/2' 0.5, '1' 1, '2' 2, '4' 4, '8' 8, '16' 16, '32' 32, '64' 64, '128' 128, '256' 256, '512' 512, '1024' 1024)
+    most = int(most)
+    set yrange [0.015625 < * < 0.5 : 2 < * < most]
     set xrange [-1 : last]
     eval 'set xtics ('.tics.') scale 0 font ",11"'
     set arrow 1 from -1, 1 to last, 1 nohead linecolor '#000000' linewidth 1.5 front
@@ -27,11 +28,11 @@ if (kind eq 'bars') {
     set title title
     set logscale xy
     set ylabel unit.', log scale'
-    set xlabel 'size of the vector, log scale'
+    set xlabel xlabel
     set grid xtics ytics linecolor '#dddddd'
-    set xrange [least * 0.8 : last * 1.25]
+    if (descending eq '1') { set xrange [last * 1.25 : least * 0.8] } else { set xrange [least * 0.8 : last * 1.25] }
     eval 'set xtics ('.tics.')'
-    set ytics format '%g'
+    set ytics format format
     set autoscale yfix
     set mytics 5
     ours(i) = word(names, i)[1:9] eq 'diskalloc'

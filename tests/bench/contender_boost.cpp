@@ -81,4 +81,5 @@ extern "C" const struct contender contender_boost = {
     version, run,
     0,       1,
     0,       nullptr,
+    false,   nullptr,
 };

@@ -57,7 +57,43 @@ static void vec_sort(struct vec *v)
         must(numbers_sort(v) == 0);
 }
 
+static bool reads_by_pages;
+
+static void vec_reading(struct vec *v)
+{
+    must(!reads_by_pages || numbers_advise(v, DISKALLOC_ADVICE_RANDOM) == 0);
+}
+
+static void vec_announce(struct vec *v, const size_t *places, size_t n)
+{
+    must(numbers_prefetch(v, places, n) == 0);
+}
+
+static void vec_extend(struct vec *v, const uint64_t *numbers, size_t n)
+{
+    must(numbers_extend(v, numbers, n) == 0);
+}
+
+// What has been summed goes back to the disk and the quota, a piece at a time.
+static uint64_t vec_consume(struct vec *v)
+{
+    enum { PIECE = 64 << 20 };
+    const size_t piece = PIECE / sizeof *v->data;
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < v->len; i++) {
+        total += v->data[i];
+        if ((i + 1) % piece == 0)
+            must(diskalloc_region_discard(v->region, (i + 1 - piece) * sizeof *v->data, PIECE) == 0);
+    }
+    return total;
+}
+
 #define VEC_SORT(v) vec_sort(v)
+#define VEC_READING(v) vec_reading(v)
+#define VEC_ANNOUNCE(v, places, n) vec_announce(v, places, n)
+#define VEC_EXTEND(v, numbers, n) vec_extend(v, numbers, n)
+#define VEC_CONSUME(v) vec_consume(v)
 #include "tests/bench/workloads.h"
 
 static void run_at(const char *address, const struct bench_settings *s, enum workload w, struct bench_result *ret)
@@ -86,6 +122,12 @@ static void run_std(const struct bench_settings *s, enum workload w, struct benc
     run_dir(s, w, ret);
 }
 
+static void run_random(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    reads_by_pages = true;
+    run_dir(s, w, ret);
+}
+
 const struct contender contender_diskalloc_daemon = {
     .name = "diskalloc-daemon",
     .what = "<diskalloc/vec.h> with a daemon: quotas, and every byte granted has its block",
@@ -108,4 +150,13 @@ const struct contender contender_diskalloc_std = {
     .disk = 2,
     .cannot = ~(1u << SORT | 1u << SORT_LIMITED),
     .cannot_because = "differs from diskalloc-dir in sorting only",
+};
+const struct contender contender_diskalloc_random = {
+    .name = "diskalloc-random",
+    .what = "R: diskalloc-dir, with the advice RANDOM from the first random read on",
+    .version = diskalloc_version,
+    .run = run_random,
+    .disk = 2,
+    .cannot = ~(1u << READING | 1u << READING_BOTH),
+    .cannot_because = "differs from diskalloc-dir in random reading only",
 };

@@ -56,11 +56,43 @@ static void vec_drop(struct vec *v)
     close(v->fd);
 }
 
+static bool reads_by_pages;
+
+static void vec_reading(struct vec *v)
+{
+    if (reads_by_pages && madvise(v->data, v->cap * sizeof *v->data, MADV_RANDOM) < 0)
+        bench_die("madvise");
+}
+
+// The kernel's own way to announce, a call a page.
+static void vec_announce(struct vec *v, const size_t *places, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        madvise((char *)v->data + (places[i] * sizeof *v->data & ~(size_t)4095), 4096, MADV_WILLNEED);
+}
+
+#define VEC_READING(v) vec_reading(v)
+#define VEC_ANNOUNCE(v, places, n) vec_announce(v, places, n)
 #include "tests/bench/workloads.h"
+
+static void run_random(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    reads_by_pages = true;
+    run(s, w, ret);
+}
 
 const struct contender contender_hand = {
     .name = "hand",
     .what = "a file mapped over 512 GiB, ftruncate in doublings (the crate diskallocator is within 2 % of this)",
     .run = run,
     .disk = 1,
+};
+
+const struct contender contender_hand_random = {
+    .name = "hand-random",
+    .what = "R: hand, with MADV_RANDOM from the first random read on",
+    .run = run_random,
+    .disk = 1,
+    .cannot = ~(1u << READING | 1u << READING_BOTH),
+    .cannot_because = "differs from hand in random reading only",
 };

@@ -33,6 +33,8 @@ static void must(int result, const char *call)
     }
 }
 
+static unsigned more_flags;
+
 static void open_environment(const char *dir)
 {
     char path[4096];
@@ -41,7 +43,8 @@ static void open_environment(const char *dir)
     must(mdb_env_create(&db.env), "mdb_env_create");
     must(mdb_env_set_mapsize(db.env, MAP_BYTES), "mdb_env_set_mapsize");
     must(mdb_env_set_maxdbs(db.env, MOST_VECTORS), "mdb_env_set_maxdbs");
-    must(mdb_env_open(db.env, path, MDB_NOSUBDIR | MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK, 0600),
+    must(mdb_env_open(db.env, path, MDB_NOSUBDIR | MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK | more_flags,
+                      0600),
          "mdb_env_open");
     unlink(path);
     must(mdb_txn_begin(db.env, NULL, 0, &db.txn), "mdb_txn_begin");
@@ -84,6 +87,15 @@ static inline void vec_push(struct vec *v, uint64_t x)
 static inline uint64_t *vec_at(const struct vec *v, size_t i)
 {
     return reserve_block(v, i / PER_BLOCK, 0) + i % PER_BLOCK;
+}
+
+static inline uint64_t vec_read(const struct vec *v, size_t i)
+{
+    size_t index = i / PER_BLOCK;
+    MDB_val key = {sizeof index, &index}, value;
+
+    must(mdb_get(db.txn, v->dbi, &key, &value), "mdb_get");
+    return ((const uint64_t *)value.mv_data)[i % PER_BLOCK];
 }
 
 static uint64_t sum_of(const uint64_t *data, size_t n)
@@ -131,6 +143,7 @@ static void vec_drop(struct vec *v)
 }
 
 #define VEC_AT(v, i) (*vec_at(v, i))
+#define VEC_READ(v, i) vec_read(v, i)
 #define VEC_SUM(v) vec_sum(v)
 #define VEC_SORT(v) ((void)(v))
 #define VEC_IS_SORTED(v) ((void)(v), false)
@@ -141,12 +154,30 @@ static const char *version(void)
     return mdb_version(NULL, NULL, NULL);
 }
 
+static void run_random(const struct bench_settings *s, enum workload w, struct bench_result *ret)
+{
+    more_flags = MDB_NORDAHEAD;
+    run(s, w, ret);
+}
+
 const struct contender contender_lmdb = {
     .name = "lmdb",
     .what = "values of 1 MiB, MDB_WRITEMAP, MDB_APPEND | MDB_RESERVE in one transaction, nothing synced",
     .version = version,
     .run = run,
     .disk = 1,
-    .cannot = 1u << RESIZE | 1u << SORT | 1u << SORT_LIMITED,
-    .cannot_because = "its file never shrinks, and no value is to be sorted",
+    .cannot = 1u << RESIZE | 1u << SORT | 1u << SORT_LIMITED | 1u << READING_BOTH,
+    .cannot_because = "its file never shrinks, no value is to be sorted, and a transaction is one thread's",
+    .one_thread = true,
+};
+
+const struct contender contender_lmdb_random = {
+    .name = "lmdb-random",
+    .what = "R: lmdb with MDB_NORDAHEAD",
+    .version = version,
+    .run = run_random,
+    .disk = 1,
+    .cannot = ~(1u << READING),
+    .cannot_because = "differs from lmdb in random reading only",
+    .one_thread = true,
 };

@@ -14,7 +14,14 @@
 
 #include "tests/bench/bench.h"
 
-enum { BLOCK_BYTES = 2 << 20, PER_BLOCK = BLOCK_BYTES / 8, SMALLEST_CACHE = 4, DISK_UNIT = 64 << 20 };
+// contender_stxxl_small.cpp has blocks of another size, which go through the page cache.
+#ifndef STXXL_BLOCK_BYTES
+#define STXXL_BLOCK_BYTES (2 << 20)
+#define STXXL_THROUGH_PAGE_CACHE 0
+#define STXXL_CONTENDER contender_stxxl
+#endif
+
+enum { BLOCK_BYTES = STXXL_BLOCK_BYTES, PER_BLOCK = BLOCK_BYTES / 8, SMALLEST_CACHE = 4, DISK_UNIT = 64 << 20 };
 typedef stxxl::VECTOR_GENERATOR<uint64_t, 1, SMALLEST_CACHE, BLOCK_BYTES, stxxl::RC, stxxl::random>::result numbers;
 
 struct vec {
@@ -45,7 +52,7 @@ static void vec_init(struct vec *v, const struct bench_settings *s)
     int mode = stxxl::file::RDWR | stxxl::file::CREAT | stxxl::file::TRUNC;
     char path[4096];
 
-    if (s->n * 8 > s->memory / 2)
+    if (!STXXL_THROUGH_PAGE_CACHE && s->n * 8 > s->memory / 2)
         mode |= stxxl::file::DIRECT;
     sort_memory = s->memory / 2;
     add_disk(s->dir, s->n * 8);
@@ -145,6 +152,7 @@ static bool vec_is_sorted(const struct vec *v)
 }
 
 #define VEC_AT(v, i) ((*(v)->all)[i])
+#define VEC_READ(v, i) ((*(const numbers *)(v)->all)[i])
 #define VEC_SORT(v) vec_sort(v)
 #define VEC_IS_SORTED(v) vec_is_sorted(v)
 #define VEC_SUM(v) vec_sum(v)
@@ -157,9 +165,22 @@ static const char *version()
     return stxxl::get_version_string();
 }
 
-extern "C" const struct contender contender_stxxl = {
-    "stxxl",      "stxxl::vector on a file: bufwriter, bufreader, a cache of up to a quarter of the memory",
-    version,      run,
-    0.5,          2,
-    1u << RESIZE, "resize() to less keeps the cache",
+#if STXXL_THROUGH_PAGE_CACHE
+extern "C" const struct contender STXXL_CONTENDER = {
+    "stxxl-small",    "R: stxxl with blocks of 4 KiB, through the page cache", version, run,     0.5, 2,
+    ~(1u << READING), "differs from stxxl in the size of blocks only",         true,    nullptr,
 };
+#else
+extern "C" const struct contender STXXL_CONTENDER = {
+    "stxxl",
+    "stxxl::vector on a file: bufwriter, bufreader, a cache of up to a quarter of the memory",
+    version,
+    run,
+    0.5,
+    2,
+    1u << RESIZE | 1u << READING_BOTH,
+    "resize() to less keeps the cache, and one thread at a time may read",
+    true,
+    nullptr,
+};
+#endif

@@ -28,13 +28,14 @@ static json_t *part_of(const struct series *s, const struct point *p, size_t con
 
     if (outcome == OUTCOME_OK)
         st = series_statistic(s, p, contender, part);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:f, s:f, s:f, s:f, s:o}", "workload", w->id,
-                     "part", part == PART_ALL ? "all" : w->part[part], "title", w->title, "bytes", (json_int_t)p->n * 8,
-                     "operations", (json_int_t)workload_operations(p->workload, p->n), "memory_limit",
-                     (json_int_t)p->limit, "runs", (json_int_t)p->n_runs, "contender", s->contenders[contender]->name,
-                     "outcome", outcome_names[outcome], "note", p->notes[contender], "median", st.median, "ratio",
-                     st.ratio, "ratio_least", st.ratio_least, "ratio_most", st.ratio_most, "seconds",
-                     seconds_of(s, p, contender, part));
+    return json_pack("{s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:f, s:f, s:f, s:f, s:o}",
+                     "workload", w->id, "part", part == PART_ALL ? "all" : w->part[part], "title", w->title, "rate",
+                     part == PART_ALL ? NULL : w->rate[part], "bytes", (json_int_t)p->n * 8, "operations",
+                     (json_int_t)workload_operations(p->workload, p->n), "memory_limit", (json_int_t)p->limit,
+                     "threads", (json_int_t)p->threads, "runs", (json_int_t)p->n_runs, "contender",
+                     s->contenders[contender]->name, "outcome", outcome_names[outcome], "note", p->notes[contender],
+                     "median", st.median, "ratio", st.ratio, "ratio_least", st.ratio_least, "ratio_most", st.ratio_most,
+                     "seconds", seconds_of(s, p, contender, part));
 }
 
 static json_t *results_of(const struct series *s)
@@ -44,7 +45,7 @@ static json_t *results_of(const struct series *s)
     for (const struct point *p = s->points; p < s->points + s->n_points; p++)
         for (int part = PART_ALL; part < N_PARTS; part++)
             for (size_t c = 0; c < s->n_contenders; c++)
-                if (part == PART_ALL || workload_infos[p->workload].part[part])
+                if (series_has_part(s, p, part))
                     json_array_append_new(results, part_of(s, p, c, part));
     return results;
 }
@@ -62,11 +63,11 @@ static json_t *contenders_of(const struct series *s)
     return all;
 }
 
-void report_write_json(const struct series *s, const char *path)
+void report_write_json(const struct series *s, json_t *machine, const char *path)
 {
-    json_t *all = json_pack("{s:i, s:s, s:o, s:s, s:o, s:o}", "version", 2, "diskalloc", DISKALLOC_VERSION, "machine",
-                            machine_facts(s->settings.dir), "compared_with", s->contenders[0]->name, "contenders",
-                            contenders_of(s), "results", results_of(s));
+    json_t *all =
+        json_pack("{s:i, s:s, s:o, s:s, s:o, s:o}", "version", 3, "diskalloc", DISKALLOC_VERSION, "machine", machine,
+                  "compared_with", s->contenders[0]->name, "contenders", contenders_of(s), "results", results_of(s));
 
     if (!all || json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) < 0)
         bench_die(path);

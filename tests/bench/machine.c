@@ -1,4 +1,5 @@
 // A description of the machine: the numbers depend on it.
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +42,40 @@ static json_t *mount_of_line(const char *text)
                      "file_system_options", more);
 }
 
-static json_t *mount_of(dev_t device)
+// Whether DIR lies below the mount point that the line of mountinfo names; how long that name is.
+static size_t mount_covers(const char *line, const char *dir)
+{
+    char at[256];
+    size_t n;
+
+    if (sscanf(line, "%*s %*s %*s %*s %255s", at) != 1)
+        return 0;
+    n = strlen(at);
+    if (n == 1)
+        return 1;
+    return !strncmp(at, dir, n) && (dir[n] == '/' || !dir[n]) ? n : 0;
+}
+
+// By the path: btrfs has other device numbers in stat than in mountinfo.
+static json_t *mount_of(const char *dir)
 {
     FILE *f = fopen("/proc/self/mountinfo", "re");
-    char line[4096];
-    unsigned maj, min;
-    json_t *mount = NULL;
+    char line[4096], path[PATH_MAX];
+    json_t *mount = json_null();
+    size_t longest = 0;
 
-    while (f && !mount && fgets(line, sizeof line, f))
-        if (sscanf(line, "%*s %*s %u:%u", &maj, &min) == 2 && maj == major(device) && min == minor(device))
-            mount = mount_of_line(line);
+    while (f && realpath(dir, path) && fgets(line, sizeof line, f)) {
+        size_t n = mount_covers(line, path);
+
+        if (n == 0 || n < longest)
+            continue;
+        longest = n;
+        json_decref(mount);
+        mount = mount_of_line(line);
+    }
     if (f)
         fclose(f);
-    return mount ? mount : json_null();
+    return mount;
 }
 
 // Of the block device, or of the disk that it is a part of.
@@ -77,7 +99,7 @@ static json_t *disk_facts(const char *dir)
     struct stat st = {0};
 
     stat(dir, &st);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mount", mount_of(st.st_dev), "model",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mount", mount_of(dir), "model",
                      disk_fact(st.st_dev, "device/model"), "rotational", disk_fact(st.st_dev, "queue/rotational"),
                      "scheduler", disk_fact(st.st_dev, "queue/scheduler"), "read_ahead_kb",
                      disk_fact(st.st_dev, "queue/read_ahead_kb"), "sectors_of_512", disk_fact(st.st_dev, "size"));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/bench/contenders.h"
+#include "tests/bench/where.h"
 #include "tests/bench/workload.h"
 
 static const char usage[] =
@@ -14,10 +15,16 @@ static const char usage[] =
     "  --runs N             of each contender and workload (7); three times that up to 64 MiB, fewer above 2 GiB\n"
     "  --mib N              size of the vectors (1024)\n"
     "  --sizes A,B,…        a sweep: the workloads at each of these sizes, in MiB\n"
-    "  --workloads W1,W2,…  of W1 W2 W3 W4T W5 W6 R5M R5 (all; with --sizes: W1)\n"
+    "  --workloads W1,W2,…  of W1 W2 W3 W4T W5 W6 R5M R5 R1 R2 R3 R4 R4B W7 W7C (all; with --sizes: W1)\n"
     "  --contenders A,B,…   the first is what the others are compared with (all)\n"
-    "  --limited-mib N      size of W6's vector (4096); R5's is half of it\n"
-    "  --limit-mib N        memory W6 may use (512); R5 half of it\n"
+    "  --limited-mib N,…    size of the vectors of W6 and R1 to R4B (4096); R5's, W7's and W7C's is half of it\n"
+    "  --limit-mib N        memory they may use (512); R5, W7 and W7C half of it\n"
+    "  --read-ms N          each measurement of reading lasts (1500), after a warm-up of two thirds of that\n"
+    "  --threads A,B,…      that read at random, in R1 to R3 (1)\n"
+    "  --on TYPE            a file system made for the series: ext4, xfs, btrfs (in an image), tmpfs (the one there "
+    "is)\n"
+    "  --cold               no memory is touched before the runs: where no host takes it away, as under emulation\n"
+    "  --thp MODE           large pages, for the time of the series: never, madvise, always (as the machine has it)\n"
     "  --json FILE          where all the numbers go (bench.json)\n"
     "  --svg DIR            where charts go (none)\n"
     "  --list               name the contenders and end\n"
@@ -49,20 +56,53 @@ static void parse_list(char *text, struct options *o, void (*take)(struct option
         take(o, word);
 }
 
+static void add_number(size_t *numbers, size_t *n, const char *text)
+{
+    if (*n == MOST_SIZES)
+        refuse("too many numbers:", text);
+    numbers[(*n)++] = parse_number(text);
+}
+
 static void take_size(struct options *o, const char *text)
 {
-    if (o->n_sizes == MOST_SIZES)
-        refuse("too many sizes:", text);
-    o->sizes[o->n_sizes++] = parse_number(text);
+    add_number(o->sizes, &o->n_sizes, text);
+}
+
+static void take_limited(struct options *o, const char *text)
+{
+    add_number(o->limited, &o->n_limited, text);
+}
+
+static void take_threads(struct options *o, const char *text)
+{
+    add_number(o->threads, &o->n_threads, text);
+    if (o->threads[o->n_threads - 1] > MOST_READERS)
+        refuse("too many threads:", text);
 }
 
 static void take_workload(struct options *o, const char *text)
 {
     enum workload w;
+    unsigned parts;
 
-    if (!workload_find(text, &w))
+    if (!workload_find(text, &w, &parts))
         refuse("no workload", text);
     o->workloads[w] = true;
+    o->parts |= parts;
+}
+
+static const char *take_file_system(const char *text)
+{
+    if (!where_knows(text))
+        refuse("no file system", text);
+    return text;
+}
+
+static const char *take_mode(const char *text)
+{
+    if (strcmp(text, "never") && strcmp(text, "madvise") && strcmp(text, "always"))
+        refuse("no mode of large pages:", text);
+    return text;
 }
 
 static void take_contender(struct options *o, const char *text)
@@ -90,8 +130,14 @@ static void complete(struct options *o, size_t mib)
         chosen |= o->workloads[w];
     for (int w = 0; w < WORKLOAD_N && !chosen; w++)
         o->workloads[w] = o->n_sizes == 0 || w == PUSH_AND_DROP;
+    if (!o->parts)
+        o->parts = ~0u;
     if (o->n_sizes == 0)
         o->sizes[o->n_sizes++] = mib;
+    if (o->n_limited == 0)
+        o->limited[o->n_limited++] = 4096;
+    if (o->n_threads == 0)
+        o->threads[o->n_threads++] = 1;
     if (o->n_contenders == 0)
         for (size_t i = 0; i < n_contenders; i++)
             take_contender(o, contenders[i]->name);
@@ -105,10 +151,10 @@ static size_t *number_of(struct options *o, size_t *mib, int option)
         return &o->n_runs;
     case 'm':
         return mib;
+    case 'R':
+        return &o->read_ms;
     case 'l':
         return &o->limit_mib;
-    case 'L':
-        return &o->limited_mib;
     default:
         return NULL;
     }
@@ -118,6 +164,14 @@ static bool take_other(struct options *o, int option, char *text)
 {
     if (option == 's')
         parse_list(text, o, take_size);
+    else if (option == 'L')
+        parse_list(text, o, take_limited);
+    else if (option == 't')
+        parse_list(text, o, take_threads);
+    else if (option == 'o')
+        o->on = take_file_system(text);
+    else if (option == 'p')
+        o->thp = take_mode(text);
     else if (option == 'w')
         parse_list(text, o, take_workload);
     else if (option == 'c')
@@ -126,6 +180,8 @@ static bool take_other(struct options *o, int option, char *text)
         o->json = text;
     else if (option == 'g')
         o->svg = text;
+    else if (option == 'C')
+        o->cold = true;
     else if (option == 'n')
         list();
     else
@@ -136,21 +192,18 @@ static bool take_other(struct options *o, int option, char *text)
 void options_parse(int argc, char **argv, struct options *ret)
 {
     static const struct option options[] = {
-        {"runs", 1, NULL, 'r'},
-        {"mib", 1, NULL, 'm'},
-        {"sizes", 1, NULL, 's'},
-        {"workloads", 1, NULL, 'w'},
-        {"contenders", 1, NULL, 'c'},
-        {"limit-mib", 1, NULL, 'l'},
-        {"limited-mib", 1, NULL, 'L'},
-        {"json", 1, NULL, 'j'},
-        {"svg", 1, NULL, 'g'},
-        {"list", 0, NULL, 'n'},
-        {0},
+        {"runs", 1, NULL, 'r'},        {"mib", 1, NULL, 'm'},
+        {"sizes", 1, NULL, 's'},       {"workloads", 1, NULL, 'w'},
+        {"contenders", 1, NULL, 'c'},  {"limit-mib", 1, NULL, 'l'},
+        {"limited-mib", 1, NULL, 'L'}, {"read-ms", 1, NULL, 'R'},
+        {"threads", 1, NULL, 't'},     {"cold", 0, NULL, 'C'},
+        {"on", 1, NULL, 'o'},          {"thp", 1, NULL, 'p'},
+        {"json", 1, NULL, 'j'},        {"svg", 1, NULL, 'g'},
+        {"list", 0, NULL, 'n'},        {0},
     };
     size_t mib = 1024;
 
-    *ret = (struct options){.n_runs = 7, .limited_mib = 4096, .limit_mib = 512, .json = "bench.json"};
+    *ret = (struct options){.n_runs = 7, .limit_mib = 512, .read_ms = 1500, .json = "bench.json"};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         size_t *number = number_of(ret, &mib, c);
 

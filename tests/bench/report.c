@@ -22,6 +22,18 @@ static void print_head(const struct series *s)
     printf("\n");
 }
 
+static const char *rate_of(const struct point *p, int part)
+{
+    return part == PART_ALL ? NULL : workload_infos[p->workload].rate[part];
+}
+
+// Rates are of interest by themselves; of all else only the ratio is.
+static void print_value(const struct point *p, int part, double median)
+{
+    if (rate_of(p, part))
+        printf("%.0f: ", 1 / median);
+}
+
 static void print_cell(const struct series *s, const struct point *p, size_t contender, int part)
 {
     enum outcome outcome = series_outcome(s, p, contender);
@@ -32,29 +44,38 @@ static void print_cell(const struct series *s, const struct point *p, size_t con
         return;
     }
     st = series_statistic(s, p, contender, part);
+    if (st.median <= 0) {
+        printf(" – |");
+        return;
+    }
+    printf(" ");
+    print_value(p, part, st.median);
     if (st.ratio > 0)
-        printf(" %.2f (%.2f–%.2f) |", st.ratio, st.ratio_least, st.ratio_most);
+        printf("%.2f (%.2f–%.2f) |", st.ratio, st.ratio_least, st.ratio_most);
     else
-        printf(" %.4f s |", st.median);
+        printf("|");
 }
 
 static void print_row(const struct series *s, const struct point *p, int part)
 {
     const struct workload_info *w = &workload_infos[p->workload];
 
-    printf("| %s", w->id);
-    if (part != PART_ALL)
-        printf(" %s", w->part[part]);
+    if (p->workload == READING) // its parts begin with R1 … R4
+        printf("| %s", w->part[part]);
     else
-        printf(": %s", w->title);
-    if (part == PART_ALL && (w->sized || w->limited))
+        printf("| %s%s%s", w->id, part == PART_ALL ? ": " : " ", part == PART_ALL ? w->title : w->part[part]);
+    if (rate_of(p, part))
+        printf(", %s", rate_of(p, part));
+    if ((part == PART_ALL && (w->sized || w->limited)) || rate_of(p, part))
         printf(", %zu MiB", p->n >> 17);
-    if (part == PART_ALL && p->limit)
+    if ((part == PART_ALL && p->limit) || rate_of(p, part))
         printf(" in %zu MiB", p->limit >> 20);
+    if (p->threads > 1)
+        printf(", %zu threads", p->threads);
     printf(" |");
     for (size_t c = 0; c < s->n_contenders; c++)
         print_cell(s, p, c, part);
-    if (series_outcome(s, p, 0) == OUTCOME_OK)
+    if (series_outcome(s, p, 0) == OUTCOME_OK && !rate_of(p, part))
         printf(" %.4g |\n", series_statistic(s, p, 0, part).median);
     else
         printf(" |\n");
@@ -74,9 +95,9 @@ void report_print(const struct series *s)
 {
     print_head(s);
     for (const struct point *p = s->points; p < s->points + s->n_points; p++) {
-        print_row(s, p, PART_ALL);
-        for (int part = 0; part < N_PARTS && workload_infos[p->workload].part[part]; part++)
-            print_row(s, p, part);
+        for (int part = PART_ALL; part < N_PARTS; part++)
+            if (series_has_part(s, p, part))
+                print_row(s, p, part);
     }
     print_notes(s);
 }

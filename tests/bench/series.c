@@ -27,7 +27,7 @@ static size_t runs_for(size_t n_runs, size_t bytes)
     return fewer < LEAST_RUNS ? LEAST_RUNS : fewer;
 }
 
-void series_add(struct series *s, enum workload w, size_t n, size_t limit)
+void series_add(struct series *s, enum workload w, size_t n, size_t limit, size_t threads)
 {
     size_t wanted = w == RESIZE ? (s->n_runs + 1) / 2 : s->n_runs; // one is twenty passes over the vector
     size_t n_runs = runs_for(wanted, n * 8);
@@ -40,6 +40,7 @@ void series_add(struct series *s, enum workload w, size_t n, size_t limit)
     *p = (struct point){w,
                         n,
                         limit,
+                        threads,
                         n_runs,
                         calloc(s->n_contenders * n_runs, sizeof(struct bench_result)),
                         calloc(s->n_contenders, sizeof(char *))};
@@ -78,6 +79,13 @@ static double available_disk(const char *dir)
     return statvfs(dir, &fs) == 0 ? (double)fs.f_bavail * (double)fs.f_frsize : 0;
 }
 
+void bench_use(uint64_t x)
+{
+    static volatile uint64_t sink;
+
+    sink += x;
+}
+
 // NULL, or why C cannot run at P.
 static const char *obstacle(const struct series *s, const struct point *p, const struct contender *c)
 {
@@ -85,6 +93,10 @@ static const char *obstacle(const struct series *s, const struct point *p, const
 
     if (c->cannot & 1u << p->workload)
         return c->cannot_because;
+    if (p->threads > 1 && c->one_thread)
+        return "one thread at a time may use it";
+    if (c->obstacle && c->obstacle())
+        return c->obstacle();
     if (!p->limit && c->memory * bytes + (double)(GIB / 2) > available_memory())
         return "not enough memory in this machine";
     if (c->disk * bytes + (double)GIB > available_disk(s->settings.dir))
@@ -114,9 +126,9 @@ static size_t bytes_to_warm(const struct point *p)
     return bytes < most ? bytes : most;
 }
 
-static void settle(const struct series *s)
+void bench_sync(const char *dir)
 {
-    int fd = open(s->settings.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd >= 0) {
         syncfs(fd);
@@ -133,10 +145,11 @@ static struct bench_result run_once(const struct series *s, struct point *p, siz
     unsigned seconds = SECONDS + SECONDS_PER_GIB * (unsigned)(p->n * 8 / GIB);
 
     settings.n = p->n;
+    settings.threads = p->threads;
     if (p->limit)
         settings.memory = p->limit;
-    settle(s);
-    for (int i = 0; i < N_WARMINGS; i++)
+    bench_sync(s->settings.dir);
+    for (int i = 0; i < N_WARMINGS && !s->cold; i++)
         child_warm(bytes_to_warm(p));
     if (p->limit && cgroup_make(&group, p->limit, &p->notes[contender]) < 0)
         return result;
@@ -155,7 +168,7 @@ static struct bench_result run_or_note(const struct series *s, struct point *p, 
         return run_once(s, p, contender);
     p->notes[contender] = why;
     return (struct bench_result){
-        .outcome = c->cannot & 1u << p->workload ? OUTCOME_UNSUPPORTED : OUTCOME_SKIPPED,
+        .outcome = why == c->cannot_because ? OUTCOME_UNSUPPORTED : OUTCOME_SKIPPED,
     };
 }
 
@@ -176,7 +189,7 @@ void series_run(struct series *s)
 
         for (size_t run = 0; run < p->n_runs; run++)
             run_round(s, p, run);
-        fprintf(stderr, "%zu of %zu: %s, %zu MiB, %zu runs, %.0f s\n", i + 1, s->n_points,
-                workload_infos[p->workload].id, p->n / (MIB / 8), p->n_runs, bench_now() - start);
+        fprintf(stderr, "%zu of %zu: %s, %zu MiB, %zu threads, %zu runs, %.0f s\n", i + 1, s->n_points,
+                workload_infos[p->workload].id, p->n / (MIB / 8), p->threads, p->n_runs, bench_now() - start);
     }
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "tests/bench/series.h"
+#include "tests/bench/workload.h"
 
 enum outcome series_outcome(const struct series *s, const struct point *p, size_t contender)
 {
@@ -12,6 +13,15 @@ enum outcome series_outcome(const struct series *s, const struct point *p, size_
         if (p->results[contender * p->n_runs + run].outcome > worst)
             worst = p->results[contender * p->n_runs + run].outcome;
     return worst;
+}
+
+bool series_has_part(const struct series *s, const struct point *p, int part)
+{
+    const struct workload_info *w = &workload_infos[p->workload];
+
+    if (part == PART_ALL)
+        return !w->rate[0];
+    return w->part[part] && (p->workload != READING || s->settings.parts & 1u << part);
 }
 
 double series_seconds(const struct series *s, const struct point *p, size_t contender, size_t run, int part)

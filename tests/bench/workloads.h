@@ -11,12 +11,17 @@
 //   VEC_PREPARE(v)      updates at random follow: not timed
 //   VEC_SORT(v)         of all numbers; otherwise by std::sort
 //   VEC_IS_SORTED(v)    whether they are
+//   VEC_READ(v, i)      number i, to read only; VEC_AT by default
+//   VEC_READING(v)      random reads of more than memory follow: not timed
+//   VEC_ANNOUNCE(v, places, n)     these N numbers are read next; if it can be said
+//   VEC_EXTEND(v, numbers, n)      a batch is pushed
+//   VEC_CONSUME(v)      the sum of all numbers, in order, none of which is needed again
 #pragma once
 #include <stdlib.h>
 
 #include "tests/bench/bench.h"
 
-enum { N_UPDATES = 20000000, N_RESIZES = 20, N_VECTORS = 200, SMALL = 131072, PER_PAGE = 512 };
+enum { N_UPDATES = 20000000, N_RESIZES = 20, N_VECTORS = 200, SMALL = 131072, PER_PAGE = 512, PER_BATCH = 32768 };
 #define MIX UINT64_C(0x9E3779B97F4A7C15)
 
 #ifndef VEC_AT
@@ -42,6 +47,7 @@ static void fill(struct vec *v, size_t n)
 
 #ifndef VEC_SUM
 #define VEC_SUM(v) sum(v)
+#define VEC_PLAIN 1
 static uint64_t sum(const struct vec *v)
 {
     uint64_t total = 0;
@@ -60,6 +66,26 @@ static bool is_sorted(const struct vec *v)
         if (v->data[i - 1] > v->data[i])
             return false;
     return true;
+}
+#endif
+
+#ifndef VEC_READ
+#define VEC_READ(v, i) VEC_AT(v, i)
+#endif
+#ifndef VEC_READING
+#define VEC_READING(v) ((void)(v))
+#endif
+
+#ifndef VEC_CONSUME
+#define VEC_CONSUME(v) VEC_SUM(v)
+#endif
+
+#ifndef VEC_EXTEND
+#define VEC_EXTEND(v, numbers, n) extend(v, numbers, n)
+static void extend(struct vec *v, const uint64_t *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        vec_push(v, numbers[i]);
 }
 #endif
 
@@ -210,10 +236,50 @@ static void sort_all(const struct bench_settings *s, struct bench_result *ret)
     vec_drop(&v);
 }
 
+// SHIFT 0: numbers that nothing can compress; 56: one byte of eight differs.
+static void push_and_consume(const struct bench_settings *s, unsigned shift, struct bench_result *ret)
+{
+    static uint64_t batch[PER_BATCH];
+    uint64_t pushed = 0;
+    struct vec v;
+    double start = bench_now(), filled, consumed;
+
+    vec_init(&v, s);
+    for (size_t i = 0; i < s->n; i += PER_BATCH) {
+        size_t n = s->n - i < PER_BATCH ? s->n - i : (size_t)PER_BATCH;
+
+        for (size_t k = 0; k < n; k++) {
+            batch[k] = (i + k) * MIX >> shift;
+            pushed += batch[k];
+        }
+        VEC_EXTEND(&v, batch, n);
+    }
+    VEC_FILLED(&v);
+    filled = bench_now();
+    if (VEC_CONSUME(&v) != pushed)
+        bench_die("the sum is wrong");
+    consumed = bench_now();
+    vec_drop(&v);
+    set_parts(ret, filled - start, consumed - filled, bench_now() - consumed);
+}
+
+static void once(const struct bench_settings *s, struct bench_result *ret)
+{
+    push_and_consume(s, 0, ret);
+}
+
+static void once_small(const struct bench_settings *s, struct bench_result *ret)
+{
+    push_and_consume(s, 56, ret);
+}
+
+#include "tests/bench/reading.h"
+
 static void run(const struct bench_settings *s, enum workload w, struct bench_result *ret)
 {
     static void (*const workloads[WORKLOAD_N])(const struct bench_settings *, struct bench_result *) = {
-        push_and_drop, random_update, scan, resize, many_small, under_limit, sort_all, sort_all,
+        push_and_drop, random_update, scan,    resize,       many_small, under_limit,
+        sort_all,      sort_all,      reading, reading_both, once,       once_small,
     };
 
     workloads[w](s, ret);

@@ -40,8 +40,9 @@ void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds
 // assertion in the child ends the child with exit status 1.
 int test_in_child(void (*fn)(void *data), void *data, uid_t uid);
 
-// Setup and teardown of each test.  The deadline is 120 s, and 1200 s under a sanitizer or valgrind; then SIGALRM
-// kills the program.  The test fails when more or fewer descriptors are open after it than before.
+// Setup and teardown of each test.  The deadline is 120 s, and 1200 s under a sanitizer, valgrind, or with
+// $DISKALLOC_TEST_SLOW (emulated machines); then SIGALRM kills the program.  The test fails when more or fewer
+// descriptors are open after it than before.
 int test_setup(void **state);
 int test_teardown(void **state);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)

@@ -53,10 +53,9 @@ static int mount_make_image(const struct test_mount *m, uint64_t size)
     return fd < 0 || fallocate(fd, 0, 0, (off_t)size) < 0 ? -errno : 0;
 }
 
-bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, const char *mkfs_option,
-                     const char *options)
+// False, and the reason is printed, unless this process may mount; the directory for M is made.
+static bool mount_prepare(struct test_mount *m, const char *type, char *ret_dir, size_t size)
 {
-    char dir[64], mkfs[32], log[96];
     static bool private_namespace;
 
     memset(m, 0, sizeof *m);
@@ -65,12 +64,22 @@ bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, cons
     if (!private_namespace && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0))
         return mount_refuse(m, type, NULL, strerror(errno));
     private_namespace = true;
-    scratch_make_dir(dir, sizeof dir);
-    snprintf(m->image, sizeof m->image, "%s/image", dir);
-    snprintf(m->at, sizeof m->at, "%s/at", dir);
+    scratch_make_dir(ret_dir, size);
+    snprintf(m->image, sizeof m->image, "%s/image", ret_dir);
+    snprintf(m->at, sizeof m->at, "%s/at", ret_dir);
+    assert_int_equal(mkdir(m->at, 0755), 0);
+    return true;
+}
+
+bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, const char *mkfs_option,
+                     const char *options)
+{
+    char dir[64], mkfs[32], log[96];
+
+    if (!mount_prepare(m, type, dir, sizeof dir))
+        return false;
     snprintf(mkfs, sizeof mkfs, "mkfs.%s", type);
     snprintf(log, sizeof log, "%s/mount.log", dir);
-    assert_int_equal(mkdir(m->at, 0755), 0);
     if (mount_make_image(m, size) < 0)
         return mount_refuse(m, type, NULL, "no room for its image");
     const char *const make[] = {mkfs,
@@ -92,6 +101,19 @@ bool test_mount_with(struct test_mount *m, const char *type, uint64_t size, cons
 bool test_mount(struct test_mount *m, const char *type, uint64_t size)
 {
     return test_mount_with(m, type, size, NULL, NULL);
+}
+
+bool test_mount_tmpfs(struct test_mount *m, uint64_t size)
+{
+    char dir[64], options[64];
+
+    if (!mount_prepare(m, "tmpfs", dir, sizeof dir))
+        return false;
+    snprintf(options, sizeof options, "size=%llu,mode=0755", (unsigned long long)size);
+    if (mount("tmpfs", m->at, "tmpfs", 0, options) < 0)
+        return mount_refuse(m, "tmpfs", NULL, strerror(errno));
+    m->mounted = true;
+    return true;
 }
 
 int test_remount(const struct test_mount *m, const char *type)
