@@ -15,6 +15,8 @@ struct world {
     uint64_t came[MOST_UNITS * PAGES_OF_UNIT]; // a page is in memory if it came less than memory pages ago
     uint64_t n_came, random, next;
     unsigned n_single, n_large; // changes
+    bool sparse;                // the program touches little of what is read
+    unsigned n_units_read;      // since the last look
 };
 
 static struct world *w;
@@ -86,6 +88,7 @@ static unsigned touch(uint64_t page)
     }
     for (uint64_t i = unit; i < unit + PAGES_OF_UNIT; i++)
         w->came[i] = ++w->n_came;
+    w->n_units_read++;
     return 16;
 }
 
@@ -116,8 +119,11 @@ static void read_for(unsigned n_looks, unsigned (*read)(void))
     for (unsigned k = 0; k < n_looks; k++) {
         for (unsigned passed = 0, n = 0; passed < 800 && n < 1000000; n++)
             passed += read();
+        w->region.sparse = w->sparse && w->n_units_read > 10;
+        w->n_units_read = 0;
         if (pattern_look(w->p, &w->region, true))
             obey();
+        memset(w->region.announced, 0, sizeof w->region.announced);
     }
 }
 
@@ -134,6 +140,17 @@ static unsigned at_random(void)
 static unsigned at_random_in_the_first_half(void)
 {
     return touch(any_below(n_pages() / 2));
+}
+
+// The page comes in alone, however the part is read.
+static unsigned announced(void)
+{
+    uint64_t page = any_below(n_pages());
+
+    if (!is_in(page))
+        w->came[page] = ++w->n_came;
+    w->region.announced[part_of(page)]++;
+    return 1;
 }
 
 static unsigned in_order(void)
@@ -159,9 +176,43 @@ static unsigned sixteen_streams(void)
     return streams(16);
 }
 
+static unsigned two_hundred_streams(void)
+{
+    return streams(200);
+}
+
 static unsigned by_strides_of_16_mib(void)
 {
     return touch(w->next++ * 16 * MIB / page_size() % n_pages());
+}
+
+static unsigned by_strides(uint64_t stride)
+{
+    uint64_t n = n_pages() * page_size() / stride, i = w->next++;
+
+    return touch((i % n * stride + i / n * page_size() % stride) / page_size());
+}
+
+static unsigned by_strides_of_1_mib(void)
+{
+    return by_strides(MIB);
+}
+
+static unsigned by_strides_of_2_mib(void)
+{
+    return by_strides(2 * MIB);
+}
+
+static unsigned by_strides_of_64_kib(void)
+{
+    return by_strides(64 * KIB);
+}
+
+static unsigned a_scan_of_the_first_half_and_announced(void)
+{
+    unsigned passed = touch(w->next % (n_pages() / 2));
+
+    return w->next++ % 64 == 0 ? passed + announced() : passed;
 }
 
 static unsigned first_half_at_random_second_in_order(void)
@@ -233,6 +284,67 @@ static void records_and_strides_count_as_random_reads(void **state)
     close_world();
 }
 
+static void announced_reads_change_a_region_and_a_scan_outweighs_them(void **state)
+{
+    (void)state;
+    open_world(4 * GIB, 512 * MIB);
+    read_for(20, announced);
+    assert_int_equal(count_single(), PATTERN_PARTS);
+    read_for(100, announced);
+    assert_int_equal(w->n_large, 0);
+    read_for(10, in_order);
+    assert_int_equal(count_single(), 0);
+    close_world();
+    open_world(4 * GIB, 512 * MIB);
+    read_for(20, in_order);
+    read_for(200, a_scan_of_the_first_half_and_announced);
+    assert_int_equal(w->n_single, 0);
+    close_world();
+}
+
+static void strides_that_touch_little_of_what_is_read_get_single_pages(void **state)
+{
+    unsigned (*const strides[])(void) = {by_strides_of_1_mib, by_strides_of_2_mib};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        open_world(i < 2 ? 4 * GIB : 512 * MIB, i < 2 ? 512 * MIB : 64 * MIB);
+        read_for(20, strides[i % 2]);
+        assert_int_equal(w->n_single, 0);
+        w->sparse = true;
+        read_for(20, strides[i % 2]);
+        assert_true(count_single() >= w->region.size / w->p->part_size - 1);
+        read_for(400, strides[i % 2]);
+        assert_true(count_single() >= w->region.size / w->p->part_size - 1);
+        assert_true(w->n_large <= 4);
+        close_world();
+    }
+}
+
+// They touch little too, but large pages are right for them.
+static void dense_strides_are_tried_now_and_then_only(void **state)
+{
+    unsigned (*const strides[])(void) = {by_strides_of_64_kib, in_order};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        unsigned n = 0;
+
+        open_world(i < 2 ? 4 * GIB : 512 * MIB, i < 2 ? 512 * MIB : 64 * MIB);
+        w->sparse = true;
+        read_for(1000, strides[i % 2]);
+        assert_true(w->n_single > 0 && w->n_single < 6 * PATTERN_PARTS);
+        w->n_single = 0;
+        for (int k = 0; k < 100; k++) {
+            read_for(10, strides[i % 2]);
+            n += count_single() == 0;
+        }
+        assert_true(n >= 90);
+        assert_true(w->n_single <= 2 * PATTERN_PARTS);
+        close_world();
+    }
+}
+
 static void a_scan_changes_nothing(void **state)
 {
     unsigned (*const scans[])(void) = {in_order, backwards, sixteen_streams};
@@ -259,6 +371,18 @@ static void phases_are_followed_both_ways(void **state)
         read_for(60, in_order);
         assert_int_equal(count_single(), 0);
     }
+    close_world();
+}
+
+// Each of them reads four pages a look.
+static void slow_runs_are_runs(void **state)
+{
+    (void)state;
+    open_world(4 * GIB, 512 * MIB);
+    read_for(60, at_random);
+    assert_true(count_single() >= PATTERN_PARTS - 1);
+    read_for(150, two_hundred_streams);
+    assert_true(count_single() <= 1);
     close_world();
 }
 
@@ -344,8 +468,12 @@ int main(void)
         TEST(random_reads_change_a_region_to_single_pages),
         TEST(so_they_do_if_most_of_it_is_in_memory),
         TEST(records_and_strides_count_as_random_reads),
+        TEST(announced_reads_change_a_region_and_a_scan_outweighs_them),
+        TEST(strides_that_touch_little_of_what_is_read_get_single_pages),
+        TEST(dense_strides_are_tried_now_and_then_only),
         TEST(a_scan_changes_nothing),
         TEST(phases_are_followed_both_ways),
+        TEST(slow_runs_are_runs),
         TEST(parts_are_judged_apart),
         TEST(a_part_that_is_left_alone_goes_back),
         TEST(records_of_half_a_unit_end_with_large_pages),
