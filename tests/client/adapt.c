@@ -1,6 +1,8 @@
 // Adaptive reading under a memory limit: the uses that change the way a region is read.
 #include "tests/lib/reading_scene.h"
 
+#include <sys/mman.h>
+
 static void play_random_reads_change_it_and_a_scan_changes_it_back(struct scene *s)
 {
     scene_open(s, 0, 0);
@@ -51,19 +53,36 @@ static void play_strides_get_single_pages(struct scene *s)
 }
 SCENE(strides_get_single_pages, SCENE_LIMIT)
 
+// An announcement may be dropped.
+static void await_page(struct scene *s, uint64_t at)
+{
+    char *page = (char *)diskalloc_region_data(s->r) + at;
+    unsigned char in = 0;
+
+    for (unsigned n = 1; !(in & 1); n++) {
+        NEED(mincore(page, 1, &in) == 0);
+        if (n % 100 == 0)
+            NEED(diskalloc_region_prefetch(s->r, &at, 1, 1) == 0);
+        if (!(in & 1))
+            usleep(100);
+    }
+}
+
 // They wait for no page, so nothing but the announcements tells that they are scattered.
 static void play_announced_reads_get_single_pages(struct scene *s)
 {
     enum { N = 64 };
-    uint64_t at[2][N] = {{0}};
+    uint64_t at[N];
 
     scene_open(s, 0, 0);
-    for (unsigned k = 0; scene_counted(s).to_single < 2; k++) {
+    while (scene_counted(s).to_single < 2) {
         for (unsigned i = 0; i < N; i++)
-            at[k % 2][i] = scene_random_place(s);
-        NEED(diskalloc_region_prefetch(s->r, at[k % 2], N, sizeof(uint64_t)) == 0);
-        for (unsigned i = 0; k > 0 && i < N; i++)
-            scene_read(s, at[(k + 1) % 2][i]);
+            at[i] = scene_random_place(s);
+        NEED(diskalloc_region_prefetch(s->r, at, N, sizeof(uint64_t)) == 0);
+        for (unsigned i = 0; i < N; i++) {
+            await_page(s, at[i]);
+            scene_read(s, at[i]);
+        }
     }
     scene_close(s);
 }
