@@ -19,6 +19,7 @@
 
 #include <sys/mman.h>
 
+#include "client/memory/announce.h"
 #include "client/memory/mapping.h"
 #include "client/memory/pattern.h"
 #include "client/memory/watch.h"
@@ -27,6 +28,9 @@
 #include "proto/util/page.h"
 
 #define UNIT ((uint64_t)2 << 20)
+#define FAR ((uint64_t)128 << 10) // from the place before
+
+enum { SAMPLE = 8, SMALL = 32768 };
 
 // Leaves out discarded parts, and the units in which they begin and end: those have small pages for ever (mapping.c).
 static void advise_granted(struct adapt *a, uint64_t from, uint64_t to, int advice)
@@ -150,6 +154,7 @@ static bool look(struct watch_entry *e, bool regular)
     struct adapt *a = container_of(e, struct adapt, watched);
     struct pattern_region q = {.size = a->watched.size, .skipped = a->skipped, .look = look_at_window, .data = a};
 
+    q.sparse = a->watch->sparse;
     if (a->leftovers)
         return drop_some_leftovers(a);
     if (!a->pattern)
@@ -160,8 +165,10 @@ static bool look(struct watch_entry *e, bool regular)
         lay_out(a, pattern_part_size(q.size));
         return false;
     }
-    for (unsigned i = 0; i < PATTERN_PARTS; i++)
+    for (unsigned i = 0; i < PATTERN_PARTS; i++) {
         q.single_to[i] = a->single_to[i];
+        q.announced[i] = atomic_exchange(&a->announced[i], 0);
+    }
     if (pattern_look(a->pattern, &q, regular))
         carry_out(a);
     return a->leftovers != 0;
@@ -178,6 +185,32 @@ void adapt_deinit(struct adapt *a)
         watch_remove(a->watch, &a->watched);
     pattern_free(a->pattern);
     ranges_deinit(&a->own);
+}
+
+static bool is_far(uint64_t a, uint64_t b)
+{
+    return (a > b ? a - b : b - a) >= FAR;
+}
+
+// Each eighth place, and the first one, is compared with the place before it.
+void adapt_note_announced(struct adapt *a, const struct announce_places *places)
+{
+    uint64_t size = a->part_size, before;
+
+    if (!a->watch || !a->watch->awake || places->length > SMALL || places->n == 0)
+        return;
+    before = atomic_exchange(&a->last_announced, places->at[places->n - 1] * places->unit);
+    for (size_t i = 0; i < places->n; i += SAMPLE) {
+        uint64_t at = places->at[i] * places->unit;
+
+        if (i > 0)
+            before = places->at[i - 1] * places->unit;
+        if (!is_far(at, before))
+            continue;
+        a->watch->announced = true;
+        if (size > 0 && at / size < PATTERN_PARTS)
+            a->announced[at / size]++;
+    }
 }
 
 void adapt_note_size(struct adapt *a, uint64_t size, const struct ranges *discarded)

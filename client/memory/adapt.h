@@ -28,12 +28,20 @@ struct adapt {
     _Atomic uint64_t part_size;
     _Atomic uint64_t single_to[PATTERN_PARTS]; // the end of the single pages of each part; 0: all its pages are large
     _Atomic uint32_t skipped;                  // bit i: part i mostly has advice of the program's
+    // Written by any thread that announces reads:
+    _Atomic uint32_t announced[PATTERN_PARTS]; // scattered reads since the last look, a sample of them
+    _Atomic uint64_t last_announced;           // the last place
 };
+
+struct announce_places;
 
 // WATCH: NULL where there is no client.
 void adapt_init(struct adapt *a, struct watch *watch, pthread_mutex_t *lock, struct mapping *mapping);
 void adapt_deinit(struct adapt *a);
 void adapt_forked(struct adapt *a);
+
+// The program has announced these reads, all of which lie in the region.  Any thread, without a lock.
+void adapt_note_announced(struct adapt *a, const struct announce_places *places);
 
 // The next four with the region's lock held.
 // The region has SIZE bytes now, except for DISCARDED, which is read later too.

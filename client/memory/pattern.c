@@ -12,8 +12,18 @@
 //     came in just before.  At random places they did only by chance.  "Just before" is a number of looks, chosen so
 //     that no more than a sixth of all windows are that young: so chance would say run for a twentieth of the random
 //     reads, whatever share of the region is in memory, and some dozens of runs may go on at once.
-//   - Single pages: exactly the pages that were touched come in.  In a run, all pages of a window come in together; at
-//     random places one of them does.  Half of a window is the limit: below it, single pages are no slower.
+//   - Single pages: exactly the pages that were touched come in.  In a run, all pages of a window come in together, or
+//     one after the other within some looks; at random places one of them does.  Half of a window is the limit: below
+//     it, single pages are no slower.
+//
+// A program that announces its reads (announce.c) says itself that they are scattered.  Its pages come in one by one also
+// while pages are large, so the windows do not show that.  These words weigh little: a scan outweighs them, because announced reads lose less by large pages (a fifth, measured) than a scan by single ones.
+//
+// Of a run with large pages, the windows do not show how much of it is touched: a stride of 1 MiB looks like a scan, and
+// would be five times as fast with single pages.  client/memory/watch.c tells when the program spends too little time
+// to have touched what is read (sparse).  Then single pages are tried.  They show the truth within some looks: if pages
+// come in densely, as by strides of 64 KiB or one word of each page, all parts that were tried go back, and the pauses
+// between such trials become longer.  Dense are hits in windows next to each other, of the same few looks.
 //
 // Evidence is counted for each part and for all parts together.  Only the last 32 observations count, so a new phase
 // of the program outweighs the one before within some looks, however large the region is.  A part changes to single
@@ -35,6 +45,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "client/memory/pattern_internal.h"
 #include "client/memory/unlocked.h"
 #include "proto/util/page.h"
 
@@ -49,17 +60,12 @@ enum {
     YOUNG_SHARE = 6,   // a sixth of the windows may be young
     MOST_CHANCE = 192, // of 256
     LIKE_A_RUN = 8,    // pages of a window
-    ONE = 16,          // an observation, as evidence counts it
-    MOST = 32 * ONE,   // evidence
-    ENOUGH = 6 * ONE,  // for a part
-    PLENTY = 12 * ONE, // for all parts
-    ENOUGH_PAGES = 24 * ONE,
-    SETTLED = 4,        // looks: reads that had begun before a change have come to an end
-    QUIET = 48,         // reads elsewhere
-    FORGOTTEN = 256,    // pages read elsewhere
-    FIRST_HOLD = 10,    // looks
-    LONGEST_HOLD = 600, // looks
-    SOON = 20,          // looks
+    ONE = PATTERN_ONE,
+    MOST = 32 * ONE, // evidence
+    SAID = 2,        // observations that announcements count for, in a look
+    SETTLED = 4,     // looks: reads that had begun before a change have come to an end
+    NEAR = 3,        // windows
+    FEW_SHARE = 64,
 };
 
 struct pattern *pattern_new(void)
@@ -145,19 +151,72 @@ static void limit(struct pattern_evidence *e)
     e->runs = MOST - e->scattered;
 }
 
-static void note_small_window(struct pattern *p, struct pattern_part *part, uint16_t before, uint16_t now)
+// The windows behind this one were not looked at yet: a run that goes backwards has hit them in the look before.
+static bool has_hits_near(const struct pattern_part *part, unsigned place)
 {
-    uint32_t n = (uint32_t)__builtin_popcount((unsigned)(now & ~before));
+    for (unsigned i = place < NEAR ? 0 : place - NEAR; i <= place + NEAR && i < PATTERN_PLACES; i++)
+        if (i != place && part->age[i] < SETTLED)
+            return true;
+    return false;
+}
+
+static uint32_t count(uint16_t pages)
+{
+    return (uint32_t)__builtin_popcount(pages);
+}
+
+static bool are_neighbours(uint16_t pages)
+{
+    unsigned from_first = (unsigned)pages >> __builtin_ctz(pages);
+
+    return (from_first & (from_first + 1)) == 0;
+}
+
+// A run that shares the disk with many others comes in by a few pages a look.  The first ones count as scattered, until
+// it is known.  If many windows are hit at once, there are so many runs that large pages would push each other out.
+static bool is_slow_run(const struct pattern *p, struct pattern_part *part, unsigned place, uint16_t came)
+{
+    uint16_t *grown = &part->grown[place];
+    uint32_t before = part->age[place] < SETTLED ? count(*grown) : 0, taken_back;
+
+    *grown = (uint16_t)(before > 0 ? *grown | came : came);
+    if (p->many_hit || count(*grown) < LIKE_A_RUN || !are_neighbours(*grown))
+        return false;
+    taken_back = before < LIKE_A_RUN ? before * ONE : 0;
+    part->own.runs += taken_back;
+    part->own.scattered -= taken_back < part->own.scattered ? taken_back : part->own.scattered;
+    return true;
+}
+
+// Called before the age is written.
+static void note_small_window(struct pattern *p, struct pattern_part *part, unsigned place, uint16_t before,
+                              uint16_t now)
+{
+    uint16_t came = (uint16_t)(now & ~before);
+    uint32_t n = count(came);
 
     if (n == 0)
         return;
     p->n_small += n;
-    if (n >= LIKE_A_RUN || (n >= 2 && now == PATTERN_ALL_PAGES)) {
+    if (is_slow_run(p, part, place, came) || n >= LIKE_A_RUN || (n >= 2 && now == PATTERN_ALL_PAGES) ||
+        (pattern_is_on_trial(p, part) && has_hits_near(part, place))) {
         part->own.runs += n * ONE;
         return;
     }
     part->own.scattered += n * ONE;
     part->scattered_then = p->n_small;
+    part->scattered_look = p->n_looks;
+}
+
+// How many looks ago a page came into the window.
+static void note_small_age(struct pattern_part *part, unsigned place, uint16_t before, uint16_t now)
+{
+    uint8_t *age = &part->age[place];
+
+    if (now & ~before)
+        *age = 0;
+    else if (*age < OLD)
+        ++*age;
 }
 
 static void grow_older(struct pattern_part *part, unsigned place, uint16_t before, uint16_t now)
@@ -181,6 +240,7 @@ static void begin(struct pattern *p, struct pattern_part *part, bool single)
     part->n_known = 0;
     part->is_single = single;
     part->scattered_then = p->n_small;
+    part->scattered_look = p->n_looks;
     memset(part->age, OLD, sizeof part->age);
 }
 
@@ -201,8 +261,10 @@ static void look_at_part(struct pattern *p, unsigned i, const struct pattern_reg
             continue;
         now = r->look(r->data, at);
         part->seen[place] = now;
-        if (known && single)
-            note_small_window(p, part, before, now);
+        if (known && single) {
+            note_small_window(p, part, place, before, now);
+            note_small_age(part, place, before, now);
+        }
         if (known && !single)
             grow_older(part, place, before, now);
     }
@@ -211,12 +273,17 @@ static void look_at_part(struct pattern *p, unsigned i, const struct pattern_reg
     part->n_known = part->n_known < SETTLED ? part->n_known + 1 : SETTLED;
 }
 
-// ---- Large pages ----
-
-static bool is_part(const struct pattern *p, unsigned i, const struct pattern_region *r)
+static void find_out_whether_many_are_hit(struct pattern *p)
 {
-    return i * p->part_size < r->size && !(r->skipped & 1U << i);
+    unsigned n = 0, n_hit = 0;
+
+    for (unsigned i = 0; i < PATTERN_PARTS; i++)
+        for (unsigned place = 0; p->parts[i].is_single && place < PATTERN_PLACES; place++, n++)
+            n_hit += p->parts[i].age[place] < SETTLED;
+    p->many_hit = n_hit > n / FEW_SHARE;
 }
+
+// ---- Large pages ----
 
 // The greatest age that no more than a sixth of the windows have.
 static unsigned find_young(const struct pattern *p, const struct pattern_region *r)
@@ -224,7 +291,7 @@ static unsigned find_young(const struct pattern *p, const struct pattern_region 
     unsigned n_of_age[OLDEST_YOUNG + 1] = {0}, n = 0, sum, young = 0;
 
     for (unsigned i = 0; i < PATTERN_PARTS && i * p->part_size < r->size; i++) {
-        if (!is_part(p, i, r) || p->parts[i].is_single)
+        if (!pattern_is_part(p, i, r) || p->parts[i].is_single)
             continue;
         for (unsigned place = 0; place < PATTERN_PLACES && is_looked_at(p, place, false); place++, n++)
             if (p->parts[i].age[place] <= OLDEST_YOUNG)
@@ -264,7 +331,7 @@ static void add(struct pattern *p, struct pattern_part *part, uint32_t scattered
         part->run_then = p->n_large;
 }
 
-static void judge_new_units(struct pattern *p, struct pattern_part *part, unsigned young)
+static void judge_new_units(struct pattern *p, struct pattern_part *part, unsigned young, bool trial)
 {
     uint32_t scattered = 0, runs = 0;
 
@@ -278,101 +345,52 @@ static void judge_new_units(struct pattern *p, struct pattern_part *part, unsign
         else
             scattered++;
     }
+    if (trial) {
+        scattered += runs;
+        runs = 0;
+    }
     if (scattered + runs > 0)
         add(p, part, scattered, runs, chance_of_run(p, part, young));
 }
 
-// ---- Verdicts ----
-
-static bool says_scattered(const struct pattern_evidence *e, uint32_t enough)
+// While runs are read anywhere with large pages, announcements count for nothing.
+static void note_announced(struct pattern *p, const struct pattern_region *r)
 {
-    return e->scattered >= enough && e->scattered >= 3 * e->runs;
-}
+    bool any = false;
 
-static bool says_runs(const struct pattern_evidence *e)
-{
-    return e->runs >= ENOUGH_PAGES && e->runs >= 3 * e->scattered;
-}
-
-// A part follows all parts together, unless it was read in a run lately.
-static enum pattern_verdict judge_large(const struct pattern *p, const struct pattern_part *part)
-{
-    if (p->n_looks < part->large_until)
-        return PATTERN_UNKNOWN;
-    if (says_scattered(&part->own, ENOUGH))
-        return PATTERN_SCATTERED;
-    if (!says_scattered(&p->large, PLENTY))
-        return PATTERN_UNKNOWN;
-    return part->own.scattered >= part->own.runs || p->n_large - part->run_then >= QUIET ? PATTERN_SCATTERED
-                                                                                         : PATTERN_UNKNOWN;
-}
-
-// A part that says nothing itself follows one that says runs; and a part where nothing is read any more goes back.
-static enum pattern_verdict judge_single(const struct pattern *p, const struct pattern_part *part, bool follow)
-{
-    uint32_t quiet = p->n_small - part->scattered_then;
-
-    if (says_runs(&part->own) || (follow && quiet >= QUIET))
-        return PATTERN_RUNS;
-    return quiet >= FORGOTTEN ? PATTERN_RUNS : PATTERN_UNKNOWN;
-}
-
-static void remember(struct pattern *p, struct pattern_part *part, enum pattern_verdict verdict)
-{
-    if (verdict == PATTERN_SCATTERED)
-        part->single_since = p->n_looks;
-    if (verdict != PATTERN_RUNS)
-        return;
-    if (p->n_looks - part->single_since >= SOON)
-        part->hold = 0;
-    else
-        part->hold = part->hold == 0 ? FIRST_HOLD : part->hold < LONGEST_HOLD ? part->hold * 2 : LONGEST_HOLD;
-    part->large_until = p->n_looks + part->hold;
-}
-
-static bool some_part_says_runs(struct pattern *p, const struct pattern_region *r)
-{
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        if (is_part(p, i, r) && p->parts[i].is_single && says_runs(&p->parts[i].own)) {
-            p->first_run = i;
-            return true;
-        }
-    return false;
-}
-
-static bool judge(struct pattern *p, const struct pattern_region *r)
-{
-    bool follow = some_part_says_runs(p, r), any = false;
-
-    for (unsigned i = 0; i < PATTERN_PARTS; i++) {
-        struct pattern_part *part = &p->parts[i];
-
-        p->verdicts[i] = PATTERN_UNKNOWN;
-        if (!is_part(p, i, r))
-            continue;
-        p->verdicts[i] = part->is_single ? judge_single(p, part, follow) : judge_large(p, part);
-        remember(p, part, p->verdicts[i]);
-        any |= p->verdicts[i] != PATTERN_UNKNOWN;
-    }
-    return any;
+        any |= r->announced[i] > 0;
+    if (!any)
+        return;
+    p->large.scattered += SAID * ONE;
+    limit(&p->large);
+    for (unsigned i = 0; i < PATTERN_PARTS && p->large.scattered >= 3 * p->large.runs; i++)
+        if (r->announced[i] > 0 && pattern_is_part(p, i, r) && !p->parts[i].is_single)
+            p->parts[i].own.scattered += SAID * ONE;
 }
 
 bool pattern_look(struct pattern *p, const struct pattern_region *r, bool regular)
 {
+    bool trial = r->sparse && p->n_looks >= p->next_trial;
     unsigned young;
 
     p->n_looks++;
+    if (trial)
+        p->trial_end = p->n_looks + PATTERN_TRIAL;
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        if (is_part(p, i, r))
+        if (pattern_is_part(p, i, r))
             look_at_part(p, i, r, regular);
+    find_out_whether_many_are_hit(p);
     young = find_young(p, r);
     for (unsigned i = 0; i < PATTERN_PARTS; i++) {
-        if (!is_part(p, i, r))
+        if (!pattern_is_part(p, i, r))
             continue;
         if (!p->parts[i].is_single)
-            judge_new_units(p, &p->parts[i], young);
+            judge_new_units(p, &p->parts[i], young, trial);
         limit(&p->parts[i].own);
     }
+    if (regular)
+        note_announced(p, r);
     limit(&p->large);
-    return judge(p, r);
+    return pattern_judge(p, r);
 }

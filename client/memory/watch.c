@@ -7,7 +7,10 @@
 //     client's thread if that runs); only at three quarters is a thread started for it.
 //   - The pages of files take nearly all of that memory.
 //   - The process waits for the disk: its major faults (getrusage(2)) are counted every 50 to 250 ms.  A scan causes
-//     nearly none, because the kernel reads ahead.
+//     nearly none, because the kernel reads ahead.  Or it announces scattered reads, which then cause none either.  Or
+//     it reads more bytes from the disk than it can have touched, as strides do, which look like a scan to the kernel:
+//     a thread loads some 10 to 20 GB/s, so a GiB that has cost less than 10 ms of computing was hardly touched.  (The
+//     kernel tells that time from samples, 4 to 10 ms apart: therefore a GiB.)
 // Behind them, a round of looks is made each 50 ms.  A region is looked at in each, unless the round has taken 5 ms
 // already: then the rest follows in the next round.
 //
@@ -27,6 +30,7 @@
 #define MIB ((uint64_t)1 << 20)
 #define SMALLEST (32 * MIB)
 #define FIRST_ASKED (64 * MIB)
+#define SPARSE_BYTES (1024 * MIB)
 
 enum {
     PAUSE_MS = 50,
@@ -36,6 +40,9 @@ enum {
     ASK_SOON_MS = 100, // while there is room
     ROUND_US = 5000,
     FEW_MAJORS = 2,
+    SPARSE_US = 10000,     // of computing, for SPARSE_BYTES
+    SPARSE_MS = 1000,      // the time for which that counts
+    BLOCK = 512,           // bytes: getrusage counts such
     SOME_ROUNDS = 10,      // without a look, before the pauses become longer
     FORGOTTEN_ROUNDS = 15, // without a look: then the last look says nothing about the next
 };
@@ -50,11 +57,33 @@ static uint64_t ask_next_at(uint64_t total, uint64_t most)
     return total < most && most < total * 2 ? most : u64_max(total * 2, FIRST_ASKED);
 }
 
-static uint64_t count_majors(void)
+static void measure_sparseness(struct watch *w, const struct rusage *u)
 {
+    uint64_t bytes = (uint64_t)u->ru_inblock * BLOCK, now = clock_now();
+    uint64_t user = (uint64_t)u->ru_utime.tv_sec * 1000000 + (uint64_t)u->ru_utime.tv_usec;
+
+    if (!w->full || user - w->user > SPARSE_US * ((bytes - w->bytes) / SPARSE_BYTES + 1)) {
+        w->bytes = bytes;
+        w->user = user;
+    } else if (bytes - w->bytes >= SPARSE_BYTES) {
+        w->sparse_until = now + SPARSE_MS;
+        w->bytes = bytes;
+        w->user = user;
+    }
+    w->sparse = now < w->sparse_until;
+}
+
+// Returns how many major faults there were since the last call.
+static uint64_t look_at_process(struct watch *w)
+{
+    uint64_t before = w->majors;
     struct rusage u;
 
-    return getrusage(RUSAGE_SELF, &u) < 0 ? 0 : (uint64_t)u.ru_majflt;
+    if (getrusage(RUSAGE_SELF, &u) < 0)
+        return 0;
+    w->majors = (uint64_t)u.ru_majflt;
+    measure_sparseness(w, &u);
+    return w->majors - before;
 }
 
 static void ask_for_memory(struct watch *w)
@@ -136,20 +165,20 @@ static bool is_over(struct watch *w)
 static enum background_result run(struct background_task *t)
 {
     struct watch *w = container_of(t, struct watch, task);
-    uint64_t majors, n;
+    uint64_t n_majors;
+    bool announced;
 
     if (w->unfinished)
         return make_round(w);
-    majors = count_majors();
-    n = majors - w->majors;
-    w->majors = majors;
+    announced = atomic_exchange(&w->announced, false);
+    n_majors = look_at_process(w);
     ask_for_memory(w);
     if (is_over(w))
         return BACKGROUND_DONE;
     if (w->total <= w->memory) {
         return pause_for(w, IDLE_PAUSE_MS);
     }
-    if (n < FEW_MAJORS || !w->full)
+    if ((n_majors < FEW_MAJORS && !announced && !w->sparse) || !w->full)
         return make_no_round(w);
     return make_round(w);
 }

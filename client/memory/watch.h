@@ -36,6 +36,7 @@ struct watch {
     _Atomic uint64_t n_rounds; // of looks
     _Atomic uint64_t n_single; // changes to single pages, of parts of regions
     _Atomic uint64_t n_large;  // changes back to large pages
+    _Atomic bool announced;    // reads were announced since the last round
     // Of the task only:
     bool unfinished; // next has something left to do
     struct pressure pressure;
@@ -43,6 +44,9 @@ struct watch {
     bool full;              // pages of files take nearly all of it
     unsigned n_quiet;       // pauses since the last round
     uint64_t majors;        // major faults of the process, at the last round
+    bool sparse;            // the process has touched hardly any of the bytes that it had read from disk
+    uint64_t sparse_until;  // a time
+    uint64_t bytes, user;   // read from disk, and µs of computing, when the measurement of that began
 };
 
 void watch_init(struct watch *w, struct background *background);

@@ -118,8 +118,10 @@ int region_announce(struct diskalloc_region *r, const uint64_t *at, size_t n, ui
     size = r->size;
     if (check_places(size, at, n, unit, length) < 0)
         return error_why(-EINVAL, "a place is not in the %s that there are", size_format(size, text));
-    if (length > 0)
+    if (length > 0) {
+        adapt_note_announced(&r->adapt, &places);
         announce(&r->announced, &places);
+    }
     return 0;
 }
 

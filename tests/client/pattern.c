@@ -1,183 +1,40 @@
-// Telling how a region is read: a program and a kernel that are made up.  The memory holds what came in last.
-#include "tests/lib/harness.h"
-
-#include "client/memory/pattern.h"
-#include "proto/util/page.h"
-
-enum { PAGES_OF_UNIT = 512, MOST_UNITS = 4096 };
-#define UNIT (2 * MIB)
-
-// Large units come in whole, single pages one by one; the oldest go when there are too many.
-struct world {
-    struct pattern *p;
-    struct pattern_region region;
-    uint64_t n_units, memory;                  // pages
-    uint64_t came[MOST_UNITS * PAGES_OF_UNIT]; // a page is in memory if it came less than memory pages ago
-    uint64_t n_came, random, next;
-    unsigned n_single, n_large; // changes
-};
-
-static struct world *w;
-
-static bool is_in(uint64_t page)
-{
-    return w->came[page] > 0 && w->n_came - w->came[page] < w->memory;
-}
-
-static uint16_t look(void *data, uint64_t at)
-{
-    unsigned bits = 0;
-
-    (void)data;
-    for (unsigned i = 0; i < PATTERN_WINDOW; i++)
-        bits |= (unsigned)is_in(at / page_size() + i) << i;
-    return (uint16_t)bits;
-}
-
-static void open_world(uint64_t size, uint64_t memory)
-{
-    w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    w->p = pattern_new();
-    assert_non_null(w->p);
-    w->n_units = size / UNIT;
-    assert_true(w->n_units <= MOST_UNITS);
-    w->memory = memory / page_size();
-    w->random = 88172645463325252;
-    w->region = (struct pattern_region){.size = size, .look = look};
-    pattern_reset(w->p, pattern_part_size(size));
-}
-
-static void close_world(void)
-{
-    pattern_free(w->p);
-    free(w);
-}
-
-static unsigned part_of(uint64_t page)
-{
-    return (unsigned)(page * page_size() / w->p->part_size);
-}
-
-static bool is_single(unsigned part)
-{
-    return w->region.single_to[part] > 0;
-}
-
-static unsigned count_single(void)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        n += is_single(i);
-    return n;
-}
-
-// Returns how long that took: a unit takes as long as 16 single pages.
-static unsigned touch(uint64_t page)
-{
-    uint64_t unit = page / PAGES_OF_UNIT * PAGES_OF_UNIT;
-
-    if (is_in(page))
-        return 0;
-    if (is_single(part_of(page))) {
-        w->came[page] = ++w->n_came;
-        return 1;
-    }
-    for (uint64_t i = unit; i < unit + PAGES_OF_UNIT; i++)
-        w->came[i] = ++w->n_came;
-    return 16;
-}
-
-static uint64_t any_below(uint64_t n)
-{
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    w->random ^= w->random << 17;
-    return w->random % n;
-}
-
-static void obey(void)
-{
-    for (unsigned i = 0; i < PATTERN_PARTS; i++) {
-        if (w->p->verdicts[i] == PATTERN_SCATTERED && !is_single(i)) {
-            w->region.single_to[i] = (i + 1) * w->p->part_size;
-            w->n_single++;
-        } else if (w->p->verdicts[i] == PATTERN_RUNS && is_single(i)) {
-            w->region.single_to[i] = 0;
-            w->n_large++;
-        }
-    }
-}
-
-// READ reads something, and returns how long that took.
-static void read_for(unsigned n_looks, unsigned (*read)(void))
-{
-    for (unsigned k = 0; k < n_looks; k++) {
-        for (unsigned passed = 0, n = 0; passed < 800 && n < 1000000; n++)
-            passed += read();
-        if (pattern_look(w->p, &w->region, true))
-            obey();
-    }
-}
-
-static unsigned n_pages(void)
-{
-    return (unsigned)(w->n_units * PAGES_OF_UNIT);
-}
-
-static unsigned at_random(void)
-{
-    return touch(any_below(n_pages()));
-}
+// Telling how a region is read at random, in runs, and in phases of both.
+#include "tests/lib/made_up_world.h"
 
 static unsigned at_random_in_the_first_half(void)
 {
-    return touch(any_below(n_pages() / 2));
-}
-
-static unsigned in_order(void)
-{
-    return touch(w->next++ % n_pages());
+    return world_touch(world_any_below(world_n_pages() / 2));
 }
 
 static unsigned backwards(void)
 {
-    return touch(n_pages() - 1 - w->next++ % n_pages());
-}
-
-static unsigned streams(unsigned n)
-{
-    uint64_t stream = w->next % n, at = w->next / n;
-
-    w->next++;
-    return touch(stream * (n_pages() / n) + at % (n_pages() / n));
+    return world_touch(world_n_pages() - 1 - world->next++ % world_n_pages());
 }
 
 static unsigned sixteen_streams(void)
 {
-    return streams(16);
+    return world_streams(16);
 }
 
 static unsigned by_strides_of_16_mib(void)
 {
-    return touch(w->next++ * 16 * MIB / page_size() % n_pages());
+    return world_touch(world->next++ * 16 * MIB / page_size() % world_n_pages());
 }
 
 static unsigned first_half_at_random_second_in_order(void)
 {
-    unsigned half = n_pages() / 2;
+    unsigned half = world_n_pages() / 2;
 
-    return touch(any_below(2048) == 0 ? any_below(half) : half + w->next++ % half);
+    return world_touch(world_any_below(2048) == 0 ? world_any_below(half) : half + world->next++ % half);
 }
 
 static unsigned records(uint64_t length)
 {
-    uint64_t at = any_below(n_pages() - length);
+    uint64_t at = world_any_below(world_n_pages() - length);
     unsigned passed = 0;
 
     for (uint64_t i = 0; i < length; i++)
-        passed += touch(at + i);
+        passed += world_touch(at + i);
     return passed;
 }
 
@@ -197,13 +54,13 @@ static void random_reads_change_a_region_to_single_pages(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        open_world(sizes[i], sizes[i] / 8);
-        read_for(20, at_random);
-        assert_int_equal(count_single(), (sizes[i] + w->p->part_size - 1) / w->p->part_size);
-        assert_int_equal(w->n_large, 0);
-        read_for(200, at_random);
-        assert_true(w->n_large <= 4);
-        close_world();
+        world_open(sizes[i], sizes[i] / 8);
+        world_read_for(20, world_at_random);
+        assert_int_equal(world_count_single(), (sizes[i] + world->p->part_size - 1) / world->p->part_size);
+        assert_int_equal(world->n_large, 0);
+        world_read_for(200, world_at_random);
+        assert_true(world->n_large <= 4);
+        world_close();
     }
 }
 
@@ -213,113 +70,113 @@ static void so_they_do_if_most_of_it_is_in_memory(void **state)
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        open_world(4 * GIB, memories[i]);
-        read_for(40, at_random);
-        assert_true(count_single() >= PATTERN_PARTS - 1);
-        close_world();
+        world_open(4 * GIB, memories[i]);
+        world_read_for(40, world_at_random);
+        assert_true(world_count_single() >= PATTERN_PARTS - 1);
+        world_close();
     }
 }
 
 static void records_and_strides_count_as_random_reads(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
-    read_for(30, records_of_8_kib);
-    assert_true(count_single() >= PATTERN_PARTS - 1);
-    close_world();
-    open_world(4 * GIB, 512 * MIB);
-    read_for(30, by_strides_of_16_mib);
-    assert_true(count_single() >= PATTERN_PARTS - 1);
-    close_world();
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(30, records_of_8_kib);
+    assert_true(world_count_single() >= PATTERN_PARTS - 1);
+    world_close();
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(30, by_strides_of_16_mib);
+    assert_true(world_count_single() >= PATTERN_PARTS - 1);
+    world_close();
 }
 
 static void a_scan_changes_nothing(void **state)
 {
-    unsigned (*const scans[])(void) = {in_order, backwards, sixteen_streams};
+    unsigned (*const scans[])(void) = {world_in_order, backwards, sixteen_streams};
     const uint64_t memories[] = {256 * MIB, GIB, 3 * GIB};
 
     (void)state;
     for (size_t i = 0; i < 9; i++) {
-        open_world(4 * GIB, memories[i / 3]);
-        read_for(200, scans[i % 3]);
-        assert_int_equal(w->n_single, 0);
-        close_world();
+        world_open(4 * GIB, memories[i / 3]);
+        world_read_for(200, scans[i % 3]);
+        assert_int_equal(world->n_single, 0);
+        world_close();
     }
 }
 
 static void phases_are_followed_both_ways(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
+    world_open(4 * GIB, 512 * MIB);
     for (int round = 0; round < 5; round++) {
-        read_for(60, at_random);
-        assert_true(count_single() >= PATTERN_PARTS - 1);
-        read_for(10, in_order);
-        assert_int_equal(count_single(), 0);
-        read_for(60, in_order);
-        assert_int_equal(count_single(), 0);
+        world_read_for(60, world_at_random);
+        assert_true(world_count_single() >= PATTERN_PARTS - 1);
+        world_read_for(10, world_in_order);
+        assert_int_equal(world_count_single(), 0);
+        world_read_for(60, world_in_order);
+        assert_int_equal(world_count_single(), 0);
     }
-    close_world();
+    world_close();
 }
 
 static void parts_are_judged_apart(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
-    read_for(60, first_half_at_random_second_in_order);
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(60, first_half_at_random_second_in_order);
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        assert_int_equal(is_single(i), i < PATTERN_PARTS / 2);
-    close_world();
+        assert_int_equal(world_is_single(i), i < PATTERN_PARTS / 2);
+    world_close();
 }
 
 static void a_part_that_is_left_alone_goes_back(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
-    read_for(30, at_random);
-    assert_true(count_single() >= PATTERN_PARTS - 1);
-    read_for(100, at_random_in_the_first_half);
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(30, world_at_random);
+    assert_true(world_count_single() >= PATTERN_PARTS - 1);
+    world_read_for(100, at_random_in_the_first_half);
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        assert_int_equal(is_single(i), i < PATTERN_PARTS / 2);
-    close_world();
+        assert_int_equal(world_is_single(i), i < PATTERN_PARTS / 2);
+    world_close();
 }
 
 // They look scattered while pages are large, and like runs while pages are single.
 static void records_of_half_a_unit_end_with_large_pages(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
-    read_for(2000, records_of_1_mib);
-    assert_true(w->n_single < 20 * PATTERN_PARTS);
-    w->n_single = w->n_large = 0;
-    read_for(1000, records_of_1_mib);
-    assert_true(w->n_single <= 3 * PATTERN_PARTS);
-    close_world();
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(2000, records_of_1_mib);
+    assert_true(world->n_single < 20 * PATTERN_PARTS);
+    world->n_single = world->n_large = 0;
+    world_read_for(1000, records_of_1_mib);
+    assert_true(world->n_single <= 3 * PATTERN_PARTS);
+    world_close();
 }
 
 static void parts_that_are_skipped_get_no_verdict(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
-    w->region.skipped = 0x00f1;
-    read_for(60, at_random);
+    world_open(4 * GIB, 512 * MIB);
+    world->region.skipped = 0x00f1;
+    world_read_for(60, world_at_random);
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        if (w->region.skipped & 1U << i)
-            assert_false(is_single(i));
-    assert_true(count_single() >= 10);
-    close_world();
+        if (world->region.skipped & 1U << i)
+            assert_false(world_is_single(i));
+    assert_true(world_count_single() >= 10);
+    world_close();
 }
 
 static void after_a_long_pause_a_look_decides_nothing(void **state)
 {
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
+    world_open(4 * GIB, 512 * MIB);
     for (int i = 0; i < 50; i++) {
         for (int k = 0; k < 200; k++)
-            at_random();
-        assert_false(pattern_look(w->p, &w->region, false));
+            world_at_random();
+        assert_false(pattern_look(world->p, &world->region, false));
     }
-    close_world();
+    world_close();
 }
 
 static void a_region_may_end_anywhere(void **state)
@@ -327,15 +184,15 @@ static void a_region_may_end_anywhere(void **state)
     const uint64_t sizes[] = {1, 4096, UNIT - 1, UNIT + 1, 65 * MIB, 2047 * MIB + 4097};
 
     (void)state;
-    open_world(4 * GIB, 512 * MIB);
+    world_open(4 * GIB, 512 * MIB);
     for (size_t i = 0; i < 6; i++) {
-        w->region.size = sizes[i];
-        w->n_units = (sizes[i] + UNIT - 1) / UNIT;
-        pattern_reset(w->p, pattern_part_size(sizes[i]));
-        memset(w->region.single_to, 0, sizeof w->region.single_to);
-        read_for(30, at_random);
+        world->region.size = sizes[i];
+        world->n_units = (sizes[i] + UNIT - 1) / UNIT;
+        pattern_reset(world->p, pattern_part_size(sizes[i]));
+        memset(world->region.single_to, 0, sizeof world->region.single_to);
+        world_read_for(30, world_at_random);
     }
-    close_world();
+    world_close();
 }
 
 int main(void)

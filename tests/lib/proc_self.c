@@ -74,6 +74,56 @@ bool is_asleep(pid_t tid)
     return asleep;
 }
 
+pid_t other_thread(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+    pid_t other = 0;
+
+    assert_non_null(d);
+    while ((e = readdir(d)))
+        if (e->d_name[0] != '.' && atoi(e->d_name) != gettid())
+            other = atoi(e->d_name);
+    closedir(d);
+    return other;
+}
+
+static FILE *open_of_thread(pid_t tid, const char *file)
+{
+    char path[80];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)tid, file);
+    f = fopen(path, "re");
+    assert_non_null(f);
+    return f;
+}
+
+uint64_t count_switches(pid_t tid)
+{
+    FILE *f = open_of_thread(tid, "status");
+    unsigned long long n;
+    uint64_t sum = 0;
+    char line[256];
+
+    while (fgets(line, sizeof(line), f))
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &n) == 1 ||
+            sscanf(line, "nonvoluntary_ctxt_switches: %llu", &n) == 1)
+            sum += n;
+    fclose(f);
+    return sum;
+}
+
+uint64_t count_run_ns(pid_t tid)
+{
+    FILE *f = open_of_thread(tid, "schedstat");
+    unsigned long long ns = 0;
+
+    assert_int_equal(fscanf(f, "%llu", &ns), 1);
+    fclose(f);
+    return ns;
+}
+
 size_t count_present(const char *base, uint64_t from, uint64_t to)
 {
     static uint64_t entries[4096];

@@ -18,5 +18,10 @@ size_t count_mappings(void);
 void await_threads(size_t n);
 // Whether one of this process's threads waits in the kernel.
 bool is_asleep(pid_t tid);
+// The thread that is not the calling one, where there are two; else 0.
+pid_t other_thread(void);
+// How often the thread has slept or lost its processor, and how long it has run.
+uint64_t count_switches(pid_t tid);
+uint64_t count_run_ns(pid_t tid);
 // Pages from FROM to TO, of a mapping, that are in the process's page table.
 size_t count_present(const char *base, uint64_t from, uint64_t to);
