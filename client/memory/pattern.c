@@ -45,8 +45,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "client/memory/pattern_internal.h"
 #include "client/memory/unlocked.h"
+#include "client/memory/verdict.h"
 #include "proto/util/page.h"
 
 #define MIB ((uint64_t)1 << 20)

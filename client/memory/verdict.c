@@ -1,6 +1,6 @@
 // What the evidence about a region means: whether its parts should change.  See the essay in pattern.c, and there
 // especially how parts follow each other, and what a trial is.
-#include "client/memory/pattern_internal.h"
+#include "client/memory/verdict.h"
 
 enum {
     ENOUGH = 6 * PATTERN_ONE,  // evidence, for a part

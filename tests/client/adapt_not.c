@@ -77,7 +77,7 @@ SCENE_EMBEDDED(nothing_happens_while_all_fits_into_memory, 0)
 
 // ---- The cost ----
 
-#define MOST_OF_IT (SCENE_SIZE + (SANITIZED ? 192 : 64) * MIB)
+#define MOST_OF_IT (SCENE_SIZE + 64 * MIB)
 
 struct cost {
     pid_t tid;
