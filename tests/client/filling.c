@@ -202,7 +202,7 @@ static void *fill_part(void *data)
 
 static void many_threads_find_what_they_wrote(struct test_backend *b)
 {
-    enum { N = 6 };
+    enum { N = 6, EACH = 2 * MUCH / N / 4096 * 4096 }; // no whole units
     struct u64s v;
     pthread_t threads[N];
     struct part parts[N];
@@ -211,7 +211,7 @@ static void many_threads_find_what_they_wrote(struct test_backend *b)
     assert_int_equal(u64s_init(&v, b->da), 0);
     assert_int_equal(u64s_append_uninit(&v, 2 * MUCH / 8, &at), 0);
     for (uint64_t i = 0; i < N; i++) {
-        parts[i] = (struct part){at, 2 * MUCH / 48 * i * 8, i + 1 == N ? 2 * MUCH : 2 * MUCH / 48 * (i + 1) * 8};
+        parts[i] = (struct part){at, EACH * i, i + 1 == N ? 2 * MUCH : EACH * (i + 1)};
         assert_int_equal(pthread_create(&threads[i], NULL, fill_part, &parts[i]), 0);
     }
     for (int i = 0; i < N; i++)
