@@ -113,18 +113,16 @@ static uint64_t find_end(const struct fronts_eyes *e, uint64_t unit, uint64_t li
     return touched + 1;
 }
 
-// Whether X is at UNIT, or has made it.
-static bool has(const struct front *x, uint64_t unit)
+// An item other than SELF that is at one of the units from FROM to LAST, or has made one; to a front, only another front
+// counts.  NULL: none.
+static const struct front *find_other(const struct fronts *f, uint64_t from, uint64_t last, const struct front *self)
 {
-    return unit >= x->at && unit < x->next;
-}
+    for (unsigned i = 0; i < f->n; i++) {
+        const struct front *x = &f->items[i];
 
-// An item other than SELF that has UNIT; to a front, only another front counts.  NULL: none.
-static const struct front *find_other(const struct fronts *f, uint64_t unit, const struct front *self)
-{
-    for (unsigned i = 0; i < f->n; i++)
-        if (&f->items[i] != self && (!self || self->window == 0 || f->items[i].window > 0) && has(&f->items[i], unit))
-            return &f->items[i];
+        if (x != self && (!self || self->window == 0 || x->window > 0) && x->at <= last && x->next > from)
+            return x;
+    }
     return NULL;
 }
 
@@ -177,7 +175,7 @@ void fronts_begin(struct fronts *f, uint64_t from, uint64_t to, uint64_t now_us)
     f->moved_us = now_us;
     f->lost = 0;
     memset(f->seen, 0, sizeof f->seen);
-    if (!find_other(f, from, NULL))
+    if (!find_other(f, from, from, NULL))
         add_candidate(f, from, now_us);
 }
 
@@ -214,10 +212,9 @@ static bool is_untouched_ahead(const struct fronts *f, const struct front *x, co
 static bool look_at_candidate(struct fronts *f, struct front *x, uint64_t now, const struct fronts_eyes *e)
 {
     uint64_t from = x->at, end = find_end(e, from, f->to);
-    const struct front *other = find_other(f, from, x);
 
-    other = other ? other : find_other(f, end, x);
-    if (end >= f->to || other) {
+    // The program goes on while it is looked at.
+    if (end >= f->to || find_other(f, from, end, x)) {
         note_seen(f, from, end);
         return false;
     }
@@ -266,8 +263,8 @@ static bool follow(struct fronts *f, struct front *x, uint64_t now, const struct
         move_to(f, x, find_end(e, x->next, f->to), now);
     else
         note_move(f, x, from, now);
-    other = find_other(f, x->at, x);
-    return x->at < f->to && (!other || other->at == x->at);
+    other = find_other(f, x->at, x->at, x);
+    return x->at < f->to && (!other || (other->at == x->at && x->next > x->at + 1));
 }
 
 // The next unit to make ahead of X.  False: there is none now.  A unit that is touched already, although the program
@@ -284,16 +281,6 @@ static bool find_unit(struct fronts *f, struct front *x, const struct fronts_eye
     return true;
 }
 
-// Follows item I.  True: *RET is to be made.  False, and *RET_GONE: the item is none any more.
-static bool serve(struct fronts *f, unsigned i, uint64_t now, bool may_make, const struct fronts_eyes *e, uint64_t *ret,
-                  bool *ret_gone)
-{
-    struct front *x = &f->items[i];
-
-    *ret_gone = !(x->window == 0 ? look_at_candidate(f, x, now, e) : follow(f, x, now, e));
-    return !*ret_gone && may_make && x->window > 0 && find_unit(f, x, e, ret);
-}
-
 // ---- All of them ----
 
 // The sample has been touched: that may be the trail of a thread that nobody knows.
@@ -301,7 +288,7 @@ static void look_for_front(struct fronts *f, uint64_t sample, uint64_t now, cons
 {
     uint64_t distance = sample_distance(f), unit = f->from + sample * distance;
     uint64_t end = find_end(e, unit, u64_min(unit + distance, f->to));
-    bool is_news = end > unit && end < f->to && end < unit + distance && !find_other(f, end, NULL);
+    bool is_news = end > unit && end < f->to && end < unit + distance && !find_other(f, unit, end, NULL);
 
     if (end > unit && (!is_news || add_candidate(f, end, now)))
         note_seen(f, unit, unit + 1);
@@ -348,25 +335,43 @@ static bool all_is_seen(const struct fronts *f)
     return true;
 }
 
+// The fronts first: candidates and samples are compared with the places where these are now.
+static void look_at_all(struct fronts *f, uint64_t now, const struct fronts_eyes *e)
+{
+    for (unsigned i = f->n; i-- > 0;)
+        if (f->items[i].window > 0 && !follow(f, &f->items[i], now, e))
+            drop(f, i, 0);
+    for (unsigned i = f->n; i-- > 0;)
+        if (f->items[i].window == 0 && !look_at_candidate(f, &f->items[i], now, e))
+            drop(f, i, 0);
+    if (now - f->sampled_us >= LOOK_US)
+        take_samples(f, now, e);
+}
+
+// The fronts take turns.
+static bool find_any_unit(struct fronts *f, const struct fronts_eyes *e, uint64_t *ret)
+{
+    for (unsigned n = f->n; n > 0; n--) {
+        struct front *x = &f->items[f->turn++ % f->n];
+
+        if (x->window > 0 && find_unit(f, x, e, ret))
+            return true;
+    }
+    return false;
+}
+
 struct fronts_step fronts_step(struct fronts *f, uint64_t now_us, const struct fronts_limits *limits,
                                const struct fronts_eyes *eyes)
 {
     uint64_t unit;
-    bool gone, busy;
+    bool busy;
 
     if (f->from >= f->to)
         return (struct fronts_step){.advice = FRONTS_OVER};
-    if (now_us - f->sampled_us >= LOOK_US)
-        take_samples(f, now_us, eyes);
+    look_at_all(f, now_us, eyes);
     busy = is_busy(f, now_us, limits->n_processors);
-    for (unsigned n = f->n; n > 0 && f->n > 0; n--) {
-        unsigned i = f->turn++ % f->n;
-
-        if (serve(f, i, now_us, !busy && fronts_count_ahead(f) < limits->most, eyes, &unit, &gone))
-            return (struct fronts_step){.advice = FRONTS_MAKE, .unit = unit};
-        if (gone)
-            drop(f, i, 0);
-    }
+    if (!busy && fronts_count_ahead(f) < limits->most && find_any_unit(f, eyes, &unit))
+        return (struct fronts_step){.advice = FRONTS_MAKE, .unit = unit};
     if (f->n == 0 && all_is_seen(f)) {
         f->to = f->from;
         return (struct fronts_step){.advice = FRONTS_OVER};

@@ -2,8 +2,8 @@
 //
 // A region owns its address space (mapping), its backing, and helpers that work beside the program: prefetch,
 // filling, announced reads, writeback and the early grow.  The helpers run on the client's thread and touch the
-// mapping; so region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can remove a file
-// only when nobody maps it.
+// mapping; so region_close stops them first, takes the mapping away next, and tells the backend last: the daemon can
+// remove a file only when nobody maps it.
 //
 // The mapping of an anonymous region of a client is unmapped by the client's thread (client/memory/dispose.c),
 // because freeing pages takes long.  An inherited region is the parent's, and a region with a name is other programs'

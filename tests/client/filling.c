@@ -8,6 +8,7 @@
 #define UNIT FRONTS_UNIT
 #define AHEAD (FRONTS_AHEAD * UNIT)
 #define MUCH (256 * MIB)
+#define STEP 32 // one of so many words is stored: enough to touch each page
 
 static void wait_ms(unsigned ms)
 {
@@ -16,15 +17,27 @@ static void wait_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
+static bool rests(void *data)
+{
+    struct diskalloc_region *r = data;
+    struct background *b = &r->da->background;
+    bool idle;
+
+    pthread_mutex_lock(&b->lock);
+    idle = !r->filling.task.queued && !r->filling.task.running;
+    pthread_mutex_unlock(&b->lock);
+    return idle;
+}
+
 static void fill(uint64_t *data, uint64_t from, uint64_t to)
 {
-    for (uint64_t i = from / 8; i < to / 8; i++)
+    for (uint64_t i = from / 8; i < to / 8; i += STEP)
         data[i] = mix(i);
 }
 
 static bool is_filled(const uint64_t *data, uint64_t from, uint64_t to)
 {
-    for (uint64_t i = from / 8; i < to / 8; i++)
+    for (uint64_t i = from / 8; i < to / 8; i += STEP)
         if (data[i] != mix(i))
             return false;
     return true;
@@ -39,6 +52,7 @@ static uint64_t fill_until_made(struct diskalloc_region *r, uint64_t from, uint6
     for (; from < to && r->filling.n_made - before < n; from += UNIT) {
         fill(diskalloc_region_data(r), from, from + UNIT);
         wait_ms(3);
+        test_wait_until(rests, r, 60, "the thread has looked");
     }
     return from;
 }
@@ -62,18 +76,6 @@ static void expect_no_help(struct diskalloc_region *r, uint64_t from, uint64_t t
 static size_t present_in(struct diskalloc_region *r, uint64_t from, uint64_t to)
 {
     return count_present(diskalloc_region_data(r), from, to);
-}
-
-static bool rests(void *data)
-{
-    struct diskalloc_region *r = data;
-    struct background *b = &r->da->background;
-    bool idle;
-
-    pthread_mutex_lock(&b->lock);
-    idle = !r->filling.task.queued && !r->filling.task.running;
-    pthread_mutex_unlock(&b->lock);
-    return idle;
 }
 
 static struct u64s reserved(struct test_backend *b, uint64_t bytes)
@@ -200,7 +202,7 @@ static void *fill_part(void *data)
 
 static void many_threads_find_what_they_wrote(struct test_backend *b)
 {
-    enum { N = 6 };
+    enum { N = 6, EACH = 2 * MUCH / N / 4096 * 4096 }; // no whole units
     struct u64s v;
     pthread_t threads[N];
     struct part parts[N];
@@ -209,7 +211,7 @@ static void many_threads_find_what_they_wrote(struct test_backend *b)
     assert_int_equal(u64s_init(&v, b->da), 0);
     assert_int_equal(u64s_append_uninit(&v, 2 * MUCH / 8, &at), 0);
     for (uint64_t i = 0; i < N; i++) {
-        parts[i] = (struct part){at, 2 * MUCH / 48 * i * 8, i + 1 == N ? 2 * MUCH : 2 * MUCH / 48 * (i + 1) * 8};
+        parts[i] = (struct part){at, EACH * i, i + 1 == N ? 2 * MUCH : EACH * (i + 1)};
         assert_int_equal(pthread_create(&threads[i], NULL, fill_part, &parts[i]), 0);
     }
     for (int i = 0; i < N; i++)

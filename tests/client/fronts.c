@@ -20,12 +20,16 @@ static struct world {
     bool made[MOST_UNITS], come[MOST_UNITS];
     struct filler fillers[THREADS];
     unsigned n_fillers;
+    uint64_t look_us;                     // the program goes on while it is looked at
     uint64_t random, touch_us, touch_due; // one random touch each touch_us; 0: none
 } w;
+
+static void let_pass(uint64_t us);
 
 static bool is_touched(void *data, uint64_t unit)
 {
     (void)data;
+    let_pass(w.look_us);
     assert_true(unit < w.n_units);
     return w.made[unit] || w.come[unit];
 }
@@ -87,7 +91,7 @@ static struct fronts_step step(void)
     }
     if (s.advice != FRONTS_MAKE)
         return s;
-    assert_true(s.unit < w.n_units && !is_touched(NULL, s.unit));
+    assert_true(s.unit < w.n_units && !w.made[s.unit] && (w.look_us > 0 || !w.come[s.unit]));
     let_pass(MAKE_US);
     w.n_ahead += !w.come[s.unit];
     w.made[s.unit] = true;
@@ -124,6 +128,7 @@ static void a_program_that_fills_in_order_makes_a_small_share_itself(void **stat
     (void)state;
     for (uint64_t us = 100; us <= 1600; us *= 2) {
         begin_world(512);
+        w.limits.n_processors = 2; // another one than the program's
         add_filler(0, 512, us);
         run_until_filled();
         // While the units are made more slowly than the program fills them, it makes more.
@@ -131,6 +136,27 @@ static void a_program_that_fills_in_order_makes_a_small_share_itself(void **stat
         assert_int_equal(w.n_ahead, 0);
         assert_false(w.made[511]); // it shows that the program has come through
         assert_int_equal(step().advice, FRONTS_OVER);
+    }
+}
+
+static void one_thread_is_one_front_however_long_a_look_takes(void **state)
+{
+    (void)state;
+    for (uint64_t us = 20; us <= 1000; us += 20) {
+        begin_world(2048);
+        w.look_us = us;
+        w.limits.n_processors = 2;
+        add_filler(0, 2048, 300);
+        while (!all_have_ended()) {
+            unsigned n_fronts = 0;
+
+            if (step().advice == FRONTS_OVER)
+                let_pass(1000000);
+            for (unsigned i = 0; i < w.fronts.n; i++)
+                n_fronts += w.fronts.items[i].window > 0;
+            assert_true(n_fronts <= 1);
+        }
+        assert_true(us > 40 || w.n_made > 1024);
     }
 }
 
@@ -408,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_program_that_fills_in_order_makes_a_small_share_itself),
+        TEST(one_thread_is_one_front_however_long_a_look_takes),
         TEST(each_of_several_threads_is_followed),
         TEST(a_thread_that_begins_anywhere_is_found),
         TEST(nothing_more_is_made_when_the_program_stops),
