@@ -10,6 +10,8 @@
 
 #include "proto/util/cleanup.h"
 
+static char *dir_before; // $DISKALLOC_TEST_DIR; NULL: there was none
+
 // The source of the mount point AT, as /proc/self/mounts has it: "/dev/loop0".
 static bool find_source(const char *at, char *ret, size_t size)
 {
@@ -57,11 +59,21 @@ bool where_make(struct test_mount *m, const char *type, uint64_t bytes)
         pass_page_cache(m->at);
     else
         return false;
+    if (getenv("DISKALLOC_TEST_DIR"))
+        dir_before = strdup(getenv("DISKALLOC_TEST_DIR"));
     setenv("DISKALLOC_TEST_DIR", m->at, 1);
     return true;
 }
 
 void where_remove(struct test_mount *m)
 {
+    if (!m->mounted)
+        return;
+    if (dir_before)
+        setenv("DISKALLOC_TEST_DIR", dir_before, 1);
+    else
+        unsetenv("DISKALLOC_TEST_DIR");
+    free(dir_before);
+    dir_before = NULL;
     test_unmount(m);
 }

@@ -9,5 +9,5 @@
 // "tmpfs": BYTES at most, in memory.  Test directories are made there from now on.  False, and the reason is printed,
 // where that can't be done.
 bool where_make(struct test_mount *m, const char *type, uint64_t bytes);
-void where_remove(struct test_mount *m);
+void where_remove(struct test_mount *m); // test directories are made where they were before
 bool where_knows(const char *type);
