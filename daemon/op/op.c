@@ -7,6 +7,7 @@
 
 #include "daemon/fence/fence.h"
 #include "daemon/log.h"
+#include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
@@ -78,6 +79,8 @@ static void name_limit(struct op *op, int error)
 {
     struct full_limit why;
 
+    if (op_explain_bound(op))
+        return;
     store_explain_full(op->env->store, error, op->extra, &why);
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", why.name);
     op->refusal.limit = why.limit;
