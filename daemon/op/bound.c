@@ -6,7 +6,6 @@
 #include "daemon/op/bound.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/fence/projects.h"
@@ -28,31 +27,14 @@ void op_unbound(struct op *op)
     projects_release(op->env->projects, &op->region->project);
 }
 
-static bool is_refused(struct op *op, struct project_usage *ret)
-{
-    return projects_refuses(op->env->projects, &op->region->project, op->extra, ret);
-}
-
-bool op_explain_bound(struct op *op)
-{
-    struct project_usage u;
-
-    if (!is_refused(op, &u))
-        return false;
-    snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "project quota of the region");
-    op->refusal.limit = u.limit;
-    op->refusal.used = u.bytes;
-    op->refusal.asked = op->extra;
-    return true;
-}
-
 int op_extend_piece(struct op *op, uint64_t to)
 {
     struct store *store = op->env->store;
     struct project_usage u;
     int r = store_extend_piece(store, op->file, &op->at, to);
 
-    if ((r == -EDQUOT || r == -ENOSPC) && is_refused(op, &u) && store_truncate(store, op->file, op->at) == 0)
+    if ((r == -EDQUOT || r == -ENOSPC) && projects_refuses(op->env->projects, &op->region->project, op->extra, &u) &&
+        store_truncate(store, op->file, op->at) == 0)
         r = store_extend_piece(store, op->file, &op->at, to);
     return r;
 }

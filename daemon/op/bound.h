@@ -16,8 +16,6 @@ bool op_needs_project(const struct op *op);
 int op_extend_piece(struct op *op, uint64_t to);
 // The region's file is gone.
 void op_unbound(struct op *op);
-// Whether the limit of the region's project has refused: op->refusal says so then.
-bool op_explain_bound(struct op *op);
 // On the loop: OP has ended, and is the first in its region's queue still.  If the limit of the region's project
 // is too high now, queues an operation behind OP that lowers it.
 void op_tighten(struct op *op);

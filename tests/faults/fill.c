@@ -62,7 +62,7 @@ static void fill_disk(const char *type)
     struct fill_disk d;
     int status;
 
-    alarm(DEADLINE_S + 2 * fill_n_cycles() * DEADLINE_CYCLE_S);
+    fill_set_deadline(2 * fill_n_cycles());
     if (!disk_begin(&d, type))
         skip();
     fill_by_daemon(&d);
@@ -113,7 +113,7 @@ static void fill_quota(const char *type)
     struct fsxattr x;
     int dir;
 
-    alarm(DEADLINE_S + fill_n_cycles() * DEADLINE_CYCLE_S);
+    fill_set_deadline(fill_n_cycles());
     if (!test_mount_with(&d.mount, type, is_ext4 ? 96 * MIB : 320 * MIB, is_ext4 ? "-Oquota,project" : NULL,
                          "prjquota"))
         skip();

@@ -6,9 +6,7 @@
 #include "tests/lib/loop_mount.h"
 
 enum {
-    LEFT_MIB = 3,     // of the disk, beside a file that fills the rest
-    DEADLINE_S = 120, // of a test, in place of the harness's, and for each cycle
-    DEADLINE_CYCLE_S = 10,
+    LEFT_MIB = 3, // of the disk, beside a file that fills the rest
 };
 
 struct fill_disk {
@@ -19,6 +17,8 @@ struct fill_disk {
     char address[256];
 };
 
+// Sets the deadline of a test that fills so often, in place of the harness's.
+void fill_set_deadline(unsigned cycles);
 // $DISKALLOC_FILL_CYCLES, or some.
 unsigned fill_n_cycles(void);
 // Fills the disk as often at the address of DATA, a struct fill_disk: for test_in_child.
