@@ -105,8 +105,10 @@ int fences_init(struct daemon *d, const struct config *config)
     _cleanup_free_ char *error = NULL;
     int r = fence_new(config->fence, d->store, &d->request.op.fence, &error);
 
-    if (r == 0)
+    if (r == 0) {
+        d->request.op.projects = fence_projects(d->request.op.fence);
         r = make_events(d);
+    }
     if (error)
         log_error("%s", error);
     return r;

@@ -87,6 +87,7 @@ static int found_region(void *data, struct store_found *found)
         return -ENOMEM;
     watch_owner(d, r);
     r->size = found->size;
+    projects_adopt(d->request.op.projects, found->project, &r->project);
     if (r->record.used > r->size) // the file was cut after the last commit
         r->record.used = r->size;
     r->discarded = found->discarded;

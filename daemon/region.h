@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/fence/projects.h"
 #include "daemon/holders.h"
 #include "daemon/quota/charge.h"
 #include "daemon/quota/quota.h"
@@ -37,6 +38,7 @@ struct region {
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
     // op/consent.c's: the fence knows who maps the region, if this is still its generation (fence_generation)
     uint64_t generation;
+    struct project project; // op/bound.c's
     // op/kept_file.c's:
     int file;            // the region's file, open for the next grow; -1: not open
     bool file_is_listed; // in the table's list with_file

@@ -19,11 +19,12 @@ struct fence {
     struct store *store;
     struct passthrough *passthrough; // NULL: it does not hold
     struct landlock *landlock;       // NULL: it does not hold
+    struct projects *projects;       // NULL: it does not hold
     struct tripwire *tripwire;       // NULL: there is none
     atomic_bool blind;               // the kernel refused to watch a directory
     atomic_uint n_dirs_made;         // store_dirs_made, when the tripwire forgot what it watches
     char names[64];
-    char missing[512];
+    char missing[1024];
 };
 
 static void note_missing(struct fence *f, const char *fence, const char *why)
@@ -71,12 +72,22 @@ static void set_up(struct fence *f, enum config_fence wanted)
                      "this machine lacks inotify instances for the daemon's user (fs.inotify.max_user_instances)");
 }
 
-static void name_fences(struct fence *f)
+// This fence needs a mount option and a right that the daemon does not have by itself.  Where both are given, it is
+// wanted; the configuration cannot demand it.
+static void start_projects(struct fence *f)
 {
-    const char *strong = f->passthrough ? "passthrough" : f->landlock ? "landlock" : "";
+    const char *why;
 
-    snprintf(f->names, sizeof f->names, "%s%s%s", strong, *strong && f->tripwire ? ", " : "",
-             f->tripwire ? "tripwire" : "");
+    if (projects_new(&project_ops_system, store_dir_fd(f->store), &f->projects, &why) < 0)
+        note_missing(f, "project quotas", why);
+}
+
+static void name_fence(struct fence *f, bool holds, const char *name)
+{
+    size_t n = strlen(f->names);
+
+    if (holds)
+        snprintf(f->names + n, sizeof f->names - n, "%s%s", n ? ", " : "", name);
 }
 
 int fence_new(enum config_fence wanted, struct store *store, struct fence **ret, char **ret_error)
@@ -97,9 +108,14 @@ int fence_new(enum config_fence wanted, struct store *store, struct fence **ret,
         fence_free(f);
         return r;
     }
+    if (wanted != CONFIG_FENCE_OFF)
+        start_projects(f);
     if (wanted == CONFIG_FENCE_AUTO)
         note_missing(f, "passthrough", "it has to be asked for, by fence = passthrough");
-    name_fences(f);
+    name_fence(f, f->passthrough, "passthrough");
+    name_fence(f, f->landlock, "landlock");
+    name_fence(f, f->tripwire, "tripwire");
+    name_fence(f, f->projects, "project quotas");
     *ret = f;
     return 0;
 }
@@ -111,6 +127,7 @@ void fence_free(struct fence *f)
     passthrough_free(f->passthrough);
     landlock_free(f->landlock);
     tripwire_free(f->tripwire);
+    projects_free(f->projects);
     free(f);
 }
 
@@ -140,6 +157,11 @@ void fence_watch(struct fence *f, uid_t owner)
     log_warning("cannot watch the files of uid %u: %s (see fs.inotify.max_user_watches); all files are looked at from "
                 "time to time instead",
                 owner, strerror(-r));
+}
+
+struct projects *fence_projects(const struct fence *f)
+{
+    return f->projects;
 }
 
 struct tripwire *fence_tripwire(const struct fence *f)

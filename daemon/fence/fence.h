@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "daemon/config/config.h"
+#include "daemon/fence/projects.h"
 #include "daemon/fence/tripwire.h"
 #include "proto/util/name.h"
 
@@ -17,8 +18,9 @@ struct store;
 int fence_new(enum config_fence wanted, struct store *store, struct fence **ret, char **ret_error);
 void fence_free(struct fence *f);
 
-const char *fence_names(const struct fence *f);   // those that hold, such as "landlock, tripwire"; "" if none does
-const char *fence_missing(const struct fence *f); // why no stronger fence holds; "" if the configuration wants none
+// Those that hold, such as "landlock, tripwire, project quotas"; "" if none does.
+const char *fence_names(const struct fence *f);
+const char *fence_missing(const struct fence *f); // why the others do not hold; "" if the configuration wants none
 
 struct fence_order {
     uid_t user;  // the descriptor is for this user
@@ -45,6 +47,8 @@ int fence_is_alone(struct fence *f, uint64_t generation, const struct handle *ha
 
 // Watches the regions of OWNER, of which descriptors may be around.  On any thread.
 void fence_watch(struct fence *f, uid_t owner);
+// The fence of project quotas, for the functions of projects.h.  NULL: it does not hold.
+struct projects *fence_projects(const struct fence *f);
 struct tripwire *fence_tripwire(const struct fence *f); // NULL: there is none
 // Whether some regions cannot be watched, so that they should be looked at from time to time.
 bool fence_is_blind(const struct fence *f);

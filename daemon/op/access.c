@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "daemon/op/bound.h"
 #include "daemon/op/consent.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
@@ -42,7 +43,8 @@ static int prepare_open(struct op *op)
         return -ESTALE;
     record_copy(&op->record, &r->record);
     op->record_is_written = false;
-    op->instant = op_may_open_instantly(op);
+    op->bound = r->charge.amount[QUOTA_BYTES];
+    op->instant = op_may_open_instantly(op) && !op_needs_project(op);
     op->n_others = op->attaches ? holders_count(h, &op->opener, op->claim, r->record.owner_uid) : 0;
     if (h->unknown && op->n_others > 0)
         op->n_others = RECORD_HOLDERS_MOST;
@@ -128,6 +130,15 @@ static int open_marked(struct op *op)
     return r;
 }
 
+// A region from before the fence of project quotas, or from a copy of the spill directory.
+static void enter_project(struct op *op)
+{
+    if (op_open_file(op) == 0)
+        op_bound(op, op->file);
+    cleanup_close(&op->file);
+    op->file = -1;
+}
+
 static enum work_status run_open(struct op *op)
 {
     int r = op->asks_writers ? check_writers(op) : 0;
@@ -138,6 +149,8 @@ static enum work_status run_open(struct op *op)
         return op_finish_run(op, r);
     if (!op_seal(op)) // the record stays: it says what was true before this client could map the file, or more
         return op_finish_run(op, -ECANCELED);
+    if (op_needs_project(op))
+        enter_project(op);
     // A further descriptor of an attachment (OpenFile) needs no mark: the library maps the region by the first one.
     if (op->peer)
         r = open_marked(op);

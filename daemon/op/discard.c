@@ -12,6 +12,7 @@
 // blocks any more is discarded, and the client asks which part that is: a byte without blocks is never a granted one.
 #include <errno.h>
 
+#include "daemon/op/bound.h"
 #include "daemon/op/consent.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/quota/charge.h"
@@ -206,6 +207,7 @@ static int prepare_restore(struct op *op)
         result = ranges_remove(&op->discarded, op->offset, op->length);
     if (result == 0)
         result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
+    op->bound = r->charge.amount[QUOTA_BYTES];
     op->at = op->offset;
     op_estimate(op, OP_ALLOCATES, op->extra);
     return explain_pieces(op, result);
@@ -254,7 +256,11 @@ static int start_restore(struct op *op)
 {
     int r = op_open_file(op);
 
-    return r < 0 ? r : op_check_space(op, op->extra);
+    if (r == 0)
+        r = op_check_space(op, op->extra);
+    if (r == 0)
+        op_bound(op, op->file);
+    return r;
 }
 
 static enum work_status run_restore(struct op *op)

@@ -9,6 +9,7 @@
 
 struct fence;
 struct orphans;
+struct projects;
 struct store;
 struct suspects;
 struct wait_queue;
@@ -21,6 +22,7 @@ struct op_env {
     struct orphans *orphans;
     struct wait_queue *wait;
     struct fence *fence;          // NULL, in tests: descriptors are plain
+    struct projects *projects;    // NULL: the fence of project quotas does not hold
     struct suspects *suspects;    // NULL, in tests: no file is looked at
     uint64_t n_mended;            // files that were made again what is granted of them; the loop's
     const char *problem;          // why nothing new is granted; NULL: all is well.  The loop's

@@ -20,6 +20,7 @@
 
 #include <stdlib.h>
 
+#include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
 
 enum { MOST_FILES = 64 };
@@ -60,12 +61,14 @@ enum work_status op_keep_file(struct op *op)
 static int prepare_close(struct op *op)
 {
     op->instant = true;
+    op->bound = op->region->charge.amount[QUOTA_BYTES];
     return 0;
 }
 
 // The queue has closed the file before this, as for any type that does not keep it.
 static enum work_status run_close(struct op *op)
 {
+    op_bound(op, -1);
     return op_finish_run(op, 0);
 }
 

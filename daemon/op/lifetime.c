@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "daemon/op/bound.h"
 #include "daemon/op/consent.h"
 #include "daemon/op/kept_file.h"
 #include "daemon/op/op_internal.h"
@@ -35,6 +36,7 @@ static int prepare_create(struct op *op)
     op->at = 0; // prepare may follow a try that had allocated something
     record_copy(&op->record, &r->record);
     op->record.granted = op->size;
+    op->bound = op->extra;
     op_note_unused(op);
     op_estimate(op, OP_ALLOCATES, op->extra);
     // A user's first region may need the user's directory, which takes longer.
@@ -52,7 +54,11 @@ static int start_create(struct op *op)
 {
     int r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 
-    return r < 0 ? r : store_create(op->env->store, op->region->record.owner_uid, &op->file);
+    if (r == 0)
+        r = store_create(op->env->store, op->region->record.owner_uid, &op->file);
+    if (r == 0)
+        op_bound(op, op->file);
+    return r;
 }
 
 // Gives the file its name, which makes it a region, and opens the file by that name for the client: so /proc shows the
@@ -84,14 +90,18 @@ static enum work_status run_create(struct op *op)
     else if (op->file < 0)
         r = start_create(op);
     if (r == 0 && op_takes_blocks(op) && op->at < op->size) {
-        r = store_extend_piece(op->env->store, op->file, &op->at, op->size);
+        r = op_extend_piece(op, op->size);
         if (r == 0 && op->at < op->size)
             return WORK_AGAIN;
     }
     if (r == 0)
         r = finish_create(op);
-    // A failure needs no undoing: the file has no name, and closing it frees its blocks.
-    return r < 0 ? op_finish_run(op, r) : op_keep_file(op);
+    if (r == 0)
+        return op_keep_file(op);
+    // A failure needs no undoing on the disk: the file has no name, and closing it frees its blocks.
+    op_finish_run(op, r);
+    op_unbound(op);
+    return WORK_DONE;
 }
 
 static void conclude_create(struct op *op)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/fence/fence.h"
+#include "daemon/fence/projects.h"
 #include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/store/store.h"
@@ -74,10 +75,26 @@ int op_open_file(struct op *op)
     return op->file < 0 ? op->file : 0;
 }
 
+// Whether the limit of the region's project has refused.
+static bool name_project(struct op *op)
+{
+    struct project_usage u;
+
+    if (!projects_refuses(op->env->projects, &op->region->project, op->extra, &u))
+        return false;
+    snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "project quota of the region");
+    op->refusal.limit = u.limit;
+    op->refusal.used = u.bytes;
+    op->refusal.asked = op->extra;
+    return true;
+}
+
 static void name_limit(struct op *op, int error)
 {
     struct full_limit why;
 
+    if (name_project(op))
+        return;
     store_explain_full(op->env->store, error, op->extra, &why);
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", why.name);
     op->refusal.limit = why.limit;

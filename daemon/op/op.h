@@ -56,6 +56,7 @@ struct op {
     // Set in prepare, used by run and conclude:
     bool brief, instant; // see struct work
     bool may_keep_file;  // the file may stay open after this operation
+    uint64_t bound;      // bytes that will be granted of the region: for op_bound
     bool asks_lease;     // open: asks the kernel whether the region is used; after run: it is not
     bool asks_marks;     // shrink and discard: only marks, or the fence, tell whether another process maps the region
     bool asks_writers;   // open: asks the kernel whether a process may write to the region

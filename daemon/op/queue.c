@@ -21,6 +21,7 @@
 // flight.
 #include <errno.h>
 
+#include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
@@ -115,6 +116,7 @@ static void work_done(struct work *w)
     // The release that this operation promised has happened, or has failed.  orphans_consider knows of further ones.
     if (op->type->releases && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
+    op_tighten(op);
     if (wait_or_end(op, op->result))
         poke = false; // OP would be tried again at once
     advance(env, r);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/orphans.h"
 #include "daemon/store/store.h"
@@ -48,20 +49,29 @@ static int take_unused_file(struct op *op)
     return op_open_file(op);
 }
 
+// -ENOENT: the file is gone, as it should be.
+static enum work_status end_reap(struct op *op, int r)
+{
+    op_finish_run(op, r == -ENOENT ? 0 : r);
+    if (op->result == 0)
+        op_unbound(op);
+    return WORK_DONE;
+}
+
 static enum work_status run_reap(struct op *op)
 {
     const struct record *record = &op->region->record;
     int r = op->file < 0 ? take_unused_file(op) : 0;
 
     if (r < 0)
-        return op_finish_run(op, r == -ENOENT ? 0 : r);
+        return end_reap(op, r);
     op->at = op->at > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : 0;
     r = store_truncate(op->env->store, op->file, op->at);
     if (r == 0 && op->at > 0)
         return WORK_AGAIN;
     if (r == 0)
         r = store_unlink(op->env->store, record->owner_uid, &record->handle);
-    return op_finish_run(op, r == -ENOENT ? 0 : r);
+    return end_reap(op, r);
 }
 
 static void conclude_reap(struct op *op)

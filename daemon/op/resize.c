@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/op/bound.h"
 #include "daemon/op/consent.h"
 #include "daemon/op/kept_file.h"
 #include "daemon/op/op_internal.h"
@@ -72,6 +73,7 @@ static int prepare_grow(struct op *op)
     op->at = r->size;
     record_copy(&op->record, &r->record);
     op->record.granted = op->size;
+    op->bound = r->charge.amount[QUOTA_BYTES];
     op_estimate(op, OP_ALLOCATES, op->extra);
     op_prepare_file(op);
     return 0;
@@ -128,13 +130,14 @@ static enum work_status run_grow(struct op *op)
         r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
         if (r < 0)
             return op_finish_run(op, r);
+        op_bound(op, op->file);
     }
     if (op->undo)
         return undo_piece(op);
     if (op->cancelled)
         return undo_growth(op, -ECANCELED);
     if (op_takes_blocks(op) && op->at < op->size) {
-        r = store_extend_piece(op->env->store, op->file, &op->at, op->size);
+        r = op_extend_piece(op, op->size);
         if (r < 0)
             return undo_growth(op, r);
         if (op->at < op->size)

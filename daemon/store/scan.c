@@ -11,6 +11,7 @@
 #include "daemon/store/listing.h"
 #include "daemon/store/store.h"
 #include "daemon/store/store_internal.h"
+#include "proto/spill/project.h"
 #include "proto/util/cleanup.h"
 
 struct scan {
@@ -83,6 +84,7 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
     if (!check(scan, dir, uid, f))
         return 0;
     e.region.record = f->record;
+    e.region.project = project_of(f->fd);
     repair_entry(&e);
     r = scan->found(scan->data, &e.region);
     ranges_deinit(&e.region.discarded);

@@ -52,6 +52,7 @@ struct store_found {
     uint64_t size;           // bytes that are granted; the file has this size
     struct ranges discarded; // the callback may take it over
     bool lacks_blocks;       // some granted bytes have no blocks, and the disk has no room for them
+    uint32_t project;        // of the file; 0: none
     bool needs_repair;       // the file has to be made what its record says, by store_repair; DISCARDED is not known
 };
 // Calls FOUND for each region, after its file was made what the record says (see scan.c), unless it needs_repair.

@@ -7,11 +7,11 @@
 #include "proto/spill/full.h"
 
 #include <errno.h>
-#include <linux/fs.h>
 #include <linux/quota.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "proto/spill/project.h"
 
 enum { QUOTA_BLOCK = 1024 }; // bytes; of the limits in struct if_dqblk
 
@@ -26,16 +26,6 @@ static bool read_quota(int fd, unsigned type, unsigned id, struct if_dqblk *ret)
     (void)fd, (void)type, (void)id;
     return false;
 #endif
-}
-
-static bool read_project(int fd, unsigned *ret)
-{
-    struct fsxattr x;
-
-    if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0 || x.fsx_projid == 0)
-        return false;
-    *ret = x.fsx_projid;
-    return true;
 }
 
 static bool is_fuller(const struct full_limit *a, const struct full_limit *than)
@@ -60,13 +50,13 @@ static void take_quota(const struct if_dqblk *q, struct full_limit *bytes, struc
 static void read_quotas(int fd, struct full_limit *bytes, struct full_limit *files)
 {
     struct if_dqblk q;
-    unsigned project;
+    uint32_t project = project_of(fd);
 
     if (read_quota(fd, USRQUOTA, geteuid(), &q))
         take_quota(&q, bytes, files);
     if (read_quota(fd, GRPQUOTA, getegid(), &q))
         take_quota(&q, bytes, files);
-    if (read_project(fd, &project) && read_quota(fd, PRJQUOTA, project, &q))
+    if (project != 0 && read_quota(fd, PRJQUOTA, project, &q))
         take_quota(&q, bytes, files);
 }
 

@@ -1,4 +1,4 @@
-// The client of power-loss-inside: commits durably and says so, until the disk fails; afterwards, finds what was said.
+// The client of power-loss: commits durably and says so, until the disk fails; afterwards, finds what was said.
 #include <diskalloc/client.h>
 #include <diskalloc/vec.h>
 #include <errno.h>
