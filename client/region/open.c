@@ -97,6 +97,7 @@ enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };
 
 struct source {
     enum source_kind kind;
+    bool early; // ANONYMOUS: nobody needs the region yet
     struct region_name name;
     struct handle handle;
     int fd;
@@ -105,7 +106,7 @@ struct source {
 static int get_backing(struct diskalloc_region *r, const struct source *source,
                        const struct diskalloc_region_options *o)
 {
-    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags};
+    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags, .early = source->early};
     struct backend *backend;
 
     if (source->kind == CALLERS_FILE)
@@ -160,11 +161,24 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
 {
     uint64_t since = da ? dispose_mark(&da->background) : 0;
     int e = get_region_once(da, source, o, exact_reserve, ret);
+    bool again;
 
-    if (!may_be_for_want_of_what_was_closed(e) || !da || !dispose_await(&da->background, since))
+    if (!may_be_for_want_of_what_was_closed(e) || !da)
+        return e;
+    again = client_drop_spare(da);
+    if (!dispose_await(&da->background, since) && !again)
         return e;
     error_forget();
     return get_region_once(da, source, o, exact_reserve, ret);
+}
+
+int region_create_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret)
+{
+    const struct source source = {.kind = ANONYMOUS, .early = true};
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+
+    o.size = size;
+    return get_region_once(da, &source, &o, true, ret);
 }
 
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
