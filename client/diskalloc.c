@@ -156,6 +156,7 @@ void diskalloc_close(struct diskalloc *da)
 {
     if (da) {
         client_drop_spare(da);
+        background_cancel(&da->background, &da->spare.make);
         background_cancel(&da->background, &da->spare.idle);
     }
     client_unref(da);

@@ -20,8 +20,8 @@ struct spare {
     int in_row;                      // vectors that were made one soon after the other; below 0 after a refusal
     uint64_t last;                   // when the last one of them was made
     bool making;                     // a thread makes a region
-    bool watched;                    // idle is queued, running or waiting
-    struct background_task idle;
+    bool watched;                    // idle is queued, running or waiting; make: maps the region
+    struct background_task make, idle;
     // Written before there is a region.  drop: gives the region back; false: there was none.  forked: in a child.
     bool (*drop)(struct diskalloc *da);
     void (*forked)(struct diskalloc *da);

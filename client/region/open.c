@@ -131,6 +131,13 @@ static bool may_be_for_want_of_what_was_closed(int e)
     return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE;
 }
 
+static void name_region(struct diskalloc_region *r)
+{
+    if (!r->backing->is_callers_file)
+        handle_format(&r->backing->handle, r->handle);
+    children_name(&r->shared, r->handle);
+}
+
 // O was checked.  Its size is 0 where no region can be made: then it does not matter for the address space.
 static int get_region_once(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
                            bool exact_reserve, struct diskalloc_region **ret)
@@ -143,11 +150,10 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
     e = reserve(&r->mapping, o, exact_reserve);
     if (e == 0)
         e = get_backing(r, source, o);
-    if (e == 0 && !r->backing->is_callers_file)
-        handle_format(&r->backing->handle, r->handle);
-    children_name(&r->shared, r->handle);
-    if (e == 0)
+    if (e == 0) {
+        name_region(r);
         e = map(r, o);
+    }
     if (e < 0) {
         region_abandon(r);
         return e;
@@ -172,13 +178,34 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
     return get_region_once(da, source, o, exact_reserve, ret);
 }
 
-int region_create_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret)
+int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret)
 {
     const struct source source = {.kind = ANONYMOUS, .early = true};
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = region_new(da);
+    int e;
 
+    if (!r)
+        return -ENOMEM;
     o.size = size;
-    return get_region_once(da, &source, &o, true, ret);
+    e = get_backing(r, &source, &o);
+    if (e < 0) {
+        region_abandon(r);
+        return e;
+    }
+    name_region(r);
+    *ret = r;
+    return 0;
+}
+
+int region_finish_early(struct diskalloc_region *r)
+{
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    int e;
+
+    o.size = r->backing->size;
+    e = reserve(&r->mapping, &o, true);
+    return e < 0 ? e : map(r, &o);
 }
 
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
