@@ -1,5 +1,5 @@
-// A client that makes many small vectors has the region of the next one made before.  Nobody notices: what is charged is
-// granted, nothing is refused for its sake, and it is given back soon.
+// A client that makes many small vectors has the region of the next one made before.  Nobody notices: what is charged
+// is granted, nothing is refused for its sake, and it is given back soon.
 #include "tests/lib/actor.h"
 #include "tests/lib/numbers.h"
 #include "tests/lib/proc_self.h"
