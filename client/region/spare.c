@@ -13,11 +13,11 @@
 // client does not ask again for a while.  It is given back
 //   - by the client's thread, IDLE_MS to twice that after it was made, if no vector has taken it;
 //   - before a request of this client is refused, before the client asks for its usage, and when it is closed.
-// Nobody else can have it: its handle was told to nobody.  After a fork the parent gives it back, and the child unmaps
+// Nobody else has it: its handle was told to nobody.  After a fork the parent gives it back, and the child unmaps
 // it at once, so that no child keeps it alive.
 //
-// The region holds a reference to the client.  So diskalloc_close gives the region back first, and waits for the thread:
-// the thread must not be the one that frees the client.
+// The region holds a reference to the client.  So diskalloc_close gives the region back first, and waits for the
+// thread: the thread must not be the one that frees the client.
 #include <errno.h>
 
 #include "client/diskalloc.h"
@@ -140,10 +140,12 @@ static bool begin(struct spare *s, uint64_t size)
     s->last = now;
     may = s->in_row >= (int)(LARGE / size) && !s->region && !s->making;
     s->making |= may;
-    s->drop = drop;
-    s->forked = forked;
-    s->idle.run = look_idle;
-    s->make.run = make;
+    if (!s->drop) { // written once: the thread reads run without the lock
+        s->drop = drop;
+        s->forked = forked;
+        s->idle.run = look_idle;
+        s->make.run = make;
+    }
     pthread_mutex_unlock(&s->lock);
     return may;
 }
