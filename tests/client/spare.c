@@ -254,6 +254,7 @@ static void a_child_does_not_keep_it(struct test_backend *b)
 }
 FOR_EACH_BACKEND(a_child_does_not_keep_it)
 
+#if !defined(__SANITIZE_THREAD__)
 // What it inherited is gone, and it makes a row of its own.
 static void make_own_row(void *data)
 {
@@ -277,6 +278,7 @@ static void a_child_makes_a_row_of_its_own(struct test_backend *b)
     test_wait_until(nothing_is_left, b->da, 30, "nothing is charged");
 }
 FOR_EACH_BACKEND(a_child_makes_a_row_of_its_own)
+#endif
 
 static void a_daemon_that_is_killed_costs_nothing(void **state)
 {
@@ -349,7 +351,9 @@ int main(void)
         TEST(nothing_is_refused_for_its_sake),
         TEST(a_limit_can_be_filled_to_the_last_block),
         EACH_BACKEND(a_child_does_not_keep_it),
+#if !defined(__SANITIZE_THREAD__) // it allows no thread in a child of a process that has threads
         EACH_BACKEND(a_child_makes_a_row_of_its_own),
+#endif
         TEST(a_daemon_that_is_killed_costs_nothing),
         EACH_BACKEND(without_threads_there_is_none),
         EACH_BACKEND(threads_make_rows_beside_each_other),
