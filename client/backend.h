@@ -19,6 +19,9 @@ struct region_name {
 struct backing_request {
     uint64_t size;        // bytes
     uint32_t mode, flags; // permission bits; DISKALLOC_REGION_...
+    // create: nobody needs the region yet.  It is refused where little would be left for others, and no connection is
+    // waited for.
+    bool early;
 };
 
 struct backend {

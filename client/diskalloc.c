@@ -70,6 +70,9 @@ static void forked_child(struct fork_hook *hook)
     background_forked(&da->background);
     watch_forked(&da->watch);
     da->backend->ops->forked(da->backend);
+    pthread_mutex_init(&da->spare.lock, NULL);
+    if (da->spare.forked)
+        da->spare.forked(da);
 }
 
 static int client_open(const char *text, const struct diskalloc_options *options, struct diskalloc **ret)
@@ -101,6 +104,7 @@ static int client_open(const char *text, const struct diskalloc_options *options
     da->threads = !(checked.flags & DISKALLOC_NO_THREADS);
     background_init(&da->background, da->threads && prefetch_is_possible());
     watch_init(&da->watch, &da->background);
+    pthread_mutex_init(&da->spare.lock, NULL);
     da->fork = (struct fork_hook){.prepare = prepare_fork, .parent = forked_parent, .child = forked_child};
     fork_lock();
     fork_register(&da->fork, FORK_CLIENT);
@@ -129,14 +133,32 @@ void client_unref(struct diskalloc *da)
     fork_unregister(&da->fork);
     fork_unlock();
     watch_deinit(&da->watch);
+    pthread_mutex_destroy(&da->spare.lock);
     background_deinit(&da->background);
     da->backend->ops->close(da->backend);
     free(da->address);
     free(da);
 }
 
+bool client_drop_spare(struct diskalloc *da)
+{
+    bool (*drop)(struct diskalloc * da);
+
+    pthread_mutex_lock(&da->spare.lock);
+    drop = da->spare.drop;
+    pthread_mutex_unlock(&da->spare.lock);
+    return drop && drop(da);
+}
+
+// A spare region holds a reference, and the client's thread must not be the one that gives the last one back: so it
+// must not be about to close that region.
 void diskalloc_close(struct diskalloc *da)
 {
+    if (da) {
+        client_drop_spare(da);
+        background_cancel(&da->background, &da->spare.make);
+        background_cancel(&da->background, &da->spare.idle);
+    }
     client_unref(da);
 }
 
@@ -152,6 +174,7 @@ static int get_usage(struct diskalloc *da, const char *subject, struct diskalloc
 
     if (!da || !ret || size == 0)
         return -EINVAL;
+    client_drop_spare(da);
     dispose_await(&da->background, 0);
     r = da->backend->ops->get_usage(da->backend, subject, &usage);
     if (r < 0)

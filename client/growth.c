@@ -25,6 +25,12 @@ uint64_t growth_first_after_end(uint64_t first, uint64_t began, uint64_t used)
     return used <= began / 4 && began == first && first > GROWTH_FIRST_LEAST ? first / 2 : first;
 }
 
+// The greatest first size is also that of vectors which grow far beyond it.
+bool growth_is_learned(uint64_t size)
+{
+    return size > GROWTH_FIRST_LEAST && size < GROWTH_FIRST_MOST;
+}
+
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most)
 {
     uint64_t next = size < 64 * MIB ? size * 2 : size + size / 8;

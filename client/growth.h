@@ -1,5 +1,6 @@
 // How much a vector asks for when it grows.  Pure functions; sizes are bytes.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 // The first size of a client's next vector follows the sizes that its last vectors reached.
@@ -9,6 +10,9 @@
 // with USED bytes.
 uint64_t growth_first_after_need(uint64_t first, uint64_t needed);
 uint64_t growth_first_after_end(uint64_t first, uint64_t began, uint64_t used);
+
+// Whether a vector that begins with SIZE bytes is likely to end there: the last ones did.
+bool growth_is_learned(uint64_t size);
 
 // The next size of a vector of SIZE bytes that needs NEEDED > SIZE bytes, and may have MOST >= NEEDED.
 uint64_t growth_next(uint64_t size, uint64_t needed, uint64_t most);

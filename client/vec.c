@@ -75,7 +75,9 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
 
     error_begin(call);
     o.size = da ? da->first_size : 0;
-    e = region_create(da, &o, true, &r);
+    if (da)
+        r = region_take_spare(da, o.size);
+    e = r ? 0 : region_create(da, &o, true, &r);
     // The first size is a guess: an empty vector needs no space.
     if (e == -EDQUOT || e == -ENOSPC) {
         error_forget();
@@ -84,6 +86,9 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
     if (e == 0) {
         assert(r);
         r->began_with = r->size;
+        r->prefetch.first = growth_is_learned(r->size) ? r->size : 0;
+        if (r->size == o.size)
+            region_make_spare(da, o.size);
     }
     return vec_state_of(r, error_end(e));
 }
@@ -188,7 +193,12 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
 
 static void ask_early(struct diskalloc_region *r, uint64_t end)
 {
-    uint64_t next = growth_early(r->size, end, r->mapping.reserve);
+    uint64_t next;
+
+    // The client's last vectors ended with the size that this one began with.
+    if (r->prefetch.first > 0 && r->size <= r->began_with)
+        return;
+    next = growth_early(r->size, end, r->mapping.reserve);
 
     if (next > 0)
         region_grow_early(r, next);

@@ -56,6 +56,8 @@ static int local_create(struct backend *backend, const struct backing_request *q
 
     if (r == 0)
         r = local_hold_directory(l);
+    if (r == 0 && q->early)
+        r = local_check_early(l->dir.fd, q->size);
     if (r < 0)
         return r;
     fd = make_file(l, q, O_EXCL);

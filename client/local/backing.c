@@ -136,21 +136,21 @@ static int local_grow(struct backing *b, uint64_t size)
     return r;
 }
 
-// An early grow must leave a quarter of the disk free, for users that need space now.
-static int check_early(const struct backing *b, uint64_t size)
+// A quarter of the disk must stay free, for users that need space now.
+int local_check_early(int fd, uint64_t bytes)
 {
     struct statvfs fs;
-    int r = file_ops_system.stat_fs(b->file.fd, &fs);
+    int r = file_ops_system.stat_fs(fd, &fs);
 
     if (r < 0)
         return r;
-    return size - b->size + (uint64_t)fs.f_blocks / 4 * fs.f_frsize > (uint64_t)fs.f_bavail * fs.f_frsize ? -EDQUOT : 0;
+    return bytes + (uint64_t)fs.f_blocks / 4 * fs.f_frsize > (uint64_t)fs.f_bavail * fs.f_frsize ? -EDQUOT : 0;
 }
 
 // No daemon has to be asked: the file grows before this returns.  Nothing is waited for.
 static int local_grow_early(struct backing *b, uint64_t size)
 {
-    int r = check_early(b, size);
+    int r = local_check_early(b->file.fd, size - b->size);
 
     b->grow_until = 1;
     if (r == 0)

@@ -62,6 +62,8 @@ int local_backing_new(struct local *l, int fd, const struct record *record, uint
 // A new descriptor of the file of a region that this process has (an inherited one counts), with an open file
 // description of its own; -ENOENT: this process has none with this handle; -errno.
 int local_reopen(const struct handle *handle, bool read_only);
+// 0; -EDQUOT: BYTES more, which nobody needs yet, would leave too little of the disk that FD is on; -errno.
+int local_check_early(int fd, uint64_t bytes);
 // How many regions this process has from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);
 

@@ -6,6 +6,8 @@
 // are the program's, which may move them: they can't be looked at.)
 //
 //   - The pages of the next window are made by one call (MADV_POPULATE_WRITE) instead of one fault a page.
+//   - The first window of a vector that begins with the size that the client's last vectors reached (client/growth.c)
+//     is all of that size: such a vector is made by one call.
 //   - For large vectors, the client's thread makes pages ahead, in pieces of 2 MiB (one entry of the page table), never
 //     beyond the size.  It goes 4 MiB ahead, and twice as far whenever the vector arrives before its window is made; 32
 //     MiB and a quarter of the vector at most.  The thread that is free first takes the next piece, so both processors
@@ -153,6 +155,16 @@ bool prefetch_is_one_by_one(uint64_t from, uint64_t needed)
     return needed - from <= PIECE;
 }
 
+void prefetch_begin(struct prefetch *p, uint64_t end)
+{
+    if (p->off || !p->background)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->want = end;
+    background_submit(p->background, &p->task);
+    pthread_mutex_unlock(&p->lock);
+}
+
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max)
 {
     uint64_t window = window_of(needed), end = u64_min((needed + window - 1) / window * window, size);
@@ -160,6 +172,7 @@ uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint6
 
     if (p->off || !prefetch_is_one_by_one(from, needed))
         return size;
+    end = u64_max(end, u64_min(p->first, size));
     helped = size >= LARGE && p->background && background_start(p->background);
     pthread_mutex_lock(&p->lock);
     // Pages before FROM were filled already, by a push that did not come through here.

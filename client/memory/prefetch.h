@@ -13,6 +13,7 @@ struct prefetch {
     struct background *background; // NULL: there is no thread
     const struct mapping *mapping;
     bool off;
+    uint64_t first;              // the first window reaches at least so far; written before the first prefetch_open
     pthread_mutex_t lock;        // of all below
     uint64_t claimed, want;      // the pages before claimed are made or being made; those before want are to be made
     uint64_t busy_from, busy_to; // the piece that the thread is making; equal: none
@@ -22,6 +23,10 @@ struct prefetch {
 // BACKGROUND may be NULL.
 void prefetch_init(struct prefetch *p, struct background *background, const struct mapping *mapping);
 void prefetch_deinit(struct prefetch *p);
+
+// The vector is expected to reach END: has the thread make these pages before the vector asks for them.  The client has
+// a thread.
+void prefetch_begin(struct prefetch *p, uint64_t end);
 
 // A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns the end of
 // the next window: NEEDED at least, SIZE at most.  The pages up to there are made, and the thread makes those of up

@@ -49,8 +49,11 @@ static bool may_grow_early(const struct diskalloc_region *r, uint64_t size)
 // The task is submitted without the lock: the thread runs it at once, and would find the region locked.
 void region_grow_early(struct diskalloc_region *r, uint64_t size)
 {
-    bool is_task = !r->backing->ops->settle_early && r->da && background_runs(&r->da->background), may;
+    bool is_task = !r->backing->ops->settle_early, may;
 
+    // Without the thread the program would wait for this grow as for any other.
+    if (is_task && !(r->da && background_runs(&r->da->background)))
+        return;
     pthread_mutex_lock(&r->lock);
     may = may_grow_early(r, size);
     if (may && is_task) {

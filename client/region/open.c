@@ -98,6 +98,7 @@ enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };
 
 struct source {
     enum source_kind kind;
+    bool early; // ANONYMOUS: nobody needs the region yet
     struct region_name name;
     struct handle handle;
     int fd;
@@ -106,7 +107,7 @@ struct source {
 static int get_backing(struct diskalloc_region *r, const struct source *source,
                        const struct diskalloc_region_options *o)
 {
-    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags};
+    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags, .early = source->early};
     struct backend *backend;
 
     if (source->kind == CALLERS_FILE)
@@ -131,6 +132,13 @@ static bool may_be_for_want_of_what_was_closed(int e)
     return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE;
 }
 
+static void name_region(struct diskalloc_region *r)
+{
+    if (!r->backing->is_callers_file)
+        handle_format(&r->backing->handle, r->handle);
+    children_name(&r->shared, r->handle);
+}
+
 // O was checked.  Its size is 0 where no region can be made: then it does not matter for the address space.
 static int get_region_once(struct diskalloc *da, const struct source *source, const struct diskalloc_region_options *o,
                            bool exact_reserve, struct diskalloc_region **ret)
@@ -143,11 +151,10 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
     e = reserve(&r->mapping, o, exact_reserve);
     if (e == 0)
         e = get_backing(r, source, o);
-    if (e == 0 && !r->backing->is_callers_file)
-        handle_format(&r->backing->handle, r->handle);
-    children_name(&r->shared, r->handle);
-    if (e == 0)
+    if (e == 0) {
+        name_region(r);
         e = map(r, o);
+    }
     if (e < 0) {
         region_abandon(r);
         return e;
@@ -164,11 +171,45 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
 {
     uint64_t since = da ? dispose_mark(&da->background) : 0;
     int e = get_region_once(da, source, o, exact_reserve, ret);
+    bool again;
 
-    if (!may_be_for_want_of_what_was_closed(e) || !da || !dispose_await(&da->background, since))
+    if (!may_be_for_want_of_what_was_closed(e) || !da)
+        return e;
+    again = client_drop_spare(da);
+    if (!dispose_await(&da->background, since) && !again)
         return e;
     error_forget();
     return get_region_once(da, source, o, exact_reserve, ret);
+}
+
+int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret)
+{
+    const struct source source = {.kind = ANONYMOUS, .early = true};
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = region_new(da);
+    int e;
+
+    if (!r)
+        return -ENOMEM;
+    o.size = size;
+    e = get_backing(r, &source, &o);
+    if (e < 0) {
+        region_abandon(r);
+        return e;
+    }
+    name_region(r);
+    *ret = r;
+    return 0;
+}
+
+int region_finish_early(struct diskalloc_region *r)
+{
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    int e;
+
+    o.size = r->backing->size;
+    e = reserve(&r->mapping, &o, true);
+    return e < 0 ? e : map(r, &o);
 }
 
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,

@@ -184,7 +184,12 @@ uint64_t region_mark(struct diskalloc_region *r)
 
 bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since)
 {
-    if ((e != -EDQUOT && e != -ENOSPC) || !r->da || !dispose_await(&r->da->background, since))
+    bool again;
+
+    if ((e != -EDQUOT && e != -ENOSPC) || !r->da)
+        return false;
+    again = client_drop_spare(r->da);
+    if (!dispose_await(&r->da->background, since) && !again)
         return false;
     error_forget();
     error_handle(r->handle);

@@ -59,9 +59,21 @@ bool region_is_inherited(const struct diskalloc_region *r); // through fork: not
 // open.c
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
                   struct diskalloc_region **ret);
+// Makes a region as region_create does with a size and no other options, before anybody needs it.  0; or -errno: also
+// where little would be left for others, or there is no connection.  The region has no memory before
+// region_finish_early, which any thread may call; if that fails, the region is to be closed.
+int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret);
+int region_finish_early(struct diskalloc_region *r);
 // As diskalloc_region_open, without its error_begin and error_end.
 int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                 struct diskalloc_region **ret);
+
+// spare.c: a region that was made before there is need.  None of these fails.
+// A region of SIZE bytes that region_make_spare has made; NULL: there is none.
+struct diskalloc_region *region_take_spare(struct diskalloc *da, uint64_t size);
+// A vector has begun with SIZE bytes, the size that the client's last vectors reached: makes the region of the next one
+// if the client makes many in a row.
+void region_make_spare(struct diskalloc *da, uint64_t size);
 
 // early.c: growing before there is need.
 // Begins to grow the region to SIZE, without waiting and without a word if that can't be done.  Without the lock.

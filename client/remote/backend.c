@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/link/post.h"
 #include "client/util/error.h"
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
@@ -74,6 +75,24 @@ static void give_back(struct remote *remote, const struct answer *a)
         free(attachment);
 }
 
+// Makes the backing that an answer tells of, and frees the answer.  -EAGAIN: the connection was lost since.
+static int take_answer(struct remote *remote, struct answer *a, uint32_t flags, bool *ret_discarded,
+                       struct backing **ret)
+{
+    int r = remote_check_region(a, true);
+
+    if (r == -EBUSY)
+        error_why(r, flags & DISKALLOC_REGION_SOLE_WRITER ? "another process may write to the region"
+                                                          : "another process is the region's sole writer");
+    if (r == 0)
+        r = take_backing(remote, a, flags, ret);
+    *ret_discarded = r == 0 && a->reply->region->discarded > 0;
+    if (r < 0 && !a->reply->error && a->reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION)
+        give_back(remote, a);
+    answer_deinit(a);
+    return r;
+}
+
 // Sends a request whose reply is a region with a descriptor, and makes the backing.
 static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags, struct backing **ret)
 {
@@ -86,18 +105,25 @@ static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags,
         r = link_call(remote->link, q, 0, &a);
         if (r < 0)
             return r;
-        r = remote_check_region(&a, true);
-        if (r == -EBUSY)
-            error_why(r, flags & DISKALLOC_REGION_SOLE_WRITER ? "another process may write to the region"
-                                                              : "another process is the region's sole writer");
-        if (r == 0)
-            r = take_backing(remote, &a, flags, ret);
-        discarded = r == 0 && a.reply->region->discarded > 0;
-        if (r < 0 && !a.reply->error && a.reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION)
-            give_back(remote, &a);
-        answer_deinit(&a);
+        r = take_answer(remote, &a, flags, &discarded, ret);
     } while (r == -EAGAIN);
     return r == 0 && discarded ? list_discarded(ret) : r;
+}
+
+// Neither makes a connection nor repeats the request on another one: the region is not needed yet.
+static int ask_early(struct remote *remote, WireRequest *q, struct backing **ret)
+{
+    struct answer a = {.fd = -1};
+    bool discarded;
+    struct call c;
+    int r;
+
+    if (!link_has_feature(remote->link, DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE))
+        return -EAGAIN;
+    r = link_post(remote->link, q, &c);
+    if (r == 0)
+        r = link_collect(remote->link, &c, true, &a);
+    return r < 0 ? r : take_answer(remote, &a, 0, &discarded, ret);
 }
 
 static int remote_create(struct backend *backend, const struct backing_request *request, struct backing **ret)
@@ -112,8 +138,11 @@ static int remote_create(struct backend *backend, const struct backing_request *
     create.handle = field_handle(&handle);
     create.size = request->size;
     create.flags = request->flags;
+    create.early = request->early;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_CREATE_REGION;
     q.create_region = &create;
+    if (request->early)
+        return ask_early((struct remote *)backend, &q, ret);
     return ask_for_region((struct remote *)backend, &q, request->flags, ret);
 }
 

@@ -9,7 +9,8 @@
 //   - A task may ask to be run again after a pause.  While tasks wait so, the thread wakes for the first of them.
 //   - Tasks take turns, a piece each, and pieces are short: a thread that must have a task out of the way
 //     (background_cancel) waits for one piece at most.
-//   - The thread calls no function of the program and never talks to the daemon.  It never waits for the lock of a
+//   - The thread calls no function of the program and never waits for the daemon.  (It tells the daemon of a region
+//     that it gives back, because nobody came to need it: client/region/spare.c.)  It never waits for the lock of a
 //     region: the early grow tries the lock and gives up.  So a thread that holds a region's lock may wait for this
 //     thread.
 //   - A fork copies no thread.  Some steps must not be cut in two by a fork (a descriptor that is closed but still

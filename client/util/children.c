@@ -251,6 +251,11 @@ static bool lives(unsigned before)
     return r;
 }
 
+bool children_were_made(const struct shared_region *s)
+{
+    return n_children > s->before;
+}
+
 bool children_live(const struct shared_region *s)
 {
     uint64_t until = forked_at + ENDING_MS;

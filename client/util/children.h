@@ -19,5 +19,7 @@ void children_watch(struct shared_region *s);
 // that one counts.
 void children_name(struct shared_region *s, const char *handle);
 void children_forget(struct shared_region *s);
+// Whether there was a fork since S was mapped.
+bool children_were_made(const struct shared_region *s);
 // Whether a child that inherited S may still live.  Waits a moment for one that is about to run another program.
 bool children_live(const struct shared_region *s);

@@ -12,9 +12,38 @@
 #include "daemon/op/consent.h"
 #include "daemon/op/kept_file.h"
 #include "daemon/op/op_internal.h"
+#include "daemon/op/wait.h"
 #include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
+
+static int charge_creation(struct op *op)
+{
+    struct quota_charge *c = &op->region->charge;
+    int result = quota_check_region_size(c->user, 0, op->size, &op->refusal);
+
+    if (result == 0)
+        result = quota_charge_add(c, QUOTA_REGIONS, 1, &op->refusal);
+    if (result < 0)
+        return result;
+    result = quota_charge_add(c, QUOTA_BYTES, op->extra, &op->refusal);
+    if (result < 0)
+        quota_charge_sub(c, QUOTA_REGIONS, 1);
+    return result;
+}
+
+static int charge_early(struct op *op)
+{
+    struct quota_charge *c = &op->region->charge;
+    int result = wait_wants(op->env->wait, op) ? -EXFULL : quota_charge_add_early(c, QUOTA_REGIONS, 1, op->size);
+
+    if (result < 0)
+        return result;
+    result = quota_charge_add_early(c, QUOTA_BYTES, op->extra, op->size);
+    if (result < 0)
+        quota_charge_sub(c, QUOTA_REGIONS, 1);
+    return result;
+}
 
 // The submitter has entered the region into the tables as REGION_BEING_MADE, so that its handle and name are taken.
 static int prepare_create(struct op *op)
@@ -23,16 +52,9 @@ static int prepare_create(struct op *op)
     int result = region_charge_of(op->env->regions, op->size, &op->extra);
 
     if (result == 0)
-        result = quota_check_region_size(r->owner->quota, 0, op->size, &op->refusal);
-    if (result == 0)
-        result = quota_charge_add(&r->charge, QUOTA_REGIONS, 1, &op->refusal);
+        result = op->early ? charge_early(op) : charge_creation(op);
     if (result < 0)
         return result;
-    result = quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
-    if (result < 0) {
-        quota_charge_sub(&r->charge, QUOTA_REGIONS, 1);
-        return result;
-    }
     op->at = 0; // prepare may follow a try that had allocated something
     record_copy(&op->record, &r->record);
     op->record.granted = op->size;

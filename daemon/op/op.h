@@ -23,7 +23,7 @@ struct op {
     pid_t pid;                   // of the client, for the log
     uint64_t identity;           // of the client's process, see holder_identity
     struct user *asker;          // who asks, a reference of the submitter's; NULL: the region's owner
-    bool early;                  // a grow ahead of need: -EXFULL instead of a refusal, nothing logged, never waits
+    bool early;                  // a grow or create ahead of need: -EXFULL instead of a refusal, no log, never waits
     bool read_only;              // open: for reading only
     bool attaches;               // open: for a client that had not attached the region on its connection
     enum holder_claim claim;     // open: of that client

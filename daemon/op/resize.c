@@ -48,7 +48,7 @@ static int charge_early(struct op *op)
 {
     if (wait_wants(op->env->wait, op))
         return -EXFULL;
-    return quota_charge_add_early(&op->region->charge, op->extra, op->size);
+    return quota_charge_add_early(&op->region->charge, QUOTA_BYTES, op->extra, op->size);
 }
 
 static int prepare_grow(struct op *op)

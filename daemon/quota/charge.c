@@ -137,18 +137,18 @@ uint64_t quota_early_part(uint64_t limit)
     return limit / 4 * 3 + limit % 4 * 3 / 4;
 }
 
-int quota_charge_add_early(struct quota_charge *c, uint64_t amount, uint64_t size)
+int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource, uint64_t amount, uint64_t size)
 {
     for (size_t i = 0; i < c->user->n_accounts; i++) {
         const struct quota_account *a = user_account_at(c->user, i);
-        uint64_t limit = a->limits.max[QUOTA_BYTES], most = quota_early_part(limit);
+        uint64_t limit = a->limits.max[resource], most = quota_early_part(limit);
 
-        if (limit != QUOTA_UNLIMITED && (amount > most || a->used[QUOTA_BYTES] > most - amount))
+        if (limit != QUOTA_UNLIMITED && (amount > most || a->used[resource] > most - amount))
             return -EXFULL;
         if (a->limits.region_bytes != QUOTA_UNLIMITED && size > quota_early_part(a->limits.region_bytes))
             return -EXFULL;
     }
-    return add(c, QUOTA_BYTES, amount);
+    return add(c, resource, amount);
 }
 
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint64_t amount)

@@ -17,9 +17,9 @@ void quota_charge_deinit(struct quota_charge *c);                        // give
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret);
 // As quota_charge_add, for regions found at start: they exist already, so no limit refuses.  0 or -EOVERFLOW.
 int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount);
-// As quota_charge_add, for an early grow of a region of SIZE bytes, which nobody needs yet.  0; -EXFULL: the region
-// or an account would be above quota_early_part of its limit.
-int quota_charge_add_early(struct quota_charge *c, uint64_t amount, uint64_t size);
+// As quota_charge_add, for a region of SIZE bytes that is made or grown before anybody needs that.  0; -EXFULL: the
+// region or an account would be above quota_early_part of its limit.
+int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource, uint64_t amount, uint64_t size);
 // Called when a charge is granted: warns of each account that has reached its warn_bytes.  Before, the disk might have
 // refused.
 void quota_charge_tell(struct quota_charge *c);

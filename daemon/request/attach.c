@@ -68,8 +68,8 @@ static int attach(const struct call *c, struct region *r, uint32_t flags, enum h
     return 0;
 }
 
-// RECORD: handle, name, mode and flags.  This function fills in the other fields.
-static int create(const struct call *c, struct record *record, uint64_t size)
+// RECORD: handle, name, mode and flags.  This function fills in the other fields.  EARLY: nobody needs the region yet.
+static int create(const struct call *c, struct record *record, uint64_t size, bool early)
 {
     struct request *request;
     struct region *r;
@@ -89,13 +89,14 @@ static int create(const struct call *c, struct record *record, uint64_t size)
         return -ENOMEM;
     }
     request->op.size = size;
+    request->op.early = early;
     request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
     request->op.done = attach_op_done;
     op_submit(&request->op);
     return 0;
 }
 
-static int create_or_find(const struct call *c, struct record *record, uint64_t size);
+static int create_or_find(const struct call *c, struct record *record, uint64_t size, bool early);
 
 // For op.done of an op_open on the region of an earlier try.  Nobody had that region attached meanwhile, so it may have
 // been removed as an orphan while this operation waited for its turn.  Then it is made anew.
@@ -113,17 +114,17 @@ static void find_op_done(struct op *op)
         return;
     }
     request_end(request);
-    r = create_or_find(&again, &record, size);
+    r = create_or_find(&again, &record, size, false);
     if (r < 0)
         request_reply_error(again.peer, again.id, r, NULL);
 }
 
-static int create_or_find(const struct call *c, struct record *record, uint64_t size)
+static int create_or_find(const struct call *c, struct record *record, uint64_t size, bool early)
 {
     struct region *r = region_find(c->env->op.regions, &record->handle);
 
     if (!r)
-        return create(c, record, size);
+        return create(c, record, size, early);
     if (r->record.owner_uid != c->peer->user->uid || !region_is_transient(r))
         return -EEXIST;
     return attach(c, r, 0, HOLDER_REPEATS, size, find_op_done);
@@ -140,7 +141,7 @@ int request_create_region(const struct call *c)
         return -EOPNOTSUPP;
     if (m->flags)
         record.flags = RECORD_SPARSE;
-    return create_or_find(c, &record, m->size);
+    return create_or_find(c, &record, m->size, m->early);
 }
 
 static bool says_held(const struct call *c)
@@ -202,7 +203,7 @@ int request_open_region(const struct call *c)
         record.flags = RECORD_SPARSE;
     if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER)
         record.flags |= RECORD_SOLE_WRITER;
-    return create(c, &record, m->size);
+    return create(c, &record, m->size, false);
 }
 
 int request_attach_region(const struct call *c)

@@ -46,6 +46,19 @@ static int grow_now(struct raw *c, const struct raw_handle *h, uint64_t size)
     return code;
 }
 
+static int create_early(struct raw *c, const struct raw_handle *h, uint64_t size)
+{
+    Diskalloc__V1__CreateRegion body = DISKALLOC__V1__CREATE_REGION__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+
+    body.handle = raw_bytes(h);
+    body.size = size;
+    body.early = true;
+    q.body_case = RAW_BODY(CREATE_REGION);
+    q.create_region = &body;
+    return raw_done(c, &q);
+}
+
 struct setting {
     struct test_daemon daemon;
     struct raw c;
@@ -176,9 +189,9 @@ static void above_three_quarters_of_a_group_it_is_refused(void **state)
     quota_account_set(group, "group:g", &limits);
     assert_int_equal(quota_user_set_groups(u, &group, 1), 0);
     quota_charge_init(&c, u);
-    assert_int_equal(quota_charge_add_early(&c, 301, 301), -EXFULL);
+    assert_int_equal(quota_charge_add_early(&c, QUOTA_BYTES, 301, 301), -EXFULL);
     assert_int_equal(quota_account_used(quota_total(q), QUOTA_BYTES), 0);
-    assert_int_equal(quota_charge_add_early(&c, 300, 300), 0);
+    assert_int_equal(quota_charge_add_early(&c, QUOTA_BYTES, 300, 300), 0);
     assert_int_equal(quota_account_used(group, QUOTA_BYTES), 300);
     quota_charge_deinit(&c);
     quota_user_unref(u);
@@ -230,6 +243,55 @@ static void it_does_not_take_what_somebody_waits_for(void **state)
     assert_int_equal(grow_early(&s.c, &s.h, 11 * MIB), RAW_CODE(OK));
     raw_close(&waiter);
     raw_close(&admin);
+    setting_stop(&s);
+}
+
+static void a_region_may_be_made_early_and_is_charged_as_any_other(void **state)
+{
+    struct raw_handle h = raw_handle_new();
+    struct setting s;
+
+    (void)state;
+    setting_start(&s);
+    assert_int_equal(create_early(&s.c, &h, 10 * MIB), RAW_CODE(OK));
+    assert_int_equal(USAGE_OF(&s.c, "total", bytes), 10 * MIB);
+    assert_int_equal(USAGE_OF(&s.c, "total", regions), 2);
+    // It may be repeated.
+    assert_int_equal(create_early(&s.c, &h, 10 * MIB), RAW_CODE(OK));
+    assert_int_equal(USAGE_OF(&s.c, "total", regions), 2);
+    assert_int_equal(raw_shrink(&s.c, &h, 0, 10 * MIB), RAW_CODE(OK));
+    assert_int_equal(USAGE_OF(&s.c, "total", bytes), 0);
+    setting_stop(&s);
+}
+
+static void expect_no_early_region(struct setting *s, uint64_t size)
+{
+    struct raw_handle h = raw_handle_new();
+    uint64_t bytes = USAGE_OF(&s->c, "total", bytes), regions = USAGE_OF(&s->c, "total", regions);
+
+    assert_int_equal(create_early(&s->c, &h, size), RAW_CODE(EARLY_REFUSED));
+    assert_int_equal(USAGE_OF(&s->c, "total", bytes), bytes);
+    assert_int_equal(USAGE_OF(&s->c, "total", regions), regions);
+    assert_int_equal(test_sum_sizes(s->daemon.spill), bytes);
+    // A client that needs the region gets it.
+    assert_int_equal(raw_create(&s->c, &h, size), RAW_CODE(OK));
+}
+
+static void above_three_quarters_of_a_limit_no_region_is_made_early(void **state)
+{
+    struct raw_handle h = raw_handle_new();
+    struct setting s;
+
+    (void)state;
+    setting_start(&s);
+    assert_int_equal(create_early(&s.c, &h, 30 * MIB), RAW_CODE(OK));
+    expect_no_early_region(&s, 30 * MIB + 1); // region_bytes
+    expect_no_early_region(&s, 4096);         // the user's bytes
+    assert_int_equal(raw_set_quota(&s.c, "default", "bytes", "unlimited"), RAW_CODE(OK));
+    assert_int_equal(raw_set_quota(&s.c, "default", "regions", "6"), RAW_CODE(OK));
+    h = raw_handle_new();
+    assert_int_equal(create_early(&s.c, &h, 0), RAW_CODE(EARLY_REFUSED)); // it would be the fifth of six
+    assert_int_equal(log_count(&s.daemon, ": refused "), 0);
     setting_stop(&s);
 }
 
@@ -395,6 +457,8 @@ int main(void)
         TEST(above_three_quarters_of_a_group_it_is_refused),
         TEST(a_refusal_of_an_early_grow_is_no_news_and_does_not_make_another_old),
         TEST(it_does_not_take_what_somebody_waits_for),
+        TEST(a_region_may_be_made_early_and_is_charged_as_any_other),
+        TEST(above_three_quarters_of_a_limit_no_region_is_made_early),
         TEST(above_three_quarters_of_the_disk_it_is_refused),
         TEST(a_sparse_region_does_not_ask_the_disk),
         TEST(nobody_is_warned_of_what_was_refused),

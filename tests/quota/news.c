@@ -211,15 +211,21 @@ static void an_early_charge_leaves_a_quarter_of_each_limit(void **state)
 
     (void)state;
     scene_init(&s, 100, QUOTA_UNLIMITED);
-    assert_int_equal(quota_charge_add_early(&s.charge, 76, 76), -EXFULL); // more than three quarters at once
-    assert_int_equal(quota_charge_add_early(&s.charge, 70, 70), 0);
-    assert_int_equal(quota_charge_add_early(&s.charge, 6, 76), -EXFULL); // with what is there
-    assert_int_equal(quota_charge_add_early(&s.charge, 5, 75), 0);
+    // More than three quarters at once.
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 76, 76), -EXFULL);
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 70, 70), 0);
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 6, 76), -EXFULL); // with what is there
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 5, 75), 0);
     assert_int_equal(quota_account_used(s.account, QUOTA_BYTES), 75);
     scene_deinit(&s);
     scene_init(&s, QUOTA_UNLIMITED, QUOTA_UNLIMITED);
-    assert_int_equal(quota_charge_add_early(&s.charge, 1, 751), -EXFULL); // region_bytes
-    assert_int_equal(quota_charge_add_early(&s.charge, 1, 750), 0);
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 1, 751), -EXFULL); // region_bytes
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_BYTES, 1, 750), 0);
+    scene_deinit(&s);
+    scene_init(&s, QUOTA_UNLIMITED, QUOTA_UNLIMITED); // 8 regions
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_REGIONS, 6, 1), 0);
+    assert_int_equal(quota_charge_add_early(&s.charge, QUOTA_REGIONS, 1, 1), -EXFULL);
+    assert_int_equal(quota_account_used(s.account, QUOTA_REGIONS), 6);
     scene_deinit(&s);
 }
 
