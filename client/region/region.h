@@ -43,6 +43,7 @@ struct diskalloc_region {
     // writes both.
     uint32_t element_size; // bytes; 0: none
     uint64_t agreed;       // the bytes of elements that the vector found, took over or committed last
+    uint32_t kind;         // recorded by commits in place of element_size, if not 0: see client/strvec/strvec.h
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -55,9 +56,10 @@ bool region_is_inherited(const struct diskalloc_region *r); // through fork: not
 // open.c
 int region_create(struct diskalloc *da, const struct diskalloc_region_options *o, bool exact_reserve,
                   struct diskalloc_region **ret);
-// As diskalloc_region_open, without its error_begin and error_end.
+// As the public functions of these names, without their error_begin and error_end.
 int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                 struct diskalloc_region **ret);
+int region_unlink(struct diskalloc *da, const char *name);
 
 // early.c: growing before there is need.
 // Begins to grow the region to SIZE, without waiting and without a word if that can't be done.  Without the lock.
@@ -88,7 +90,8 @@ int region_reserve(struct diskalloc_region *r);
 int region_resize(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 
-// commit.c: likewise; the second one with the lock held.
+// commit.c: likewise; the last one with the lock held.
+int region_sync(struct diskalloc_region *r);
 int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 
