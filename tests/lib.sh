@@ -7,7 +7,7 @@ PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libp
     libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev)
 # Without these some tests are skipped.
 PACKAGES_TEST=(python3 python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
-    dpkg-dev strace)
+    dpkg-dev strace python3-numpy)
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
