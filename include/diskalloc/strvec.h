@@ -107,8 +107,9 @@ int diskalloc_strvec_pop(struct diskalloc_strvec *v);
 /* Sorts by bytes, as memcmp, a string before those that it begins.  Moves offsets, not bytes.
  * Needs 24 bytes a string of another region, and 8 more of its own, for as long as it works; the vector may be larger
  * than memory: only strings whose first 12 bytes are equal are looked at in their places.  As name_sort otherwise.  A
- * crash leaves the old order or the new one.
- * 0; -EINVAL: a string is damaged. */
+ * crash leaves the old order or the new one; a power failure before the next DURABLE commit can damage strings.  A
+ * vector that persists is committed before it is sorted.
+ * 0; -EINVAL: a string is damaged; as diskalloc_strvec_commit. */
 int diskalloc_strvec_sort(struct diskalloc_strvec *v);
 
 /* Gives back the bytes that no string has, and the capacity.  If there are such bytes between strings, they are copied
