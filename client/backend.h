@@ -6,6 +6,7 @@
 // (client/util/error.h), unless something else is said.
 #pragma once
 #include <diskalloc/client.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/backing.h"
@@ -24,6 +25,17 @@ struct backing_request {
     bool early;
 };
 
+enum { REGION_PAGE = 64 };
+
+// Regions in the order of their handles.
+struct region_page {
+    size_t n; // fewer than REGION_PAGE: there may be more all the same
+    bool more;
+    struct handle last; // of the last one that was looked at
+    struct handle handles[REGION_PAGE];
+    struct diskalloc_region_info items[REGION_PAGE];
+};
+
 struct backend {
     const struct backend_ops *ops;
 };
@@ -36,6 +48,8 @@ struct backend_ops {
     int (*attach)(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret);
     int (*unlink)(struct backend *backend, const struct region_name *name);
     int (*get_usage)(struct backend *backend, const char *subject, struct diskalloc_usage *ret);
+    // The regions behind AFTER; NULL: the first ones.
+    int (*list)(struct backend *backend, const struct handle *after, struct region_page *ret);
     int (*event_fd)(struct backend *backend);                                // the descriptor, or -errno
     int (*next_event)(struct backend *backend, struct diskalloc_event *ret); // 1: there was one; 0: none; -errno
     // In a forked child, by its one thread: makes the locks new and forgets everything that is shared with the parent.

@@ -69,6 +69,7 @@ static void forked_child(struct fork_hook *hook)
 
     background_forked(&da->background);
     watch_forked(&da->watch);
+    region_list_forked(&da->list);
     da->backend->ops->forked(da->backend);
     pthread_mutex_init(&da->spare.lock, NULL);
     if (da->spare.forked)
@@ -105,6 +106,7 @@ static int client_open(const char *text, const struct diskalloc_options *options
     background_init(&da->background, da->threads && prefetch_is_possible());
     watch_init(&da->watch, &da->background);
     pthread_mutex_init(&da->spare.lock, NULL);
+    region_list_init(&da->list);
     da->fork = (struct fork_hook){.prepare = prepare_fork, .parent = forked_parent, .child = forked_child};
     fork_lock();
     fork_register(&da->fork, FORK_CLIENT);
@@ -135,6 +137,7 @@ void client_unref(struct diskalloc *da)
     watch_deinit(&da->watch);
     pthread_mutex_destroy(&da->spare.lock);
     background_deinit(&da->background);
+    region_list_deinit(&da->list);
     da->backend->ops->close(da->backend);
     free(da->address);
     free(da);
@@ -201,6 +204,27 @@ int diskalloc_get_adaptation(struct diskalloc *da, struct diskalloc_adaptation *
 {
     error_begin("diskalloc_get_adaptation");
     return error_end(get_adaptation(da, ret, size));
+}
+
+static int next_region(struct diskalloc *da, uint64_t *cursor, struct diskalloc_region_info *ret, size_t size)
+{
+    struct diskalloc_region_info info;
+    int r;
+
+    if (!da || !cursor || !ret || size == 0)
+        return error_why(-EINVAL, "a NULL argument, or a size of 0");
+    r = region_list_next(&da->list, da->backend, cursor, &info);
+    if (r <= 0)
+        return r;
+    memset(ret, 0, size);
+    memcpy(ret, &info, size < sizeof info ? size : sizeof info);
+    return r;
+}
+
+int diskalloc_next_region(struct diskalloc *da, uint64_t *cursor, struct diskalloc_region_info *ret, size_t size)
+{
+    error_begin("diskalloc_next_region");
+    return error_end(next_region(da, cursor, ret, size));
 }
 
 int diskalloc_event_fd(struct diskalloc *da)

@@ -6,6 +6,7 @@
 
 #include "client/backend.h"
 #include "client/memory/watch.h"
+#include "client/region_list.h"
 #include "client/util/background.h"
 #include "client/util/fork.h"
 
@@ -36,6 +37,7 @@ struct diskalloc {
     struct spare spare;
     _Atomic uint64_t first_size; // bytes that the next vector begins with: see growth.h
     char *address;
+    struct region_list list;
     bool threads;  // the library may start some: no DISKALLOC_NO_THREADS
     bool fallback; // the library chose the directory: it has anonymous regions only
 };

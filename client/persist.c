@@ -23,10 +23,18 @@
 #include "client/vec.h"
 #include "proto/util/checked.h"
 
-// 0; -EPROTOTYPE: the record of B says that its elements have another size.
-static int check_element_size(const struct backing *b, size_t element_size)
+// What a commit records as the element size of R.
+static uint32_t recorded_size(const struct diskalloc_region *r, size_t element_size)
 {
-    if (!b->committed || b->element_size == 0 || b->element_size == element_size)
+    return r->kind ? r->kind : (uint32_t)element_size;
+}
+
+// 0; -EPROTOTYPE: the record of R says that its elements have another size.
+static int check_element_size(const struct diskalloc_region *r, size_t element_size)
+{
+    const struct backing *b = r->backing;
+
+    if (!b->committed || b->element_size == 0 || b->element_size == recorded_size(r, element_size))
         return 0;
     return error_why(-EPROTOTYPE, "committed with elements of %u bytes, not %zu", b->element_size, element_size);
 }
@@ -37,13 +45,13 @@ static int find_length(const struct diskalloc_region *r, size_t element_size, ui
 {
     const struct backing *b = r->backing;
     uint64_t bytes = b->committed ? b->used : r->size;
-    int e = check_element_size(b, element_size);
+    int e = check_element_size(r, element_size);
 
     if (e < 0)
         return e;
     // A shrink that cut the last element lowered `used` too.
     bytes = u64_min(bytes, r->size);
-    if (b->committed && (b->element_size == element_size || b->used > r->size))
+    if (b->committed && (b->element_size == recorded_size(r, element_size) || b->used > r->size))
         bytes = bytes / element_size * element_size;
     if (bytes % element_size != 0)
         return error_why(-EINVAL, "%llu bytes are no whole number of elements of %zu bytes", (unsigned long long)bytes,
@@ -61,7 +69,7 @@ static int mark(struct diskalloc_region *r, uint64_t bytes, size_t element_size)
 
     if (r->backing->committed || r->backing->read_only || region_is_inherited(r))
         return 0;
-    e = region_commit_locked(r, bytes, (uint32_t)element_size, 0);
+    e = region_commit_locked(r, bytes, recorded_size(r, element_size), 0);
     return e == -ESTALE || (e == -EOPNOTSUPP && !r->backing->named) ? 0 : e;
 }
 
@@ -175,7 +183,7 @@ static int refresh_locked(struct diskalloc_region *r, struct diskalloc_vec_state
     int e = region_refresh_locked(r, used), changed = e;
 
     if (e >= 0)
-        e = check_element_size(r->backing, element_size);
+        e = check_element_size(r, element_size);
     if (e >= 0)
         e = take_over_length(r, used, element_size, size_before, &v->len);
     if (e < 0)
@@ -252,7 +260,7 @@ static int commit(struct diskalloc_region *r, uint64_t used, size_t element_size
     if (e == 0 && r->backing->is_callers_file)
         cut(r, base_size, used);
     if (e == 0)
-        e = region_commit(r, used, (uint32_t)element_size, flags);
+        e = region_commit(r, used, recorded_size(r, element_size), flags);
     if (e == 0)
         r->agreed = used;
     return e;

@@ -13,7 +13,7 @@ set(CPACK_PACKAGE_CONTACT "The diskalloc authors <diskalloc@example.org>" CACHE 
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
-set(CPACK_COMPONENTS_ALL daemon library development ctl)
+set(CPACK_COMPONENTS_ALL daemon library development ctl python)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
@@ -47,11 +47,15 @@ package(library libdiskalloc-client0 libs "memory for really big vectors, on dis
 never changes, which grow in place, and whose elements lie in files that a
 daemon or the library itself makes.")
 package(development libdiskalloc-client-dev libdevel "memory for really big vectors, on disk: headers"
-"The headers <diskalloc/client.h> and <diskalloc/vec.h>, and what pkg-config and
-CMake need to link programs with libdiskalloc-client.")
+"The headers <diskalloc/client.h>, <diskalloc/vec.h> and others, and what
+pkg-config and CMake need to link programs with libdiskalloc-client.")
 package(ctl diskallocctl admin "memory for really big vectors, on disk: administration"
 "diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
 it runs.")
+package(python python3-diskalloc python "memory for really big vectors, on disk: Python"
+"Arrays and strings larger than memory for Python: they grow in place and never
+move, so that numpy arrays over them stay valid, and other processes attach
+them without copying.")
 
 configure_file(systemd/debian/changelog.in systemd/changelog.Debian @ONLY)
 
@@ -59,9 +63,14 @@ set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, 
 set(CPACK_DEBIAN_DAEMON_PACKAGE_RECOMMENDS diskallocctl)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libdiskalloc-client0 (= ${release})")
 set(CPACK_DEBIAN_CTL_PACKAGE_SUGGESTS diskallocd)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "python3 (>= 3.9), libdiskalloc-client0 (>= ${release})")
+set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS python3-numpy)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS OFF)
 
 set(debian ${PROJECT_SOURCE_DIR}/systemd/debian)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA ${debian}/postinst ${debian}/prerm ${debian}/postrm ${debian}/conffiles)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${debian}/python/postinst ${debian}/python/prerm)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shlibs)
 # debian/conffiles lists this file, so that dpkg does not overwrite it when it was edited.
 install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)

@@ -270,6 +270,7 @@ static const struct backend_ops local_backend_ops = {
     .attach = local_attach,
     .unlink = local_unlink,
     .get_usage = local_get_usage,
+    .list = local_list,
     .event_fd = local_event_fd,
     .next_event = local_next_event,
     .forked = local_forked,

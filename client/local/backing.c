@@ -72,6 +72,17 @@ int local_reopen(const struct handle *handle, bool read_only)
     return descriptor_reopen(&lost, mapped_at) == 0 ? lost.fd : -ENOENT;
 }
 
+void local_visit(const struct local *l, void (*visit)(const struct local_backing *b, void *data), void *data)
+{
+    const struct local_backing *b;
+
+    fork_lock();
+    LIST_FOREACH (b, &all, entry)
+        if (b->local == l && descriptor_is_ours(&b->base.file))
+            visit(b, data);
+    fork_unlock();
+}
+
 static int look_at_size(struct backing *b)
 {
     struct local_backing *l = (struct local_backing *)b;

@@ -1,5 +1,6 @@
 // The structs of a directory, and of one region of it, which the files of this folder share.
 #pragma once
+#include <dirent.h>
 #include <pthread.h>
 #include <sys/queue.h>
 
@@ -51,6 +52,10 @@ int local_find_owner(const struct region_name *name, uid_t *ret);
 int local_open_named(const struct local *l, const char *name, uid_t owner, bool read_only, struct record *ret,
                      uid_t *ret_owner);
 int local_check_absent(const struct local *l, const char *name); // 0: there is no such file; -EEXIST, -errno
+// All that may be named regions of the directory: local_open_named says whether one is.  *RET is to be closed by
+// closedir.
+int local_read_directory(struct local *l, DIR **ret);
+bool local_may_be_region(const struct dirent *e);
 // Finds a named region of this directory by its handle.  A descriptor, or -errno with the reason noted.
 int local_find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret);
 
@@ -66,6 +71,13 @@ int local_reopen(const struct handle *handle, bool read_only);
 int local_check_early(int fd, uint64_t bytes);
 // How many regions this process has from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);
+
+// Calls VISIT with the descriptor of each region that this process has from L, inherited ones too.  VISIT takes no
+// locks.  A region whose descriptor the program has closed is left out.
+void local_visit(const struct local *l, void (*visit)(const struct local_backing *b, void *data), void *data);
+
+// list.c
+int local_list(struct backend *backend, const struct handle *after, struct region_page *ret);
 
 // hold.c
 

@@ -126,36 +126,41 @@ int local_check_absent(const struct local *l, const char *name)
     return fd == -ENOENT ? 0 : fd < 0 && fd != -EACCES ? fd : error_why(-EEXIST, "%s is there", name);
 }
 
-static DIR *read_directory(struct local *l)
+int local_read_directory(struct local *l, DIR **ret)
 {
-    _cleanup_close_ int copy = openat(l->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    _cleanup_close_ int copy = -1;
+    int r = local_hold_directory(l);
 
-    if (d)
-        steal_fd(&copy);
-    return d;
+    if (r < 0)
+        return r;
+    copy = openat(l->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *ret = copy < 0 ? NULL : fdopendir(copy);
+    if (!*ret)
+        return -errno;
+    steal_fd(&copy);
+    return 0;
 }
 
-static bool may_be_region(const struct dirent *e)
+bool local_may_be_region(const struct dirent *e)
 {
     return name_check(e->d_name, strlen(e->d_name)) == 0 && (e->d_type == DT_REG || e->d_type == DT_UNKNOWN);
 }
 
 int local_find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret)
 {
-    int held = local_hold_directory(l);
-    _cleanup_closedir_ DIR *d = held < 0 ? NULL : read_directory(l);
+    _cleanup_closedir_ DIR *d = NULL;
     _cleanup_close_ int others = -1;
     bool ambiguous = false;
+    int r = local_read_directory(l, &d);
 
-    if (held < 0 || !d)
-        return held < 0 ? held : -errno;
+    if (r < 0)
+        return r;
     for (struct dirent *e; (e = readdir(d));) {
         _cleanup_close_ int fd = -1;
         struct record record;
         uid_t owner = ANY_OWNER;
 
-        if (may_be_region(e))
+        if (local_may_be_region(e))
             fd = local_open_named(l, e->d_name, ANY_OWNER, read_only, &record, &owner);
         if (fd < 0 || !handle_equal(&record.handle, handle))
             continue;

@@ -331,14 +331,16 @@ int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, s
     return error_end(region_from_fd(fd, o, ret));
 }
 
-int diskalloc_region_unlink(struct diskalloc *da, const char *name)
+int region_unlink(struct diskalloc *da, const char *name)
 {
     struct region_name parsed;
-    int r;
+    int r = parse_name(da, name, &parsed);
 
+    return r < 0 ? r : da->backend->ops->unlink(da->backend, &parsed);
+}
+
+int diskalloc_region_unlink(struct diskalloc *da, const char *name)
+{
     error_begin("diskalloc_region_unlink");
-    if (!da)
-        return error_end(-EINVAL);
-    r = parse_name(da, name, &parsed);
-    return error_end(r < 0 ? r : da->backend->ops->unlink(da->backend, &parsed));
+    return error_end(da ? region_unlink(da, name) : -EINVAL);
 }

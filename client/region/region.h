@@ -47,6 +47,7 @@ struct diskalloc_region {
     // writes both.
     uint32_t element_size; // bytes; 0: none
     uint64_t agreed;       // the bytes of elements that the vector found, took over or committed last
+    uint32_t kind;         // recorded by commits in place of element_size, if not 0: see client/strvec/strvec.h
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -64,9 +65,10 @@ int region_create(struct diskalloc *da, const struct diskalloc_region_options *o
 // region_finish_early, which any thread may call; if that fails, the region is to be closed.
 int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret);
 int region_finish_early(struct diskalloc_region *r);
-// As diskalloc_region_open, without its error_begin and error_end.
+// As the public functions of these names, without their error_begin and error_end.
 int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                 struct diskalloc_region **ret);
+int region_unlink(struct diskalloc *da, const char *name);
 
 // spare.c: a region that was made before there is need.  None of these fails.
 // A region of SIZE bytes that region_make_spare has made; NULL: there is none.
@@ -106,7 +108,8 @@ int region_resize(struct diskalloc_region *r, uint64_t size);
 int region_resize_to_fill(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 
-// commit.c: likewise; the second one with the lock held.
+// commit.c: likewise; the last one with the lock held.
+int region_sync(struct diskalloc_region *r);
 int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
 

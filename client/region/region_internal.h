@@ -42,9 +42,6 @@ uint64_t region_unit(void);
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
-// commit.c.  As the public function, without its error_begin and error_end.
-int region_sync(struct diskalloc_region *r);
-
 // file.c.  With the lock held.  A descriptor with an offset of its own, for the caller to close.  Not where the
 // backing keeps its descriptor (keeps_fd).
 int region_open_file(struct diskalloc_region *r);

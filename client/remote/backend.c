@@ -255,6 +255,7 @@ static const struct backend_ops remote_backend_ops = {
     .attach = remote_attach,
     .unlink = remote_unlink,
     .get_usage = remote_get_usage,
+    .list = remote_list,
     .event_fd = remote_event_fd,
     .next_event = remote_next_event,
     .forked = remote_forked,

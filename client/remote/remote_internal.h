@@ -41,6 +41,9 @@ int remote_grow_early(struct backing *b, uint64_t size);
 int remote_settle_early(struct backing *b, bool wait);
 void remote_drop_early(struct backing *b);
 
+// list.c
+int remote_list(struct backend *backend, const struct handle *after, struct region_page *ret);
+
 // discard.c.  The first one asks which parts are discarded, and sets b->discarded.
 int remote_list_discarded(struct backing *b);
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length);

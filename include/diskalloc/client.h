@@ -68,6 +68,7 @@ extern "C" {
 #define DISKALLOC_HAVE_PREFETCH 1      /* diskalloc_region_prefetch */
 #define DISKALLOC_HAVE_ADAPTATION 1    /* diskalloc_get_adaptation; ADVICE_NORMAL adapts */
 #define DISKALLOC_HAVE_GUARD 1         /* diskalloc_guard_enable */
+#define DISKALLOC_HAVE_NEXT_REGION 1   /* diskalloc_next_region */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -411,6 +412,27 @@ struct diskalloc_usage {
  * Any thread.
  * 0; -EINVAL; -ENOENT: no such subject; -EACCES: not for you; -EOPNOTSUPP: a subject, with a directory; -ECONNRESET. */
 int diskalloc_get_usage(struct diskalloc *da, const char *subject, struct diskalloc_usage *ret, size_t size);
+
+struct diskalloc_region_info {
+    char handle[33];
+    char name[129];               /* "": anonymous, or unlinked */
+    uint32_t owner, mode;         /* uid; permission bits */
+    uint32_t flags;               /* DISKALLOC_REGION_SPARSE */
+    uint32_t element_size;        /* bytes, as last committed; 0: not said */
+    uint32_t attached;            /* by so many connections; with a directory, so many times by this process */
+    uint64_t size, granted, used; /* bytes; used as last committed, 0: never */
+    uint64_t created_s;           /* seconds since 1970; 0: not known */
+    uint64_t expires_s;           /* 0: never */
+};
+
+/* Lists regions: with a daemon those that the caller may see, with a directory its named ones that the caller may read,
+ * and the anonymous ones of this process.
+ * *CURSOR begins as 0, and says where the next call goes on.  RET gets at most SIZE = sizeof *ret bytes, and only when
+ * there is a region.  Each region that is there all the time comes once; one that comes or goes meanwhile may be left
+ * out.
+ * Any thread.
+ * 1: a region; 0: no more; -EINVAL; -ECONNRESET; -EPROTO; -EMFILE; -ENOMEM. */
+int diskalloc_next_region(struct diskalloc *da, uint64_t *cursor, struct diskalloc_region_info *ret, size_t size);
 
 /* ---- Adaptive reading ---- */
 

@@ -111,6 +111,26 @@ static void the_short_examples_run(void **state)
     test_daemon_stop_and_remove(&diskallocd);
 }
 
+static void lines_sorts_as_sort_does(void **state)
+{
+    (void)state;
+    start();
+    write_text("a", 5);
+    assert_int_equal(shell("tr '\\0' ' ' <a | tr ' ' '\\n' >text; sort text >expected; "
+                           "$E/example-lines --address $A text >got && cmp expected got && "
+                           "$E/example-lines --address dir:$PWD <text >got && cmp expected got"),
+                     0);
+    assert_int_equal(
+        shell("echo b | $E/example-lines --address $A --name kept && "
+              "echo a | $E/example-lines --address $A --name kept >got && [ \"$(paste -sd, got)\" = a,b ]"),
+        0);
+    assert_int_equal(shell("$E/example-lines --name; [ $? = 2 ] && grep -q ^usage: output"), 0);
+    assert_int_equal(shell("$E/example-lines --address $A nowhere; [ $? = 1 ]"), 0);
+    assert_int_equal(
+        shell("$E/example-lines --address $A --name a/b/c </dev/null; [ $? = 1 ] && grep -q strvec_open output"), 0);
+    test_daemon_stop_and_remove(&diskallocd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +138,7 @@ int main(void)
         TEST(wordsort_reads_again_until_there_is_enough),
         TEST(wordsort_says_what_is_wrong),
         TEST(the_short_examples_run),
+        TEST(lines_sorts_as_sort_does),
     };
 
     return cmocka_run_group_tests_name("examples", tests, NULL, NULL);
