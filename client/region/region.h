@@ -46,6 +46,9 @@ struct diskalloc_region {
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
+// The size of elements in the record of a region that has a heap (client/heap): no vector takes it for its own.
+#define REGION_OF_A_HEAP ((uint32_t)0x70616548)
+
 // region.c: life and rules.
 
 void region_close(struct diskalloc_region *r);
@@ -87,6 +90,9 @@ int region_reserve(struct diskalloc_region *r);
 // As the public functions of these names, without their error_begin and error_end.
 int region_resize(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
+// discard.c: likewise.
+int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+int region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 // commit.c: likewise; the second one with the lock held.
 int region_commit(struct diskalloc_region *r, uint64_t used, uint32_t element_size, uint32_t flags);
