@@ -47,8 +47,8 @@ package(library libdiskalloc-client0 libs "memory for really big vectors, on dis
 never changes, which grow in place, and whose elements lie in files that a
 daemon or the library itself makes.")
 package(development libdiskalloc-client-dev libdevel "memory for really big vectors, on disk: headers"
-"The headers <diskalloc/client.h>, <diskalloc/vec.h> and <diskalloc/heap.h>, and
-what pkg-config and CMake need to link programs with libdiskalloc-client.")
+"The headers <diskalloc/client.h>, <diskalloc/vec.h>, <diskalloc/heap.h> and
+<diskalloc/allocator.hpp>, and what pkg-config and CMake need to link programs with libdiskalloc-client.")
 package(ctl diskallocctl admin "memory for really big vectors, on disk: administration"
 "diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
 it runs.")
