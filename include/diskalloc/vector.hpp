@@ -21,6 +21,7 @@
  * data() never changes, and iterators stay valid until their elements go.
  * T is trivially copyable, or declared to be bytes by a specialisation of diskalloc::is_bytes<T>; elements are copied
  * and dropped as bytes.  A vector that was moved from has no region: it is empty, and can be assigned to and destroyed.
+ * A local vector of which only functions that are inlined get the address stays in registers: hence always_inline.
  * Only what differs from std::vector is said below.  Whatever needs space throws diskalloc::error. */
 template <class T> class diskalloc::vector
 {
@@ -40,7 +41,7 @@ template <class T> class diskalloc::vector
     using const_reverse_iterator = std::reverse_iterator<const_iterator>;
 
     /* An empty vector in an anonymous region. */
-    explicit vector(const client &c)
+    [[gnu::always_inline]] explicit vector(const client &c)
     {
         check(diskalloc_vector_init(&v_, c.get()));
     }
@@ -88,7 +89,7 @@ template <class T> class diskalloc::vector
     vector(const vector &) = delete;
     vector &operator=(const vector &) = delete;
     /* Commits what a named region has: see name_deinit. */
-    ~vector()
+    [[gnu::always_inline]] ~vector()
     {
         diskalloc_vector_deinit(&v_);
     }
@@ -237,7 +238,7 @@ template <class T> class diskalloc::vector
         return v_.data[v_.len - 1];
     }
 
-    void reserve(size_type n)
+    [[gnu::always_inline]] void reserve(size_type n)
     {
         if (n > size())
             check(diskalloc_vector_reserve(&v_, n - size()));
@@ -246,20 +247,20 @@ template <class T> class diskalloc::vector
     {
         check(diskalloc_vector_shrink_to_fit(&v_));
     }
-    void clear()
+    [[gnu::always_inline]] void clear()
     {
         check(diskalloc_vector_truncate(&v_, 0));
     }
-    void push_back(const T &value)
+    [[gnu::always_inline]] void push_back(const T &value)
     {
         check(diskalloc_vector_push(&v_, value));
     }
-    template <class... Args> T &emplace_back(Args &&...args)
+    template <class... Args> [[gnu::always_inline]] T &emplace_back(Args &&...args)
     {
         push_back(T(std::forward<Args>(args)...));
         return back();
     }
-    void pop_back()
+    [[gnu::always_inline]] void pop_back()
     {
         check(diskalloc_vector_pop(&v_, nullptr));
     }
