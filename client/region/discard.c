@@ -63,17 +63,22 @@ static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     return e < 0 || from >= to ? e : region_discard_locked(r, from, to - from);
 }
 
-int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
     int e;
 
-    error_begin("diskalloc_region_discard");
     if (!r)
-        return error_end(error_why(-EINVAL, "no region"));
+        return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
     e = discard_locked(r, offset, length);
     pthread_mutex_unlock(&r->lock);
-    return error_end(e);
+    return e;
+}
+
+int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    error_begin("diskalloc_region_discard");
+    return error_end(region_discard(r, offset, length));
 }
 
 // The discarded parts between OFFSET and END.
@@ -136,15 +141,20 @@ static int restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     return from < to ? region_restore_locked(r, from, to - from) : 0;
 }
 
-int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+int region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
     int e;
 
-    error_begin("diskalloc_region_restore");
     if (!r)
-        return error_end(error_why(-EINVAL, "no region"));
+        return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
     e = restore_locked(r, offset, length);
     pthread_mutex_unlock(&r->lock);
-    return error_end(e);
+    return e;
+}
+
+int diskalloc_region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    error_begin("diskalloc_region_restore");
+    return error_end(region_restore(r, offset, length));
 }

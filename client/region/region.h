@@ -51,6 +51,9 @@ struct diskalloc_region {
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
+// The size of elements in the record of a region that has a heap (client/heap): no vector takes it for its own.
+#define REGION_OF_A_HEAP ((uint32_t)0x70616548)
+
 // region.c: life and rules.
 
 void region_close(struct diskalloc_region *r);
@@ -107,6 +110,9 @@ int region_resize(struct diskalloc_region *r, uint64_t size);
 // The same, and the program may fill what the region was grown by: see client/memory/filling.c.
 int region_resize_to_fill(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
+// discard.c: likewise.
+int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+int region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 // commit.c: likewise; the last one with the lock held.
 int region_sync(struct diskalloc_region *r);

@@ -200,6 +200,12 @@ struct diskalloc {
     };
     template <class T, std::size_t N> struct is_bytes<std::array<T, N>> : is_bytes<T> {
     };
+    /* Of <diskalloc/allocator.hpp>. */
+    class client;
+    class error;
+    class memory_resource;
+    template <class T> class allocator;
+    template <class T> class vector;
 };
 }
 #endif

@@ -108,6 +108,12 @@ static void the_short_examples_run(void **state)
         shell("$E/example-on_file f few && $E/example-on_file f few && grep -q '^16384 records were there' output && "
               "[ $(stat -c %s f) = 2097152 ] && [ $(tr -d '\\0' <f | head -c 32) = ABCDEFGH12345678ABCDEFGH12345678 ]"),
         0);
+    assert_int_equal(shell("$E/example-graph; [ $? = 2 ]"), 0);
+    assert_int_equal(
+        shell("export DISKALLOC_ADDRESS=$A; $E/example-graph tree few >first && ! grep -q 'not found' first && "
+              "grep -c 'at depth' first | grep -qx 4 && $E/example-graph tree few >second && "
+              "head -n 1 second | grep -qx 'the tree was there' && tail -n +2 second | diff first -"),
+        0);
     test_daemon_stop_and_remove(&diskallocd);
 }
 

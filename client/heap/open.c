@@ -1,0 +1,330 @@
+// Making, opening and closing a heap.
+//
+// A heap is made in this order: the region's record says that this is a heap (so that no vector adopts it), the
+// region grows, the first units are written, and the magic last.  A region whose record says so and that has no magic
+// was left by a program that was killed in between, and is made anew.
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client/heap/cache.h"
+#include "client/heap/heap.h"
+#include "client/heap/spans.h"
+#include "client/util/error.h"
+#include "proto/util/checked.h"
+#include "proto/util/container.h"
+#include "proto/util/page.h"
+
+enum { FIRST_BYTES = 2 << 20 };
+
+// Whether the heap is in use is told by a lock on this byte of the region's file, which is behind those that
+// client/local/lock.c locks, and which the kernel drops with the process.
+#define IN_USE_AT (INT64_MAX - 8)
+
+static void forked(struct fork_hook *hook)
+{
+    struct diskalloc_heap *h = container_of(hook, struct diskalloc_heap, fork);
+
+    h->inherited = true;
+    h->id = cache_new_id();
+    h->n_leaving = 0;
+}
+
+static void *reserve(size_t bytes, int protection)
+{
+    void *at = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static size_t heap_bytes(void)
+{
+    return align_up(sizeof(struct diskalloc_heap), page_size());
+}
+
+static size_t units_bytes(const struct diskalloc_heap *h)
+{
+    return align_up(h->units_max * sizeof *h->units, page_size());
+}
+
+static size_t segments_bytes(const struct diskalloc_heap *h)
+{
+    return align_up(h->segments_max * sizeof *h->segments, page_size());
+}
+
+static void heap_free(struct diskalloc_heap *h)
+{
+    if (h->units)
+        munmap(h->units, units_bytes(h));
+    if (h->segments)
+        munmap(h->segments, segments_bytes(h));
+    pthread_mutex_destroy(&h->lock);
+    pthread_mutex_destroy(&h->space);
+    munmap(h, heap_bytes());
+}
+
+static struct diskalloc_heap *heap_alloc(struct diskalloc_region *r)
+{
+    struct diskalloc_heap *h = reserve(heap_bytes(), PROT_READ | PROT_WRITE);
+    pthread_mutexattr_t adaptive;
+
+    if (!h)
+        return NULL;
+    h->region = r;
+    h->base = r->mapping.base;
+    h->header = (struct heap_header *)(void *)h->base;
+    h->units_max = (uint32_t)u64_min(r->mapping.reserve / UNIT, HEAP_UNITS_MAX);
+    h->segments_max = (h->units_max + SEGMENT_UNITS - 1) / SEGMENT_UNITS + 1;
+    for (unsigned c = 0; c < CLASS_N; c++)
+        h->classes[c] = (struct size_class){class_size(c), class_reciprocal(c)};
+    pthread_mutexattr_init(&adaptive);
+    pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&h->lock, &adaptive);
+    pthread_mutexattr_destroy(&adaptive);
+    pthread_mutex_init(&h->space, NULL);
+    h->units = reserve(units_bytes(h), PROT_NONE);
+    h->segments = reserve(segments_bytes(h), PROT_READ | PROT_WRITE);
+    if (!h->units || !h->segments) {
+        heap_free(h);
+        return NULL;
+    }
+    return h;
+}
+
+// 0; -EBUSY: the heap is open elsewhere; -errno.
+static int lock_region(struct diskalloc_region *r, short type)
+{
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = IN_USE_AT, .l_len = 1};
+    int fd, e;
+
+    pthread_mutex_lock(&r->lock);
+    fd = region_keep_file(r);
+    pthread_mutex_unlock(&r->lock);
+    if (fd < 0)
+        return fd;
+    do
+        e = fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+    while (e == -EINTR);
+    if (e == -EAGAIN || e == -EACCES)
+        return error_why(-EBUSY, "the heap is open already, in this process or another one");
+    return e;
+}
+
+// The notes of the first units.
+static int format(struct diskalloc_heap *h)
+{
+    struct heap_header *header = h->header;
+    uint32_t end = (uint32_t)(h->region->size / UNIT);
+    int e;
+
+    memset(header, 0, sizeof *header);
+    header->version = HEAP_VERSION;
+    header->unit = (uint32_t)UNIT;
+    header->home = (uint64_t)(uintptr_t)h->base;
+    header->check = header_check(header);
+    atomic_store(&header->root, seal(0, SEAL_ROOT, 0));
+    e = heap_make_ready(h, HEAP_FIRST_UNITS);
+    if (e < 0)
+        return e;
+    h->segments[0] = (struct heap_segment *)(void *)(h->base + UNIT);
+    memset(h->segments[0], 0, offsetof(struct heap_segment, bits));
+    h->n_segments = 1;
+    span_write(h, 0, (struct span){SPAN_NOTES, 0, HEAP_FIRST_UNITS});
+    h->units[0] = (struct unit){.head = 0, .n = HEAP_FIRST_UNITS, .kind = SPAN_NOTES};
+    h->used = HEAP_FIRST_UNITS;
+    heap_write_extent(h, HEAP_FIRST_UNITS);
+    e = heap_extend(h, end, end);
+    if (e == 0) {
+        atomic_signal_fence(memory_order_seq_cst);
+        memcpy(header->magic, HEAP_MAGIC, sizeof header->magic);
+    }
+    return e;
+}
+
+// A region that can't be found by others needs no record: one that was unlinked, or one without a name in a directory
+// whose file system has no place for a record.
+static int mark(struct diskalloc_region *r)
+{
+    int e = region_commit(r, 0, REGION_OF_A_HEAP, 0);
+
+    return e == -ESTALE || (e == -EOPNOTSUPP && !r->backing->named) ? 0 : e;
+}
+
+static int make(struct diskalloc_heap *h)
+{
+    struct diskalloc_region *r = h->region;
+    int e = r->backing->committed ? 0 : mark(r);
+
+    error_forget();
+    if (e == 0 && r->size < FIRST_BYTES) {
+        e = region_resize(r, FIRST_BYTES);
+        if (e == -EDQUOT || e == -ENOSPC) {
+            error_forget();
+            e = region_resize(r, (HEAP_FIRST_UNITS + 6) * UNIT);
+        }
+    }
+    return e < 0 ? e : format(h);
+}
+
+static bool has_magic(const struct diskalloc_heap *h)
+{
+    return memcmp(h->header->magic, (const char[8]){0}, 8) != 0;
+}
+
+// Whether R is empty, or was left by a program that was killed while it made a heap.
+static bool is_empty(const struct diskalloc_heap *h)
+{
+    const struct backing *b = h->region->backing;
+    bool marked = b->committed && b->element_size == REGION_OF_A_HEAP && b->used == 0;
+
+    if (h->region->size == 0)
+        return true;
+    return marked && (h->region->size < UNIT || (ranges_overlap(&b->discarded, 0, UNIT) == 0 && !has_magic(h)));
+}
+
+static int check_kind(const struct diskalloc_region *r)
+{
+    const struct backing *b = r->backing;
+
+    if (!b->committed || b->element_size == 0 || b->element_size == REGION_OF_A_HEAP)
+        return 0;
+    return error_why(-EPROTOTYPE, "the region is a vector with elements of %u bytes", b->element_size);
+}
+
+// Of a heap that is read only the header is read: others may be changing the rest.
+static int read_root(struct diskalloc_heap *h)
+{
+    uint64_t extent = 0;
+
+    unseal(atomic_load(&h->header->extent), SEAL_EXTENT, 0, &extent);
+    atomic_store(&h->extent, 0);
+    unseal(atomic_load(&h->header->root), SEAL_ROOT, 0, &h->root);
+    if (h->root >= (uint32_t)extent * UNIT)
+        return error_why(-EINVAL, "the heap in this region is damaged: the root lies outside");
+    h->read_only = true;
+    return 0;
+}
+
+static int fill(struct diskalloc_heap *h)
+{
+    struct diskalloc_region *r = h->region;
+    int e = check_kind(r);
+
+    if (e < 0)
+        return e;
+    if (!r->backing->read_only && is_empty(h))
+        return make(h);
+    if (r->size < UNIT)
+        return error_why(-EINVAL, "there is no heap in this region of %llu bytes", (unsigned long long)r->size);
+    e = check_header(h);
+    if (e < 0)
+        return e;
+    return r->backing->read_only ? read_root(h) : check_read(h);
+}
+
+static int refresh(struct diskalloc_region *r)
+{
+    int e;
+
+    error_handle(r->handle);
+    if (region_is_inherited(r))
+        return error_why(-EBUSY, "the region was inherited through fork: attach it by its handle");
+    pthread_mutex_lock(&r->lock);
+    e = region_refresh_locked(r, 0);
+    if (e >= 0)
+        e = r->backing->read_only ? 0 : region_reserve(r);
+    pthread_mutex_unlock(&r->lock);
+    if (e == -ESTALE) // unlinked: its memory is there all the same
+        error_forget();
+    return e == -ESTALE ? 0 : e;
+}
+
+static int open_heap(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
+{
+    struct diskalloc_heap *h;
+    bool locked = false;
+    int e = refresh(r);
+
+    if (e < 0)
+        return e;
+    h = heap_alloc(r);
+    if (!h)
+        return error_why(-ENOMEM, "no address space for the heap's lists");
+    h->shared = shared;
+    if (shared && !r->backing->read_only) {
+        e = lock_region(r, F_WRLCK);
+        locked = e == 0;
+    }
+    if (e == 0)
+        e = fill(h);
+    if (e < 0) {
+        if (locked)
+            lock_region(r, F_UNLCK);
+        heap_free(h);
+        return e;
+    }
+    fork_lock();
+    h->id = cache_new_id();
+    h->fork.child = forked;
+    fork_register(&h->fork, FORK_REGION);
+    fork_unlock();
+    *ret = h;
+    return 0;
+}
+
+int diskalloc_heap_open(struct diskalloc_region *r, struct diskalloc_heap **ret)
+{
+    error_begin("diskalloc_heap_open");
+    if (!r || !ret)
+        return error_end(error_why(-EINVAL, "a NULL argument"));
+    return error_end(open_heap(r, true, ret));
+}
+
+static int heap_new(struct diskalloc *da, struct diskalloc_heap **ret)
+{
+    struct diskalloc_region *r = NULL;
+    int e;
+
+    if (!ret)
+        return error_why(-EINVAL, "a NULL argument");
+    e = region_create(da, NULL, false, &r);
+    if (e < 0)
+        return e;
+    e = open_heap(r, false, ret);
+    if (e < 0)
+        region_close(r);
+    return e;
+}
+
+int diskalloc_heap_new(struct diskalloc *da, struct diskalloc_heap **ret)
+{
+    error_begin("diskalloc_heap_new");
+    return error_end(heap_new(da, ret));
+}
+
+// A region that others can find gives back what is free, and its record says how long the heap is.
+static void leave(struct diskalloc_heap *h)
+{
+    slabs_drop_spares(h);
+    space_trim_all(h);
+    if (h->region->backing->named)
+        region_commit(h->region, atomic_load(&h->extent) * UNIT, REGION_OF_A_HEAP, 0);
+    lock_region(h->region, F_UNLCK);
+    error_forget();
+}
+
+void diskalloc_heap_close(struct diskalloc_heap *h)
+{
+    if (!h)
+        return;
+    fork_lock();
+    fork_unregister(&h->fork);
+    fork_unlock();
+    cache_end(h, h->inherited || h->read_only);
+    if (h->shared && !h->inherited && !h->read_only)
+        leave(h);
+    region_close(h->region);
+    heap_free(h);
+}
