@@ -1,8 +1,6 @@
 // See classes.h.
 #include "client/heap/classes.h"
 
-#include "client/heap/format.h"
-
 #define FOUR(step) 5 * (step), 6 * (step), 7 * (step), 8 * (step)
 
 const uint16_t class_size_in_steps[CLASS_N] = {

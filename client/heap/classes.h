@@ -1,10 +1,14 @@
-// Size classes of small blocks.  Pure.  Sizes are bytes.  The classes are part of the format (format.h).
+// Size classes of small blocks, and the slabs that hold them.  Pure.  Sizes are bytes.  All of it is part of the format
+// (format.h): a unit, too.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 // 16, 32, ... 128 in steps of 16, then four classes for each doubling, up to 32 KiB.
+#define UNIT ((uint64_t)16 << 10) // bytes
+
+enum { UNIT_SHIFT = 14, SLAB_UNITS_MAX = 8 };
 enum { CLASS_N = 40, CLASS_SIZE_MAX = 32768, CLASS_STEP = 16 };
 
 extern const uint16_t class_size_in_steps[CLASS_N]; // of 16 bytes

@@ -16,17 +16,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define UNIT ((uint64_t)16 << 10) // bytes
+#include "client/heap/classes.h"
+
 #define HEAP_MAGIC "DISKHEAP"
 #define HEAP_UNITS_MAX ((uint64_t)1 << 31)
 
 enum {
-    UNIT_SHIFT = 14,
     HEAP_VERSION = 1,
     SEGMENT_UNITS = 1024, // units that a segment describes
-    SLAB_UNITS_MAX = 8,
-    BITS_WORDS = 16,  // words of bits for each unit: one bit for 16 bytes
-    SEGMENT_SPAN = 9, // units that a segment takes
+    BITS_WORDS = 16,      // words of bits for each unit: one bit for 16 bytes
+    SEGMENT_SPAN = 9,     // units that a segment takes
     HEAP_FIRST_UNITS = 1 + SEGMENT_SPAN,
 };
 

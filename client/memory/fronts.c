@@ -113,8 +113,8 @@ static uint64_t find_end(const struct fronts_eyes *e, uint64_t unit, uint64_t li
     return touched + 1;
 }
 
-// An item other than SELF that is at one of the units from FROM to LAST, or has made one; to a front, only another front
-// counts.  NULL: none.
+// An item other than SELF that is at one of the units from FROM to LAST, or has made one; to a front, only another
+// front counts.  NULL: none.
 static const struct front *find_other(const struct fronts *f, uint64_t from, uint64_t last, const struct front *self)
 {
     for (unsigned i = 0; i < f->n; i++) {

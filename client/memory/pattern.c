@@ -16,14 +16,15 @@
 //     one after the other within some looks; at random places one of them does.  Half of a window is the limit: below
 //     it, single pages are no slower.
 //
-// A program that announces its reads (announce.c) says itself that they are scattered.  Its pages come in one by one also
-// while pages are large, so the windows do not show that.  These words weigh little: a scan outweighs them, because announced reads lose less by large pages (a fifth, measured) than a scan by single ones.
+// A program that announces its reads (announce.c) says itself that they are scattered.  Its pages come in one by one
+// also while pages are large, so the windows do not show that.  These words weigh little: a scan outweighs them,
+// because announced reads lose less by large pages (a fifth, measured) than a scan by single ones.
 //
-// Of a run with large pages, the windows do not show how much of it is touched: a stride of 1 MiB looks like a scan, and
-// would be five times as fast with single pages.  client/memory/watch.c tells when the program spends too little time
-// to have touched what is read (sparse).  Then single pages are tried.  They show the truth within some looks: if pages
-// come in densely, as by strides of 64 KiB or one word of each page, all parts that were tried go back, and the pauses
-// between such trials become longer.  Dense are hits in windows next to each other, of the same few looks.
+// Of a run with large pages, the windows do not show how much of it is touched: a stride of 1 MiB looks like a scan,
+// and would be five times as fast with single pages.  client/memory/watch.c tells when the program spends too little
+// time to have touched what is read (sparse).  Then single pages are tried.  They show the truth within some looks:
+// if pages come in densely, as by strides of 64 KiB or one word of each page, all parts that were tried go back, and
+// the pauses between such trials become longer.  Dense are hits in windows next to each other, of the same few looks.
 //
 // Evidence is counted for each part and for all parts together.  Only the last 32 observations count, so a new phase
 // of the program outweighs the one before within some looks, however large the region is.  A part changes to single

@@ -210,7 +210,8 @@ static bool may_be_tried(const struct wait_queue *w, const struct op *op, uint64
     return op->refused_with != -ENOSPC || now >= op->retry_at || (op->wait_deadline == 0 && !wait_is_releasing(w, op));
 }
 
-// A round that was not ended goes on: otherwise its first users would be tried again and again, and the last ones never.
+// A round that was not ended goes on: otherwise its first users would be tried again and again, and the last ones
+// never.
 void wait_begin_round(struct wait_queue *w)
 {
     if (w->in_round)

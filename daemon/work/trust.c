@@ -5,8 +5,8 @@
 // the next one hang too, and gets no instant work for some minutes.
 //
 // Between the two there is work that is slow, and not so slow that the loop is taken over.  A user can make their own
-// work slow: who removes thousands of files makes ext4 look at each of these inodes before it makes another one.  So a
-// lane whose work was slow has a pause of its own, which grows as the one for everybody.
+// work slow: making files on ext4 became slow after thousands of files had been removed.  So a lane whose work was slow
+// has a pause of its own, which grows as the one for everybody.
 #include "daemon/work/trust.h"
 
 #include "proto/util/checked.h"
