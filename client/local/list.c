@@ -1,5 +1,6 @@
 // The list of regions of a directory: the named ones that the caller may read, and the anonymous ones of this process.
 // A page is the regions with the lowest handles behind a given one, so the whole directory is looked at for each page.
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -99,6 +100,7 @@ int local_list(struct backend *backend, const struct handle *after, struct regio
 
     if (r < 0)
         return r;
+    assert(d);
     for (struct dirent *e; (e = readdir(d));) {
         _cleanup_close_ int fd = -1;
         struct record record;

@@ -15,6 +15,7 @@
 //   - By its handle (local_find_by_handle) any region can be attached whose mode permits it: a handle is given by hand
 //     from one process to another.  The record that has the handle can be copied, however; so the caller's own regions
 //     go first.
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,7 @@ int local_find_by_handle(struct local *l, const struct handle *handle, bool read
 
     if (r < 0)
         return r;
+    assert(d);
     for (struct dirent *e; (e = readdir(d));) {
         _cleanup_close_ int fd = -1;
         struct record record;
