@@ -48,3 +48,5 @@ int region_sync(struct diskalloc_region *r);
 // file.c.  With the lock held.  A descriptor with an offset of its own, for the caller to close.  Not where the
 // backing keeps its descriptor (keeps_fd).
 int region_open_file(struct diskalloc_region *r);
+// With the lock held, after a grow or a commit that the backing has carried out: opens the file if adapting needs that.
+void region_lend_file(struct diskalloc_region *r);
