@@ -12,6 +12,9 @@
 // Single pages are asked for up to the end that the region has then.  What it grows by has large pages, because pages
 // are made faster so, until the next change.
 //
+// Where only a descriptor of the file tells what is in memory (residency.c), the region keeps one while its client has
+// more than fits into memory.  A client has 16 such descriptors at most; the regions beyond are not adapted.
+//
 // Locks: the state is changed with the region's lock held.  The client's thread reads some fields without it, which
 // are atomic, and only tries the lock, as a thread that holds it may wait for the client's thread.  If the lock is not
 // free, the same verdict comes again.
@@ -30,7 +33,7 @@
 #define UNIT ((uint64_t)2 << 20)
 #define FAR ((uint64_t)128 << 10) // from the place before
 
-enum { SAMPLE = 8, SMALL = 32768 };
+enum { SAMPLE = 8, SMALL = 32768, MOST_FILES = 16 };
 
 // Leaves out discarded parts, and the units in which they begin and end: those have small pages for ever (mapping.c).
 static void advise_granted(struct adapt *a, uint64_t from, uint64_t to, int advice)
@@ -105,7 +108,7 @@ static uint16_t look_at_window(void *data, uint64_t at)
 {
     const struct adapt *a = data;
 
-    return mapping_window(a->mapping, at, PATTERN_WINDOW);
+    return residency_window(&a->residency, at, PATTERN_WINDOW);
 }
 
 static void lay_out(struct adapt *a, uint64_t part_size)
@@ -145,8 +148,18 @@ static bool drop_some_leftovers(struct adapt *a)
     while (!(a->leftovers & 1U << i))
         i = (i + 1) % PATTERN_PARTS;
     a->leftovers &= ~(1U << i);
-    mapping_drop(a->mapping, i * a->part_size, u64_min((i + 1) * a->part_size, a->watched.size));
+    residency_drop(&a->residency, i * a->part_size, u64_min((i + 1) * a->part_size, a->watched.size));
     return a->leftovers != 0;
+}
+
+// Nobody tells how the region is read, nor when single pages are wrong.  Large pages are wrong less often.
+static void lose_sight(struct adapt *a)
+{
+    a->blind = true;
+    if (pthread_mutex_trylock(a->lock) != 0)
+        return;
+    make_all_large(a);
+    pthread_mutex_unlock(a->lock);
 }
 
 static bool look(struct watch_entry *e, bool regular)
@@ -165,6 +178,12 @@ static bool look(struct watch_entry *e, bool regular)
         lay_out(a, pattern_part_size(q.size));
         return false;
     }
+    if (!residency_begin(&a->residency)) {
+        lose_sight(a);
+        return false;
+    }
+    regular = regular && !a->blind;
+    a->blind = false;
     for (unsigned i = 0; i < PATTERN_PARTS; i++) {
         q.single_to[i] = a->single_to[i];
         q.announced[i] = atomic_exchange(&a->announced[i], 0);
@@ -177,12 +196,15 @@ static bool look(struct watch_entry *e, bool regular)
 void adapt_init(struct adapt *a, struct watch *watch, pthread_mutex_t *lock, struct mapping *mapping)
 {
     *a = (struct adapt){.watched.look = look, .watch = watch, .lock = lock, .mapping = mapping};
+    residency_init(&a->residency, mapping);
 }
 
 void adapt_deinit(struct adapt *a)
 {
     if (a->watch)
         watch_remove(a->watch, &a->watched);
+    if (a->keeps_file)
+        a->watch->n_files--;
     pattern_free(a->pattern);
     ranges_deinit(&a->own);
 }
@@ -218,6 +240,22 @@ void adapt_note_size(struct adapt *a, uint64_t size, const struct ranges *discar
     a->discarded = discarded;
     if (a->watch)
         watch_note(a->watch, &a->watched, size);
+}
+
+// A region that fits into memory together with the others needs no descriptor.
+bool adapt_wants_file(const struct adapt *a)
+{
+    return a->watch && a->watch->awake && a->watched.listed && (a->keeps_file || a->watch->n_files < MOST_FILES) &&
+           residency_needs_file(&a->residency);
+}
+
+bool adapt_give_file(struct adapt *a, const struct descriptor *file)
+{
+    if (!residency_give_file(&a->residency, file))
+        return false;
+    a->watch->n_files += !a->keeps_file;
+    a->keeps_file = true;
+    return true;
 }
 
 void adapt_cut(struct adapt *a, uint64_t size)
@@ -265,4 +303,5 @@ void adapt_forget(struct adapt *a)
 void adapt_forked(struct adapt *a)
 {
     a->watched.listed = false;
+    a->keeps_file = false;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "client/memory/pattern.h"
+#include "client/memory/residency.h"
 #include "client/memory/watch.h"
 #include "proto/util/ranges.h"
 
@@ -17,14 +18,17 @@ struct adapt {
     struct watch *watch;   // NULL: nothing adapts
     pthread_mutex_t *lock; // the region's
     struct mapping *mapping;
-    // The next three are of the client's thread.
+    struct residency residency; // see residency.h
+    // The next four are of the client's thread.
     struct pattern *pattern; // NULL: the region was not looked at yet
     unsigned first_run;      // the part in which a run goes on
+    bool blind;              // at the last look nobody told what is in memory
     uint32_t leftovers;      // bit i: part i has single pages that are of no use any more
     // The rest is changed with the region's lock held; the atomic fields are read without.
     const struct ranges *discarded; // of the region
     struct ranges own;              // with advice of the program's
     bool own_everywhere;            // own is not complete
+    bool keeps_file;                // counted in watch->n_files
     _Atomic uint64_t part_size;
     _Atomic uint64_t single_to[PATTERN_PARTS]; // the end of the single pages of each part; 0: all its pages are large
     _Atomic uint32_t skipped;                  // bit i: part i mostly has advice of the program's
@@ -43,7 +47,12 @@ void adapt_forked(struct adapt *a);
 // The program has announced these reads, all of which lie in the region.  Any thread, without a lock.
 void adapt_note_announced(struct adapt *a, const struct announce_places *places);
 
-// The next four with the region's lock held.
+// The next six with the region's lock held.
+// Whether a descriptor of the region's file is needed to tell how the region is read.
+bool adapt_wants_file(const struct adapt *a);
+// FILE stays open until adapt_deinit, if this returns true.  Otherwise it is of no use, or NULL, which means that it
+// can't be had; then no other is wanted.
+bool adapt_give_file(struct adapt *a, const struct descriptor *file);
 // The region has SIZE bytes now, except for DISCARDED, which is read later too.
 void adapt_note_size(struct adapt *a, uint64_t size, const struct ranges *discarded);
 // Before the region shrinks to SIZE.

@@ -105,6 +105,11 @@ void guard_end(struct guard *guard)
     guard->slot = NULL;
 }
 
+bool guard_is_enabled(void)
+{
+    return atomic_load(&notice) != NULL;
+}
+
 int guard_error(const struct guard *guard)
 {
     uint64_t lost_at = atomic_load(&guard->lost_at);

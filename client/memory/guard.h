@@ -20,6 +20,8 @@ struct guard {
 int guard_begin(struct guard *guard, struct diskalloc_region *region, const struct mapping *mapping);
 // Before the memory is unmapped; idempotent.
 void guard_end(struct guard *guard);
+// Whether the program has enabled the guard.  Before that, no page is replaced.
+bool guard_is_enabled(void);
 // 0; -EIO: pages were replaced.
 int guard_error(const struct guard *guard);
 // The bytes between FROM and TO are taken away: they are zero if they are granted again.

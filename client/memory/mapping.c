@@ -321,24 +321,6 @@ int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advi
     return r;
 }
 
-void mapping_drop(const struct mapping *m, uint64_t from, uint64_t to)
-{
-    if (from < to)
-        madvise(m->base + from, to - from, MADV_PAGEOUT);
-}
-
-uint16_t mapping_window(const struct mapping *m, uint64_t at, unsigned n)
-{
-    unsigned char pages[16];
-    unsigned bits = 0;
-
-    if (mincore(m->base + at, n * page_size(), pages) < 0)
-        return 0;
-    for (unsigned i = 0; i < n; i++)
-        bits |= (pages[i] & 1U) << i;
-    return (uint16_t)bits;
-}
-
 #ifndef PIDFD_SELF
 #define PIDFD_SELF (-10000)
 #endif

@@ -44,10 +44,6 @@ void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ra
 // madvise(2) on the bytes between FROM and TO; only on those that are granted, where ADVICE is about single pages.  0
 // or -errno.
 int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
-// Which of the N pages from AT on are in memory, as bits; N is 16 at most.  Any thread.
-uint16_t mapping_window(const struct mapping *m, uint64_t at, unsigned n);
-// Takes clean pages out of memory, if the kernel lets this process do that to the file.  Any thread.
-void mapping_drop(const struct mapping *m, uint64_t from, uint64_t to);
 // Starts reading the pieces, whole pages of mappings, and does not wait for the disk unless its queue is full.  A piece
 // that can't be read now is left out.
 void mapping_read_ahead(const struct iovec *pieces, size_t n);

@@ -4,9 +4,9 @@
 // scan runs at the speed of the disk; a read at a random place takes as long as 2 MiB take.  With *single pages* a
 // random read takes as long as the disk needs for 4 KiB, and a scan waits for each page: a thirtieth of the speed.
 //
-// Nobody tells which places were touched.  But mincore(2) tells which pages are in memory, and the difference between
-// two looks tells which came in between.  So windows of 16 pages are looked at, 64 in each of 16 parts of the region,
-// each 50 ms while the program waits for the disk.
+// Nobody tells which places were touched.  But the kernel tells which pages are in memory (residency.c), and the
+// difference between two looks tells which came in between.  So windows of 16 pages are looked at, 64 in each of 16
+// parts of the region, each 50 ms while the program waits for the disk.
 //
 //   - Large pages: 2 MiB come in at once.  In a run, the 2 MiB before (or behind, of a program that reads backwards)
 //     came in just before.  At random places they did only by chance.  "Just before" is a number of looks, chosen so

@@ -279,6 +279,7 @@ void watch_forked(struct watch *w)
     TAILQ_INIT(&w->list);
     w->next = NULL;
     w->total = 0;
+    w->n_files = 0;
     w->ask_at = FIRST_ASKED;
     w->asked = 0;
     w->awake = w->unfinished = false;

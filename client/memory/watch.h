@@ -36,6 +36,7 @@ struct watch {
     _Atomic uint64_t n_rounds; // of looks
     _Atomic uint64_t n_single; // changes to single pages, of parts of regions
     _Atomic uint64_t n_large;  // changes back to large pages
+    _Atomic unsigned n_files;  // regions that keep a descriptor to be looked at
     _Atomic bool announced;    // reads were announced since the last round
     // Of the task only:
     bool unfinished; // next has something left to do

@@ -55,6 +55,8 @@ int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t ele
         e = r->backing->ops->commit(r->backing, used, element_size, durable);
     if (e == 0)
         atomic_store(&r->used, used);
+    if (e == 0)
+        region_lend_file(r);
     return e;
 }
 

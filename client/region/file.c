@@ -1,5 +1,5 @@
 // Descriptors of a region's file.  The memory needs none: the mapping keeps the file alive.  So a daemon's region has
-// no descriptor until the program, the write-behind or zero.c asks for one.
+// no descriptor until the program, the write-behind, adaptive reading or zero.c asks for one.
 #include <errno.h>
 
 #include "client/region/region_internal.h"
@@ -40,6 +40,20 @@ int region_keep_file(struct diskalloc_region *r)
     if (!descriptor_is_ours(&r->backing->file))
         return open_file(r, true);
     return descriptor_is_dead(&r->backing->file) ? revive_file(r) : r->backing->file.fd;
+}
+
+void region_lend_file(struct diskalloc_region *r)
+{
+    struct backing *b = r->backing;
+    bool had, opened;
+
+    if (!adapt_wants_file(&r->adapt))
+        return;
+    had = descriptor_is_ours(&b->file);
+    opened = region_keep_file(r) >= 0;
+    error_forget();
+    if (!adapt_give_file(&r->adapt, opened ? &b->file : NULL) && opened && !had && b->ops->mapped)
+        b->ops->mapped(b);
 }
 
 int region_open_file(struct diskalloc_region *r)

@@ -83,11 +83,11 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     if (e < 0)
         return e;
     mapping_guard(&r->mapping, 0, r->mapping.reserve, &b->discarded);
-    if (b->ops->mapped)
-        b->ops->mapped(b);
     r->size = b->size;
     r->used = b->used;
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
+    if ((!adapt_wants_file(&r->adapt) || !adapt_give_file(&r->adapt, &b->file)) && b->ops->mapped)
+        b->ops->mapped(b);
     // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
     r->filling.off |= r->prefetch.off;

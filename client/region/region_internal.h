@@ -45,3 +45,5 @@ int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
 // file.c.  With the lock held.  A descriptor with an offset of its own, for the caller to close.  Not where the
 // backing keeps its descriptor (keeps_fd).
 int region_open_file(struct diskalloc_region *r);
+// With the lock held, after a grow or a commit that the backing has carried out: opens the file if adapting needs that.
+void region_lend_file(struct diskalloc_region *r);

@@ -176,16 +176,20 @@ int region_reserve(struct diskalloc_region *r)
 // UNTIL: see grow_until.
 static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t until)
 {
+    uint64_t before;
     int e;
 
     if (!r)
         return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
+    before = r->size;
     e = region_check(r, true);
     r->backing->grow_until = until;
     if (e == 0)
         e = resize_locked(r, size);
     r->backing->grow_until = 0;
+    if (e == 0 && r->size > before)
+        region_lend_file(r);
     pthread_mutex_unlock(&r->lock);
     return e;
 }

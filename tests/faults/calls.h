@@ -93,6 +93,7 @@
     X(mprotect, ENOMEM)                                                \
     X(mremap, ENOMEM)                                                  \
     X(mincore, EAGAIN, ENOMEM)                                         \
+    X(cachestat, ENOSYS, EPERM)                                        \
     X(madvise, ENOMEM, EIO, EAGAIN)                                    \
     X(msync, EIO)                                                      \
     X(pthread_create, EAGAIN)                                          \

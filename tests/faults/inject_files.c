@@ -17,6 +17,10 @@
 
 #include "tests/faults/inject.h"
 
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
 #pragma GCC visibility push(default)
 
 int __isoc99_fscanf(FILE *f, const char *format, ...);
@@ -76,6 +80,8 @@ static int consider_syscall(long number, long third, const void *caller)
     case SYS_landlock_create_ruleset:
     case SYS_landlock_restrict_self:
         return inject(CALL_landlock, caller);
+    case SYS_cachestat:
+        return inject(CALL_cachestat, caller);
     default:
         return 0;
     }

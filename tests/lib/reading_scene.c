@@ -16,6 +16,8 @@ static void fill(struct diskalloc_region *r)
     for (uint64_t at = 0; at < SCENE_SIZE; at += SCENE_STRIDE)
         *(uint64_t *)(void *)(data + at) = ~at;
     assert_int_equal(diskalloc_region_sync(r), 0);
+    // By a descriptor of the passthrough fence no page is dropped.
+    assert_return_code(madvise(data, SCENE_SIZE, MADV_PAGEOUT), errno);
     assert_return_code(madvise(data, SCENE_SIZE, MADV_DONTNEED), errno);
     assert_int_equal(posix_fadvise(diskalloc_region_fd(r), 0, 0, POSIX_FADV_DONTNEED), 0);
 }
@@ -80,9 +82,11 @@ void scene_open(struct scene *s, uint32_t region_flags, uint32_t flags)
 
     if (s->limit > 0)
         NEED(cgroup_enter(&s->group) == 0);
+    if (s->user != (uid_t)-1)
+        actor_become(s->user);
     options.flags = flags;
     NEED(diskalloc_open(s->address, &options, &s->da) == 0);
-    NEED(open_named(s->da, "large", SCENE_SIZE, region_flags, &s->r) == 0);
+    NEED(open_named(s->da, s->user == (uid_t)-1 ? "large" : "root/large", SCENE_SIZE, region_flags, &s->r) == 0);
     s->random = 88172645463325252;
 }
 
@@ -99,9 +103,26 @@ static void play(void *data)
     s->play(s);
 }
 
+static struct diskalloc_region *make_large(struct test_backend *b)
+{
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = NULL;
+
+    o.size = SCENE_SIZE;
+    o.flags = DISKALLOC_REGION_CREATE;
+    o.mode = 0666;
+    assert_int_equal(diskalloc_region_open(b->da, "large", &o, &r), 0);
+    return r;
+}
+
 void scene_run(struct test_backend *b, void (*fn)(struct scene *s), size_t limit)
 {
-    struct scene s = {.address = b->address, .play = fn, .limit = limit};
+    scene_run_as(b, fn, limit, (uid_t)-1);
+}
+
+void scene_run_as(struct test_backend *b, void (*fn)(struct scene *s), size_t limit, uid_t user)
+{
+    struct scene s = {.address = b->address, .play = fn, .limit = limit, .user = user};
     struct diskalloc_region *r;
     const char *why;
     int status;
@@ -110,7 +131,7 @@ void scene_run(struct test_backend *b, void (*fn)(struct scene *s), size_t limit
         print_message("skipped: %s\n", why);
         return;
     }
-    assert_int_equal(open_named(b->da, "large", SCENE_SIZE, DISKALLOC_REGION_CREATE, &r), 0);
+    r = make_large(b);
     fill(r);
     diskalloc_region_close(r);
     status = test_in_child(play, &s, (uid_t)-1);

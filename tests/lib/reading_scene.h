@@ -19,6 +19,7 @@ struct scene {
     const char *address;
     void (*play)(struct scene *s);
     size_t limit; // 0: none
+    uid_t user;   // -1: the child stays who the parent is
     struct cgroup group;
     // Of the child:
     struct diskalloc *da;
@@ -28,6 +29,8 @@ struct scene {
 
 // Runs FN in a child, which is in a group with this limit unless that is 0, with a named region of the backend's.
 void scene_run(struct test_backend *b, void (*fn)(struct scene *s), size_t limit);
+// The same as another user, whom the region's mode lets attach it.  The caller is root.
+void scene_run_as(struct test_backend *b, void (*fn)(struct scene *s), size_t limit, uid_t user);
 // PLAY_name as two tests, which EACH_BACKEND(name) puts on cmocka's list.
 #define SCENE(name, limit)                   \
     static void name(struct test_backend *b) \
