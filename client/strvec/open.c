@@ -3,6 +3,7 @@
 // NAME has the offsets, and NAME.bytes the bytes.  A vector is made by a region without content, then the region of the
 // bytes, then the header, which names that region by its handle, and its commit.  If the program is killed on the way,
 // there is an empty region NAME, and perhaps an empty region NAME.bytes: the next open for writing goes on from there.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,6 +214,7 @@ int diskalloc_strvec_open(struct diskalloc_strvec *v, struct diskalloc *da, cons
     if (e == 0)
         e = look(o.offsets);
     if (e >= 0) {
+        assert(o.offsets);
         o.offsets->kind = STRVEC_KIND;
         e = e > 0 ? open_existing(v, &o, call) : make(v, &o, call);
     }

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 
+#include "client/diskalloc.h"
+
 DISKALLOC_VEC_DEFINE(u64vec, uint64_t)
 
 struct record {
@@ -32,6 +34,15 @@ static int close_directory(void **state)
     scratch_remove_tree(directory);
     return 0;
 }
+
+// The client outlives the tests: it may have the region of a next vector still.
+static int teardown(void **state)
+{
+    client_drop_spare(da);
+    return test_teardown(state);
+}
+
+#define VEC_TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, teardown)
 
 static void fill(struct u64vec *v, size_t n)
 {
@@ -397,24 +408,24 @@ static void a_file_is_as_long_as_its_vector_was_committed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_new_vector_is_empty_and_a_zeroed_one_may_be_deinitialised),
-        TEST(a_vector_that_was_not_initialised_refuses),
-        TEST(push_and_pop_are_a_stack),
-        TEST(reserve_is_for_that_many_more),
-        TEST(a_resize_gives_zeros_even_where_there_was_something),
-        TEST(appending_nothing_gives_the_end),
-        TEST(truncate_never_lengthens_and_keeps_capacity),
-        TEST(a_vector_may_be_extended_by_itself),
-        TEST(insert_and_remove_keep_order_and_swap_remove_does_not),
-        TEST(elements_of_any_size_fit),
-        TEST(a_vector_may_be_moved),
-        TEST(a_committed_length_is_what_a_later_open_sees),
-        TEST(deinit_gives_back_only_what_the_vector_added),
-        TEST(deinit_does_not_take_back_what_others_added),
-        TEST(deinit_leaves_the_last_error_alone),
-        TEST(a_read_only_vector_changes_nothing_at_all),
-        TEST(a_vector_stays_within_its_regions_reserve),
-        TEST(a_file_is_as_long_as_its_vector_was_committed),
+        VEC_TEST(a_new_vector_is_empty_and_a_zeroed_one_may_be_deinitialised),
+        VEC_TEST(a_vector_that_was_not_initialised_refuses),
+        VEC_TEST(push_and_pop_are_a_stack),
+        VEC_TEST(reserve_is_for_that_many_more),
+        VEC_TEST(a_resize_gives_zeros_even_where_there_was_something),
+        VEC_TEST(appending_nothing_gives_the_end),
+        VEC_TEST(truncate_never_lengthens_and_keeps_capacity),
+        VEC_TEST(a_vector_may_be_extended_by_itself),
+        VEC_TEST(insert_and_remove_keep_order_and_swap_remove_does_not),
+        VEC_TEST(elements_of_any_size_fit),
+        VEC_TEST(a_vector_may_be_moved),
+        VEC_TEST(a_committed_length_is_what_a_later_open_sees),
+        VEC_TEST(deinit_gives_back_only_what_the_vector_added),
+        VEC_TEST(deinit_does_not_take_back_what_others_added),
+        VEC_TEST(deinit_leaves_the_last_error_alone),
+        VEC_TEST(a_read_only_vector_changes_nothing_at_all),
+        VEC_TEST(a_vector_stays_within_its_regions_reserve),
+        VEC_TEST(a_file_is_as_long_as_its_vector_was_committed),
     };
 
     return cmocka_run_group_tests(tests, open_directory, close_directory);
