@@ -92,10 +92,11 @@ static char read_state(const char *path)
 
 bool proc_is_zombie(pid_t pid)
 {
-    char path[64], state;
+    char path[64];
+    int state;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    state = pid > 0 ? read_state(path) : '\0';
+    state = pid > 0 ? read_state(path) : 0;
     return state == 'Z' || state == 'X';
 }
 

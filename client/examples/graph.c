@@ -25,8 +25,11 @@ static uint64_t *find(struct diskalloc_heap *h, uint64_t *tree, const char *word
     *ret_depth = 0;
     while (*tree) {
         struct node *n = DISKALLOC_HEAP_POINTER(h, *tree);
-        int order = strcmp(word, n->word);
+        int order;
 
+        if (!n)
+            break;
+        order = strcmp(word, n->word);
         if (order == 0)
             break;
         tree = order < 0 ? &n->left : &n->right;

@@ -45,7 +45,7 @@ int check_header(const struct diskalloc_heap *h)
         return damaged("its size", 0);
     if ((uint32_t)extent * UNIT > h->region->size)
         return error_why(-EINVAL, "the heap in this region is damaged: it had %llu bytes, and the region has %llu",
-                         (unsigned long long)((uint32_t)extent * UNIT), (unsigned long long)h->region->size);
+                         (unsigned long long)(uint32_t)extent * UNIT, (unsigned long long)h->region->size);
     return 0;
 }
 

@@ -20,7 +20,7 @@ int heap_make_ready(struct diskalloc_heap *h, uint32_t n)
         return 0;
     if (n > h->units_max)
         return error_why(-ENOMEM, "the heap's address space ends at %llu bytes",
-                         (unsigned long long)(h->units_max * UNIT));
+                         (unsigned long long)h->units_max * UNIT);
     if (mprotect(h->units, ready * sizeof *h->units, PROT_READ | PROT_WRITE) < 0)
         return error_why(-ENOMEM, "no memory for the heap's lists");
     h->units_ready = (uint32_t)ready;

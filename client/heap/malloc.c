@@ -34,7 +34,7 @@ static int large_malloc(struct diskalloc_heap *h, size_t size, size_t alignment,
 
     if (size > h->units_max * UNIT || alignment > h->units_max * UNIT)
         return error_why(-ENOMEM, "no block of a heap that may have %llu bytes can have %zu, aligned to %zu",
-                         (unsigned long long)(h->units_max * UNIT), size, alignment);
+                         (unsigned long long)h->units_max * UNIT, size, alignment);
     pthread_mutex_lock(&h->lock);
     e = space_take(h, n, alignment, (struct span){SPAN_LARGE, 0, n}, &at);
     pthread_mutex_unlock(&h->lock);
@@ -233,13 +233,13 @@ void diskalloc_heap_free(struct diskalloc_heap *h, void *block)
             }
         }
     }
-    if (!h)
+    if (!h) {
         cache_complain(block);
-    if (h->inherited || h->read_only)
-        return;
-    saved = errno;
-    put(h, block);
-    errno = saved;
+    } else if (!h->inherited && !h->read_only) {
+        saved = errno;
+        put(h, block);
+        errno = saved;
+    }
 }
 
 size_t diskalloc_heap_usable_size(const struct diskalloc_heap *h, const void *block)

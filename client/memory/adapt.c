@@ -203,7 +203,7 @@ void adapt_deinit(struct adapt *a)
 {
     if (a->watch)
         watch_remove(a->watch, &a->watched);
-    if (a->keeps_file)
+    if (a->watch && a->keeps_file)
         a->watch->n_files--;
     pattern_free(a->pattern);
     ranges_deinit(&a->own);

@@ -238,7 +238,7 @@ static void move_to(struct fronts *f, struct front *x, uint64_t end, uint64_t no
 {
     uint64_t from = x->at;
 
-    if (end > from + 2 * FRONTS_WINDOW)
+    if (end > from + (uint64_t)2 * FRONTS_WINDOW)
         become_candidate(x, end);
     x->at = end;
     x->next = end + 1;

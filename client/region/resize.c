@@ -213,7 +213,7 @@ int region_resize_to_fill(struct diskalloc_region *r, uint64_t size)
     uint64_t before = r ? r->size : 0;
     int e = region_resize(r, size);
 
-    if (e == 0)
+    if (r && e == 0)
         watch_growth(r, before);
     return e;
 }

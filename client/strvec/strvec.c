@@ -1,6 +1,7 @@
 // The strings of a vector: adding, finding, replacing and removing them.  See strvec.h for how they lie.
 #include "client/strvec/strvec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -20,9 +21,10 @@ int strvec_check_writable(const struct diskalloc_strvec *v)
 {
     int e = check(v);
 
-    if (e == 0 && v->offsets.flags & DISKALLOC_VEC_READ_ONLY)
-        return error_why(-EROFS, "the vector was opened for reading only");
-    return e;
+    if (e < 0)
+        return e;
+    assert(v); // check has found it
+    return v->offsets.flags & DISKALLOC_VEC_READ_ONLY ? error_why(-EROFS, "the vector was opened for reading only") : 0;
 }
 
 static int check_index(const struct diskalloc_strvec *v, size_t i)
