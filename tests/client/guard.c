@@ -58,6 +58,7 @@ static void begin(struct scene *s, uint32_t flags)
         assert_int_equal(pwrite(s->fd, "full", 4, i * PAGE), 4);
     assert_return_code(ftruncate(s->fd, SIZE), errno);
     o.flags = flags;
+    o.reserve = 4 << 20; // many fit what ThreadSanitizer leaves
     assert_int_equal(diskalloc_region_from_fd(s->fd, &o, &s->region), 0);
     s->data = diskalloc_region_data(s->region);
     enable(&s->told);
