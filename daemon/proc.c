@@ -75,8 +75,8 @@ bool proc_has_all_uids(void)
     return n == UINT32_MAX;
 }
 
-// The state in a file /proc/PID/stat; '\0': not known.
-static char read_state(const char *path)
+// The state in a file /proc/PID/stat, a letter; 0: not known.
+static int read_state(const char *path)
 {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     const char *end;
@@ -84,10 +84,10 @@ static char read_state(const char *path)
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
 
     if (n <= 0)
-        return '\0';
+        return 0;
     text[n] = '\0';
     end = strrchr(text, ')'); // the name before may have any character
-    return end && end[1] == ' ' ? end[2] : '\0';
+    return end && end[1] == ' ' ? end[2] : 0;
 }
 
 bool proc_is_zombie(pid_t pid)
