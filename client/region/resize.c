@@ -352,9 +352,9 @@ int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int 
 
     error_begin("diskalloc_region_resize_wait");
     e = region_resize_wait(r, size, timeout_ms);
-    if (r && e == 0)
+    if (r && e == 0) {
         watch_growth(r, before);
-    if (e == 0)
         atomic_store(&r->kept, r->size);
+    }
     return error_end(e);
 }
