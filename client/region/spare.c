@@ -13,7 +13,8 @@
 // client does not ask again for a while.  It is given back
 //   - by the client's thread, IDLE_MS to twice that after it was made, if no vector has taken it;
 //   - before a request of this client is refused, before the client asks for its usage, and when it is closed.
-// Nobody else has it: its handle was told to nobody.  After a fork the parent gives it back, and the child unmaps
+// No other program has it, though it is listed: whoever removes it there by force leaves the next vector a region whose
+// calls are -ESTALE.  After a fork the parent gives it back, and the child unmaps
 // it at once, so that no child keeps it alive.
 //
 // The region holds a reference to the client.  So diskalloc_close gives the region back first, and waits for the
