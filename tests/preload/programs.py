@@ -17,7 +17,7 @@ from memory_group import MemoryGroup
 from preload_case import CTL, MIB, PreloadCase
 import wire_case
 
-del sys.argv[1:]
+del sys.argv[1:4]
 PYTHON = "/usr/bin/python3"
 
 
@@ -77,69 +77,70 @@ class ProgramsTest(PreloadCase):
     def test_numpy_arrays(self):
         code = (
             "import numpy as np\n"
-            "n = 25_000_000\n"
+            "n = 15_000_000\n"
             "a = np.random.default_rng(1).random(n)\n"
             "b = np.zeros(n)\n"
             "b += a; b[::3] = 7\n"
             "print(a.sum(), b.sum(), (a[1:] > a[:-1]).sum())\n"
             "a.sort(); print(a[0], a[n // 2], a[-1])\n"
         )
-        self.check("numpy", [PYTHON, "-c", code], 110)
+        self.check("numpy", [PYTHON, "-c", code], 75)
 
     def test_gnu_sort(self):
         with open(self.path("lines"), "wb") as lines:
             x = 1
-            for _ in range(100):
+            for _ in range(60):
                 numbers = []
                 for _ in range(40000):
                     x = x * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
                     numbers.append(b"%x" % (x >> 20))
                 lines.write(b"\n".join(numbers) + b"\n")
-        self.check("sort", ["sort", "-S", "400M", "--parallel=2", self.path("lines")], 90)
+        self.check("sort", ["sort", "-S", "300M", "--parallel=2", self.path("lines")], 60)
 
     @needs("sqlite3", "sqlite3")
     def test_sqlite_in_memory(self):
         statements = (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, number INTEGER, text TEXT);"
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1300000)"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000)"
             " INSERT INTO t SELECT i, i * 7919 % 1000003, hex(i * 31) || substr('" + "y" * 260 + "', 1, 200 + i % 50) FROM n;"
             "SELECT count(*), sum(number), sum(length(text)) FROM t;"
             "SELECT text FROM t WHERE id % 100000 = 7;"
         )
-        self.check("sqlite3", ["sqlite3", ":memory:", statements], 90, "--all")
+        self.check("sqlite3", ["sqlite3", ":memory:", statements], 42, "--all")
 
     @needs("xz", "xz-utils")
     def test_xz(self):
         with open(self.path("text"), "wb") as text:
             x = 1
-            for i in range(900000):
+            for i in range(180000):
                 x = x * 1103515245 + 12345 & 0x7FFFFFFF
                 text.write(b"%d %x some words of a line\n" % (i, x >> 8))
-        command = ["xz", "-9", "-T2", "--block-size=16MiB", "-c", self.path("text")]
-        self.check("xz", command, 100)
+        # It asks for 1,250 MiB, and touches little of that for a short file: so it is not killed.
+        command = ["xz", "-9", "-T2", "--block-size=3MiB", "-c", self.path("text")]
+        self.check("xz", command, 312, fails_plainly=False)
 
     @needs("jq", "jq")
     def test_jq_on_a_large_document(self):
         with open(self.path("document"), "w", encoding="ascii") as document:
             document.write("[")
-            for i in range(450000):
+            for i in range(150000):
                 document.write(f'{"," if i else ""}{{"id":{i},"name":"name {i * 31}","tags":["a{i % 7}","b"],"value":{i / 8}}}')
             document.write("]")
         command = ["jq", "-c", "map(select(.id % 1000 == 3) | {name, value}), (map(.value) | add)", self.path("document")]
-        self.check("jq", command, 100, "--all")
+        self.check("jq", command, 36, "--all")
 
     @needs("gcc", "gcc")
     def test_gcc_with_link_time_optimisation(self):
         with open(self.path("table.c"), "w", encoding="ascii") as source:
             source.write("struct entry { long key; int low, high; } table[] = {\n")
-            source.writelines(f"{{{i * 2654435761 % 4294967296}, {i % 1000}, {i % 77}}},\n" for i in range(800000))
+            source.writelines(f"{{{i * 2654435761 % 4294967296}, {i % 1000}, {i % 77}}},\n" for i in range(250000))
             source.write("};\nlong sum(void)\n{\nlong s = 0;\n")
             source.write("for (long i = 0; i < (long)(sizeof table / sizeof *table); i++)\ns += table[i].key ^ table[i].low;\n")
             source.write("return s;\n}\n")
         with open(self.path("main.c"), "w", encoding="ascii") as source:
             source.write('#include <stdio.h>\nlong sum(void);\nint main(void)\n{\nprintf("%ld\\n", sum());\n}\n')
         build = "gcc -O1 -flto -frandom-seed=1 -flto-partition=none table.c main.c -o program && ./program && sha256sum program"
-        self.check("gcc -flto", ["sh", "-c", build], 110, "--threshold", "1M", "--all")
+        self.check("gcc -flto", ["sh", "-c", build], 75, "--threshold", "1M")
 
     @needs("java", "default-jdk-headless")
     def test_java(self):
@@ -149,7 +150,7 @@ class ProgramsTest(PreloadCase):
                 "public class Sorted {\n"
                 "  public static void main(String[] arguments) {\n"
                 "    Random random = new Random(1);\n"
-                "    long[][] rows = new long[40][];\n"
+                "    long[][] rows = new long[20][];\n"
                 "    for (int i = 0; i < rows.length; i++) rows[i] = random.longs(1000000).sorted().toArray();\n"
                 "    long sum = 0;\n"
                 "    for (long[] row : rows) for (int i = 0; i < row.length; i += 999) sum = sum * 31 + row[i];\n"
@@ -160,18 +161,18 @@ class ProgramsTest(PreloadCase):
         built = subprocess.run(["javac", "Sorted.java"], cwd=self.here, capture_output=True, check=False) if shutil.which("javac") else None
         if not built or built.returncode != 0:
             self.skipTest("javac is not there (default-jdk-headless)")
-        command = ["java", "-XX:+UseSerialGC", "-Xms600m", "-Xmx600m", "-Xshare:off", "-cp", self.here, "Sorted"]
-        self.check("java", command, 150)
+        command = ["java", "-XX:+UseSerialGC", "-Xms320m", "-Xmx320m", "-Xshare:off", "-cp", self.here, "Sorted"]
+        self.check("java", command, 90)
 
     @needs("node", "nodejs")
     def test_node_with_a_large_buffer(self):
         code = (
-            "const a = new Float64Array(new ArrayBuffer(400 * 1024 * 1024));\n"
+            "const a = new Float64Array(new ArrayBuffer(240 * 1024 * 1024));\n"
             "for (let i = 0; i < a.length; i++) a[i] = (i * 2654435761) % 4294967296;\n"
             "let sum = 0; for (const x of a) sum = (sum + x) % 1000000007;\n"
             "console.log(sum, a[12345678]);\n"
         )
-        self.check("node", ["node", "-e", code], 110)
+        self.check("node", ["node", "-e", code], 75)
 
     @needs("Rscript", "r-base-core")
     def test_r_with_a_matrix(self):

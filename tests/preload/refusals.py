@@ -12,7 +12,7 @@ from preload_case import CTL, PreloadCase
 import wire_case
 
 ALLOCATOR = sys.argv[4]
-del sys.argv[1:]
+del sys.argv[1:5]
 
 
 def build(path, *options, code="int main(void) { return 0; }"):

@@ -13,7 +13,7 @@ import wire_case
 from wire_client import Client, pb
 
 ALLOCATOR = sys.argv[4]
-del sys.argv[1:]
+del sys.argv[1:5]
 
 
 def compiler():
