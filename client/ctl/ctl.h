@@ -16,16 +16,16 @@ enum command_option {
 
 // main.c fills in everything but the session before it runs the command.
 struct ctl {
-    const char *address;     // "unix:/..."; of `run` also "dir:/..."
-    bool json;               // --json: print one JSON object
-    bool human;              // round sizes for people and draw bars
-    bool colour;             // draw the bars in colour
-    const char *user;        // --user; NULL: not given
-    bool force;              // --force
-    const char *warn, *crit; // --warn and --crit as they were given; NULL: not given
+    const char *address;           // "unix:/..."; of `run` also "dir:/..."
+    bool json;                     // --json: print one JSON object
+    bool human;                    // round sizes for people and draw bars
+    bool colour;                   // draw the bars in colour
+    const char *user;              // --user; NULL: not given
+    bool force;                    // --force
+    const char *warn, *crit;       // --warn and --crit as they were given; NULL: not given
     const char *threshold, *limit; // --threshold and --limit as they were given; NULL: not given
     bool all, strict, report;      // --all, --strict, --report
-    char **args;             // the command's arguments, without its name
+    char **args;                   // the command's arguments, without its name
     int n_args;
     int timeout_seconds;    // how long to wait for each answer; 0: the command chooses
     struct session session; // ctl_ask connects it when the command asks for the first time

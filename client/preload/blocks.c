@@ -10,6 +10,7 @@
 #include "client/preload/disk.h"
 #include "client/preload/kernel.h"
 #include "client/preload/log.h"
+#include "client/preload/opened.h"
 #include "client/preload/own.h"
 #include "proto/util/checked.h"
 #include "proto/util/page.h"
@@ -24,13 +25,7 @@ struct blocks blocks;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct extents elsewhere; // USED: of a block
-static const char *address;
 static _Atomic bool there;
-
-void blocks_begin(const char *given)
-{
-    address = given;
-}
 
 void blocks_lock(void)
 {
@@ -56,7 +51,7 @@ bool blocks_are_there(void)
 int blocks_open(void)
 {
     struct diskalloc *da;
-    int e = disk_open(address, &da);
+    int e = opened_get(&da);
 
     if (e == 0)
         atomic_store(&there, true);

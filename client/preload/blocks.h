@@ -22,8 +22,6 @@ struct blocks {
 
 extern struct blocks blocks;
 
-// Before the first block; ADDRESS stays the caller's.  Not thread-safe.
-void blocks_begin(const char *address);
 void blocks_lock(void);
 void blocks_unlock(void);
 // The calling process was forked, and has one thread.

@@ -2,15 +2,12 @@
 #include "client/preload/disk.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "client/preload/fork.h"
-#include "client/preload/kernel.h"
+#include "client/preload/limit.h"
+#include "client/preload/opened.h"
 #include "client/preload/own.h"
-#include "client/preload/small.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
 #include "proto/util/size.h"
@@ -19,18 +16,14 @@
 #define CHEAP_TO_WRITE ((uint64_t)1 << 20) // zeros of that size are written
 
 enum {
-    RECONNECT_MS = 30000, // a program waits that long for its daemon, and goes on in memory then
-    OPEN_AGAIN_MS = 5000,
     SETTLE_MS = 100,
     WHY_MAX = 512,
 };
 
-struct disk disk = {.limit = UINT64_MAX};
+struct disk disk;
 
 static _Thread_local char why[WHY_MAX] __attribute__((__tls_model__("initial-exec")));
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t open_not_before, settle_not_before;
-static int open_error;
+static uint64_t settle_not_before;
 
 const char *disk_why(void)
 {
@@ -40,36 +33,6 @@ const char *disk_why(void)
 static int refuse(int e)
 {
     snprintf(why, sizeof why, "%s", e < 0 && *diskalloc_last_error() ? diskalloc_last_error() : strerror(-e));
-    return e;
-}
-
-// A daemon that is not there is asked again only after a while.
-static int open_now(const char *address)
-{
-    struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
-    uint64_t now = clock_now();
-
-    if (open_error < 0 && now < open_not_before)
-        return open_error;
-    o.reconnect_timeout_ms = RECONNECT_MS;
-    open_error = diskalloc_open(*address ? address : NULL, &o, &disk.da);
-    if (open_error < 0) {
-        open_not_before = clock_after(OPEN_AGAIN_MS);
-        return refuse(open_error);
-    }
-    fork_watch();
-    return 0;
-}
-
-int disk_open(const char *address, struct diskalloc **ret)
-{
-    int e = 0;
-
-    pthread_mutex_lock(&open_lock);
-    if (!disk.da)
-        e = open_now(address);
-    *ret = disk.da;
-    pthread_mutex_unlock(&open_lock);
     return e;
 }
 
@@ -91,8 +54,7 @@ static void set_in_use(void)
         if (!disk.regions[i].inherited)
             sum += disk.regions[i].extents.bytes[EXTENT_USED] + disk.regions[i].extents.bytes[EXTENT_DIRTY] +
                    disk.regions[i].extents.bytes[EXTENT_HELD];
-    atomic_store(&disk.in_use, sum);
-    disk.peak = u64_max(disk.peak, sum);
+    limit_set_used(LIMIT_BLOCKS, sum);
 }
 
 static int set(struct disk_region *r, uint64_t offset, uint64_t length, enum extent_state state)
@@ -105,13 +67,12 @@ static int set(struct disk_region *r, uint64_t offset, uint64_t length, enum ext
 
 static int check_limit(uint64_t more)
 {
-    uint64_t used = atomic_load(&disk.in_use) + small_in_use();
-    char limit[SIZE_TEXT_MAX], has[SIZE_TEXT_MAX], asked[SIZE_TEXT_MAX];
+    char text[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], asked[SIZE_TEXT_MAX];
 
-    if (disk.limit == UINT64_MAX || (used <= disk.limit && more <= disk.limit - used))
+    if (limit_allows(more))
         return 0;
-    snprintf(why, sizeof why, "the limit of this run is %s, used %s, asked %s", size_format(disk.limit, limit),
-             size_format(used, has), size_format(more, asked));
+    snprintf(why, sizeof why, "the limit of this run is %s, used %s, asked %s", size_format(limit.bytes, text),
+             size_format(limit_used(), used), size_format(more, asked));
     return -EDQUOT;
 }
 
@@ -121,15 +82,13 @@ static int discard(struct disk_region *r, uint64_t offset, uint64_t length)
 {
     uint64_t end = offset + length, rounded = align_up(end, DISK_LARGE_PAGE);
     uint64_t size = diskalloc_region_size(r->region);
-    int e;
 
     if (rounded > end && extents_are(&r->extents, end, rounded - end, 1 << EXTENT_BLANK))
         end = rounded;
     end = u64_min(end, size);
     if (offset >= end)
         return 0;
-    e = diskalloc_region_discard(r->region, offset, end - offset);
-    return e;
+    return diskalloc_region_discard(r->region, offset, end - offset);
 }
 
 // Dirty parts become blank, as far as they can be discarded; FROM to TO.
@@ -238,8 +197,11 @@ static int add_region(uint64_t length, struct disk_region **ret)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct disk_region *r = &disk.regions[disk.n_regions];
-    int e;
+    struct diskalloc *da;
+    int e = opened_get(&da);
 
+    if (e < 0)
+        return refuse(e);
     if (disk.n_regions == DISK_REGIONS_MAX) {
         snprintf(why, sizeof why, "this process has %d regions for large blocks, and may have no more",
                  DISK_REGIONS_MAX);
@@ -248,7 +210,7 @@ static int add_region(uint64_t length, struct disk_region **ret)
     *r = (struct disk_region){.fd = -1};
     if (length > (uint64_t)128 << 30 && length < (uint64_t)1 << 46)
         o.reserve = 2 * align_up(length, DISK_LARGE_PAGE);
-    e = diskalloc_region_create(disk.da, &o, &r->region);
+    e = diskalloc_region_create(da, &o, &r->region);
     if (e < 0)
         return refuse(e);
     r->base = diskalloc_region_data(r->region);
@@ -320,12 +282,12 @@ static int take(uint64_t length, uint64_t align, bool zero, unsigned *ret_region
 // Gives back what was kept.  False: nothing was.
 static bool drop_kept(void)
 {
-    uint64_t before = atomic_load(&disk.in_use);
+    uint64_t before = limit_used();
 
     for (unsigned i = 0; i < disk.n_regions; i++)
         if (!disk.regions[i].inherited && disk.regions[i].extents.bytes[EXTENT_DIRTY] > 0)
             clear_dirty(&disk.regions[i], 0, diskalloc_region_size(disk.regions[i].region));
-    return atomic_load(&disk.in_use) < before;
+    return limit_used() < before;
 }
 
 int disk_take(uint64_t length, uint64_t align, bool zero, unsigned *ret_region, uint64_t *ret_offset)
@@ -386,10 +348,7 @@ void disk_abandon(unsigned region, uint64_t offset, uint64_t length)
 
 void disk_forked(void)
 {
-    open_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     for (unsigned i = 0; i < disk.n_regions; i++)
         disk.regions[i].inherited = true;
     disk.forks = 0;
-    disk.peak = 0;
-    atomic_store(&disk.in_use, 0);
 }

@@ -2,12 +2,11 @@
 //
 // A region is grown when nothing free is large enough.  What is given back is discarded, so that its blocks go back to
 // the disk and its charge to the account, and is granted again when it is needed: then it is zeros, which nobody wrote.
-// A little is kept as it is (DISK_KEPT), for programs that free and allocate in turns.
+// A little is kept as it is (KEPT), for programs that free and allocate in turns.
 //
 // All with the lock of the blocks (blocks.c), except where something else is said; sizes are bytes.
 #pragma once
 #include <diskalloc/client.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "client/preload/extents.h"
@@ -25,19 +24,13 @@ struct disk_region {
 };
 
 struct disk {
-    struct diskalloc *da; // NULL: not opened yet
     struct disk_region regions[DISK_REGIONS_MAX];
     unsigned n_regions;
-    unsigned forks;          // forks of this process since it began
-    uint64_t limit;          // what this process may have on disk; UINT64_MAX: no limit
-    _Atomic uint64_t in_use; // granted for large blocks: used, kept and held; written with the lock
-    uint64_t peak;           // the most that in_use was
+    unsigned forks; // forks of this process since it began
 };
 
 extern struct disk disk;
 
-// The client, which the first call opens.  0 or -errno, and diskalloc_last_error() says why.  Also without the lock.
-int disk_open(const char *address, struct diskalloc **ret);
 // Takes LENGTH bytes at an offset that is a multiple of ALIGN; ZERO: they have to be zeros.  0; -EDQUOT, -ENOSPC,
 // -ENOMEM or another -errno: disk_why says why.
 int disk_take(uint64_t length, uint64_t align, bool zero, unsigned *ret_region, uint64_t *ret_offset);

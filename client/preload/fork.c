@@ -30,7 +30,9 @@
 #include "client/preload/disk.h"
 #include "client/preload/inside.h"
 #include "client/preload/kernel.h"
+#include "client/preload/limit.h"
 #include "client/preload/log.h"
+#include "client/preload/opened.h"
 #include "client/preload/own.h"
 #include "client/preload/small.h"
 
@@ -75,6 +77,7 @@ static void child_first(void)
 
     // The client was not open yet, so there are no regions; another thread may have been about to open it.
     if (!is_prepared) {
+        opened_forked();
         blocks_forked();
         small_forked();
         return;
@@ -95,7 +98,9 @@ static void child_first(void)
 static void child(void)
 {
     is_prepared = false;
+    opened_forked();
     blocks_forked();
+    limit_forked();
     own_forked();
     inside = 0;
 }

@@ -11,14 +11,14 @@
 #include "client/preload/disk.h"
 #include "client/preload/fork.h"
 #include "client/preload/inside.h"
+#include "client/preload/limit.h"
 #include "client/preload/log.h"
-#include "client/preload/small.h"
+#include "client/preload/opened.h"
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
 
 struct settings preload_settings = {.threshold = SETTINGS_THRESHOLD, .limit = UINT64_MAX};
 size_t preload_from = SIZE_MAX;
-_Thread_local unsigned inside;
 
 static _Atomic uint64_t n_refused, bytes_refused;
 static _Atomic bool said;
@@ -47,9 +47,8 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     }
     if (preload_settings.report)
         log_keep();
-    disk.limit = preload_settings.limit;
-    blocks_begin(preload_settings.address);
-    small_begin(preload_settings.address, preload_settings.limit);
+    limit.bytes = preload_settings.limit;
+    opened_begin(preload_settings.address, fork_watch);
     fork_begin();
     preload_from = preload_settings.all ? 0 : preload_settings.threshold;
 }
@@ -81,23 +80,23 @@ static void report_refusals(void)
 
 __attribute__((destructor)) static void end(void)
 {
+    struct diskalloc *da = opened_already();
     char peak[SIZE_TEXT_MAX], now[SIZE_TEXT_MAX], small[SIZE_TEXT_MAX];
     const char *address;
-    struct diskalloc *da;
+    int state;
 
     if (!preload_settings.report)
         return;
-    inside++;
-    da = disk.da;
+    state = inside_enter();
     address = da ? diskalloc_address(da) : "disk";
     if (!da)
         log_at_end("nothing was on disk");
     else
         log_at_end("on %s: large blocks of %s at most, %u at a time, in %u regions; %s at the end", address,
-                   size_format(disk.peak, peak), blocks.most_blocks, disk.n_regions,
-                   size_format(atomic_load(&disk.in_use), now));
-    if (small_peak() > 0)
-        log_at_end("on %s: small blocks in a heap of %s", address, size_format(small_peak(), small));
+                   size_format(limit.most_used[LIMIT_BLOCKS], peak), blocks.most_blocks, disk.n_regions,
+                   size_format(limit.used[LIMIT_BLOCKS], now));
+    if (limit.most_used[LIMIT_HEAP] > 0)
+        log_at_end("on %s: small blocks in a heap of %s", address, size_format(limit.most_used[LIMIT_HEAP], small));
     report_refusals();
-    inside--;
+    inside_leave(state);
 }

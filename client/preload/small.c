@@ -8,10 +8,10 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#include "client/preload/disk.h"
-#include "client/preload/inside.h"
 #include "client/preload/kernel.h"
+#include "client/preload/limit.h"
 #include "client/preload/log.h"
+#include "client/preload/opened.h"
 #include "client/preload/own.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
@@ -22,27 +22,19 @@ enum { MAKE_AGAIN_MS = 5000 };
 
 static _Atomic(struct diskalloc_heap *) heap;
 static struct diskalloc_region *region;
-static _Atomic uint64_t peak;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // while the heap is made
-static const char *address;
-static uint64_t limit = UINT64_MAX, make_not_before;
+static uint64_t make_not_before;
 
 // For the child, during a fork.
 static struct diskalloc_region *copy;
 static int copy_fd = -1, own_fd = -1;
-
-void small_begin(const char *given, uint64_t limit_of_process)
-{
-    address = given;
-    limit = limit_of_process;
-}
 
 static int make(void)
 {
     struct diskalloc_region *r;
     struct diskalloc_heap *h;
     struct diskalloc *da;
-    int e = disk_open(address, &da);
+    int e = opened_get(&da);
 
     if (e == 0)
         e = diskalloc_region_create(da, NULL, &r);
@@ -58,6 +50,7 @@ static int make(void)
         return -ENOMEM;
     }
     region = r;
+    limit_set_used(LIMIT_HEAP, diskalloc_region_size(r));
     atomic_store(&heap, h);
     return 0;
 }
@@ -76,16 +69,6 @@ struct diskalloc_heap *small_heap(void)
     return h;
 }
 
-uint64_t small_in_use(void)
-{
-    return atomic_load(&heap) ? diskalloc_region_size(region) : 0;
-}
-
-uint64_t small_peak(void)
-{
-    return u64_max(atomic_load(&peak), small_in_use());
-}
-
 const char *small_why(void)
 {
     return diskalloc_last_error();
@@ -98,12 +81,15 @@ int __wrap_region_resize(struct diskalloc_region *r, uint64_t size);
 int __wrap_region_resize(struct diskalloc_region *r, uint64_t size)
 {
     uint64_t now = r == region ? diskalloc_region_size(r) : 0;
+    int e;
 
-    if (r == region && size > now && limit != UINT64_MAX && size + atomic_load(&disk.in_use) > limit)
+    if (r != region)
+        return __real_region_resize(r, size);
+    if (size > now && !limit_allows(size - now))
         return -EDQUOT;
-    if (r == region && now > atomic_load(&peak))
-        atomic_store(&peak, now);
-    return __real_region_resize(r, size);
+    e = __real_region_resize(r, size);
+    limit_set_used(LIMIT_HEAP, diskalloc_region_size(r));
+    return e;
 }
 
 // Copies as much as is accessible: what the heap has given back is not, and is left as zeros.
@@ -122,7 +108,7 @@ static int make_copy(void)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc *da;
-    int e = disk_open(address, &da);
+    int e = opened_get(&da);
 
     o.size = diskalloc_region_size(region);
     if (e == 0)

@@ -6,14 +6,9 @@
 
 struct diskalloc_heap;
 
-// Before the first block; ADDRESS stays the caller's.  LIMIT: bytes that this process may have on disk.
-void small_begin(const char *address, uint64_t limit);
-// The process's heap, which the first call makes.  NULL: refused, and disk_why() says why.
+// The process's heap, which the first call makes.  NULL: refused, and small_why() says why.
 struct diskalloc_heap *small_heap(void);
-// Bytes that the heap has on disk.
-uint64_t small_in_use(void);
-uint64_t small_peak(void);
-// Why the heap's last call on this thread failed.
+// Why the last call on this thread failed.
 const char *small_why(void);
 
 // Before a fork: copies the heap for the child.  After it in the parent; and in the child, which has that copy at the
