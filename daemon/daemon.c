@@ -185,6 +185,7 @@ static int fill_request_env(struct daemon *d)
     env->op.pool = d->pool;
     env->quota = d->quota;
     env->users = d->users;
+    env->accounts = d->accounts;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
     env->started = (uint64_t)time(NULL);

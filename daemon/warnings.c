@@ -53,7 +53,7 @@ static void tell_warning(struct user_table *users, const struct quota_account *a
     log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
              size_format(limit, limit_text));
     for (struct user *u = user_next(users, NULL); u; u = user_next(users, u))
-        if (account_of(u) == a)
+        if (account_of(u) == a || quota_account_is_of_cgroup(a))
             peer_send_warning(u, a);
 }
 

@@ -155,6 +155,11 @@ bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, s
     return true;
 }
 
+void config_cgroup_limits(const struct config_subject *subject, uint64_t fs_total, struct quota_limits *ret)
+{
+    subject_limits(subject, fs_total, ret);
+}
+
 // The number of bytes that a percentage of KEY refers to.
 static uint64_t whole_of(const struct config *c, const struct config_subject *s, enum config_quota_key key,
                          uint64_t fs_total)

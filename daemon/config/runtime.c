@@ -65,9 +65,7 @@ static int check_subject(const char *subject, char **ret_error)
     if (complaint)
         return config_fail(ret_error, -EINVAL, "%s: %s", quoted(subject), complaint);
     if (config_parse_subject(subject, &kind, &name) < 0)
-        return config_fail(ret_error, -EINVAL,
-                           "%s: a quota is of total, default, unlisted, user:NAME, members:GROUP or group:GROUP",
-                           quoted(subject));
+        return config_fail(ret_error, -EINVAL, "%s: a quota is of " CONFIG_SUBJECTS, quoted(subject));
     return 0;
 }
 

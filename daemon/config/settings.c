@@ -165,7 +165,7 @@ static void keep_names(struct settings *s)
     for (size_t i = 0; i < s->config->n_subjects; i++) {
         const struct config_subject *subject = s->config->subjects[i];
 
-        if (subject->name)
+        if (config_is_of_user_database(subject->kind))
             names_keep(n, subject->kind == CONFIG_USER, subject->name, false);
     }
     names_keep_end(n);
@@ -199,7 +199,7 @@ static void ask_anew(struct settings *s, const char *subject)
     const char *name;
     uint32_t id;
 
-    if (config_parse_subject(subject, &kind, &name) == 0 && name)
+    if (config_parse_subject(subject, &kind, &name) == 0 && config_is_of_user_database(kind))
         names_ask(s->source.names, kind == CONFIG_USER, name, &id);
 }
 

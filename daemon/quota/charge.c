@@ -2,10 +2,10 @@
 //
 // The part of the accounts that one consumer holds is a `struct quota_charge`, which lies inside the consumer (a
 // region, a connection). A charge counts in several accounts at once: the user's own, the sum of each configured
-// group of the user, and the total.  The charges of a uid that the user database does not know count in the account
-// that all such uids share, or in that of the user to whom the uid was lent (daemon/account.c). quota_charge_add and
-// quota_charge_sub are exact inverses.  A consumer that ends gives back all that it holds by quota_charge_deinit, so
-// no number has to be remembered elsewhere.
+// group of the user, the total, and the sum of each configured control group that the program is in (job.h).  The
+// charges of a uid that the user database does not know count in the account that all such uids share, or in that of
+// the user to whom the uid was lent (daemon/account.c). quota_charge_add and quota_charge_sub are exact inverses.  A
+// consumer that ends gives back all that it holds by quota_charge_deinit, so no number has to be remembered elsewhere.
 //
 // Guarantees: a charge counts in all of its accounts or in none.  No account passes its limit through
 // quota_charge_add, whatever came before. An account that is over its limit (the limit was lowered, or
@@ -61,6 +61,17 @@ void quota_charge_deinit(struct quota_charge *c)
     for (size_t r = 0; c->user && r < QUOTA_RESOURCE_N; r++)
         quota_charge_sub(c, (enum quota_resource)r, c->amount[r]);
     quota_user_unref(steal(&c->user));
+    quota_job_unref(steal(&c->job));
+}
+
+void quota_charge_set_job(struct quota_charge *c, struct quota_job *job)
+{
+    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++)
+        assert(c->amount[r] == 0);
+    if (job)
+        job->n_refs++;
+    quota_job_unref(c->job);
+    c->job = job;
 }
 
 static void warn(struct quota *q, struct quota_account *a)
@@ -98,17 +109,19 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
     // The total is the greatest of all sums: if it does not wrap, none does.
     if (!checked_add(c->user->quota->total.used[resource], amount, &sum))
         return -EOVERFLOW;
-    for (size_t i = 0; i < c->user->n_accounts; i++)
-        user_account_at(c->user, i)->used[resource] += amount;
+    for (size_t i = 0; i < charge_n_accounts(c); i++)
+        charge_account_at(c, i)->used[resource] += amount;
     c->user->held[resource] += amount;
+    if (c->job)
+        c->job->held[resource] += amount;
     c->amount[resource] += amount;
     return 0;
 }
 
 void quota_charge_tell(struct quota_charge *c)
 {
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
 
         if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned)
             warn(c->user->quota, a);
@@ -122,8 +135,8 @@ int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uin
 
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret)
 {
-    for (size_t i = 0; amount > 0 && i < c->user->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; amount > 0 && i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
         uint64_t limit = a->limits.max[resource];
 
         if (limit != QUOTA_UNLIMITED && amount > quota_account_left(a, resource))
@@ -139,8 +152,8 @@ uint64_t quota_early_part(uint64_t limit)
 
 int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource, uint64_t amount, uint64_t size)
 {
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
         uint64_t limit = a->limits.max[resource], most = quota_early_part(limit);
 
         if (limit != QUOTA_UNLIMITED && (amount > most || a->used[resource] > most - amount))
@@ -154,24 +167,48 @@ int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource,
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
     assert(amount <= c->amount[resource]);
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
 
         a->used[resource] -= amount;
         if (a->refused[resource] || a->warned)
             recover(a, resource);
     }
     c->user->held[resource] -= amount;
+    if (c->job)
+        c->job->held[resource] -= amount;
     c->amount[resource] -= amount;
 }
 
-int quota_check_region_size(const struct quota_user *u, uint64_t old_size, uint64_t new_size, struct quota_refusal *ret)
+int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uint64_t new_size,
+                            struct quota_refusal *ret)
 {
-    for (size_t i = 0; new_size > old_size && i < u->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(u, i);
+    for (size_t i = 0; new_size > old_size && i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
 
         if (new_size > a->limits.region_bytes)
             return refuse(a, QUOTA_BYTES, true, a->limits.region_bytes, old_size, new_size - old_size, ret);
     }
     return 0;
+}
+
+uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource resource)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        uint64_t left = quota_account_left(charge_account_at(c, i), resource);
+
+        if (left < least)
+            least = left;
+    }
+    return least;
+}
+
+bool quota_charge_counts_in(const struct quota_charge *c, const struct quota_account *a)
+{
+    for (size_t i = 0; i < charge_n_accounts(c); i++)
+        if (charge_account_at(c, i) == a)
+            return true;
+    return false;
 }

@@ -1,6 +1,7 @@
 // The accounts and the users they belong to, in trees by their numbers.
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +32,24 @@ static struct quota_account *find_account(const struct quota_accounts *accounts,
     return RB_FIND(quota_accounts, (struct quota_accounts *)accounts, &wanted);
 }
 
-static void account_init(struct quota_account *a, const char *kind, uint32_t id)
+void quota_account_init(struct quota_account *a, const char *format, ...)
 {
-    a->id = id;
+    va_list args;
+
     a->limits = no_limits;
-    if (asprintf(&a->label, "%s:+%u", kind, id) < 0)
+    va_start(args, format);
+    if (vasprintf(&a->label, format, args) < 0)
         a->label = NULL;
+    va_end(args);
+    if (a->label)
+        a->label[utf8_cut(a->label, LABEL_MAX)] = '\0';
 }
 
-static void account_assert_zero(const struct quota_account *a)
+void quota_account_deinit(struct quota_account *a)
 {
     for (size_t r = 0; r < QUOTA_RESOURCE_N; r++)
         assert(a->used[r] == 0);
-    (void)a;
+    free(a->label);
 }
 
 struct quota *quota_new(void)
@@ -54,6 +60,8 @@ struct quota *quota_new(void)
         return NULL;
     RB_INIT(&q->users);
     RB_INIT(&q->groups);
+    RB_INIT(&q->cgroups);
+    RB_INIT(&q->jobs);
     quota_account_set(&q->total, "total", &no_limits);
     quota_account_set(&q->unlisted, "unlisted", &no_limits);
     return q;
@@ -66,16 +74,14 @@ void quota_free(struct quota *q)
     if (!q)
         return;
     assert(RB_EMPTY(&q->users));
-    account_assert_zero(&q->total);
-    account_assert_zero(&q->unlisted);
     while ((a = RB_ROOT(&q->groups))) {
         RB_REMOVE(quota_accounts, &q->groups, a);
-        account_assert_zero(a);
-        free(a->label);
+        quota_account_deinit(a);
         free(a);
     }
-    free(q->total.label);
-    free(q->unlisted.label);
+    quota_free_cgroups(q);
+    quota_account_deinit(&q->total);
+    quota_account_deinit(&q->unlisted);
     free(q);
 }
 
@@ -99,7 +105,8 @@ struct quota_account *quota_group(struct quota *q, gid_t gid)
     struct quota_account *a = quota_find_group(q, gid);
 
     if (!a && (a = calloc(1, sizeof(*a)))) {
-        account_init(a, "group", gid);
+        a->id = gid;
+        quota_account_init(a, "group:+%u", gid);
         RB_INSERT(quota_accounts, &q->groups, a);
     }
     return a;
@@ -157,7 +164,8 @@ struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
         u = calloc(1, sizeof(*u));
         if (!u)
             return NULL;
-        account_init(&u->own, "user", uid);
+        u->own.id = uid;
+        quota_account_init(&u->own, "user:+%u", uid);
         u->quota = q;
         u->n_accounts = 2;
         RB_INSERT(quota_accounts, &q->users, &u->own);
@@ -173,10 +181,9 @@ void quota_user_unref(struct quota_user *u)
     assert(u->n_refs > 0);
     if (--u->n_refs > 0)
         return;
-    account_assert_zero(&u->own);
     RB_REMOVE(quota_accounts, &u->quota->users, &u->own);
+    quota_account_deinit(&u->own);
     free(u->groups);
-    free(u->own.label);
     free(u);
 }
 

@@ -112,6 +112,6 @@ void peer_send_warning(struct user *user, const struct quota_account *a)
     reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
     reply.event = &event;
     TAILQ_FOREACH (peer, &user->peers, of_user)
-        if (peer->said_hello)
+        if (peer->said_hello && (!quota_account_is_of_cgroup(a) || quota_charge_counts_in(&peer->charge, a)))
             peer->reply(peer, &reply, -1);
 }

@@ -21,7 +21,7 @@
 #include "proto/util/checked.h"
 
 enum {
-    SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL
+    SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL; at least CONFIG_SUBJECT_SIZE
     REGIONS_ON_A_PAGE = 64,
     LOOKED_AT_FOR_A_PAGE = 1000, // regions; after them the page is sent, however few of them are on it
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
@@ -84,6 +84,21 @@ static int find_group(const struct call *c, const char *name, struct named_accou
     return 0;
 }
 
+static int find_cgroup(const struct call *c, const char *name, struct named_account *ret)
+{
+    char path[CONFIG_SUBJECT_SIZE];
+    bool is_admin = policy_is_admin(c->env->config, c->peer->user);
+
+    config_cgroup_path(name, path, sizeof path); // config_parse_subject has tried it
+    ret->account = quota_find_cgroup(c->env->quota, path);
+    if (!is_admin && !(ret->account && quota_charge_counts_in(&c->peer->charge, ret->account)))
+        return -EACCES;
+    if (!ret->account)
+        return -ESRCH;
+    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    return 0;
+}
+
 static int find_total(const struct call *c, struct named_account *ret)
 {
     if (!policy_is_admin(c->env->config, c->peer->user))
@@ -124,7 +139,7 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
         return -EACCES;
     ret->account = quota_user_account(user->quota);
     ret->limiting = account_of(user);
-    ret->left = quota_user_left(user->quota, QUOTA_BYTES);
+    ret->left = name ? quota_user_left(user->quota, QUOTA_BYTES) : quota_charge_left(&c->peer->charge, QUOTA_BYTES);
     return 0;
 }
 
@@ -144,6 +159,8 @@ static int find_account(const struct call *c, const char *subject, struct named_
         return find_unlisted(c, ret);
     if (kind == CONFIG_USER)
         return find_user(c, name, ret);
+    if (kind == CONFIG_CGROUP)
+        return find_cgroup(c, name, ret);
     // default and members: have limits, but no account.
     return kind == CONFIG_GROUP ? find_group(c, name, ret) : -EINVAL;
 }

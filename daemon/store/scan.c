@@ -85,6 +85,10 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
         return 0;
     e.region.record = f->record;
     e.region.project = project_of(f->fd);
+    r = store_read_cgroup(scan->store, f->fd, e.region.cgroup);
+    if (r < 0)
+        log_warning("%s/%s/%s: the control group that it counts in cannot be read: %s", scan->store->dir, dir, f->name,
+                    strerror(-r));
     repair_entry(&e);
     r = scan->found(scan->data, &e.region);
     ranges_deinit(&e.region.discarded);
