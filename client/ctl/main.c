@@ -73,7 +73,8 @@ static int print_help(void)
          "  --help, --version\n\n"
          "SUBJECT of a quota: total, default, unlisted, user:NAME, members:GROUP (the default of each member), "
          "group:GROUP (the sum of the members), cgroup:PATH (the sum of the programs below a control group).\n"
-         "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
+         "KEY: bytes, regions, connections, region_bytes, warn_at, soft_bytes, grace.\n"
+         "VALUE: 50G, 80%, 1000, 7d, unlimited.\n"
          "Without --address and --instance, the daemon is that of $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
          "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon answers;\n"
          "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");

@@ -1,4 +1,4 @@
-// Jobs and the accounts of control groups, in trees by their paths.
+// Jobs, in a tree by their paths.
 #include "daemon/quota/job.h"
 
 #include <assert.h>
@@ -15,14 +15,8 @@ static int compare_jobs(const struct quota_job *a, const struct quota_job *b)
     return strcmp(a->path, b->path);
 }
 
-static int compare_cgroups(const struct quota_cgroup *a, const struct quota_cgroup *b)
-{
-    return strcmp(a->path, b->path);
-}
-
 // The branches are those of functions of libbsd, of which only a few are called.
-TREE_GENERATE(quota_jobs, quota_job, node, compare_jobs)          // GCOVR_EXCL_BR_LINE
-TREE_GENERATE(quota_cgroups, quota_cgroup, node, compare_cgroups) // GCOVR_EXCL_BR_LINE
+TREE_GENERATE(quota_jobs, quota_job, node, compare_jobs) // GCOVR_EXCL_BR_LINE
 
 struct quota_job *quota_job_ref(struct quota *q, const char *path, bool *ret_is_new)
 {
@@ -87,58 +81,12 @@ int quota_job_set_accounts(struct quota_job *j, struct quota_account *const *acc
         for (size_t i = 0; i < n; i++)
             copy[i]->used[r] += j->held[r];
     }
+    for (size_t i = 0; i < j->n_accounts; i++)
+        quota_account_use_has_changed(j->accounts[i]);
+    for (size_t i = 0; i < n; i++)
+        quota_account_use_has_changed(copy[i]);
     free(j->accounts);
     j->accounts = copy;
     j->n_accounts = n;
     return 0;
-}
-
-static struct quota_cgroup *find_cgroup(struct quota *q, const char *path)
-{
-    struct quota_cgroup wanted = {.path = (char *)path};
-
-    return RB_FIND(quota_cgroups, &q->cgroups, &wanted);
-}
-
-struct quota_account *quota_find_cgroup(struct quota *q, const char *path)
-{
-    struct quota_cgroup *found = find_cgroup(q, path);
-
-    return found ? &found->account : NULL;
-}
-
-struct quota_account *quota_cgroup(struct quota *q, const char *path)
-{
-    struct quota_cgroup *g = find_cgroup(q, path);
-    _cleanup_free_ char *copy = NULL;
-
-    if (g)
-        return &g->account;
-    copy = strdup(path);
-    g = copy ? calloc(1, sizeof *g) : NULL;
-    if (!g)
-        return NULL;
-    g->path = steal(&copy);
-    quota_account_init(&g->account, "cgroup:%s", g->path);
-    g->account.is_of_cgroup = true;
-    RB_INSERT(quota_cgroups, &q->cgroups, g);
-    return &g->account;
-}
-
-bool quota_account_is_of_cgroup(const struct quota_account *a)
-{
-    return a->is_of_cgroup;
-}
-
-void quota_free_cgroups(struct quota *q)
-{
-    struct quota_cgroup *g;
-
-    assert(RB_EMPTY(&q->jobs));
-    while ((g = RB_ROOT(&q->cgroups))) {
-        RB_REMOVE(quota_cgroups, &q->cgroups, g);
-        quota_account_deinit(&g->account);
-        free(g->path);
-        free(g);
-    }
 }

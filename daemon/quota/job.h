@@ -16,8 +16,3 @@ struct quota_job *quota_job_next(struct quota *q, struct quota_job *after);
 // Sets the accounts that the job's charges count in.  Present charges move from the old to the new ones, whatever
 // their limits.  0; or -ENOMEM and nothing has changed.
 int quota_job_set_accounts(struct quota_job *j, struct quota_account *const *accounts, size_t n);
-
-// The account of the control group PATH, found or made; it lives as long as Q.  NULL: no memory.
-struct quota_account *quota_cgroup(struct quota *q, const char *path);
-struct quota_account *quota_find_cgroup(struct quota *q, const char *path); // or NULL
-bool quota_account_is_of_cgroup(const struct quota_account *a);

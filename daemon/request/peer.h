@@ -68,5 +68,5 @@ int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder
 void peer_detach(struct peer *peer, struct attachment *a);
 
 // Sends an event to all clients of USER, or to those of them that are in the control group which A stands for: A has
-// reached its warning mark.
-void peer_send_warning(struct user *user, const struct quota_account *a);
+// reached this mark.
+void peer_send_warning(struct user *user, const struct quota_account *a, enum quota_mark mark);

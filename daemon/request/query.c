@@ -12,6 +12,7 @@
 #include "daemon/fence/fence.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
+#include "daemon/quota/soft.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
@@ -64,6 +65,10 @@ static void fill_usage(const struct request_env *env, const struct named_account
     ret->connections = quota_account_used(a, QUOTA_CONNECTIONS);
     ret->connections_limit = limits->max[QUOTA_CONNECTIONS];
     ret->warn_bytes = limits->warn_bytes;
+    if (limits->soft.is_set) {
+        ret->soft_bytes = limits->soft.bytes;
+        ret->grace_ends = quota_account_grace_ends(found->limiting ? found->limiting : a);
+    }
     ret->waiters = wait_count(env->op.wait, a);
     ret->grantable_bytes = left < disk ? left : disk;
 }

@@ -119,7 +119,8 @@ static bool is_known_neighbour(const char *name)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
+    return strncmp(name, STORE_GRACE_NAME, strlen(STORE_GRACE_NAME)) == 0 ||
+           strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
 }
 
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)

@@ -15,8 +15,9 @@ struct batch {
 
 static void limit(struct quota_account *a, const char *label, uint64_t bytes)
 {
-    const struct quota_limits limits = {
-        {bytes, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, .region_bytes = QUOTA_UNLIMITED, .warn_bytes = QUOTA_UNLIMITED};
+    const struct quota_limits limits = {.max = {bytes, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                        .region_bytes = QUOTA_UNLIMITED,
+                                        .warn_bytes = QUOTA_UNLIMITED};
 
     quota_account_set(a, label, &limits);
 }
@@ -129,7 +130,8 @@ static void present_charges_move_when_the_accounts_change(void **state)
 
 static void the_size_of_a_region_is_limited_too(void **state)
 {
-    const struct quota_limits limits = {{QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, 50, QUOTA_UNLIMITED};
+    const struct quota_limits limits = {
+        .max = {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, .region_bytes = 50, .warn_bytes = QUOTA_UNLIMITED};
     struct quota_refusal refusal;
     struct batch b;
 

@@ -50,7 +50,8 @@ int __wrap___vasprintf_chk(char **ret, int flag, const char *format, va_list arg
     return fails() ? -1 : __real_vasprintf(ret, format, arguments);
 }
 
-static const struct quota_limits small = {{10, 20, 30}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+static const struct quota_limits small = {
+    .max = {10, 20, 30}, .region_bytes = QUOTA_UNLIMITED, .warn_bytes = QUOTA_UNLIMITED};
 
 static void without_memory_there_are_no_accounts(void **state)
 {
