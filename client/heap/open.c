@@ -19,9 +19,10 @@
 
 enum { FIRST_BYTES = 2 << 20 };
 
-// Whether the heap is in use is told by a lock on this byte of the region's file, which is behind those that
-// client/local/lock.c locks, and which the kernel drops with the process.
-#define IN_USE_AT (INT64_MAX - 8)
+// Whether the heap is in use is told by a lock on this byte of the region's file, which the kernel drops with the
+// process.  It lies behind any content, and before the bytes whose locks say who maps the file (daemon/store/mark.c):
+// a lock there would be another process's to the daemon, which then would not let this one cut the region.
+#define IN_USE_AT (((int64_t)1 << 62) - 1)
 
 static void forked(struct fork_hook *hook)
 {
