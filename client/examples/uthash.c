@@ -104,8 +104,8 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    if (diskalloc_open(NULL, NULL, &client) < 0 || lines_init(&c.lines, client) < 0 || bytes_init(&c.bytes, client) < 0 ||
-        count(&c, f) < 0)
+    if (diskalloc_open(NULL, NULL, &client) < 0 || lines_init(&c.lines, client) < 0 ||
+        bytes_init(&c.bytes, client) < 0 || count(&c, f) < 0)
         return fail();
     HASH_SORT(c.table, by_count);
     for (at = c.table; at && n < 10; at = at->hh.next, n++)
