@@ -142,8 +142,8 @@ void *diskalloc_heap_root(const struct diskalloc_heap *h);
  * Never NULL; never changes. */
 void *diskalloc_heap_base(const struct diskalloc_heap *h);
 
-/* Where the heap's region lay when the heap was made, and lies again whenever that can be had: pointers that were stored
- * in blocks then are good where this is diskalloc_heap_base.  It never changes.
+/* Where the heap's region lay when the heap was made, and lies again whenever that can be had: pointers that were
+ * stored in blocks then are good where this is diskalloc_heap_base.  It never changes.
  * Any thread.
  * NULL: the heap has no home.  Its region had no name, or lay where another process could hardly have it (a program
  * under ThreadSanitizer or `ulimit -v`). */

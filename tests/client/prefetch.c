@@ -254,7 +254,7 @@ static void the_environment_can_turn_it_off(struct test_backend *b)
 }
 FOR_EACH_BACKEND(the_environment_can_turn_it_off)
 
-// While many elements are copied, the thread makes the pages behind the first quarter; what is copied is what was given.
+// While many elements are copied, the thread makes the pages behind the first quarter.
 static void the_thread_helps_with_a_copy_of_many(struct test_backend *b)
 {
     const size_t n = 40 * MIB / 8, few = 1000;
