@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "client/diskalloc.h"
 #include "client/growth.h"
@@ -17,6 +18,8 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
+
+#define LEAST_PART ((uint64_t)8 << 20) // bytes
 
 int diskalloc_vec_fail(const char *call, int result)
 {
@@ -253,6 +256,18 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     if (r->began_with > 0)
         r->da->first_size = growth_first_after_need(r->da->first_size, needed);
     return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};
+}
+
+// In parts, so that no more is made ahead than memory has room for.
+void diskalloc_vec_copy(struct diskalloc_region *r, uint64_t at, const void *src, uint64_t n)
+{
+    filling_end(&r->filling);
+    for (uint64_t done = 0, part; done < n; done += part) {
+        note_filled(r, at + done);
+        part = u64_min(n - done, u64_max(2 * writeback_ahead_max(&r->writeback), LEAST_PART));
+        prefetch_fill(&r->prefetch, at + done, at + done + part);
+        memmove(r->mapping.base + at + done, (const char *)src + done, part);
+    }
 }
 
 struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap,

@@ -18,7 +18,7 @@
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together"},
     {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]",
-     "the usage of total, unlisted, user:NAME or group:NAME; without SUBJECT, your own"},
+     "the usage of total, unlisted, user:NAME, group:NAME or cgroup:PATH; without SUBJECT, your own"},
     {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
     {"quota", "list", quota_list_run, 0, 0, 0, "quota list", "the limits, and where each comes from"},
     {"quota", "set", quota_set_run, 2, INT_MAX, 0, "quota set SUBJECT KEY=VALUE...", "set limits, from now on"},
@@ -91,8 +91,9 @@ static int print_help(void)
          "  --report                         say at the end what was on disk\n"
          "  --address dir:/PATH              files in that directory, without a daemon\n\n"
          "SUBJECT of a quota: total, default, unlisted, user:NAME, members:GROUP (the default of each member), "
-         "group:GROUP (the sum of the members).\n"
-         "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
+         "group:GROUP (the sum of the members), cgroup:PATH (the sum of the programs below a control group).\n"
+         "KEY: bytes, regions, connections, region_bytes, warn_at, soft_bytes, grace.\n"
+         "VALUE: 50G, 80%, 1000, 7d, unlimited.\n"
          "Without --address and --instance, the daemon is that of $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
          "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon answers;\n"
          "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");

@@ -9,6 +9,16 @@ struct diskalloc_region *region_new(struct diskalloc *da);
 // As region_close, for a region that open.c could not complete: everything is given back before this returns.
 void region_abandon(struct diskalloc_region *r);
 
+// place.c
+
+// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller
+// reservation.  SEED: of what the region is found by (home_seed); 0: nobody finds it.  0; -ENOMEM, -EINVAL,
+// -EOVERFLOW.
+int region_reserve_addresses(struct mapping *m, const struct diskalloc_region_options *o, bool exact, uint64_t seed);
+// Maps the backing's file, which O was made with, and gives access to its size.  The address may change, for the last
+// time.  0 or -errno.
+int region_place(struct diskalloc_region *r, const struct diskalloc_region_options *o);
+
 // The next six with the lock held.
 // 0; -EBUSY: the region was inherited; -EROFS: it is read-only and WRITING is asked for.
 int region_check(const struct diskalloc_region *r, bool writing);

@@ -168,6 +168,9 @@ diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap, si
                           const char *call);
 struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                                  size_t element_size, int timeout_ms, const char *call);
+/* Copies N bytes to the byte AT of a vector's capacity.  For many: pages are made on the library's thread meanwhile. */
+void diskalloc_vec_copy(struct diskalloc_region *r, uint64_t at, const void *src, uint64_t n);
+#define DISKALLOC_VEC_MANY ((size_t)16 << 20) /* bytes */
 /* Remembers why a vector's function failed; returns RESULT. */
 #if defined(__GNUC__)
 __attribute__((__cold__, __noinline__))
@@ -422,7 +425,9 @@ struct diskalloc {
                                                                                                                        \
         if (result < 0)                                                                                                \
             return result;                                                                                             \
-        if (n > 0)                                                                                                     \
+        if (n >= DISKALLOC_VEC_MANY / sizeof(type))                                                                    \
+            diskalloc_vec_copy(v->region, v->len * sizeof(type), src, n * sizeof(type));                               \
+        else if (n > 0)                                                                                                \
             memmove((void *)(v->data + v->len), (const void *)src, n * sizeof(type));                                  \
         v->len += n;                                                                                                   \
         return 0;                                                                                                      \

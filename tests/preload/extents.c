@@ -65,7 +65,7 @@ static void random_changes_and_searches_do_as_an_array_of_bytes(void **state)
         bool is_there;
 
         assert_int_equal(extents_set(&e, offset, length, s), 0);
-        memset(model + offset, s, length);
+        memset(model + offset, (int)s, length);
         assert_same(&e, model);
         length = 1 + draw(80);
         is_there = model_find(model, length, base, align, states, &expected);
