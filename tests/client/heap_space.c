@@ -232,7 +232,7 @@ static void a_cut_that_is_refused_leaves_the_heap_whole(struct test_backend *b)
     all = granted(h);
     reader = try_open_heap(b, "cut", DISKALLOC_REGION_READ_ONLY, &e);
     assert_int_equal(e, 0);
-    for (int i = 0; i < N; i++)
+    for (int i = N; i-- > 0;)
         diskalloc_heap_free(h, blocks[i]);
     for (int i = 0; i < N; i++) {
         assert_non_null(blocks[i] = diskalloc_heap_malloc(h, MIB));
