@@ -259,7 +259,7 @@ static int take_from(unsigned states, uint64_t length, uint64_t align, bool zero
 static int take(uint64_t length, uint64_t align, bool zero, unsigned *ret_region, uint64_t *ret_offset)
 {
     unsigned any = 1 << EXTENT_BLANK | 1 << EXTENT_DIRTY;
-    struct disk_region *r;
+    struct disk_region *r = NULL;
     int e = check_limit(0);
 
     if (e == 0)

@@ -144,8 +144,7 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
     if (config_is_of_user_database(kind)) {
         r = c->names_by.find(c->names_by.data, kind == CONFIG_USER, name, &id);
         known = r == 0;
-    } else if (kind == CONFIG_CGROUP) {
-        config_cgroup_path(name, path, sizeof path); // config_parse_subject has tried it
+    } else if (kind == CONFIG_CGROUP && name && config_cgroup_path(name, path, sizeof path) == 0) {
         name = path;
     }
     *ret_missing = r == -ENOENT;
