@@ -169,6 +169,27 @@ int holders_attach(struct holders *h, struct region *r, struct peer *peer, const
     return 0;
 }
 
+static void set(bool *flag, unsigned *n, bool value)
+{
+    *n += (unsigned)value - (unsigned)*flag;
+    *flag = value;
+}
+
+void holders_set_hearing(struct holders *h, struct attachment *a, bool hears)
+{
+    set(&a->hears, &h->n_hearing, hears);
+}
+
+void holders_set_watching(struct holders *h, struct attachment *a, bool watches)
+{
+    set(&a->watches, &h->n_watching, watches);
+}
+
+void holders_set_agreed(struct holders *h, struct attachment *a, bool agrees)
+{
+    set(&a->agrees, &h->n_agreed, agrees);
+}
+
 void holders_note_stranger(struct holders *h, uint32_t lane)
 {
     h->has_strangers = h->has_strangers || (h->has_stranger && h->stranger != lane);
@@ -179,6 +200,9 @@ void holders_note_stranger(struct holders *h, uint32_t lane)
 void holders_detach(struct holders *h, struct attachment *a, struct attachment_list *of_peer)
 {
     count(h, a, false);
+    holders_set_hearing(h, a, false);
+    holders_set_watching(h, a, false);
+    holders_set_agreed(h, a, false);
     TAILQ_REMOVE(&h->attachments, a, of_region);
     TAILQ_REMOVE(of_peer, a, of_peer);
     RB_REMOVE(attachments_by_peer, &h->by_peer, a);

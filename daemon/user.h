@@ -20,8 +20,10 @@ struct user_waiter {
 };
 TAILQ_HEAD(user_waiters, user_waiter);
 
+struct attachment;
 struct conn;
 struct names;
+struct news;
 struct peer;
 struct suspicion;
 struct user_table;
@@ -70,6 +72,11 @@ struct user {
     unsigned n_looks;      // at regions of this user, under way
     bool has_due_suspects; // in the ring of owners
     TAILQ_ENTRY(user) of_suspects;
+    // news.c's:
+    TAILQ_HEAD(news_list, attachment)
+    news;                   // attachments of this user's connections whose clients have to be told something
+    struct news *news_ring; // NULL: there are none
+    TAILQ_ENTRY(user) of_news;
     // account.c's:
     struct quota_account *shared_account; // takes the place of this user's own account; NULL: none does
     struct user *lender;                  // a reference: the user to whom this uid is lent; NULL: nobody

@@ -141,6 +141,27 @@ struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid)
     return NULL;
 }
 
+// The supplementary groups that the process had when it connected (SO_PEERGROUPS, Linux 4.13).  Its primary group is
+// not among them unless it is a supplementary group as well, and newgrp(1) can choose it: that is the same.
+bool accept_has_group(const struct conn *c, gid_t gid)
+{
+    socklen_t size = 0;
+    gid_t *groups;
+    bool has = false;
+
+    // The kernel shows this gid for every group that does not exist in the daemon's user namespace: it could be any.
+    if (gid == c->env->overflow_gid)
+        return false;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+        return false;
+    groups = malloc(size);
+    if (groups && getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+        for (socklen_t i = 0; !has && i < size / sizeof *groups; i++)
+            has = groups[i] == gid;
+    free(groups);
+    return has;
+}
+
 void accept_refuse(int fd)
 {
     if (rights_refuse(fd) || !rights_remain(fd) || rights_close(&fd, 1) < 0)
