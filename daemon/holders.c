@@ -169,27 +169,6 @@ int holders_attach(struct holders *h, struct region *r, struct peer *peer, const
     return 0;
 }
 
-static void set(bool *flag, unsigned *n, bool value)
-{
-    *n += (unsigned)value - (unsigned)*flag;
-    *flag = value;
-}
-
-void holders_set_hearing(struct holders *h, struct attachment *a, bool hears)
-{
-    set(&a->hears, &h->n_hearing, hears);
-}
-
-void holders_set_watching(struct holders *h, struct attachment *a, bool watches)
-{
-    set(&a->watches, &h->n_watching, watches);
-}
-
-void holders_set_agreed(struct holders *h, struct attachment *a, bool agrees)
-{
-    set(&a->agrees, &h->n_agreed, agrees);
-}
-
 void holders_note_stranger(struct holders *h, uint32_t lane)
 {
     h->has_strangers = h->has_strangers || (h->has_stranger && h->stranger != lane);

@@ -93,9 +93,6 @@ int holders_attach(struct holders *h, struct region *r, struct peer *peer, const
 // A user who is not the owner, and whose lane (user_lane) is LANE, gets a descriptor of the file.
 void holders_note_stranger(struct holders *h, uint32_t lane);
 void holders_detach(struct holders *h, struct attachment *a, struct attachment_list *of_peer);
-void holders_set_hearing(struct holders *h, struct attachment *a, bool hears);
-void holders_set_watching(struct holders *h, struct attachment *a, bool watches);
-void holders_set_agreed(struct holders *h, struct attachment *a, bool agrees);
 // Changes what the attachment A allows.
 void holders_change(struct holders *h, struct attachment *a, bool read_only, bool sole_writer);
 
@@ -127,3 +124,23 @@ unsigned holders_count(struct holders *h, const struct holder *holder, enum hold
 bool holders_are_lost(struct holders *h);
 // Whether only the kernel knows: some of these processes are not known by name.
 bool holders_are_uncertain(const struct holders *h);
+
+// Each sets a flag of an attachment, and keeps the number of attachments with that flag.
+
+static inline void holders_set_hearing(struct holders *h, struct attachment *a, bool hears)
+{
+    h->n_hearing += (unsigned)hears - (unsigned)a->hears;
+    a->hears = hears;
+}
+
+static inline void holders_set_watching(struct holders *h, struct attachment *a, bool watches)
+{
+    h->n_watching += (unsigned)watches - (unsigned)a->watches;
+    a->watches = watches;
+}
+
+static inline void holders_set_agreed(struct holders *h, struct attachment *a, bool agrees)
+{
+    h->n_agreed += (unsigned)agrees - (unsigned)a->agrees;
+    a->agrees = agrees;
+}

@@ -36,6 +36,7 @@ struct user {
     unsigned n_refs;
     uint64_t n_releasing; // regions that are about to give their charge back
     struct waits *waits;  // op/wait.c's: NULL: no operation of this user waits
+    unsigned n_asks;      // shrinks of this user that wait for the agreement of others: op/ask.c's
     unsigned n_probes;    // regions that orphans.c has probed at this moment
     unsigned n_silent;    // connections whose Hello was not granted yet
     unsigned n_held;      // requests in flight and descriptors under way: request/budget.c's

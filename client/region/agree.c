@@ -14,7 +14,7 @@ static bool may_agree(const struct diskalloc_region *r, uint64_t size, uint64_t 
     // The containers of these have no refresh by which they could learn of it.
     if (r->kind || r->backing->element_size == REGION_OF_A_HEAP)
         return false;
-    return !region_is_inherited(r) && size >= least && !children_live(&r->shared);
+    return size >= least && !children_live(&r->shared);
 }
 
 // Pages that the guard has replaced stay: nobody knows yet whether the bytes are cut.
@@ -41,7 +41,7 @@ bool region_agree_locked(struct diskalloc_region *r, uint64_t least)
     struct backing_news news;
     uint64_t before = r->size;
 
-    if (!b->ops->look || b->unsure)
+    if (!b->ops->look || b->unsure || region_is_inherited(r))
         return false;
     b->ops->look(b, &news);
     if (!news.asked || news.agreed || !may_agree(r, news.asked_size, least))

@@ -16,6 +16,7 @@
 #include "daemon/log.h"
 #include "daemon/user.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 
 enum {
     SPEAK_MS = 10 * 1000,
@@ -143,8 +144,9 @@ struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid)
 
 // The supplementary groups that the process had when it connected (SO_PEERGROUPS, Linux 4.13).  Its primary group is
 // not among them unless it is a supplementary group as well, and newgrp(1) can choose it: that is the same.
-bool accept_has_group(const struct conn *c, gid_t gid)
+bool accept_has_group(const struct peer *peer, gid_t gid)
 {
+    const struct conn *c = container_of((struct peer *)peer, struct conn, peer);
     socklen_t size = 0;
     gid_t *groups;
     bool has = false;

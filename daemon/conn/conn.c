@@ -93,11 +93,6 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
         conn_changed(c);
 }
 
-static bool peer_has_group(const struct peer *peer, gid_t gid)
-{
-    return accept_has_group(container_of((struct peer *)peer, struct conn, peer), gid);
-}
-
 static void peer_hang_up(struct peer *peer)
 {
     static const struct timeval linger = {.tv_sec = LINGER_SECONDS};
@@ -292,6 +287,8 @@ static void on_event(evutil_socket_t fd, short what, void *data)
     c->gone |= what & EV_CLOSED && has_gone(c->fd);
     if (c->n_unread > 0)
         unread_settle(c);
+    if (c->holds)
+        tell_again(c);
     // The frequent case, a packet and nothing else, does without settle.
     if (what != (EV_READ | EV_ET))
         conn_changed(c);
@@ -370,7 +367,7 @@ static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pi
     c->fd = fd;
     peer_init(&c->peer, user, pid);
     c->peer.reply = peer_reply;
-    c->peer.has_group = peer_has_group;
+    c->peer.has_group = accept_has_group;
     c->peer.hang_up = peer_hang_up;
     c->peer.resume = peer_resume;
     send_queue_init(&c->replies, fd);

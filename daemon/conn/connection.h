@@ -35,7 +35,8 @@ struct conn_env {
     unsigned n_unread;
     struct event *unread_tick; // a timer: look at them
     // tell.c's: connections whose clients do not read, and have to be told something; and a timer to look at them
-    struct conn_list holding;
+    struct conn_list holding; // n_holding of them
+    unsigned n_holding;
     struct event *tell_tick;
     struct user_ring leavers; // leaving.c's: users with connections that have ended and still have regions
     // ended.c's:
@@ -83,10 +84,10 @@ int accept_init(struct conn_env *env); // 0 or -ENOMEM
 void accept_deinit(struct conn_env *env);
 // A reference to the user of the client at FD, and the client's pid, as the kernel knows them.  NULL: it is refused.
 struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid);
-bool accept_has_group(const struct conn *c, gid_t gid); // as peer.has_group
-void accept_refuse(int fd);                             // closes FD, a new connection
-void accept_begin(struct conn *c);                      // C is new, and silent
-void accept_spoke(struct conn *c);                      // C sent Hello, or ends; does nothing if it was not silent
+bool accept_has_group(const struct peer *peer, gid_t gid); // as peer.has_group
+void accept_refuse(int fd);                                // closes FD, a new connection
+void accept_begin(struct conn *c);                         // C is new, and silent
+void accept_spoke(struct conn *c);                         // C sent Hello, or ends; does nothing if it was not silent
 
 // turns.c.  The users whose turn will come, and the connections of each:
 
@@ -103,6 +104,7 @@ struct conn *turns_next(struct conn_env *env);
 int tell_init(struct conn_env *env); // 0 or -ENOMEM
 void tell_deinit(struct conn_env *env);
 bool tell_serve(struct conn_env *env); // sends some of the queue; true: there is more
+void tell_again(struct conn *c);       // C may have read what was sent to it
 void tell_forget(struct conn *c);      // C ends
 
 // unread.c.  Replies with descriptors that were not read yet:

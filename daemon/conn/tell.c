@@ -2,8 +2,8 @@
 //
 // Some are sent between two turns of the loop, whatever there is.  A client that does not read is left alone: when
 // MOST_UNHEARD events were sent to it, it gets more only after the kernel has said that it has received everything; and
-// none while replies wait in its queue.  Until then its news are held, and become fewer events: a timer looks whether
-// it reads again, at some connections each time.
+// none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked at
+// again when it sends something, and from time to time: some clients at each tick of a timer.
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
@@ -15,7 +15,7 @@ enum {
     MOST_A_TURN = 16,
     MOST_UNHEARD = 32,
     TICK_MS = 50,
-    LOOKED_AT_A_TICK = 256,
+    LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
 };
 
 static bool may_tell(struct conn *c)
@@ -38,16 +38,20 @@ static void tick_soon(struct conn_env *env)
 static void hold(struct conn *c, struct attachment *a)
 {
     news_hold(a, &c->peer.held);
-    if (!c->holds)
+    if (!c->holds) {
         TAILQ_INSERT_TAIL(&c->env->holding, c, holding_entry);
+        c->env->n_holding++;
+    }
     c->holds = true;
     tick_soon(c->env);
 }
 
 void tell_forget(struct conn *c)
 {
-    if (c->holds)
+    if (c->holds) {
         TAILQ_REMOVE(&c->env->holding, c, holding_entry);
+        c->env->n_holding--;
+    }
     c->holds = false;
 }
 
@@ -71,23 +75,27 @@ bool tell_serve(struct conn_env *env)
     return !news_is_empty(news);
 }
 
+void tell_again(struct conn *c)
+{
+    if (!c->holds || !may_tell(c))
+        return;
+    tell_forget(c);
+    news_release(c->env->request->op.news, &c->peer.held);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *data)
 {
     struct conn_env *env = data;
-    struct conn *c, *last = TAILQ_LAST(&env->holding, conn_list);
+    unsigned n = env->n_holding / 4 + LOOKED_AT_A_TICK;
+    struct conn *c;
 
     (void)fd;
     (void)what;
-    for (int i = 0; i < LOOKED_AT_A_TICK && (c = TAILQ_FIRST(&env->holding)); i++) {
-        tell_forget(c);
-        if (may_tell(c)) {
-            news_release(env->request->op.news, &c->peer.held);
-        } else {
-            TAILQ_INSERT_TAIL(&env->holding, c, holding_entry);
-            c->holds = true;
-        }
-        if (c == last)
-            break;
+    for (unsigned left = n < env->n_holding ? n : env->n_holding; left > 0 && (c = TAILQ_FIRST(&env->holding));
+         left--) {
+        TAILQ_REMOVE(&env->holding, c, holding_entry);
+        TAILQ_INSERT_TAIL(&env->holding, c, holding_entry);
+        tell_again(c);
     }
     if (!TAILQ_EMPTY(&env->holding))
         tick_soon(env);

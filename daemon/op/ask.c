@@ -22,7 +22,7 @@
 // find the new size.
 //
 // A region has one asker at a time.  A second shrink is refused, as two processes that wait for each other would both
-// wait in vain.
+// wait in vain.  Of a user, a bounded number of shrinks ask at a time; others are refused as if nobody could be asked.
 #include "daemon/op/ask.h"
 
 #include <errno.h>
@@ -30,6 +30,14 @@
 #include "daemon/news.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
+#include "daemon/user.h"
+
+enum { MOST_OF_USER = 64 }; // asks: the queue of wait.c looks at each of them
+
+static struct user *user_of(const struct op *op)
+{
+    return op->asker ? op->asker : op->region->owner;
+}
 
 static struct attachment *own_attachment(const struct op *op)
 {
@@ -62,9 +70,10 @@ void op_ask_begin(struct op *op)
     // First the loop turns once: a detach of the others may lie unread in their sockets.
     if (r->asker || op->agree_until == 0 || op->wait_since == 0 || op->cancelled || !op->env->news || !own)
         return;
-    if (r->holders.n_hearing < r->holders.n_attached)
+    if (r->holders.n_hearing < r->holders.n_attached || user_of(op)->n_asks >= MOST_OF_USER)
         return;
     r->asker = op;
+    user_of(op)->n_asks++;
     TAILQ_FOREACH (a, &r->holders.attachments, of_region)
         if (a != own)
             ask_one(op->env, a);
@@ -91,6 +100,7 @@ void op_ask_end(struct op *op)
     if (r->asker != op)
         return;
     r->asker = NULL;
+    user_of(op)->n_asks--;
     TAILQ_FOREACH (a, &r->holders.attachments, of_region)
         tell_end(op->env, a);
 }

@@ -14,11 +14,11 @@
 // one process ever had (its record does not say RECORD_SHARED) is that process's again when it comes back: it looks
 // after its own children.  Of any other one nothing is taken away before the kernel says, at an attach, that nobody
 // uses the file.  So a process that attaches a region after another one has left it is asked about at once, while the
-// record can still be written (op_has_unknown_children).
+// record can still be written (op_has_unknown_children).  Nor is anything taken away there by agreement after a process
+// has left: the fence can tell one process from others, but not several.
 #include "daemon/op/consent.h"
 
 #include <errno.h>
-
 #include <stdlib.h>
 
 #include "daemon/fence/fence.h"

@@ -71,12 +71,13 @@ void changes_note(struct request_env *env, struct region *r, const struct peer *
 {
     struct holders *h = &r->holders;
     struct attachment *own = by ? holders_find(h, by) : NULL, *a;
+    unsigned n_others = h->n_hearing - (own && own->hears), n_others_told = h->n_news - (own && own->in_news);
 
     // The one who makes a change knows of it; but not how an ask has ended.
     if (own && own->told_size != UINT64_MAX)
         own->told_size = r->size;
     // While all others have to be told anyway, further changes cost nothing.
-    if (h->n_watching == 0 && h->n_news + (own ? own->hears : 0) >= h->n_hearing)
+    if (h->n_watching == 0 && n_others_told >= n_others)
         return;
     TAILQ_FOREACH (a, &h->attachments, of_region) {
         if (a == own || !a->hears)

@@ -319,6 +319,22 @@ class SharingTest(WireTest):
         two.call(unlink_region=pb.UnlinkRegion(name=name))
         self.assert_answer(one, request, pb.STALE)
 
+    def test_a_user_asks_a_bounded_number_of_times(self):
+        one, two = (self.connect(features=pb.FEATURE_SHARING) for _ in range(2))
+        requests = []
+        for _ in range(65):
+            self.handle = os.urandom(16)
+            one.call(create_region=pb.CreateRegion(handle=self.handle, size=4096))
+            self.attach(two)
+            requests.append((self.handle, self.ask(one, 0, known=4096)))
+        self.assert_answer(one, requests[64][1], pb.BUSY)
+        asks = {event.handle: event.ask for event in (two.next_event() for _ in range(64))}
+        for self.handle, request in requests[:64]:
+            self.agree(two, asks[self.handle])
+            self.assertEqual(self.assert_answer(one, request).size, 0)
+        request = self.ask(one, 4096, known=0)  # is no shrink
+        self.assert_answer(one, request, pb.INVALID)
+
     def test_a_flood_of_asks_and_cancels_becomes_few_events(self):
         one, two = self.share()
         for _ in range(1000):
