@@ -2,8 +2,8 @@
 //
 // Some are sent between two turns of the loop, whatever there is.  A client that does not read is left alone: when
 // MOST_UNHEARD events were sent to it, it gets more only after the kernel has said that it has received everything; and
-// none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked at
-// again when it sends something, and from time to time: some clients at each tick of a timer.
+// none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked
+// at again when it sends something, and from time to time: some clients at each tick of a timer.
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
