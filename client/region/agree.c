@@ -29,6 +29,7 @@ static int give_up_access(struct diskalloc_region *r, uint64_t size)
     e = mapping_set_access(&r->mapping, size, &r->backing->discarded);
     if (e == 0) {
         atomic_store(&r->size, size);
+        atomic_store(&r->used, u64_min(r->used, size));
         adapt_note_size(&r->adapt, size, &r->backing->discarded);
     }
     filling_go_on(&r->filling, r->size);

@@ -173,7 +173,7 @@ int region_follow_backing(struct diskalloc_region *r)
     if (size < r->size)
         guard_zero(&r->guard, size, r->size);
     atomic_store(&r->size, size);
-    atomic_store(&r->used, r->backing->used);
+    atomic_store(&r->used, u64_min(r->backing->used, r->backing->agreed_to));
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     return 0;
 }

@@ -13,12 +13,14 @@ static void a_region_is_cut_when_the_others_agree(struct test_backend *b)
         struct cut c;
 
         pair_open(&p, b, read_only ? DISKALLOC_REGION_READ_ONLY : 0);
+        assert_int_equal(diskalloc_region_commit(p.a, SIZE, 1, 0), 0);
         cut_begin(&c, p.a, LESS, -1);
         expect_event(p.theirs, p.b, DISKALLOC_EVENT_SHRINK_ASKED, LESS);
         assert_int_equal(diskalloc_region_size(p.b), SIZE); // the program decides
         assert_int_equal(*((char *)diskalloc_region_data(p.b) + SIZE - 1), 5);
         assert_int_equal(diskalloc_region_refresh(p.b), 1);
         assert_int_equal(diskalloc_region_size(p.b), LESS);
+        assert_int_equal(diskalloc_region_used(p.b), LESS);
         assert_true(has_access(p.b, LESS - 1));
         assert_false(has_access(p.b, LESS));
         assert_int_equal(cut_end(&c), 0);
