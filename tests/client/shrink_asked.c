@@ -39,6 +39,37 @@ static void a_region_is_cut_when_the_others_agree(struct test_backend *b)
 }
 WITH_A_DAEMON(a_region_is_cut_when_the_others_agree)
 
+static void *refresh_main(void *data)
+{
+    assert_int_equal(diskalloc_region_refresh(data), 1);
+    return NULL;
+}
+
+static bool has_lost_access(void *data)
+{
+    return !has_access(data, LESS);
+}
+
+// The daemon is stopped, and could not know of an agreement.
+static void the_access_goes_before_the_daemon_is_told(struct test_backend *b)
+{
+    pthread_t refresher;
+    struct pair p;
+    struct cut c;
+
+    pair_open(&p, b, 0);
+    cut_begin(&c, p.a, LESS, -1);
+    expect_event(p.theirs, p.b, DISKALLOC_EVENT_SHRINK_ASKED, LESS);
+    assert_int_equal(kill(b->daemon.pid, SIGSTOP), 0);
+    assert_int_equal(pthread_create(&refresher, NULL, refresh_main, p.b), 0);
+    test_wait_until(has_lost_access, p.b, 30, "the access to what may be cut has gone");
+    assert_int_equal(kill(b->daemon.pid, SIGCONT), 0);
+    assert_int_equal(pthread_join(refresher, NULL), 0);
+    assert_int_equal(cut_end(&c), 0);
+    pair_close(&p);
+}
+WITH_A_DAEMON(the_access_goes_before_the_daemon_is_told)
+
 static void without_agreement_the_shrink_is_refused_after_a_second(struct test_backend *b)
 {
     uint64_t before;
@@ -384,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ONE(a_region_is_cut_when_the_others_agree),
+        ONE(the_access_goes_before_the_daemon_is_told),
         EACH_BACKEND(without_agreement_the_shrink_is_refused_after_a_second),
         ONE(who_agreed_in_vain_gets_access_back),
         ONE(who_agreed_and_resizes_takes_it_back),
