@@ -12,6 +12,15 @@
 
 enum { DISCARD_BLOCK = 4096 }; // bytes: parts of whole blocks are discarded, and of whole pages where these are larger
 
+// What was heard of a backing without asking.
+struct backing_news {
+    bool quiet;          // nobody has changed it since the last refresh
+    bool asked;          // somebody asks whether the backing may be cut
+    bool agreed;         // the region has agreed to that, and it still stands
+    uint64_t ask;        // number of the ask
+    uint64_t asked_size; // bytes that would be left
+};
+
 // A region's file, owned by the region.  The region's lock guards it: one thread at a time, except that another
 // region's backing of the same file may be used or closed meanwhile.
 struct backing {
@@ -35,6 +44,12 @@ struct backing {
     // How long a grow may wait for other processes, where keeps_fd: a time of proto/util/clock.h; 0: some seconds.
     // Written by client/region.
     uint64_t grow_until;
+    // How long a shrink may wait for the agreement of others who have the region attached: as grow_until; 0: not at
+    // all.
+    uint64_t agree_until;
+    // The region has agreed that the backing is cut to so many bytes, and has access to no more; UINT64_MAX: it has
+    // not.  Written by client/region.
+    uint64_t agreed_to;
     // Written where keeps_fd: the size that the last grow found.  Nobody has written to the bytes behind it.
     _Atomic uint64_t fresh_from;
 };
@@ -57,6 +72,12 @@ struct backing_ops {
     int (*discard)(struct backing *b, uint64_t offset, uint64_t length);
     int (*restore)(struct backing *b, uint64_t offset, uint64_t length);
     int (*refresh)(struct backing *b);
+    // What was heard of B; does not wait, and notes no reason.  NULL, like the next two: nobody tells.
+    void (*look)(struct backing *b, struct backing_news *ret);
+    // The region agrees to what NEWS asks: it has no access any more to the bytes behind that size.
+    void (*agree)(struct backing *b, const struct backing_news *news);
+    // The region takes back what it has agreed to.  When that came too late, b->size is the size after the cut.
+    int (*disagree)(struct backing *b);
     // USED and ELEMENT_SIZE in bytes.  DURABLE: on disk when the function returns.
     int (*commit)(struct backing *b, uint64_t used, uint32_t element_size, bool durable);
     // Called before each of the functions above, where keeps_fd (else NULL).  Opens b->file again if the program has

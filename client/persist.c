@@ -155,7 +155,7 @@ static uint64_t find_new_length(const struct diskalloc_region *r, uint64_t size_
 
     if (b->is_callers_file)
         return b->size == size_before ? r->agreed : b->size;
-    return b->committed ? u64_min(b->used, b->size) : r->agreed;
+    return b->committed ? u64_min(b->used, u64_min(b->size, b->agreed_to)) : r->agreed;
 }
 
 // Finds the new length of a vector that has USED bytes of elements.  0: the same; 1: another; -ESTALE: the vector has
@@ -177,11 +177,29 @@ static int take_over_length(struct diskalloc_region *r, uint64_t used, size_t el
     return 1;
 }
 
+// If others ask whether the region may be cut, the vector agrees unless it has elements of its own there.  Elements
+// that were committed are the region's: the vector has as many as are left.
+static bool agree(struct diskalloc_region *r, struct diskalloc_vec_state *v, uint64_t used, size_t element_size)
+{
+    bool cut = region_agree_locked(r, used == r->agreed ? 0 : used);
+
+    if (!cut)
+        return false;
+    v->len = u64_min(v->len, r->size / element_size);
+    r->agreed = u64_min(r->agreed, (uint64_t)v->len * element_size);
+    return true;
+}
+
 static int refresh_locked(struct diskalloc_region *r, struct diskalloc_vec_state *v, size_t element_size)
 {
     uint64_t used = (uint64_t)v->len * element_size, size_before = r->backing->size;
-    int e = region_refresh_locked(r, used), changed = e;
+    bool cut = agree(r, v, used, element_size);
+    int e, changed;
 
+    used = (uint64_t)v->len * element_size;
+    e = changed = region_refresh_locked(r, used);
+    if (cut && e == 0)
+        changed = 1;
     if (e >= 0)
         e = check_element_size(r, element_size);
     if (e >= 0)
@@ -206,6 +224,7 @@ struct diskalloc_vec_state diskalloc_vec_refresh(struct diskalloc_vec_state v, s
     before.result = error_end(v.result);
     if (v.result >= 0)
         return v;
+    before.len = v.len; // less, if it has agreed to a cut
     // The region may have become smaller without cutting an element: the vector must not store behind it.
     if (before.region && before.len <= before.cap && element_size > 0)
         before.cap = u64_max(before.len, u64_min(before.cap, before.region->size / element_size));
@@ -313,7 +332,7 @@ struct diskalloc_vec_cap diskalloc_vec_shrink(struct diskalloc_region *r, size_t
         return with_cap(cap, result);
     result = used < r->size ? check_others(r, used, 0) : 0;
     if (result == 0)
-        result = region_resize(r, used);
+        result = region_resize_agreed(r, used);
     // In doubt the region has become smaller: the vector must not store behind it.
     if (result < 0)
         return with_cap(u64_min(cap, r->size / element_size), result);

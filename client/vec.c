@@ -144,6 +144,9 @@ void vec_take_early(struct diskalloc_region *r, uint64_t needed)
     pthread_mutex_lock(&r->lock);
     if (!region_is_inherited(r))
         region_settle_early(r, needed > r->size);
+    // A vector that needs more does not give up what it has.  A failure shows when the region is resized.
+    if (needed > r->size && needed != UINT64_MAX && !region_is_inherited(r) && region_disagree_locked(r) < 0)
+        error_forget();
     pthread_mutex_unlock(&r->lock);
 }
 

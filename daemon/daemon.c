@@ -33,6 +33,7 @@
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/names.h"
+#include "daemon/news.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
@@ -174,6 +175,8 @@ static int make_tables(struct daemon *d)
         r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)
         r = wait_new(&d->regions, events_wake_for_waiting, d, &env->op.wait);
+    if (r == 0)
+        r = news_new(&env->op.news);
     return r;
 }
 
@@ -243,6 +246,7 @@ static int start_listening(struct daemon *d, int listen_fd)
     int r;
 
     d->conns.overflow_uid = proc_has_all_uids() ? (uid_t)-1 : proc_overflow_uid();
+    d->conns.overflow_gid = proc_has_all_uids() ? (gid_t)-1 : proc_overflow_gid();
     d->conns.ended = on_conn_ended;
     d->conns.ended_data = d;
     if (listen_fd >= 0)
@@ -378,6 +382,7 @@ void daemon_free(struct daemon *d)
     settings_free(d->settings);
     forget_regions(d);
     orphans_free(d->request.op.orphans);
+    news_free(d->request.op.news);
     loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);

@@ -179,6 +179,9 @@ void holders_note_stranger(struct holders *h, uint32_t lane)
 void holders_detach(struct holders *h, struct attachment *a, struct attachment_list *of_peer)
 {
     count(h, a, false);
+    holders_set_hearing(h, a, false);
+    holders_set_watching(h, a, false);
+    holders_set_agreed(h, a, false);
     TAILQ_REMOVE(&h->attachments, a, of_region);
     TAILQ_REMOVE(of_peer, a, of_peer);
     RB_REMOVE(attachments_by_peer, &h->by_peer, a);

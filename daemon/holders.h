@@ -8,8 +8,10 @@
 
 #include "daemon/tree.h"
 
+struct news_list;
 struct peer;
 struct region;
+struct user;
 
 // A client process.
 struct holder {
@@ -31,10 +33,19 @@ struct attachment {
     struct peer *peer;
     struct holder holder;
     bool read_only;
-    bool sole_writer; // no other attachment may write
-    bool replaced;    // the same process has attached the region on a newer connection
-    bool stays;       // the connection ends, but the process lives: see holders_lose
-    uint64_t number;  // grows with each attachment of the region
+    bool sole_writer;          // no other attachment may write
+    bool replaced;             // the same process has attached the region on a newer connection
+    bool stays;                // the connection ends, but the process lives: see holders_lose
+    uint64_t number;           // grows with each attachment of the region
+    struct user *user;         // the peer's
+    bool hears;                // the client knows FEATURE_SHARING: it is told of changes, and may be asked to agree
+    bool watches;              // the client is told of the next change before that is answered
+    uint64_t told_size;        // bytes: the size that the client was told last; UINT64_MAX: it has to be told
+    bool is_asked, ask_is_due; // op/ask.c's: may the region be cut; the event about that is still to be sent
+    bool agrees;               // the client has agreed
+    uint64_t ask;              // number of the last ask
+    struct news_list *in_news; // news.c's: the list that the attachment stands in; NULL: none
+    TAILQ_ENTRY(attachment) of_news;
     TAILQ_ENTRY(attachment) of_region, of_peer;
     RB_ENTRY(attachment) by_peer, by_holder;
 };
@@ -55,6 +66,9 @@ struct holders {
     struct attachments_by_peer by_peer;
     struct attachments_by_holder by_holder; // and by number
     uint64_t last_number;
+    unsigned n_hearing, n_watching, n_agreed; // attachments with hears, watches, agrees
+    unsigned n_news;                          // attachments that stand in a list of news.c
+    uint64_t last_ask;                        // number of an ask
     unsigned n_writers, n_sole_writers; // attachments that may write, and that let nobody else, and are not replaced
     struct lost_holder *lost;           // n_lost of them
     unsigned n_lost;
@@ -110,3 +124,23 @@ unsigned holders_count(struct holders *h, const struct holder *holder, enum hold
 bool holders_are_lost(struct holders *h);
 // Whether only the kernel knows: some of these processes are not known by name.
 bool holders_are_uncertain(const struct holders *h);
+
+// Each sets a flag of an attachment, and keeps the number of attachments with that flag.
+
+static inline void holders_set_hearing(struct holders *h, struct attachment *a, bool hears)
+{
+    h->n_hearing += (unsigned)hears - (unsigned)a->hears;
+    a->hears = hears;
+}
+
+static inline void holders_set_watching(struct holders *h, struct attachment *a, bool watches)
+{
+    h->n_watching += (unsigned)watches - (unsigned)a->watches;
+    a->watches = watches;
+}
+
+static inline void holders_set_agreed(struct holders *h, struct attachment *a, bool agrees)
+{
+    h->n_agreed += (unsigned)agrees - (unsigned)a->agrees;
+    a->agrees = agrees;
+}

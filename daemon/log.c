@@ -155,6 +155,7 @@ static const char *const kind_names[LOG_KIND_N] = {
     [LOG_KIND_NAMESPACE] = "clients of other user namespaces",
     [LOG_KIND_DESCRIPTORS] = "pauses for want of descriptors",
     [LOG_KIND_STUCK] = "regions whose files are held",
+    [LOG_KIND_EXPIRY] = "removals of regions that nobody used",
 };
 
 static void tell_dropped(struct limited *l, bool others)

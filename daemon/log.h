@@ -46,6 +46,7 @@ enum log_kind {
     LOG_KIND_NAMESPACE,   // a client whose uid is not visible
     LOG_KIND_DESCRIPTORS, // they have run out
     LOG_KIND_STUCK,       // a client holds the lock of a region's file
+    LOG_KIND_EXPIRY,      // a region was removed because nobody used it
     LOG_KIND_N,
 };
 

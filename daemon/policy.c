@@ -8,7 +8,7 @@ bool policy_is_admin(const struct config *config, const struct user *u)
     return u->uid == 0 || u->uid == geteuid() || (config->admin_gid_known && user_in_group(u, config->admin_gid));
 }
 
-bool policy_may_attach(const struct user *u, const struct region *r, bool read_only)
+bool policy_may_attach(const struct user *u, const struct region *r, bool read_only, bool in_group)
 {
     unsigned wanted = read_only ? 04 : 06;
     unsigned granted = r->record.mode & 07;
@@ -16,7 +16,7 @@ bool policy_may_attach(const struct user *u, const struct region *r, bool read_o
     if (u->uid == r->record.owner_uid)
         return true;
     // As in the kernel: for a member of the group the group's bits decide alone, even if the others' bits allow more.
-    if (user_in_group(u, r->record.owner_gid))
+    if (in_group || user_in_group(u, r->record.owner_gid))
         granted = r->record.mode >> 3 & 07;
     return (granted & wanted) == wanted;
 }

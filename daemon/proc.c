@@ -94,6 +94,13 @@ uid_t proc_overflow_uid(void)
     return uid ? (uid_t)uid : OVERFLOW_UID;
 }
 
+gid_t proc_overflow_gid(void)
+{
+    unsigned long long gid = proc_number("/proc/sys/kernel/overflowgid");
+
+    return gid ? (gid_t)gid : OVERFLOW_UID;
+}
+
 bool proc_has_all_uids(void)
 {
     unsigned long long inside = 0, outside = 0, n = 0;

@@ -36,6 +36,7 @@ struct region {
     unsigned n_parked;    // operations that wait for a limit, outside ops
     bool io_error_told;   // the log has named an error of this region's file
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
+    struct op *asker;     // op/ask.c's: the shrink that waits for the agreement of others; NULL: none
     // op/consent.c's: the fence knows who maps the region, if this is still its generation (fence_generation)
     uint64_t generation;
     struct project project; // op/bound.c's
@@ -52,9 +53,10 @@ struct region {
     // orphans.c's:
     bool orphaned; // in the queue of orphans
     bool orphan_is_due;
-    bool releasing;    // counted in n_releasing, of the table and of the owner
-    unsigned n_probes; // since it became an orphan
-    uint64_t probe_at; // ms, monotonic: when the next probe is due
+    bool releasing;           // counted in n_releasing, of the table and of the owner
+    unsigned n_probes;        // since it became an orphan
+    uint64_t probe_at;        // ms, monotonic: when the next probe is due
+    uint64_t expiry_retry_at; // op/expire.c's: ms, monotonic
     TAILQ_ENTRY(region) orphan;
     // As written to the file.  It comes last: it has memory for its own name and no longer one.  See record_copy.
     struct record record;

@@ -152,6 +152,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     TAILQ_INIT(&u->borrowers);
     TAILQ_INIT(&u->due_orphans);
     TAILQ_INIT(&u->due_suspects);
+    TAILQ_INIT(&u->news);
     RB_INSERT(user_tree, &t->users, u);
     t->n_users++;
     user_changed(u);

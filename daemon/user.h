@@ -20,8 +20,10 @@ struct user_waiter {
 };
 TAILQ_HEAD(user_waiters, user_waiter);
 
+struct attachment;
 struct conn;
 struct names;
+struct news;
 struct peer;
 struct suspicion;
 struct user_table;
@@ -34,6 +36,7 @@ struct user {
     unsigned n_refs;
     uint64_t n_releasing; // regions that are about to give their charge back
     struct waits *waits;  // op/wait.c's: NULL: no operation of this user waits
+    unsigned n_asks;      // shrinks of this user that wait for the agreement of others: op/ask.c's
     unsigned n_probes;    // regions that orphans.c has probed at this moment
     unsigned n_silent;    // connections whose Hello was not granted yet
     unsigned n_held;      // requests in flight and descriptors under way: request/budget.c's
@@ -70,6 +73,11 @@ struct user {
     unsigned n_looks;      // at regions of this user, under way
     bool has_due_suspects; // in the ring of owners
     TAILQ_ENTRY(user) of_suspects;
+    // news.c's:
+    TAILQ_HEAD(news_list, attachment)
+    news;                   // attachments of this user's connections whose clients have to be told something
+    struct news *news_ring; // NULL: there are none
+    TAILQ_ENTRY(user) of_news;
     // account.c's:
     struct quota_account *shared_account; // takes the place of this user's own account; NULL: none does
     struct user *lender;                  // a reference: the user to whom this uid is lent; NULL: nobody

@@ -4,10 +4,11 @@
 #include "client/ctl/list.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
+#include "proto/util/duration.h"
 
 static const struct table_column columns[] = {
     {"HANDLE", false}, {"NAME", false},    {"OWNER", false}, {"SIZE", true},     {"GRANTED", true},
-    {"USED", true},    {"ATTACHED", true}, {"STATE", false}, {"CREATED", false},
+    {"USED", true},    {"ATTACHED", true}, {"STATE", false}, {"CREATED", false}, {"EXPIRES", false},
 };
 
 static const char *state_of(const Diskalloc__V1__Region *r)
@@ -25,7 +26,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
 
     snprintf(mode, sizeof(mode), "%04o", r->mode);
     // clang-format off
-    return json_pack("{ss, so, so, so, so, so, so, so, so, si, ss, ss, so, sb, so}",
+    return json_pack("{ss, so, so, so, so, so, so, so, so, si, ss, ss, so, so, sb, so}",
                      "handle", text_handle(r->handle.data, r->handle.len, handle),
                      "name", r->name.len ? text_json_bytes(r->name.data, r->name.len) : json_null(),
                      "owner", text_json_bytes(r->owner.data, r->owner.len),
@@ -39,6 +40,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
                      "state", state_of(r),
                      "mode", mode,
                      "created", text_json_time(r->created),
+                     "expires_s", r->expires ? text_json_number(r->expires) : json_null(),
                      "sparse", (r->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE) != 0,
                      "holders", text_json_holders(r));
     // clang-format on
@@ -46,7 +48,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
 
 static void add_row(struct table *t, bool human, const Diskalloc__V1__Region *r)
 {
-    char text[TEXT_MAX];
+    char text[TEXT_MAX], time[DURATION_TEXT_MAX];
 
     table_add(t, text_handle(r->handle.data, r->handle.len, text));
     table_add(t, r->name.len ? text_escape(r->name.data, r->name.len, text) : "-");
@@ -57,6 +59,7 @@ static void add_row(struct table *t, bool human, const Diskalloc__V1__Region *r)
     table_add(t, text_count(r->attachments, text));
     table_add(t, state_of(r));
     table_add(t, text_time(r->created, text));
+    table_add(t, r->expires ? duration_format(r->expires, time) : "-");
 }
 
 static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply *reply)

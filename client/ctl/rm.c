@@ -1,48 +1,14 @@
 // `diskallocctl rm`: removes a region.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "client/ctl/target.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
-#include "proto/util/name.h"
 #include "proto/util/nss.h"
-
-// The region to be removed, given by its handle or by its name.
-struct target {
-    char *copy;              // of the argument, cut at the slash between user and name
-    const char *user, *name; // within copy; user is "" for the caller
-    struct handle handle;
-    bool by_handle;
-};
-
-// False after a complaint.  Free RET->copy in either case.
-static bool parse(const char *argument, struct target *ret)
-{
-    char *slash, text[TEXT_MAX];
-
-    *ret = (struct target){0};
-    if (handle_parse(argument, &ret->handle) == 0) {
-        ret->by_handle = true;
-        return true;
-    }
-    ret->copy = strdup(argument);
-    if (!ret->copy) {
-        ctl_complain("out of memory");
-        return false;
-    }
-    slash = strrchr(ret->copy, '/');
-    ret->user = slash ? ret->copy : "";
-    ret->name = slash ? slash + 1 : ret->copy;
-    if (slash)
-        *slash = '\0';
-    if (name_check(ret->name, strlen(ret->name)) == 0 && (!slash || *ret->user))
-        return true;
-    ctl_complain("%s is neither a handle, nor the name of a region, nor USER/NAME",
-                 text_escape(argument, strlen(argument), text));
-    return false;
-}
 
 static const char *user_name(uint32_t uid, char ret[static TEXT_MAX])
 {
@@ -133,7 +99,7 @@ int rm_run(struct ctl *ctl)
     struct target t;
     int status = EXIT_USAGE;
 
-    if (parse(ctl->args[0], &t))
+    if (target_parse(ctl->args[0], &t))
         status = remove_target(ctl, &t);
     free(t.copy);
     return status;

@@ -14,18 +14,6 @@ uint32_t link_attach_flags(const struct attachment *attachment)
            (attachment->sole_writer ? (uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER : 0);
 }
 
-bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch)
-{
-    bool current;
-
-    pthread_mutex_lock(&link->lock);
-    current = epoch == link->epoch;
-    if (current)
-        TAILQ_INSERT_TAIL(&link->attachments, attachment, entry);
-    pthread_mutex_unlock(&link->lock);
-    return current;
-}
-
 static unsigned count_attached(const struct link *link, const struct handle *handle)
 {
     const struct attachment *a;
@@ -34,6 +22,20 @@ static unsigned count_attached(const struct link *link, const struct handle *han
     TAILQ_FOREACH (a, &link->attachments, entry)
         n += handle_equal(&a->handle, handle);
     return n;
+}
+
+bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch)
+{
+    bool current;
+
+    pthread_mutex_lock(&link->lock);
+    current = epoch == link->epoch;
+    if (current) {
+        link_begin_news(link, attachment, count_attached(link, &attachment->handle) > 0);
+        TAILQ_INSERT_TAIL(&link->attachments, attachment, entry);
+    }
+    pthread_mutex_unlock(&link->lock);
+    return current;
 }
 
 bool link_is_shared(struct link *link, const struct handle *handle)

@@ -32,6 +32,12 @@ struct connection *connection_ref(struct connection *c)
     return c;
 }
 
+static void drop_events(struct connection *c)
+{
+    while (c->n_events > 0)
+        wire_reply_free(c->events[--c->n_events]);
+}
+
 void connection_unref(struct connection *c)
 {
     if (!c || --c->refs > 0)
@@ -40,6 +46,7 @@ void connection_unref(struct connection *c)
     descriptor_close(&c->sock);
     fork_unregister(&c->fork);
     fork_unlock();
+    drop_events(c);
     free(c);
 }
 
@@ -49,6 +56,7 @@ static void forked(struct fork_hook *hook)
 
     descriptor_close(&c->sock);
     fork_unregister(hook);
+    drop_events(c);
     free(c);
 }
 
@@ -153,7 +161,17 @@ static int receive(const struct connection *c, int timeout_ms, WireReply **ret)
     return *ret ? 0 : -EPROTO;
 }
 
-int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, WireReply **ret)
+// Keeps or frees a message that nobody asked for.
+static void keep_event(struct connection *c, WireReply *reply)
+{
+    if (reply && reply->id == 0 && reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT &&
+        c->n_events < CONNECTION_KEEPS)
+        c->events[c->n_events++] = reply;
+    else
+        wire_reply_free(reply);
+}
+
+int connection_ask(struct connection *c, WireRequest *q, int timeout_ms, WireReply **ret)
 {
     uint8_t bytes[REQUEST_MAX];
     WireReply *reply = NULL;
@@ -167,7 +185,7 @@ int connection_ask(const struct connection *c, WireRequest *q, int timeout_ms, W
     if (r < 0 && r != -EPIPE && r != -ECONNRESET)
         return r == -EAGAIN ? -ETIMEDOUT : r;
     do {
-        wire_reply_free(reply);
+        keep_event(c, reply);
         reply = NULL;
         r = receive(c, timeout_ms, &reply);
         if (r < 0)

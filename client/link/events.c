@@ -137,8 +137,23 @@ int events_fd(struct events *e, bool *ret_new)
     return e->epoll;
 }
 
+static bool replace(struct events *e, const struct diskalloc_event *event)
+{
+    for (unsigned i = 0; event->handle[0] && i < e->n; i++) {
+        struct diskalloc_event *queued = &e->queue[(e->first + i) % EVENTS_MAX];
+
+        if (queued->kind != event->kind || strcmp(queued->handle, event->handle) != 0)
+            continue;
+        *queued = *event;
+        return true;
+    }
+    return false;
+}
+
 void events_add(struct events *e, const struct diskalloc_event *event)
 {
+    if (replace(e, event))
+        return;
     if (e->n == EVENTS_MAX) {
         e->first = (e->first + 1) % EVENTS_MAX;
         e->n--;

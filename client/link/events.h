@@ -25,7 +25,8 @@ void events_deinit(struct events *e);
 // The descriptor, or -errno.  *RET_NEW: it was made just now, because there was none or because the program has
 // closed it.
 int events_fd(struct events *e, bool *ret_new);
-// When the queue is full, the oldest event is dropped.
+// When the queue is full, the oldest event is dropped.  An event about a region replaces one of the same kind about the
+// same region: the newest size is enough.
 void events_add(struct events *e, const struct diskalloc_event *event);
 bool events_take(struct events *e, struct diskalloc_event *ret);
 

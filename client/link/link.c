@@ -16,8 +16,8 @@
 // has room, at the latest before the next request, and the replies to that are dropped by the thread that reads next.
 //
 // The files, from the lowest: link.c (the struct, its life, how a connection is lost), read.c, send.c, attach.c,
-// reconnect.c, call.c (requests that are waited for), post.c (requests whose answer is looked for later), poll.c
-// (events).
+// reconnect.c, call.c (requests that are waited for), post.c (requests whose answer is looked for later), look.c
+// (what others do with the client's regions; news.c notes that, below read.c), poll.c (events).
 //
 // Lock order: the lock of a link is taken under the lock of a region.  Under it only fork_lock is taken, which guards
 // the making and the closing of sockets.

@@ -11,6 +11,12 @@
 
 struct link;
 
+// Another process asks whether the region may be cut.
+struct ask {
+    uint64_t number; // 0: nobody asks
+    uint64_t size;   // bytes that would be left
+};
+
 // A region that is attached again on each new connection.
 struct attachment {
     TAILQ_ENTRY(attachment) entry;
@@ -19,6 +25,21 @@ struct attachment {
     bool sole_writer;   // no other process may write to the region
     bool keeps_reading; // of an attachment that has left: another one of the client's is for reading
     _Atomic bool stale; // written by reconnect.c: the daemon of this connection does not know the region
+    // Of news.c and look.c, like the next four: the connection on which they were heard.  On another one, nothing is
+    // known.
+    uint64_t news_epoch;
+    bool watched; // the daemon sends an event before it answers who changes the region next
+    bool changed; // since the last link_begin_watch there was an event about the region
+    bool twin;    // another region of the client has, or had, the same handle
+    struct ask ask;
+    bool agreed; // to this ask
+};
+
+// What was heard of an attachment.
+struct link_news {
+    bool quiet;  // nobody has changed the region since it was asked for last
+    bool agreed; // the region has agreed to ASK, and that still stands
+    struct ask ask;
 };
 
 // The reply to a request.
@@ -87,6 +108,20 @@ void link_detach(struct link *link, struct attachment *attachment);
 void link_leave(struct link *link);
 // True if more than one region of the client has HANDLE attached.
 bool link_is_shared(struct link *link, const struct handle *handle);
+
+// look.c: what others do with the regions of the client.
+
+// Reads what has come, and says what it tells of ATTACHMENT.  Waits for nobody.
+void link_look(struct link *link, struct attachment *attachment, struct link_news *ret);
+// Before a StatRegion: whether it may ask to watch.  *RET_EPOCH is to be given to link_watch, when the daemon has
+// agreed.
+bool link_begin_watch(struct link *link, struct attachment *attachment, uint64_t *ret_epoch);
+void link_watch(struct link *link, struct attachment *attachment, uint64_t epoch);
+// The region of ATTACHMENT has no access any more to what ASK is about.  When all regions of the client that have the
+// same handle have said so, the daemon is told, without waiting for it.
+void link_agree(struct link *link, struct attachment *attachment, const struct ask *ask);
+// The daemon has answered a grow: what the region had agreed to is over.
+void link_end_ask(struct link *link, struct attachment *attachment);
 
 // poll.c: as diskalloc_event_fd and diskalloc_next_event.
 int link_event_fd(struct link *link);

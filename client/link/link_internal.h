@@ -9,7 +9,14 @@
 #include "client/link/events.h"
 #include "client/link/link.h"
 
-enum { EVENTS_FIRST_PAUSE_MS = 1 };
+enum { EVENTS_FIRST_PAUSE_MS = 1, RECENT_ASKS = 8 };
+
+// An ask may come before the region is listed that it is about: its answer is taken by another thread.
+struct recent_ask {
+    struct handle handle;
+    uint64_t epoch;
+    struct ask ask; // number 0: none
+};
 
 // When a caller gives up being without a connection.
 struct deadline {
@@ -43,6 +50,8 @@ struct link {
     TAILQ_HEAD(, attachment) attachments;
     TAILQ_HEAD(, attachment) leaving; // closed, and the daemon has not been told yet
     TAILQ_HEAD(, attachment) closed;  // closed while connecting: the thread that connects may be looking at them
+    struct recent_ask recent_asks[RECENT_ASKS];
+    unsigned next_recent; // of these, to be replaced next
     struct events events;
     struct absence absence;
     struct deadline events_deadline; // of being without a connection, for a program that asks for events only
@@ -62,10 +71,20 @@ void link_sleep(struct link *link, pthread_cond_t *changed, uint64_t until);
 // Reads one packet and gives it to the call that it answers.  FLAGS of recvmsg: without MSG_DONTWAIT the lock is
 // given up meanwhile.  False: there was no packet, or the connection is lost.
 bool link_read_one(struct link *link, int flags);
+void link_take_event(struct link *link, const Diskalloc__V1__Event *event);
 // Waits until C, which is in flight, is answered or lost.
 void link_await(struct link *link, struct call *c);
 // To be called by a thread that stops reading or waiting: wakes another one that then reads.
 void link_hand_over_reading(struct link *link);
+
+// news.c
+
+// An event about a region: notes it, and queues one for the program.
+void link_take_news(struct link *link, const Diskalloc__V1__Event *event);
+// ATTACHMENT is listed from now on.
+void link_begin_news(struct link *link, struct attachment *attachment, bool twin);
+// Forgets what was heard on former connections.
+void link_refresh_news(const struct link *link, struct attachment *attachment);
 
 // send.c
 

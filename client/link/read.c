@@ -19,7 +19,7 @@ static struct call *find_call(struct link *link, uint64_t id)
     return NULL;
 }
 
-static void take_event(struct link *link, const Diskalloc__V1__Event *from)
+void link_take_event(struct link *link, const Diskalloc__V1__Event *from)
 {
     struct diskalloc_event event = {
         .kind = DISKALLOC_EVENT_QUOTA_WARNING,
@@ -28,8 +28,10 @@ static void take_event(struct link *link, const Diskalloc__V1__Event *from)
         .warn = from->warn,
     };
 
-    if (from->kind != DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING)
+    if (from->kind != DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING) {
+        link_take_news(link, from);
         return;
+    }
     limit_name_fit(from->limit_name, event.limit_name, sizeof event.limit_name);
     events_add(&link->events, &event);
 }
@@ -50,7 +52,7 @@ static void dispatch(struct link *link, const uint8_t *bytes, size_t n, int fd)
     else if (a.reply->id != 0 && link->n_unawaited > 0)
         link->n_unawaited--;
     else if (a.reply->id == 0 && a.reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT)
-        take_event(link, a.reply->event);
+        link_take_event(link, a.reply->event);
     answer_deinit(&a);
 }
 

@@ -82,7 +82,7 @@ static bool ends_connection(int r)
 
 // 0: the region is attached; 1: it is not, and the connection is of use all the same; -EAGAIN: not, because of a
 // shortage; -errno.
-static int attach_again(const struct connection *c, struct attachment *a, uint64_t id, uint64_t until)
+static int attach_again(struct connection *c, struct attachment *a, uint64_t id, uint64_t until)
 {
     Diskalloc__V1__AttachRegion attach = DISKALLOC__V1__ATTACH_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
@@ -159,6 +159,8 @@ static int connect_once(struct link *link)
         link->events_deadline.set = false;
         events_call_in(&link->events, 0);
         events_watch(&link->events, c);
+        for (unsigned i = 0; i < c->n_events; i++)
+            link_take_event(link, c->events[i]->event);
     }
     pthread_cond_broadcast(&link->reconnected);
     return r;

@@ -380,6 +380,7 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
         .ops = &local_backing_ops,
         .file = file,
         .keeps_fd = true,
+        .agreed_to = UINT64_MAX,
         .read_only = flags & DISKALLOC_REGION_READ_ONLY,
         .sparse = flags & DISKALLOC_REGION_SPARSE,
     };

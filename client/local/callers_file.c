@@ -164,6 +164,7 @@ int file_backing_new(int fd, uint32_t flags, struct backing **ret)
     f->base = (struct backing){
         .ops = &file_backing_ops,
         .keeps_fd = true,
+        .agreed_to = UINT64_MAX,
         .is_callers_file = true,
         .read_only = read_only || flags & DISKALLOC_REGION_READ_ONLY,
         .sparse = flags & DISKALLOC_REGION_SPARSE,

@@ -17,6 +17,7 @@
 #include "client/memory/dispose.h"
 #include "client/util/children.h"
 #include "client/util/error.h"
+#include "proto/util/checked.h"
 #include "proto/util/container.h"
 #include "proto/util/size.h"
 
@@ -164,7 +165,7 @@ int region_check_range(const struct diskalloc_region *r, uint64_t offset, uint64
 
 int region_follow_backing(struct diskalloc_region *r)
 {
-    uint64_t size = r->backing->size < r->mapping.reserve ? r->backing->size : r->mapping.reserve;
+    uint64_t size = u64_min(u64_min(r->backing->size, r->backing->agreed_to), r->mapping.reserve);
     int e = mapping_set_access(&r->mapping, size, &r->backing->discarded);
 
     if (e < 0)
@@ -172,7 +173,7 @@ int region_follow_backing(struct diskalloc_region *r)
     if (size < r->size)
         guard_zero(&r->guard, size, r->size);
     atomic_store(&r->size, size);
-    atomic_store(&r->used, r->backing->used);
+    atomic_store(&r->used, u64_min(r->backing->used, r->backing->agreed_to));
     adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
     return 0;
 }

@@ -37,6 +37,7 @@ struct diskalloc_region {
     uint64_t began_with;        // the first size of a region that a vector made for itself; 0: of any other region
     struct background_task early_task;
     uint64_t early_size;         // early_task grows the region to this size
+    uint64_t agreed_from;        // the size before the region agreed to a cut (backing.agreed_to)
     uint64_t early_refused;      // the size of the region when an early grow was refused; 0: none was
     _Atomic bool searches_fast;  // the last search (client/order/search.c) was in memory
     int advice;                  // DISKALLOC_ADVICE_... about the order of accesses, given last for the whole region
@@ -92,6 +93,13 @@ int region_settle_early(struct diskalloc_region *r, bool wait);
 // the backing has less than LEAST bytes, and the region is as before.
 int region_refresh_locked(struct diskalloc_region *r, uint64_t least);
 
+// agree.c, with the lock held.
+// Before a refresh that the program has asked for: if another process asks whether the region may be cut, and LEAST
+// bytes would be left, takes the access to the rest away and agrees.  True: the region has become smaller.
+bool region_agree_locked(struct diskalloc_region *r, uint64_t least);
+// Takes back what the region has agreed to: it is as large as the backing again.  0 or -errno.
+int region_disagree_locked(struct diskalloc_region *r);
+
 // advise.c.  As diskalloc_region_advise for all bytes; what is about the order of accesses holds for bytes that
 // are granted later, too.
 int region_advise_whole(struct diskalloc_region *r, int advice);
@@ -107,6 +115,8 @@ void region_advise_again(struct diskalloc_region *r);
 int region_reserve(struct diskalloc_region *r);
 // As the public functions of these names, without their error_begin and error_end.
 int region_resize(struct diskalloc_region *r, uint64_t size);
+// As region_resize, but a shrink asks others who have the region attached for their agreement, and waits a second.
+int region_resize_agreed(struct diskalloc_region *r, uint64_t size);
 // The same, and the program may fill what the region was grown by: see client/memory/filling.c.
 int region_resize_to_fill(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);

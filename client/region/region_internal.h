@@ -31,7 +31,8 @@ int region_hold_file(struct diskalloc_region *r);
 int region_check_size(const struct diskalloc_region *r, uint64_t size);
 // 0; -EINVAL: some of the bytes lie beyond the size.
 int region_check_range(const struct diskalloc_region *r, uint64_t offset, uint64_t length);
-// Makes the accessible part equal to the backing's size, as far as the reservation goes.  0 or -ENOMEM.
+// Makes the accessible part equal to the backing's size, as far as the reservation and the agreement to a cut go.  0 or
+// -ENOMEM.
 int region_follow_backing(struct diskalloc_region *r);
 
 // Regions that were closed give their space back a moment later, on the client's thread.  A request that was refused
@@ -42,6 +43,9 @@ bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
 // refresh.c: holds the file (region_hold_file), and takes over what is known of the backing only after an early grow,
 // or after an answer was lost.  Every change of the region begins with this call, with the lock held.  0 or -errno.
 int region_reconcile(struct diskalloc_region *r);
+
+// agree.c: what the region has agreed to counts no more, and the backing's size was asked for since.
+void region_end_agreement(struct diskalloc_region *r);
 
 // discard.c
 

@@ -23,19 +23,22 @@
 enum {
     FIRST_PAUSE_MS = 1,
     LONGEST_PAUSE_MS = 250,
+    AGREE_MS = 1000, // for others to agree to a shrink, where the program has not said how long
 };
 
 static int grow(struct diskalloc_region *r, uint64_t size)
 {
-    uint64_t before = r->backing->size;
+    uint64_t before = r->backing->size, agree_until = r->backing->agree_until;
     int e = r->backing->ops->grow(r->backing, size);
 
     if (e < 0)
         return e;
     e = region_follow_backing(r);
     // Blocks without access are of no use.
+    r->backing->agree_until = 0;
     if (e < 0)
         r->backing->ops->shrink(r->backing, before);
+    r->backing->agree_until = agree_until;
     return e;
 }
 
@@ -150,9 +153,13 @@ static int resize(struct diskalloc_region *r, uint64_t size)
 // A call that fails changes nothing, also when it found on its way that another process had grown the region.
 static int resize_locked(struct diskalloc_region *r, uint64_t size)
 {
+    uint64_t size_before, used_before;
     int e = region_reconcile(r);
-    uint64_t size_before = r->size, used_before = r->used;
 
+    if (e == 0)
+        e = region_disagree_locked(r);
+    size_before = r->size;
+    used_before = r->used;
     if (e == 0)
         e = resize(r, size);
     if (e < 0 && r->size > size_before) {
@@ -173,8 +180,8 @@ int region_reserve(struct diskalloc_region *r)
     return e < 0 ? e : grow(r, r->backing->size);
 }
 
-// UNTIL: see grow_until.
-static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t until)
+// UNTIL: see grow_until.  AGREE_UNTIL: see there.
+static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t until, uint64_t agree_until)
 {
     uint64_t before;
     int e;
@@ -185,9 +192,10 @@ static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t unti
     before = r->size;
     e = region_check(r, true);
     r->backing->grow_until = until;
+    r->backing->agree_until = agree_until;
     if (e == 0)
         e = resize_locked(r, size);
-    r->backing->grow_until = 0;
+    r->backing->grow_until = r->backing->agree_until = 0;
     if (e == 0 && r->size > before)
         region_lend_file(r);
     pthread_mutex_unlock(&r->lock);
@@ -196,7 +204,12 @@ static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t unti
 
 int region_resize(struct diskalloc_region *r, uint64_t size)
 {
-    return resize_until(r, size, 0);
+    return resize_until(r, size, 0, 0);
+}
+
+int region_resize_agreed(struct diskalloc_region *r, uint64_t size)
+{
+    return resize_until(r, size, 0, clock_after(AGREE_MS));
 }
 
 // Another thread may grow the region too: then both parts are watched.
@@ -208,14 +221,19 @@ static void watch_growth(struct diskalloc_region *r, uint64_t before)
         filling_begin(&r->filling, before, size);
 }
 
-int region_resize_to_fill(struct diskalloc_region *r, uint64_t size)
+static int resize_to_fill(struct diskalloc_region *r, uint64_t size, bool asks)
 {
     uint64_t before = r ? r->size : 0;
-    int e = region_resize(r, size);
+    int e = asks ? region_resize_agreed(r, size) : region_resize(r, size);
 
     if (r && e == 0)
         watch_growth(r, before);
     return e;
+}
+
+int region_resize_to_fill(struct diskalloc_region *r, uint64_t size)
+{
+    return resize_to_fill(r, size, false);
 }
 
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
@@ -223,7 +241,7 @@ int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size)
     int e;
 
     error_begin("diskalloc_region_resize");
-    e = region_resize_to_fill(r, size);
+    e = resize_to_fill(r, size, true);
     if (e == 0)
         atomic_store(&r->kept, r->size);
     return error_end(e);
@@ -244,7 +262,7 @@ static bool is_locked_out(struct diskalloc_region *r, uint64_t size, int e)
 // one.
 static int attempt(struct diskalloc_region *r, uint64_t size, uint64_t until)
 {
-    return resize_until(r, size, u64_min(until, clock_after(LONGEST_PAUSE_MS)));
+    return resize_until(r, size, u64_min(until, clock_after(LONGEST_PAUSE_MS)), 0);
 }
 
 // More was asked for than the limit allows in all: waiting does not help.
@@ -257,7 +275,7 @@ static bool is_hopeless(void)
 
 // The resize as far as it needs no waiting.  0: it is done; 1: the region has to grow, and that may have to wait;
 // -errno.
-static int begin(struct diskalloc_region *r, uint64_t size)
+static int begin(struct diskalloc_region *r, uint64_t size, uint64_t until)
 {
     int e;
 
@@ -267,8 +285,10 @@ static int begin(struct diskalloc_region *r, uint64_t size)
         e = region_check_size(r, size);
     if (e == 0 && r->backing->unsure)
         e = region_reconcile(r);
+    r->backing->agree_until = until;
     if (e == 0)
         e = size > r->backing->size ? 1 : resize_locked(r, size);
+    r->backing->agree_until = 0;
     pthread_mutex_unlock(&r->lock);
     return e;
 }
@@ -330,16 +350,18 @@ static void give_room_back(struct diskalloc_region *r, uint64_t size, int e)
 
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms)
 {
+    uint64_t until;
     int e;
 
     if (timeout_ms < -1)
         return error_why(-EINVAL, "a timeout of %d ms", timeout_ms);
     if (!r || timeout_ms == 0)
-        return region_resize(r, size);
-    e = begin(r, size);
+        return region_resize_agreed(r, size);
+    until = clock_after(timeout_ms);
+    e = begin(r, size, until);
     if (e != 1)
         return e;
-    e = wait_until(r, size, clock_after(timeout_ms));
+    e = wait_until(r, size, until);
     if (may_be_granted(r, e))
         give_room_back(r, size, e);
     return e;

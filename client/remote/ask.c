@@ -18,6 +18,7 @@ void remote_take_region(struct backing *b, const WireRegion *region)
     b->sparse = region->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE;
     b->named = region->name.len > 0;
     ((struct remote_backing *)b)->discarded = region->discarded;
+    ((struct remote_backing *)b)->watched = region->watched;
 }
 
 int remote_check_region(const struct answer *a, bool with_fd)

@@ -31,6 +31,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
         .handle = attachment->handle,
         .file = DESCRIPTOR_NONE,
         .read_only = attachment->read_only,
+        .agreed_to = UINT64_MAX,
     };
     remote_take_region(&b->base, region);
     b->link = remote->link;

@@ -11,6 +11,7 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 static int remote_grow(struct backing *b, uint64_t size)
 {
@@ -52,11 +53,17 @@ static int stat_region(struct backing *b)
 {
     Diskalloc__V1__StatRegion stat = DISKALLOC__V1__STAT_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
+    uint64_t epoch = 0;
+    int r;
 
     stat.handle = field_handle(&b->handle);
+    stat.watch = remote_begin_watch(b, &epoch);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_STAT_REGION;
     q.stat_region = &stat;
-    return remote_ask(b, &q, 0, NULL);
+    r = remote_ask(b, &q, 0, NULL);
+    if (r == 0)
+        remote_watch(b, epoch);
+    return r;
 }
 
 // Another process may have restored discarded parts, or the answer to an earlier request may have been lost: so the
@@ -78,6 +85,7 @@ static int ask_to_shrink(struct backing *b, uint64_t size)
     shrink.handle = field_handle(&b->handle);
     shrink.size = size;
     shrink.known_size = b->size;
+    shrink.wait_ms = b->agree_until ? clock_left(b->agree_until) : 0;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_SHRINK_REGION;
     q.shrink_region = &shrink;
     return remote_ask(b, &q, LINK_ONCE, NULL);
@@ -171,6 +179,9 @@ const struct backing_ops remote_backing_ops = {
     .discard = remote_discard,
     .restore = remote_restore,
     .refresh = remote_refresh,
+    .look = remote_look,
+    .agree = remote_agree,
+    .disagree = remote_disagree,
     .commit = remote_commit,
     .mapped = remote_mapped,
     .open_file = remote_open_file,

@@ -32,6 +32,7 @@ static int take_item(const WireRegion *region, struct handle *ret_handle, struct
         .granted = region->granted,
         .used = region->committed ? region->used : 0,
         .created_s = region->created,
+        .expires_s = region->expires,
     };
     handle_format(ret_handle, ret->handle);
     if (!region->unlinked && region->name.len > 0)

@@ -15,6 +15,7 @@ struct remote_backing {
     uint64_t discarded;            // bytes that are discarded, as the daemon said last
     struct call early;             // the early grow whose answer is awaited, where early_asked
     bool early_asked;
+    bool watched; // as the last reply said
 };
 
 // ask.c: requests about an attached region.
@@ -48,6 +49,13 @@ int remote_list(struct backend *backend, const struct handle *after, struct regi
 int remote_list_discarded(struct backing *b);
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length);
 int remote_restore(struct backing *b, uint64_t offset, uint64_t length);
+
+// news.c: see backing_ops.  The first two are about a StatRegion, before it is sent and when it is answered.
+bool remote_begin_watch(struct backing *b, uint64_t *ret_epoch);
+void remote_watch(struct backing *b, uint64_t epoch);
+void remote_look(struct backing *b, struct backing_news *ret);
+void remote_agree(struct backing *b, const struct backing_news *news);
+int remote_disagree(struct backing *b);
 
 // backing.c
 extern const struct backing_ops remote_backing_ops;

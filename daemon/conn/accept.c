@@ -16,6 +16,7 @@
 #include "daemon/log.h"
 #include "daemon/user.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 
 enum {
     SPEAK_MS = 10 * 1000,
@@ -139,6 +140,28 @@ struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid)
         return user;
     user_unref(user);
     return NULL;
+}
+
+// The supplementary groups that the process had when it connected (SO_PEERGROUPS, Linux 4.13).  Its primary group is
+// not among them unless it is a supplementary group as well, and newgrp(1) can choose it: that is the same.
+bool accept_has_group(const struct peer *peer, gid_t gid)
+{
+    const struct conn *c = container_of((struct peer *)peer, struct conn, peer);
+    socklen_t size = 0;
+    gid_t *groups;
+    bool has = false;
+
+    // The kernel shows this gid for every group that does not exist in the daemon's user namespace: it could be any.
+    if (gid == c->env->overflow_gid)
+        return false;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+        return false;
+    groups = malloc(size);
+    if (groups && getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+        for (socklen_t i = 0; !has && i < size / sizeof *groups; i++)
+            has = groups[i] == gid;
+    free(groups);
+    return has;
 }
 
 void accept_refuse(int fd)

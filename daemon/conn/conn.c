@@ -19,8 +19,8 @@
 // served, so that nothing works on freed memory.
 //
 // Time: whatever a client can make long is done a bounded part at a time, and others are served in between: new
-// connections (listener.c), packets (conn_serve), ends (settle_some), and the regions and requests of a connection that
-// has ended (leaving.c).
+// connections (listener.c), packets (conn_serve), ends (settle_some), events about regions (tell.c), and the regions
+// and requests of a connection that has ended (leaving.c).
 #include "daemon/conn/conn.h"
 
 #include <errno.h>
@@ -34,6 +34,7 @@
 #include "daemon/conn/leaving.h"
 #include "daemon/conn/rights.h"
 #include "daemon/log.h"
+#include "daemon/news.h"
 #include "daemon/request/dispatch.h"
 #include "daemon/request/message.h"
 #include "daemon/request/peer.h"
@@ -49,7 +50,7 @@ enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
     PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
     SETTLED_A_TURN = 4,      // connections: the end of one takes as long as many packets
-    MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before events are dropped
+    MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before warnings are dropped
     LINGER_SECONDS = 5,      // for a client to read the last replies
     RETRY_MS = 100,          // pause when too many descriptors are in flight
 };
@@ -65,6 +66,13 @@ static void take_send_result(struct conn *c, int r)
         c->bad = true;
 }
 
+// The events about regions have bounds of their own (request/changes.h, tell.c).
+static bool is_warning(const Diskalloc__V1__Reply *reply)
+{
+    return reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT &&
+           reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING;
+}
+
 static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
 {
     struct conn *c = container_of(peer, struct conn, peer);
@@ -72,8 +80,8 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     Diskalloc__V1__Reply reply = *message;
     size_t n;
 
-    // Nothing follows the last reply.  Events that the client does not read are dropped, and not the connection.
-    if (c->ending || (reply.body_case == DISKALLOC__V1__REPLY__BODY_EVENT && c->replies.n > MAX_QUEUED_EVENTS))
+    // Nothing follows the last reply.  Warnings that the client does not read are dropped, and not the connection.
+    if (c->ending || (is_warning(&reply) && c->replies.n > MAX_QUEUED_EVENTS))
         return;
     reply.has_fd = fd >= 0;
     n = message_encode(&reply, c->env->buffer, PACKET_MAX);
@@ -125,6 +133,7 @@ static void conn_free(struct conn *c)
     leaving_hear(c);
     send_queue_deinit(&c->replies);
     turns_unqueue(c);
+    tell_forget(c);
     accept_spoke(c);
     event_free(c->event);
     event_free(c->retry);
@@ -149,7 +158,8 @@ static bool may_read(const struct conn *c)
 
 bool conn_has_news(const struct conn_env *env)
 {
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaving_is_under_way(env);
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaving_is_under_way(env) ||
+           !news_is_empty(env->request->op.news);
 }
 
 static void consider_reading(struct conn *c)
@@ -254,7 +264,7 @@ static void read_packet(struct conn *c)
 bool conn_serve(struct conn_env *env)
 {
     struct conn *c;
-    bool leaves;
+    bool leaves, tells;
 
     // Each connection is read once at most: when its request has been looked after, its next packet may be there, and
     // others have had their turn.
@@ -269,7 +279,8 @@ bool conn_serve(struct conn_env *env)
     }
     settle_some(env);
     leaves = leaving_serve(env);
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves;
+    tells = tell_serve(env);
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells;
 }
 
 // A client that has closed its socket reads nothing any more, unlike one that has only ended its sending.
@@ -293,6 +304,8 @@ static void on_event(evutil_socket_t fd, short what, void *data)
     c->gone |= what & EV_CLOSED && has_gone(c->fd);
     if (c->n_unread > 0)
         unread_settle(c);
+    if (c->holds)
+        tell_again(c);
     // The frequent case, a packet and nothing else, does without settle.
     if (what != (EV_READ | EV_ET))
         conn_changed(c);
@@ -314,7 +327,7 @@ static void on_retry(evutil_socket_t fd, short what, void *data)
 
 int conn_env_init(struct conn_env *env, struct event_base *base, struct request_env *request)
 {
-    int accepts, turns, unread, ended;
+    int accepts, turns, unread, ended, tells;
 
     *env = (struct conn_env){.base = base, .request = request};
     leaving_init(env);
@@ -322,12 +335,13 @@ int conn_env_init(struct conn_env *env, struct event_base *base, struct request_
     TAILQ_INIT(&env->changed);
     env->buffer = malloc(PACKET_MAX);
     env->settle = event_new(base, -1, 0, settle_changed, env);
-    // All four, whether one fails or not: conn_env_deinit relies on their lists.
+    // All five, whether one fails or not: conn_env_deinit relies on their lists.
     accepts = accept_init(env);
     turns = turns_init(env);
     unread = unread_init(env);
     ended = ended_init(env);
-    if (accepts < 0 || turns < 0 || unread < 0 || ended < 0 || !env->buffer || !env->settle)
+    tells = tell_init(env);
+    if (accepts < 0 || turns < 0 || unread < 0 || ended < 0 || tells < 0 || !env->buffer || !env->settle)
         return -ENOMEM;
     return arena_init(&env->arena, ARENA_SIZE);
 }
@@ -341,6 +355,7 @@ void conn_env_deinit(struct conn_env *env)
         conn_free(c);
     leaving_finish(env);
     ended_deinit(env);
+    tell_deinit(env);
     unread_deinit(env);
     turns_deinit(env);
     accept_deinit(env);
@@ -369,6 +384,7 @@ static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pi
     c->fd = fd;
     peer_init(&c->peer, user, pid);
     c->peer.reply = peer_reply;
+    c->peer.has_group = accept_has_group;
     c->peer.hang_up = peer_hang_up;
     c->peer.resume = peer_resume;
     c->peer.lives = peer_lives;

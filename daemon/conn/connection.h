@@ -19,6 +19,7 @@ struct conn_env {
     uint8_t *buffer;    // PACKET_MAX bytes, for the packet that is being read or written
     // Stands for all uids without a number in the daemon's user namespace; (uid_t)-1: every uid has one.
     uid_t overflow_uid;
+    gid_t overflow_gid;                   // likewise
     TAILQ_HEAD(conn_list, conn) conns;    // all
     struct conn_list changed;             // those that settle has to look at
     TAILQ_HEAD(user_ring, user) readable; // users with connections that may read; the first one has the next turn
@@ -33,7 +34,11 @@ struct conn_env {
     struct conn_list unread; // n_unread connections with replies that may not have been received
     unsigned n_unread;
     struct event *unread_tick; // a timer: look at them
-    struct user_ring leavers;  // leaving.c's: users with connections that have ended and still have regions
+    // tell.c's: connections whose clients do not read, and have to be told something; and a timer to look at them
+    struct conn_list holding; // n_holding of them
+    unsigned n_holding;
+    struct event *tell_tick;
+    struct user_ring leavers; // leaving.c's: users with connections that have ended and still have regions
     // ended.c's:
     TAILQ_HEAD(, ended) ended_conns; // n_ended of them
     unsigned n_ended, n_children;
@@ -64,9 +69,11 @@ struct conn {
     bool brings;         // the next packet brings descriptors, so nothing may be received any more
     bool silent;         // on env->silent
     uint64_t speaks_by;  // ms, monotonic: if silent, until when Hello must have come
+    bool holds;          // on env->holding
+    unsigned n_unheard;  // events about regions that were sent since the client was known to have read everything
     unsigned n_unread;   // descriptors that were sent or queued and may not have been received
     struct send_queue replies;
-    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry;
+    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry, holding_entry;
 };
 
 // connection.c: has settle look at the connection when the events at hand have been served.
@@ -77,9 +84,10 @@ int accept_init(struct conn_env *env); // 0 or -ENOMEM
 void accept_deinit(struct conn_env *env);
 // A reference to the user of the client at FD, and the client's pid, as the kernel knows them.  NULL: it is refused.
 struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid);
-void accept_refuse(int fd);        // closes FD, a new connection
-void accept_begin(struct conn *c); // C is new, and silent
-void accept_spoke(struct conn *c); // C sent Hello, or ends; does nothing if it was not silent
+bool accept_has_group(const struct peer *peer, gid_t gid); // as peer.has_group
+void accept_refuse(int fd);                                // closes FD, a new connection
+void accept_begin(struct conn *c);                         // C is new, and silent
+void accept_spoke(struct conn *c);                         // C sent Hello, or ends; does nothing if it was not silent
 
 // turns.c.  The users whose turn will come, and the connections of each:
 
@@ -90,6 +98,14 @@ void turns_queue(struct conn *c);
 void turns_unqueue(struct conn *c);
 // The connection that has the next turn, or NULL.
 struct conn *turns_next(struct conn_env *env);
+
+// tell.c.  News for the clients:
+
+int tell_init(struct conn_env *env); // 0 or -ENOMEM
+void tell_deinit(struct conn_env *env);
+bool tell_serve(struct conn_env *env); // sends some of the queue; true: there is more
+void tell_again(struct conn *c);       // C may have read what was sent to it
+void tell_forget(struct conn *c);      // C ends
 
 // unread.c.  Replies with descriptors that were not read yet:
 

@@ -1,5 +1,5 @@
 /*
- * A model of grants, charges, waiting, orphans, lost connections and restarts, which Spin checks in every order of events that is possible
+ * A model of grants, charges, waiting, agreeing to a shrink, orphans, lost connections and restarts, which Spin checks in every order of events that is possible
  * within its bounds: bash daemon/model/check.  ARCHITECTURE.md has the promises that are meant here.
  *
  * There are REGIONS regions without a name, and CLIENTS processes with one connection and one request at a time.  Sizes are blocks, from 0
@@ -66,6 +66,8 @@ bool attached[PAIRS]; /* on the client's connection */
 bool former[PAIRS];   /* on one that has ended, which the daemon has not seen yet */
 bool replaced[PAIRS]; /* that one; see holders_replace */
 byte lost[PAIRS];
+byte asker[REGIONS]; /* 1 + the client whose shrink waits for agreement, or is at work with it; 0: none */
+bool asked[PAIRS], agrees[PAIRS];
 chan ops[REGIONS] = [CLIENTS] of { byte }; /* region.ops, but for the operation at work */
 chan waiters = [CLIENTS] of { byte }; /* wait_queue.ops */
 bool poked;
@@ -81,6 +83,7 @@ bool waits[CLIENTS], cancelled[CLIENTS], held[CLIENTS], granted[CLIENTS];
 byte on[CLIENTS], want[CLIENTS], told[CLIENTS];
 bool maps[PAIRS];
 byte length[PAIRS]; /* bytes that the process may touch */
+bool gave[PAIRS];   /* the process has taken its access away, because it was asked */
 
 byte n_drops, n_restarts;
 byte i, j, n, sum; /* scratch: 0 between steps */
@@ -98,6 +101,8 @@ byte i, j, n, sum; /* scratch: 0 between steps */
 #endif
 #define ATTACHED(r) (N_ATTACHED(r) > 0)
 /* region_is_shared.  Processes that have ended do not count: remove_dead. */
+#define IS_HELD(r) (awaited[r] > 0 || unknown[r] || IS_LOST(r)) /* by processes without a connection */
+#define IS_ASKING(r) (asker[r] > 0 && stage[asker[r] - 1] == WAITS)
 #define IS_SHARED(r) (N_ATTACHED(r) > 1 || awaited[r] > 0 || unknown[r] || IS_LOST(r))
 
 /* Promises 1, 2 and 5, after each step. */
@@ -172,6 +177,9 @@ inline attach(c, r)
     :: gone[c] && !ending[c] -> skip /* request->peer is NULL */
     :: else ->
         attached[AT(c, r)] = true;
+#ifndef FAULT_NEWCOMER_NOT_ASKED
+        asked[AT(c, r)] = IS_ASKING(r); agrees[AT(c, r)] = false;
+#endif
         if
 #ifdef FAULT_NEWCOMER_IS_AWAITED
         :: lost[AT(c, r)] == 0 && awaited[r] > 0 -> awaited[r]--
@@ -204,11 +212,57 @@ inline prepare_grow(c, r)
     fi
 }
 
+/* op_ask_begin, and op_ask_newcomer for each. */
+inline ask_others(c, r)
+{
+    asker[r] = c + 1; stage[c] = WAITS;
+    for (i : 0 .. CLIENTS - 1) { asked[AT(i, r)] = attached[AT(i, r)] && i != c; agrees[AT(i, r)] = false }
+    i = 0
+}
+
+/* op_ask_end: those who were asked are told the size. */
+inline end_ask(r)
+{
+    asker[r] = 0;
+    for (i : 0 .. CLIENTS - 1) { asked[AT(i, r)] = false; agrees[AT(i, r)] = false }
+    i = 0
+}
+
+/* op_ask_is_granted, with former connections that have not been seen to end, and what the agreement does not help against. */
+inline count_missing(r)
+{
+    n = (IS_HELD(r) || !attached[AT(asker[r] - 1, r)] -> 1 : 0);
+    for (i : 0 .. CLIENTS - 1) {
+        if
+        :: i != asker[r] - 1 ->
+#ifdef FAULT_NEWCOMER_NOT_ASKED
+            n = n + (asked[AT(i, r)] && !agrees[AT(i, r)] -> 1 : 0) + (former[AT(i, r)] -> 1 : 0)
+#else
+            n = n + (attached[AT(i, r)] && !agrees[AT(i, r)] -> 1 : 0) + (former[AT(i, r)] -> 1 : 0)
+#endif
+        :: else -> n = n + (former[AT(i, r)] -> 1 : 0)
+        fi
+    }
+    i = 0
+}
+
 inline prepare_shrink(c, r)
 {
     if
-    :: told[c] != size[r] || IS_SHARED(r) -> answer(c, false) /* -ESTALE, -EBUSY */
-    :: else -> stage[c] = WORKS; by[r] = c; step[r] = SHRINK_RECORD
+    :: told[c] == size[r] && !IS_SHARED(r) -> stage[c] = WORKS; by[r] = c; step[r] = SHRINK_RECORD
+    :: told[c] == size[r] && N_ATTACHED(r) > 1 && asker[r] == 0 && !gone[c] -> ask_others(c, r)
+    :: told[c] != size[r] || IS_SHARED(r) -> answer(c, false) /* -ESTALE, -EBUSY; nobody has to wait */
+    fi
+}
+
+/* op_ask_object: a grow by one who has agreed, or beyond the cut. */
+inline object(c, r)
+{
+    if
+#ifndef FAULT_GROW_KEEPS_AGREEMENT
+    :: IS_ASKING(r) -> answer(asker[r] - 1, false); end_ask(r)
+#endif
+    :: else
     fi
 }
 
@@ -230,7 +284,7 @@ inline prepare_attach(c, r)
 inline detach(c, r)
 {
     if
-    :: attached[AT(c, r)] -> attached[AT(c, r)] = false
+    :: attached[AT(c, r)] -> attached[AT(c, r)] = false; asked[AT(c, r)] = false; agrees[AT(c, r)] = false
     :: !attached[AT(c, r)] && lost[AT(c, r)] > 0 -> lost[AT(c, r)] = lost[AT(c, r)] - 1
     :: else
     fi;
@@ -246,6 +300,14 @@ inline done(r)
 #endif
 }
 
+
+inline end_ask_of(c, r)
+{
+    if
+    :: asker[r] == c + 1 -> end_ask(r)
+    :: else
+    fi
+}
 
 inline begin(c, r)
 {
@@ -292,12 +354,24 @@ end:
     :: atomic { up && step[r] == SHRINK_RECORD -> record[r] = want[by[r]]; step[r] = SHRINK_CUT; check() }
     :: atomic { up && step[r] == SHRINK_CUT -> blocks[r] = want[by[r]]; step[r] = SHRINK_DONE; check() }
     :: atomic { /* undo_shrink */
-           up && (step[r] == SHRINK_RECORD || step[r] == SHRINK_CUT) -> record[r] = size[r]; answer(by[r], false); done(r); check()
+           up && (step[r] == SHRINK_RECORD || step[r] == SHRINK_CUT) ->
+           record[r] = size[r]; end_ask_of(by[r], r); answer(by[r], false); done(r); check()
+       }
+    /* All have agreed: wait_retry and prepare. */
+    :: atomic {
+           up && step[r] == FREE && IS_ASKING(r) ->
+           count_missing(r);
+           c = asker[r] - 1;
+           if
+           :: n == 0 && told[c] == size[r] && !cancelled[c] -> stage[c] = WORKS; by[r] = c; step[r] = SHRINK_RECORD
+           :: else -> answer(c, false); end_ask(r) /* also: agree_until has passed, at any time */
+           fi;
+           n = 0; c = 0; check()
        }
     :: atomic { /* conclude_shrink */
            up && step[r] == SHRINK_DONE ->
            used = used + want[by[r]] - charge[r]; charge[r] = want[by[r]];
-           size[r] = want[by[r]]; answer(by[r], true); done(r); check()
+           size[r] = want[by[r]]; end_ask_of(by[r], r); answer(by[r], true); done(r); check()
        }
 
     /* run_open: note_sharing writes down how many may map the file, before this client can. */
@@ -382,7 +456,10 @@ end:
 inline disconnect(c)
 {
     connected[c] = false; ending[c] = true;
-    for (j : 0 .. REGIONS - 1) { former[AT(c, j)] = attached[AT(c, j)]; attached[AT(c, j)] = false }
+    for (j : 0 .. REGIONS - 1) {
+        former[AT(c, j)] = attached[AT(c, j)]; attached[AT(c, j)] = false;
+        asked[AT(c, j)] = false; agrees[AT(c, j)] = false
+    }
     if
     :: request[c] != NOTHING && stage[c] == ANSWERED -> request[c] = NOTHING
     :: request[c] != NOTHING && stage[c] != ANSWERED -> gone[c] = true
@@ -401,7 +478,7 @@ inline take_answer(c)
 {
     if
     :: request[c] == ATTACH && granted[c] && !held[c] -> maps[AT(c, on[c])] = true; length[AT(c, on[c])] = told[c]
-    :: request[c] == GROW && granted[c] -> length[AT(c, on[c])] = want[c]
+    :: request[c] == GROW && granted[c] -> length[AT(c, on[c])] = want[c]; gave[AT(c, on[c])] = false
     :: request[c] == SHRINK && !granted[c] -> length[AT(c, on[c])] = told[c]
     :: else
     fi;
@@ -425,15 +502,28 @@ end:
                :: waits[c] = true
                :: waits[c] = false
                fi;
+               object(c, r);
                ask(c, r, GROW, length[AT(c, r)] + 1)
            :: attached[AT(c, r)] && maps[AT(c, r)] && length[AT(c, r)] > 0 ->
                told[c] = length[AT(c, r)]; length[AT(c, r)] = 0; ask(c, r, SHRINK, 0) /* the access goes first */
-           :: attached[AT(c, r)] && maps[AT(c, r)] -> maps[AT(c, r)] = false; length[AT(c, r)] = 0; ask(c, r, DETACH, 0)
-           :: !attached[AT(c, r)] && maps[AT(c, r)] -> maps[AT(c, r)] = false; length[AT(c, r)] = 0; ask(c, r, DETACH, 0)
+           :: attached[AT(c, r)] && maps[AT(c, r)] -> maps[AT(c, r)] = false; length[AT(c, r)] = 0; gave[AT(c, r)] = false; ask(c, r, DETACH, 0)
+           :: !attached[AT(c, r)] && maps[AT(c, r)] -> maps[AT(c, r)] = false; length[AT(c, r)] = 0; gave[AT(c, r)] = false; ask(c, r, DETACH, 0)
            fi;
            r = 0; check()
        }
     :: atomic { connected[c] && request[c] != NOTHING && stage[c] == ANSWERED -> take_answer(c); check() }
+    :: atomic { /* region_agree_locked; the program need not do it */
+           connected[c] && request[c] == NOTHING ->
+           select(r : 0 .. REGIONS - 1);
+           if
+           :: asked[AT(c, r)] && !agrees[AT(c, r)] && maps[AT(c, r)] ->
+               gave[AT(c, r)] = gave[AT(c, r)] || length[AT(c, r)] > 0; length[AT(c, r)] = 0; agrees[AT(c, r)] = true
+           :: !asked[AT(c, r)] && attached[AT(c, r)] && gave[AT(c, r)] -> /* the event that ends the ask, and a refresh */
+               gave[AT(c, r)] = false; length[AT(c, r)] = size[r]
+           :: else
+           fi;
+           r = 0; check()
+       }
 #ifndef NO_CANCEL
     :: atomic { /* Cancel: op_cancel */
            connected[c] && request[c] == GROW && stage[c] != ANSWERED && !cancelled[c] ->
@@ -445,7 +535,7 @@ end:
            alive[c] && !ending[c] && n_drops < DROPS ->
            n_drops++;
            alive[c] = false;
-           for (j : 0 .. REGIONS - 1) { maps[AT(c, j)] = false; length[AT(c, j)] = 0 }
+           for (j : 0 .. REGIONS - 1) { maps[AT(c, j)] = false; length[AT(c, j)] = 0; gave[AT(c, j)] = false }
            if
            :: connected[c] -> disconnect(c)
            :: else
@@ -490,6 +580,7 @@ inline kill()
         od;
         known[j] = false; size[j] = 0; charge[j] = 0; step[j] = FREE; by[j] = 0; others[j] = 0; leases[j] = false;
         forget_holders(j);
+        end_ask(j);
         for (i : 0 .. CLIENTS - 1) { attached[AT(i, j)] = false; former[AT(i, j)] = false; replaced[AT(i, j)] = false }
     }
     for (i : 0 .. CLIENTS - 1) {

@@ -42,6 +42,8 @@ static int prepare_open(struct op *op)
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     record_copy(&op->record, &r->record);
+    if (op->attaches)
+        op->record.flags &= ~(uint32_t)RECORD_UNUSED;
     op->record_is_written = false;
     op->bound = r->charge.amount[QUOTA_BYTES];
     op->instant = op_may_open_instantly(op) && !op_needs_project(op);
@@ -231,4 +233,5 @@ const struct op_type op_commit = {
     .run = run_commit,
     .conclude = conclude_commit,
     .undoes = true,
+    .is_news = true,
 };

@@ -184,6 +184,7 @@ const struct op_type op_discard = {
     .conclude = conclude_discard,
     .releases = true,
     .asks_consent = true,
+    .is_news = true,
 };
 
 static int prepare_restore(struct op *op)
@@ -302,4 +303,5 @@ const struct op_type op_restore = {
     .conclude = conclude_restore,
     .charges = true,
     .undoes = true,
+    .is_news = true,
 };

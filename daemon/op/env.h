@@ -7,7 +7,9 @@
 
 #include "daemon/region.h"
 
+struct attachment;
 struct fence;
+struct news;
 struct orphans;
 struct projects;
 struct store;
@@ -21,6 +23,7 @@ struct op_env {
     struct worker_pool *pool;
     struct orphans *orphans;
     struct wait_queue *wait;
+    struct news *news;            // NULL, in tests: nobody is told of changes, nor asked
     struct fence *fence;          // NULL, in tests: descriptors are plain
     struct projects *projects;    // NULL: the fence of project quotas does not hold
     struct suspects *suspects;    // NULL, in tests: no file is looked at
@@ -33,6 +36,10 @@ struct op_env {
     _Atomic uint64_t ample_until; // until then (ms, monotonic)
     LIST_HEAD(, op) at_work;      // operations that are submitted to the pool
     uint64_t n_repairs;           // regions whose files are still to be made what their records say
+    // expire.c's: operations under way, and the region that was looked at last, if there is one
+    unsigned n_expiring;
+    bool has_expiry_cursor;
+    struct handle expiry_cursor;
 };
 
 // Tries the operations that wait for a limit, and ends those that have waited long enough.  NOW: ms, monotonic.
@@ -51,5 +58,8 @@ void op_end_stuck(struct op_env *env, uint64_t answered);
 bool op_seem_stuck(const struct op_env *env, uint64_t now);
 // Looks at the files of the regions that are due at NOW (ms, monotonic), and makes them what is granted.
 void op_verify_suspects(struct op_env *env, uint64_t now);
+// Looks at some regions that are to be removed when nobody uses them, and removes those whose time is over.  Called
+// once a second.
+void op_expire_unused(struct op_env *env);
 // Closes the files that were kept open for a next grow, if no grow has come since the last call.
 void op_close_unused_files(struct op_env *env);

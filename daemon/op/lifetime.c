@@ -192,4 +192,5 @@ const struct op_type op_unlink = {
     .conclude = conclude_unlink,
     .releases = true,
     .undoes = true,
+    .is_news = true,
 };

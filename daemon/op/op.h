@@ -36,8 +36,13 @@ struct op {
     uint64_t size;         // bytes: the new size; of commit, the bytes used
     uint64_t known_size;   // bytes: shrink fails with -ESTALE if the region has another size
     uint32_t element_size; // bytes: of commit
+    uint64_t expires;      // seconds: of set_expiry; 0: never
     uint64_t offset, length; // bytes: of discard and restore
     uint64_t wait_deadline;  // ms, monotonic: how long a grow waits for what a limit refuses; 0: not at all
+    uint64_t agree_until;    // ms, monotonic: how long a shrink waits for the agreement of others; 0: not at all
+    const char *objection;   // ask.c's: a sentence about why others are not asked any longer; NULL: they may be
+    // Shrink: the connection that asks, to compare; NULL: it has ended.
+    const struct peer *by;
     // The operation begins, or ceases, to wait for what was refused.  May be NULL.
     void (*waits)(struct op *op, bool waits);
     // The operation is held up, by the disk, the region's queue or whoever has the file's lock, and will be undone when
@@ -48,18 +53,22 @@ struct op {
 
     // The outcome:
     int result;                   // 0 or -errno
+    bool changed;                 // what other clients know of the region is not true any more
     struct quota_refusal refusal; // with -EDQUOT and -ENOSPC: which limit refused
     int fd;                       // of open and create: to be handed out; the submitter closes it
-    const char *why;              // with -EIO and -ETIMEDOUT: a sentence, valid until the loop turns; NULL: none
-    uint64_t generation;          // of open and create: of the fence that knows of fd; 0: fd is marked, if need be
+    const char *why;     // with -EIO, -ETIMEDOUT and -EBUSY: a sentence, valid until the loop turns; NULL: none
+    uint64_t generation; // of open and create: of the fence that knows of fd; 0: fd is marked, if need be
 
     // Set in prepare, used by run and conclude:
     bool brief, instant; // see struct work
     bool may_keep_file;  // the file may stay open after this operation
     uint64_t bound;      // bytes that will be granted of the region: for op_bound
     bool asks_lease;     // open: asks the kernel whether the region is used; after run: it is not
-    bool asks_marks;     // shrink and discard: only marks, or the fence, tell whether another process maps the region
-    bool asks_writers;   // open: asks the kernel whether a process may write to the region
+    // The processes that have agreed, and the client's: n_identities of them, in ascending order, where asks_marks.
+    uint64_t *identities;
+    size_t n_identities;
+    bool asks_marks;   // shrink and discard: only marks, or the fence, tell whether another process maps the region
+    bool asks_writers; // open: asks the kernel whether a process may write to the region
     // open: other holders; RECORD_HOLDERS_MOST: not known.  Run sets it to 0 if the kernel says that there are none.
     unsigned n_others;
     uint64_t extra;         // bytes charged beyond the region's charge before
@@ -113,4 +122,4 @@ bool op_cancel(struct op *op);
 void op_abandon(struct op *op);
 
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
-    op_restore, op_verify;
+    op_restore, op_verify, op_set_expiry;

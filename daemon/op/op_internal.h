@@ -22,6 +22,7 @@ struct op_type {
     bool asks_consent; // fails with -EBUSY while others may map the region, or write to it; that is tried once more
     bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
     bool changes_file; // run writes to the region's file beside its record
+    bool is_news;      // success changes what other clients know of the region
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 

@@ -20,6 +20,7 @@
 // operations change.  It does not know requests, and it does not bound the queue: conn.c bounds the requests in
 // flight.
 #include <errno.h>
+#include <stdlib.h>
 
 #include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
@@ -79,6 +80,8 @@ static void end(struct op *op, int result)
     unpark(op);
     TAILQ_REMOVE(&op->region->ops, op, entry);
     wait_unwatch(op->env->wait, op);
+    free(op->identities);
+    op->identities = NULL;
     op->result = result < 0 ? result : 0;
     op->done(op);
 }
@@ -112,6 +115,7 @@ static void work_done(struct work *w)
         r->changed_at = clock_now();
     if (op->type->conclude)
         op->type->conclude(op);
+    op->changed = op->type->is_news && (op->result >= 0 || op->is_partial);
     region_note_file(env->regions, r);
     // The release that this operation promised has happened, or has failed.  orphans_consider knows of further ones.
     if (op->type->releases && r->state != REGION_GONE)
@@ -161,7 +165,7 @@ static int prepare(struct op *op)
         return -ENOENT;
     op->refusal = (struct quota_refusal){0};
     op->result = op->undo = 0;
-    op->sealed = op->is_partial = false;
+    op->sealed = op->is_partial = op->changed = false;
     op->why = op->type->charges ? op->env->problem : NULL;
     if (op->why)
         return -EIO;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/op/ask.h"
 #include "daemon/op/bound.h"
 #include "daemon/op/consent.h"
 #include "daemon/op/kept_file.h"
@@ -171,6 +172,7 @@ const struct op_type op_grow = {
     .conclude = conclude_grow,
     .charges = true,
     .undoes = true,
+    .is_news = true,
     .keeps_file = true,
 };
 
@@ -282,6 +284,8 @@ static void conclude_shrink(struct op *op)
     uint64_t charge;
 
     op_conclude_alone(op);
+    if (op->result == 0)
+        op_ask_end(op);
     if ((op->result < 0 && !op->is_partial) || region_charge_of(op->env->regions, op->size, &charge) < 0)
         return;
     ranges_cut(&r->discarded, charge);
@@ -293,8 +297,10 @@ static void conclude_shrink(struct op *op)
 const struct op_type op_shrink = {
     .changes_file = true,
     .prepare = prepare_shrink,
+    .refused = op_ask_failed,
     .run = run_shrink,
     .conclude = conclude_shrink,
     .releases = true,
     .asks_consent = true,
+    .is_news = true,
 };

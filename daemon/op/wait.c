@@ -6,7 +6,7 @@
 // And a shrink or discard that found the region shared is tried once more when the loop has turned: the detach that
 // another client sent before may lie unread in its socket.  If a process without a connection may map the region, it
 // is tried for a moment longer: that process may just be ending, or its library unmaps the region that it has closed
-// (client/memory/dispose.c).
+// (client/memory/dispose.c).  A shrink that has asked others for their agreement (ask.c) stays until its deadline.
 //
 // This file is data: it says which operation to try or to end next. resume.c asks and acts, queue.c enters and
 // removes operations.  All functions run on the loop.
@@ -39,7 +39,8 @@ enum {
     DISK_RETRY_MS = 100,
     ENDING_MS = 100, // a process that has closed its socket may be ending, and needs a moment
     ENDING_RETRY_MS = 10,
-    MAX_OF_USER = 1024, // operations that wait: each takes memory
+    AGREE_RETRY_MS = 50, // others may have detached the region
+    MAX_OF_USER = 1024,  // operations that wait: each takes memory
 };
 
 int wait_new(const struct region_table *regions, void (*wake)(void *data, uint64_t at), void *data,
@@ -95,12 +96,19 @@ static bool may_pass(const struct wait_queue *w, const struct op *op, uint64_t n
 {
     const struct holders *h = &op->region->holders;
 
+    if (op->region->asker == op)
+        return now < op->agree_until;
     // An attachment of the region may be that of a connection that has ended.
     if (w->regions->n_leaving > 0 && h->n_attached > 0)
         return now < op->wait_since + GRACE_MS;
     if (op->asks_marks && !holders_are_uncertain(h))
         return now < op->wait_since + GRACE_MS;
     return (op->asks_marks || h->n_lost > 0) && now < op->wait_since + ENDING_MS;
+}
+
+static uint64_t next_try(const struct op *op, uint64_t now)
+{
+    return op->region->asker == op ? u64_min(now + AGREE_RETRY_MS, op->agree_until) : now + ENDING_RETRY_MS;
 }
 
 static bool enter_for_consent(struct wait_queue *w, struct op *op)
@@ -112,7 +120,7 @@ static bool enter_for_consent(struct wait_queue *w, struct op *op)
     if (!op->wait_since)
         op->wait_since = op->wait_until = op->retry_at = now;
     else if (may_pass(w, op, now))
-        op->retry_at = now + ENDING_RETRY_MS;
+        op->retry_at = next_try(op, now);
     else
         return false;
     if (!wait_insert(w, op))
@@ -127,7 +135,7 @@ bool wait_asks_again(struct wait_queue *w, struct op *op)
 
     if (!may_pass(w, op, now))
         return false;
-    op->retry_at = now + ENDING_RETRY_MS;
+    op->retry_at = next_try(op, now);
     w->wake(w->data, op->retry_at);
     return true;
 }
@@ -162,6 +170,14 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result)
     if (result == -EBUSY)
         return enter_for_consent(w, op);
     return (result == -EDQUOT || result == -ENOSPC) && enter_for_limit(w, op);
+}
+
+void wait_retry(struct wait_queue *w, struct op *op)
+{
+    if (!op->is_waiting)
+        return;
+    op->retry_at = clock_now();
+    w->wake(w->data, op->retry_at);
 }
 
 static void end_soon(struct wait_queue *w, struct op *op)

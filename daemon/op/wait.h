@@ -27,6 +27,8 @@ bool wait_enter(struct wait_queue *w, struct op *op, int result);
 bool wait_asks_again(struct wait_queue *w, struct op *op);
 // OP is queued here and was refused again, with -EDQUOT and op->refusal.
 void wait_stays(struct wait_queue *w, struct op *op);
+// OP may be granted now.  Does nothing if OP is not queued here.
+void wait_retry(struct wait_queue *w, struct op *op);
 // OP is queued here and was cancelled: it ends soon.
 void wait_cancel(struct wait_queue *w, struct op *op);
 // Whether OP, which could be granted, must let waiting operations go first; op->refusal is set to what they wait for.

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/op/ask.h"
 #include "daemon/orphans.h"
 #include "daemon/policy.h"
 #include "daemon/request/handlers.h"
@@ -21,6 +22,8 @@ static void attach_op_done(struct op *op)
 
     if (op->result == 0 && request->peer)
         op->result = peer_attach(request->peer, op->region, op->read_only, op->claim);
+    if (op->result == 0 && request->peer)
+        op_ask_newcomer(op->env, holders_find(&op->region->holders, request->peer));
     if (op->result == 0 && request->peer && op->sole_writer) {
         struct holders *h = &op->region->holders;
         struct attachment *a = holders_find(h, request->peer);
@@ -46,7 +49,7 @@ static int attach(const struct call *c, struct region *r, uint32_t flags, enum h
     bool read_only = flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
     struct request *request;
 
-    if (!policy_may_attach(c->peer->user, r, read_only))
+    if (!policy_may_attach(c->peer->user, r, read_only, peer_in_group(c->peer, r->record.owner_gid)))
         return -EACCES;
     // The operation that makes the region was cancelled when the connection of the first try closed.  The region is
     // wanted after all.

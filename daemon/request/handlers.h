@@ -20,6 +20,7 @@ int request_open_file(const struct call *c);
 // region.c
 int request_grow_region(const struct call *c);
 int request_shrink_region(const struct call *c);
+int request_agree_shrink(const struct call *c);
 int request_stat_region(const struct call *c);
 int request_commit_region(const struct call *c);
 int request_discard_region(const struct call *c);
@@ -27,6 +28,7 @@ int request_restore_region(const struct call *c);
 int request_list_discarded(const struct call *c);
 int request_unlink_region(const struct call *c);
 int request_remove_region(const struct call *c);
+int request_set_expiry(const struct call *c);
 
 // query.c
 int request_get_usage(const struct call *c);

@@ -82,6 +82,7 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
     ret->attachments = r->holders.n_attached;
     ret->unlinked = (r->record.flags & RECORD_UNLINKED) != 0;
     ret->discarded = r->discarded.sum;
+    ret->expires = r->record.flags & RECORD_EXPIRES ? r->record.expires : 0;
     ret->orphaned = region_is_transient(r) && r->holders.n_attached == 0;
 }
 

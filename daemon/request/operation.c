@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "daemon/request/changes.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
 #include "proto/util/cleanup.h"
@@ -41,6 +42,8 @@ void request_op_done(struct op *op)
 {
     struct request *request = op->owner;
 
+    if (op->changed)
+        changes_note(request->env, op->region, request->peer);
     if (request->peer && op->result < 0)
         reply_failure(request);
     else if (request->peer)
@@ -53,6 +56,8 @@ static void unlink_done(struct op *op)
 {
     struct request *request = op->owner;
 
+    if (op->changed)
+        changes_note(request->env, op->region, request->peer);
     if (request->peer && op->result < 0)
         reply_failure(request);
     else if (request->peer)

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "daemon/news.h"
 #include "daemon/orphans.h"
 #include "daemon/proc.h"
 #include "daemon/quota/charge.h"
@@ -13,6 +14,7 @@ void peer_init(struct peer *peer, struct user *user, pid_t pid)
 {
     *peer = (struct peer){.user = user, .holder = {.uid = user->uid, .pid = pid, .pid_is_ours = pid > 0}};
     TAILQ_INIT(&peer->attachments);
+    TAILQ_INIT(&peer->held);
     TAILQ_INIT(&peer->requests);
     RB_INIT(&peer->requests_by_id);
     TAILQ_INSERT_TAIL(&user->peers, peer, of_user);
@@ -66,6 +68,14 @@ void peer_deinit(struct peer *peer, struct orphans *orphans)
     peer->user = NULL;
 }
 
+// The reply to the attach says how large the region is.
+static void begin_telling(const struct peer *peer, struct attachment *a)
+{
+    a->user = peer->user;
+    a->told_size = a->region->size;
+    holders_set_hearing(&a->region->holders, a, peer->features & DISKALLOC__V1__FEATURE__FEATURE_SHARING);
+}
+
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim)
 {
     struct holders *h = &r->holders;
@@ -81,6 +91,8 @@ int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder
         holders_note_stranger(h, user_lane(peer->user));
     peer->n_attachments += is_new;
     peer->user->n_attachments += is_new;
+    if (is_new)
+        begin_telling(peer, holders_find(h, peer));
     if (claim != HOLDER_IS_NEW && is_new)
         holders_return(h, &peer->holder, claim, r->record.owner_uid, peer);
     else if (claim != HOLDER_IS_NEW)
@@ -90,9 +102,16 @@ int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder
 
 void peer_detach(struct peer *peer, struct attachment *a)
 {
+    news_forget(a);
+    peer->n_watched -= a->watches;
     holders_detach(&a->region->holders, a, &peer->attachments);
     peer->n_attachments--;
     peer->user->n_attachments--;
+}
+
+bool peer_in_group(const struct peer *peer, gid_t gid)
+{
+    return gid != (gid_t)-1 && peer->has_group && peer->has_group(peer, gid);
 }
 
 void peer_send_warning(struct user *user, const struct quota_account *a, enum quota_mark mark)

@@ -33,11 +33,15 @@ struct peer {
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
     uint64_t n_attachments;
-    TAILQ_HEAD(, request) requests;                  // in flight
+    unsigned n_watched;             // attachments that watch: see request/changes.h
+    struct news_list held;          // attachments with news that the client can't be told now; the connection's
+    TAILQ_HEAD(, request) requests; // in flight
     RB_HEAD(requests_by_id, request) requests_by_id; // the same
     unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;                       // until peer_part
-    // The connection sets these three.
+    // The connection sets these four.
+    // Whether the kernel says that the process was in the group GID when it connected.  NULL, in tests: it was not.
+    bool (*has_group)(const struct peer *peer, gid_t gid);
     // Sends REPLY, and with it FD unless that is -1.  Takes FD.
     void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
     // Fewer requests count as in flight: the connection may read again.
@@ -67,6 +71,9 @@ void peer_let_in(struct peer *peer); // Hello was granted
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim);
 void peer_detach(struct peer *peer, struct attachment *a);
 
+// Whether the process has the rights of the group GID, beside what the user database says: services may have groups
+// that their user has not (SupplementaryGroups=).  They count for rights, and never for what is charged.
+bool peer_in_group(const struct peer *peer, gid_t gid);
 // Sends an event to all clients of USER, or to those of them that are in the control group which A stands for: A has
 // reached this mark.
 void peer_send_warning(struct user *user, const struct quota_account *a, enum quota_mark mark);

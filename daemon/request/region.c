@@ -4,7 +4,9 @@
 // checked when it attached.  Unlinking and removing need no attachment, so that policy is asked here.
 #include <errno.h>
 
+#include "daemon/op/ask.h"
 #include "daemon/policy.h"
+#include "daemon/request/changes.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/operation.h"
@@ -38,6 +40,7 @@ int request_grow_region(const struct call *c)
     request->op.early = m->early;
     if (m->wait_ms > 0)
         request->op.wait_deadline = wait_deadline(m->wait_ms);
+    op_ask_object(&c->env->op, a, m->size);
     op_submit(&request->op);
     return 0;
 }
@@ -56,7 +59,25 @@ int request_shrink_region(const struct call *c)
         return -ENOMEM;
     request->op.size = m->size;
     request->op.known_size = m->known_size;
+    request->op.by = c->peer;
+    if (m->wait_ms > 0)
+        request->op.agree_until = wait_deadline(m->wait_ms);
     op_submit(&request->op);
+    return 0;
+}
+
+int request_agree_shrink(const struct call *c)
+{
+    const Diskalloc__V1__AgreeShrink *m = c->message->agree_shrink;
+    struct attachment *a;
+    int r = request_find_attached(c, &m->handle, &a);
+
+    if (r < 0)
+        return r;
+    if (op_ask_agree(&c->env->op, a, m->ask) < 0)
+        request_reply_sentence(c->peer, c->id, -ESTALE, "nobody waits for this agreement, any more or at all");
+    else
+        request_reply_done(c->peer, c->id);
     return 0;
 }
 
@@ -72,6 +93,7 @@ int request_stat_region(const struct call *c)
     if (a->region->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     message_region(a->region, c->peer, &region);
+    region.watched = c->message->stat_region->watch && changes_watch(a);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION;
     reply.region = &region;
     return request_answer(c, &reply);
@@ -206,4 +228,25 @@ int request_remove_region(const struct call *c)
     if (region->holders.n_attached == 0 || c->message->remove_region->force)
         return request_unlink(c, region);
     return reply_held(c, region);
+}
+
+int request_set_expiry(const struct call *c)
+{
+    const Diskalloc__V1__SetExpiry *m = c->message->set_expiry;
+    struct request *request;
+    struct region *region;
+    int r = request_find_named(c, &m->user, &m->name, &region);
+
+    if (r < 0)
+        return r;
+    if (!policy_may_remove(c->env->config, c->peer->user, region))
+        return -EACCES;
+    if (m->expires > UINT32_MAX)
+        return -EINVAL;
+    request = request_new_op(c, &op_set_expiry, region);
+    if (!request)
+        return -ENOMEM;
+    request->op.expires = m->expires;
+    op_submit(&request->op);
+    return 0;
 }

@@ -121,6 +121,7 @@ void request_leave_peer(struct request *request)
     RB_REMOVE(requests_by_id, &request->peer->requests_by_id, request);
     request->peer->n_requests--;
     request->peer->n_waiting -= request->op.is_waiting;
+    request->op.by = NULL;
     request->peer = NULL;
 }
 

@@ -14,6 +14,8 @@
 // it can keep others from cutting a region, as anybody who attaches the region can, and harm nobody but itself.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "daemon/store/store.h"
 
@@ -79,4 +81,72 @@ int store_is_alone(int fd, uint64_t identity)
     if (r == 0)
         r = find(fd, own.l_start + 1, end, &other);
     return r < 0 ? r : r == 0;
+}
+
+// One mark: 1 if it is one of those that are left of IDENTITIES, which then loses it.  LEFT: so many marks of the
+// process at that place may still come.
+static int is_expected(const struct flock *mark, const uint64_t *identities, size_t n, unsigned char *left)
+{
+    uint64_t identity = mark->l_start >= FIRST ? (uint64_t)(mark->l_start - FIRST) / SERIALS : 0;
+    size_t from = 0, to = n;
+
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+
+        if (identities[middle] < identity)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    while (from < n && identities[from] == identity && !left[from])
+        from++;
+    if (mark->l_len != 1 || identity == 0 || from == n || identities[from] != identity)
+        return 0;
+    left[from] = 0;
+    return 1;
+}
+
+struct part {
+    off_t from, to;
+};
+
+// The kernel names one of the marks in a part: then what is before it and behind it are parts to be looked at.
+static int all_expected(int fd, const uint64_t *identities, size_t n, unsigned char *left, struct part *parts)
+{
+    size_t n_parts = 1;
+    int r = 1;
+
+    parts[0] = (struct part){FIRST, LAST};
+    while (r == 1 && n_parts > 0) {
+        struct part p = parts[--n_parts];
+        struct flock mark;
+
+        r = find(fd, p.from, p.to, &mark);
+        if (r <= 0) {
+            r = r < 0 ? r : 1;
+            continue;
+        }
+        r = is_expected(&mark, identities, n, left);
+        parts[n_parts++] = (struct part){p.from, mark.l_start - 1};
+        if (mark.l_start < LAST)
+            parts[n_parts++] = (struct part){mark.l_start + 1, p.to};
+    }
+    return r;
+}
+
+int store_are_alone(int fd, const uint64_t *identities, size_t n)
+{
+    // Each mark that is found is one of the N, so there are N + 1 parts at most at a time, and one more for a
+    // stranger's.
+    struct part *parts = calloc(n + 3, sizeof *parts);
+    unsigned char *left = malloc(n + 1);
+    int r = -ENOMEM;
+
+    if (parts && left) {
+        memset(left, 1, n);
+        r = all_expected(fd, identities, n, left, parts);
+    }
+    free(parts);
+    free(left);
+    return r;
 }

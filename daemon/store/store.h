@@ -105,3 +105,6 @@ int store_mark(int fd, uint64_t identity);
 // Whether no process uses what was marked, but for one descriptor, or its mappings, of the process with this identity.
 // FD: a descriptor of the file without a mark.  1: so it is; 0: it is not, or that is not known; -errno.
 int store_is_alone(int fd, uint64_t identity);
+// The same for several processes: whether each mark is one of these N, and none of them has more marks than it stands
+// in IDENTITIES, which is in ascending order.
+int store_are_alone(int fd, const uint64_t *identities, size_t n);

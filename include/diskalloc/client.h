@@ -69,6 +69,8 @@ extern "C" {
 #define DISKALLOC_HAVE_ADAPTATION 1    /* diskalloc_get_adaptation; ADVICE_NORMAL adapts */
 #define DISKALLOC_HAVE_GUARD 1         /* diskalloc_guard_enable */
 #define DISKALLOC_HAVE_NEXT_REGION 1   /* diskalloc_next_region */
+#define DISKALLOC_HAVE_REGION_EVENTS 1 /* DISKALLOC_EVENT_REGION_RESIZED, _SHRINK_ASKED, and agreeing to a shrink */
+#define DISKALLOC_HAVE_EXPIRY 1        /* expires_s of struct diskalloc_region_info */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -294,24 +296,28 @@ const char *diskalloc_region_handle(const struct diskalloc_region *r);
 /* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never
  * raises SIGBUS for want of disk space (SPARSE and file systems that can't promise it aside).
  * SIZE in bytes, 0 is fine.  When another process has grown the region further it has the size that it really has.
+ * A shrink of a region that others have attached asks them (DISKALLOC_EVENT_SHRINK_ASKED) and waits for their agreement
+ * for a second; meanwhile the bytes behind SIZE are not accessible, and other calls for this region wait.  With a
+ * directory nobody is asked.
  * Where the program then fills new bytes in order, the library's thread makes memory ahead of it, 64 MiB at most:
  * diskalloc-performance(7), FILLING.
  * Any thread; calls for one region wait for each other.
  * 0; -EDQUOT; -ENOSPC; -ETIMEDOUT: a process that has the region's file open holds the file's lock in the kernel for
  * more than ten seconds, which every change through a daemon can meet; -ENOMEM: above the region's reserve, both are
  * named; -EOVERFLOW: no file can be that big, or with a directory or a caller's file, none of this process (ulimit -f);
- * -EROFS; -EBUSY: inherited through fork, or a shrink while others have it attached (this process twice counts too) or
- * may still map it (a process whose connection was lost, a forked child), or another process keeps the file of a
- * directory locked (after 10 s; a lock of a process that may only read the file keeps nobody from growing); -ESTALE: it
- * was unlinked; -EIO: a shrink of several GiB may have been done in part, if the disk does not give back what it has
- * freed; -EMFILE; -EPROTO; -ECONNRESET. */
+ * -EROFS; -EBUSY: inherited through fork, or a shrink while others have it attached who do not agree (this process
+ * twice counts too: nobody is asked then) or may still map it (a process whose connection was lost, a forked child), or
+ * another process keeps the file of a directory locked (after 10 s; a lock of a process that may only read the file
+ * keeps nobody from growing); -ESTALE: it was unlinked; -EIO: a shrink of several GiB may have been done in
+ * part, if the disk does not give back what it has freed; -EMFILE; -EPROTO; -ECONNRESET. */
 int diskalloc_region_resize(struct diskalloc_region *r, uint64_t size);
 
 /* As diskalloc_region_resize, and where a limit or the disk refuses what others use up, waits until there is space.
- * A size that can never be granted is refused at once.  Shrinking does not wait.
+ * A size that can never be granted is refused at once.  A shrink waits as long for the agreement of others who have the
+ * region attached; after that time it is -EBUSY.
  * TIMEOUT_MS in milliseconds; -1: for ever, 0: as diskalloc_region_resize.  While there is no daemon to wait for, the
  * wait goes on with what is left of it; without one in the end it is -ECONNRESET.
- * Any thread; other calls, also for this region, do not wait for this one.
+ * Any thread; other calls, also for this region, do not wait for this one, unless it is a shrink.
  * 0; -ETIMEDOUT: with the limit that refused to the end; -EINVAL: TIMEOUT_MS; else as diskalloc_region_resize. */
 int diskalloc_region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 
@@ -350,7 +356,13 @@ int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_
  * 0; -EINVAL: a place is not within the size, and no read was started. */
 int diskalloc_region_prefetch(struct diskalloc_region *r, const uint64_t *offsets, size_t n, uint64_t length);
 
-/* Takes over another process's resize, or what it restored.
+/* Takes over another process's resize, or what it restored.  With a daemon this is cheap while nothing has changed: the
+ * daemon is not asked then.
+ * When another process asks whether the region may be cut (DISKALLOC_EVENT_SHRINK_ASKED), this call agrees: the bytes
+ * behind that size are not accessible any more when it returns, and nobody may be using them.  If not all agree, the
+ * region is not cut, and a later call gives the access back.  A process that has forked children agrees to nothing as
+ * long as they may use the memory; nor does a region that a heap or a vector of strings uses.  To resize the region
+ * takes the agreement back.
  * Any thread.
  * 0: the same size; 1: it has changed; -ENOMEM: it is larger than this region's reserve; -EBUSY: inherited through
  * fork;
@@ -422,7 +434,7 @@ struct diskalloc_region_info {
     uint32_t attached;            /* by so many connections; with a directory, so many times by this process */
     uint64_t size, granted, used; /* bytes; used as last committed, 0: never */
     uint64_t created_s;           /* seconds since 1970; 0: not known */
-    uint64_t expires_s;           /* 0: never */
+    uint64_t expires_s; /* seconds without use after which it is removed (diskallocctl set-expiry); 0: never */
 };
 
 /* Lists regions: with a daemon those that the caller may see, with a directory its named ones that the caller may read,
@@ -456,7 +468,14 @@ enum {
     DISKALLOC_EVENT_NONE = 0,
     DISKALLOC_EVENT_QUOTA_WARNING = 1, /* an account of this user has reached its warn_at */
     DISKALLOC_EVENT_DAEMON_GONE = 2,   /* there has been no daemon for 3 s; calls that need one wait for it */
-    DISKALLOC_EVENT_DAEMON_BACK = 3    /* after the former: there is one again */
+    DISKALLOC_EVENT_DAEMON_BACK = 3,   /* after the former: there is one again */
+    /* About a region that the program has attached, by another process: handle and size say which, and how large it is.
+     * There is one event of a kind for each region, with the newest size, until the program takes it. */
+    DISKALLOC_EVENT_REGION_RESIZED = 4, /* it was resized: diskalloc_region_refresh takes that over */
+    /* Another process wants to cut it to `size` bytes.  If the program can do without the rest, it stops using that and
+     * calls diskalloc_region_refresh, or name_refresh of its vector, which agree.  If not, it does nothing: after a
+     * time, a second by default, the other process gets -EBUSY.  DISKALLOC_EVENT_REGION_RESIZED tells the outcome. */
+    DISKALLOC_EVENT_SHRINK_ASKED = 5
 };
 
 struct diskalloc_event {
@@ -464,6 +483,7 @@ struct diskalloc_event {
     char limit_name[64];        /* "user:alice bytes" */
     uint64_t limit, used, warn; /* warn: the mark that was reached */
     char handle[33];            /* of the region; "": of none in particular */
+    uint64_t size;              /* bytes, of the events about regions */
 };
 
 /* A descriptor to poll(2) for reading: when it is readable, call diskalloc_next_event until there is none.  It stays

@@ -52,7 +52,9 @@
  *   diskalloc_region_open and name_init_region.  0, or as these two, and V is zeroed.
  * int name_refresh(struct name *v)
  *   Takes over what other processes resized and committed; data stays where it is.  Elements that V has not committed
- *   stay unless others have committed since.  Of a file (diskalloc_region_from_fd) the size is the length.
+ *   stay unless others have committed since.  Of a file (diskalloc_region_from_fd) the size is the length.  When others
+ *   ask whether the region may be cut (DISKALLOC_EVENT_SHRINK_ASKED), it agrees, and V has fewer elements, unless V has
+ *   elements of its own: truncate V before, or do not refresh.
  *   0: nothing has changed; 1: len or cap has; -ESTALE: V has elements beyond the region's new size, or elements of its
  *   own beyond the length that others committed: truncate V, and refresh again; -EPROTOTYPE: others committed another
  *   element size; else as diskalloc_region_refresh.

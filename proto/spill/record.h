@@ -12,8 +12,8 @@
 #define RECORD_XATTR "user.diskalloc"
 
 enum {
-    RECORD_VERSION = 3,
-    RECORD_MAX = 1024, // bytes, of any version
+    RECORD_VERSION = 4, // the newest; see record.c
+    RECORD_MAX = 1024,  // bytes, of any version
 };
 
 enum record_flag {
@@ -28,6 +28,8 @@ enum record_flag {
     // Clients may have descriptors by which only the daemon that opened them knows who maps the file
     // (fence_generation).
     RECORD_PASSTHROUGH = 1 << 7,
+    RECORD_EXPIRES = 1 << 8, // the region is removed when nobody has used it for a time: expires is valid
+    RECORD_UNUSED = 1 << 9,  // with RECORD_EXPIRES: nobody uses it, and unused_since is valid
     // Bits 24 to 31, with RECORD_SHARED: how many holders the region had when the last one came; 0 or 255: not known.
     RECORD_HOLDERS_AT = 24,
     RECORD_HOLDERS_MOST = 255,
@@ -47,6 +49,8 @@ struct record {
     uint64_t created;      // seconds since the epoch
     uint64_t used;         // bytes, as last committed
     uint32_t element_size; // bytes, as last committed
+    uint64_t expires;      // seconds without use after which the region is removed
+    uint64_t unused_since; // seconds since the epoch
     uint8_t name_length;   // bytes; 0: the region is anonymous
     char name[NAME_MAX_LENGTH + 1];
 };

@@ -117,6 +117,26 @@ static void the_short_examples_run(void **state)
     test_daemon_stop_and_remove(&diskallocd);
 }
 
+// The writer and the reader end when their standard inputs do.
+static void shared_shows_a_reader_what_a_writer_commits(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(shell("$E/example-shared; [ $? = 2 ] && grep -q ^usage: output"), 0);
+    assert_int_equal(shell("DISKALLOC_ADDRESS=$A $E/example-shared read nothing; [ $? = 1 ]"), 0);
+    assert_int_equal(
+        shell("export DISKALLOC_ADDRESS=$A; await() { until grep -qx \"$2\" $1; do sleep 0.01; done; }; "
+              "mkfifo in stop && { $E/example-shared write sums <in >written & } && exec 3>in && "
+              "await written '0 numbers are there' && "
+              "{ $E/example-shared read sums <stop >read & } && exec 4>stop && await read '0 numbers, the sum is 0' && "
+              "printf '40\\n2\\n-5\\n' >&3 && await read '3 numbers, the sum is 37' && "
+              "echo cut 2 >&3 && await read '2 numbers, the sum is 42' && "
+              "echo 1 >&3 && await read '3 numbers, the sum is 43' && exec 4>&- 3>&- && wait && "
+              "! grep -q shared: output"),
+        0);
+    test_daemon_stop_and_remove(&diskallocd);
+}
+
 static void lines_sorts_as_sort_does(void **state)
 {
     (void)state;
@@ -144,6 +164,7 @@ int main(void)
         TEST(wordsort_reads_again_until_there_is_enough),
         TEST(wordsort_says_what_is_wrong),
         TEST(the_short_examples_run),
+        TEST(shared_shows_a_reader_what_a_writer_commits),
         TEST(lines_sorts_as_sort_does),
     };
 

@@ -383,6 +383,47 @@ class RemoveTest(AdminTest):
         self.run_ctl("rm", "--user", "root", "name", status=2)
 
 
+class ExpiryTest(AdminTest):
+    def test_wrong_usage_exits_with_2_and_one_sentence(self):
+        for arguments in (
+            (),
+            ("name",),
+            ("name", "7d", "more"),
+            ("a b", "7d"),
+            ("user/", "7d"),
+            (os.urandom(16).hex(), "7d"),
+            ("name", ""),
+            ("name", "soon"),
+            ("name", "1.5h"),
+            ("name", "-1"),
+            ("name", "0"),
+            ("name", "0d"),
+            ("name", "200y"),
+            ("name", "4294967296"),
+            ("name", "99999999999999999999d"),
+        ):
+            with self.subTest(arguments=arguments):
+                self.run_ctl("set-expiry", *arguments, status=2)
+        self.assertIn("30min, 12h, 7d, or never", self.run_ctl("set-expiry", "name", "soon", status=2))
+        self.assertIn("rm", self.run_ctl("set-expiry", "name", "0", status=2))
+
+    def test_it_is_set_shown_and_taken_back(self):
+        client = self.connect()
+        self.make_named(client)
+        self.assertEqual(self.run_ctl("set-expiry", self.name, "1h 30min"), "")
+        (line,) = [l for l in self.run_ctl("regions").splitlines() if self.name in l]
+        self.assertTrue(line.rstrip().endswith("1h 30min"), line)
+        answer = self.run_json("set-expiry", f"+{os.getuid()}/{self.name}", "7d")
+        self.assertEqual((answer["region"], answer["expires_s"]), (f"+{os.getuid()}/{self.name}", 7 * 86400))
+        (region,) = [r for r in self.run_json("regions")["regions"] if r["name"] == self.name]
+        self.assertEqual(region["expires_s"], 7 * 86400)
+        self.assertIsNone(self.run_json("set-expiry", self.name, "never")["expires_s"])
+        (region,) = [r for r in self.run_json("regions")["regions"] if r["name"] == self.name]
+        self.assertIsNone(region["expires_s"])
+        self.run_ctl("set-expiry", "no-such-region", "7d", status=1)
+        self.run_ctl("rm", "--force", self.name)
+
+
 class DisconnectTest(AdminTest):
     def test_wrong_usage_exits_with_2_and_an_unknown_user_with_1(self):
         for arguments in ((), ("",), ("root", "more"), ("--force", "root")):
@@ -600,6 +641,7 @@ class AnybodyTest(AdminTest):
         self.make_named(client, mode=0o666)
         for argument in (f"root/{self.name}", self.handle.hex()):
             self.run_ctl("rm", "--force", argument, status=1, user=self.anybody)
+        self.run_ctl("set-expiry", f"root/{self.name}", "1s", status=1, user=self.anybody)
         self.assertEqual(client.call(stat_region=pb.StatRegion(handle=self.handle)).region.name.decode(), self.name)
         self.run_ctl("rm", "--force", self.name)
         theirs = self.connect(user=self.anybody)

@@ -72,7 +72,7 @@ class AnswerTest(CtlTest):
             open_region=pb.OpenRegion(name=name.encode(), handle=os.urandom(16), flags=pb.REGION_CREATE, mode=0o640)
         )
         lines = self.run_ctl("regions", "--user", f"+{os.getuid()}").splitlines()
-        self.assertEqual(lines[0].split(), "HANDLE NAME OWNER SIZE GRANTED USED ATTACHED STATE CREATED".split())
+        self.assertEqual(lines[0].split(), "HANDLE NAME OWNER SIZE GRANTED USED ATTACHED STATE CREATED EXPIRES".split())
         (line,) = [l for l in lines if l.startswith(self.handle.hex())]
         self.assertRegex(line, r"^\w{32}  -  +\S+ +5000 +8192 +80 +1  attached  2")
         (line,) = [l for l in lines if name in l]

@@ -411,6 +411,50 @@ static void marks_tell_who_uses_a_file(void **state)
     store_close(s);
 }
 
+static void marks_of_several_processes_are_told_from_a_strangers(void **state)
+{
+    enum { N = 300 };
+    struct store *s = open_store();
+    uint64_t all[N + 2];
+    int asker, fds[N], again, stranger;
+    struct record record;
+
+    (void)state;
+    make_region(s, 0, 4096, &record);
+    asker = store_open_file(s, 0, &record.handle, O_RDONLY);
+    assert_true(asker >= 0);
+    for (uint64_t i = 0; i < N; i++)
+        all[i] = 7 + 3 * i;
+    assert_int_equal(store_are_alone(asker, all, N), 1); // nobody is there
+    for (int i = 0; i < N; i++)
+        fds[i] = open_marked(s, &record, all[(i * 7) % N], i % 2 ? O_RDONLY : O_RDWR);
+    assert_int_equal(store_are_alone(asker, all, N), 1);
+    assert_int_equal(store_are_alone(asker, all, N - 1), 0);
+    assert_int_equal(store_are_alone(asker, all + 1, N - 1), 0);
+    // A process has as many marks as attachments; one more is that of a former attachment, whose children live.
+    again = open_marked(s, &record, all[5], O_RDONLY);
+    assert_int_equal(store_are_alone(asker, all, N), 0);
+    memmove(all + 6, all + 5, (N - 5) * sizeof *all);
+    assert_int_equal(store_are_alone(asker, all, N + 1), 1);
+    close(again);
+    assert_int_equal(store_are_alone(asker, all, N + 1), 1); // fewer is fine: it has unmapped
+    for (int i = 0; i < 3; i++) {
+        stranger = open_marked(s, &record, i == 0 ? 8 : i == 1 ? 0 : all[N] + 100, O_RDONLY);
+        assert_int_equal(store_are_alone(asker, all, N + 1), 0);
+        close(stranger);
+    }
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    // Nor is a process ever known that can't be told from others.
+    all[0] = 0;
+    stranger = open_marked(s, &record, 0, O_RDONLY);
+    assert_int_equal(store_are_alone(asker, all, 1), 0);
+    close(stranger);
+    close(asker);
+    assert_int_equal(store_unlink(s, 0, &record.handle), 0);
+    store_close(s);
+}
+
 // A client can lock whatever it likes: that never hides the mark of another process.
 static void locks_of_clients_hide_no_mark(void **state)
 {
@@ -456,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_that_are_damaged_or_newer_are_left_alone, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(growth_that_was_not_finished_is_undone_at_the_scan, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(marks_tell_who_uses_a_file, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(marks_of_several_processes_are_told_from_a_strangers, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(locks_of_clients_hide_no_mark, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_in_use_is_repaired_after_the_scan, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(nothing_is_reached_through_a_link, make_dir, remove_dir),

@@ -47,7 +47,11 @@ def requests():
         (19, (1, HANDLE)),  # ListDiscarded
         (18, (1, HANDLE), (2, 8192), (3, 4096)),  # RestoreRegion
         (8, (1, HANDLE), (2, 50000), (3, 15 << 20)),  # ShrinkRegion
+        (8, (1, HANDLE), (2, 40000), (3, 50000), (4, 1)),  # with wait_ms
+        (25, (1, HANDLE), (2, 1)),  # AgreeShrink
         (9, (1, HANDLE)),  # StatRegion
+        (9, (1, HANDLE), (2, 1)),  # which watches
+        (26, (1, "name"), (3, 3600)),  # SetExpiry
         (10, (1, OTHER), (2, 800), (3, 8), (4, 1)),  # CommitRegion, DURABLE
         (12, (1, HANDLE)),  # OpenFile
         (13,),  # GetUsage
@@ -67,7 +71,7 @@ def requests():
     return [message((1, 2 + i), (kind[0], message(*kind[1:]))) for i, kind in enumerate(kinds)]
 
 
-HELLO = message((1, 1), (2, message((1, 1), (2, 1), (4, "seed"))))
+HELLO = message((1, 1), (2, message((1, 1), (2, 1), (3, 15), (4, "seed"))))
 
 
 def cancelled():

@@ -58,8 +58,7 @@ uint64_t raw_send(struct raw *c, RawRequest *q)
     return packet_send(c->sock, bytes, diskalloc__v1__request__pack(q, bytes), -1, 0) < 0 ? 0 : q->id;
 }
 
-// The next one, events too; NULL when the connection has ended.
-static RawReply *raw_receive(struct raw *c)
+RawReply *raw_receive(struct raw *c)
 {
     uint8_t *bytes = malloc(PACKET_MAX);
     RawReply *reply = NULL;
@@ -127,21 +126,32 @@ bool raw_connect(struct raw *c, const char *path)
     return c->sock >= 0 && connect(c->sock, (struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
-int raw_open(struct raw *c, const char *path)
-{
-    return raw_connect(c, path) ? raw_hello(c) : RAW_CODE(PROTOCOL);
-}
-
-int raw_hello(struct raw *c)
+static int hello_with(struct raw *c, uint64_t features)
 {
     Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
     RawRequest q = RAW_REQUEST_INIT;
 
     hello.version_min = hello.version_max = 1;
     hello.client_name = raw_text("raw");
+    hello.features = features;
     q.body_case = RAW_BODY(HELLO);
     q.hello = &hello;
     return raw_done(c, &q);
+}
+
+int raw_hello(struct raw *c)
+{
+    return hello_with(c, 0);
+}
+
+int raw_open_with(struct raw *c, const char *path, uint64_t features)
+{
+    return raw_connect(c, path) ? hello_with(c, features) : RAW_CODE(PROTOCOL);
+}
+
+int raw_open(struct raw *c, const char *path)
+{
+    return raw_open_with(c, path, 0);
 }
 
 int raw_create(struct raw *c, const struct raw_handle *h, uint64_t size)

@@ -41,6 +41,8 @@ int raw_code(const RawReply *reply);
 // Its id, or 0.
 uint64_t raw_send(struct raw *c, RawRequest *q);
 bool raw_has_reply(const struct raw *c);
+// The next message, events too; NULL when the connection has ended.
+RawReply *raw_receive(struct raw *c);
 // As raw_receive, and counts events.
 RawReply *raw_answer(struct raw *c);
 // For clients with one request in flight.
@@ -51,6 +53,7 @@ bool raw_connect(struct raw *c, const char *path); // and says nothing yet
 int raw_hello(struct raw *c);                      // 0, or an error code of the protocol
 // Both.
 int raw_open(struct raw *c, const char *path);
+int raw_open_with(struct raw *c, const char *path, uint64_t features); // it knows these
 int raw_create(struct raw *c, const struct raw_handle *h, uint64_t size);
 // Makes the region NAME of the connection's user.
 int raw_create_named(struct raw *c, const char *name, const struct raw_handle *h, uint64_t size);

@@ -50,14 +50,15 @@ class Refused(Exception):
 class Client:
     """One connection.  Calls are made one after another; send and receive are there for those that are not."""
 
-    def __init__(self, path, hello=True, name=b"wire_client.py"):
+    def __init__(self, path, hello=True, name=b"wire_client.py", features=0):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(DEADLINE_SECONDS)
         self.socket.connect(path)
         self.last_id = 0
+        self.events = []
         self.hello = None
         if hello:
-            self.hello = self.say_hello(name=name).hello
+            self.hello = self.say_hello(name=name, features=features).hello
 
     def __enter__(self):
         return self
@@ -105,6 +106,7 @@ class Client:
             if reply.id == wanted:
                 break
             assert reply.id == 0, "an answer to something that was not asked"
+            self.events.append(reply.event)
         if reply.HasField("error"):
             raise Refused(reply.error)
         return reply, fd
@@ -115,10 +117,18 @@ class Client:
             os.close(fd)
         return reply
 
-    def say_hello(self, lowest=1, highest=1, name=b"wire_client.py"):
+    def say_hello(self, lowest=1, highest=1, name=b"wire_client.py", features=0):
         return self.call(
-            hello=pb.Hello(version_min=lowest, version_max=highest, client_name=name, pid=os.getpid())
+            hello=pb.Hello(version_min=lowest, version_max=highest, features=features, client_name=name, pid=os.getpid())
         )
+
+    def next_event(self):
+        """The next event: one that came before an answer, or one that is waited for."""
+        if self.events:
+            return self.events.pop(0)
+        reply, _ = self.receive()
+        assert reply.id == 0 and reply.WhichOneof("body") == "event", "an answer to something that was not asked"
+        return reply.event
 
     def regions(self, page=0):
         """All regions that this user may see, page by page."""

@@ -7,6 +7,7 @@
 #include "daemon/request/arena.h"
 #include "proto/errors.h"
 #include "proto/util/checked.h"
+#include "proto/util/duration.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
@@ -54,6 +55,69 @@ static void sizes_are_whole_numbers_with_one_letter_of_1024(void **state)
             fail_msg("\"%s\"", cases[i].text);
         assert_int_equal(value, cases[i].result == 0 ? cases[i].value : 4711);
     }
+}
+
+static void times_are_read_as_systemd_writes_them(void **state)
+{
+    static const struct {
+        const char *text;
+        int result;
+        uint64_t value;
+    } cases[] = {
+        {"0", 0, 0},
+        {"90", 0, 90},
+        {"30s", 0, 30},
+        {"30min", 0, 1800},
+        {"2m", 0, 120},
+        {"12h", 0, 43200},
+        {"7d", 0, 604800},
+        {"2 weeks", 0, 1209600},
+        {"1h 30min", 0, 5400},
+        {"1h30min", 0, 5400},
+        {" 1 day 1 second ", 0, 86401},
+        {"18446744073709551615", 0, UINT64_MAX},
+        {"18446744073709551616", -ERANGE, 0},
+        {"18446744073709551615s 1s", -ERANGE, 0},
+        {"9999999999999999999w", -ERANGE, 0},
+        {"", -EINVAL, 0},
+        {" ", -EINVAL, 0},
+        {"d", -EINVAL, 0},
+        {"7 d x", -EINVAL, 0},
+        {"7D", -EINVAL, 0},
+        {"1.5h", -EINVAL, 0},
+        {"-1", -EINVAL, 0},
+        {"7dd", -EINVAL, 0},
+        {"1 2", -EINVAL, 0},
+        {"never", -EINVAL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t value = 4711;
+
+        if (duration_parse(cases[i].text, &value) != cases[i].result)
+            fail_msg("\"%s\"", cases[i].text);
+        assert_true(value == (cases[i].result == 0 ? cases[i].value : 4711));
+    }
+}
+
+static void times_are_written_in_their_largest_units(void **state)
+{
+    static const struct {
+        uint64_t seconds;
+        const char *text;
+    } cases[] = {
+        {0, "0s"},        {1, "1s"},
+        {60, "1min"},     {5400, "1h 30min"},
+        {604800, "7d"},   {90061, "1d 1h 1min"},
+        {86401, "1d 1s"}, {UINT32_MAX, "49710d 6h 28min"},
+    };
+    char text[DURATION_TEXT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(duration_format(cases[i].seconds, text), cases[i].text);
+    assert_true(strlen(duration_format(UINT64_MAX, text)) < DURATION_TEXT_MAX);
 }
 
 static void numbers_are_read_whole_and_not_beyond_their_maximum(void **state)
@@ -334,6 +398,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(sizes_are_whole_numbers_with_one_letter_of_1024),
+        TEST(times_are_read_as_systemd_writes_them),
+        TEST(times_are_written_in_their_largest_units),
         TEST(numbers_are_read_whole_and_not_beyond_their_maximum),
         TEST(an_id_has_a_plus_and_is_not_the_one_that_means_none),
         TEST(every_error_code_has_an_errno_for_the_client),

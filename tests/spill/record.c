@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "proto/spill/record.h"
 #include "proto/util/cleanup.h"
@@ -44,6 +45,8 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->created, b->created);
     assert_int_equal(a->used, b->used);
     assert_int_equal(a->element_size, b->element_size);
+    assert_int_equal(a->expires, b->expires);
+    assert_int_equal(a->unused_since, b->unused_since);
     assert_int_equal(a->name_length, b->name_length);
     assert_string_equal(a->name, b->name);
 }
@@ -71,7 +74,7 @@ static void an_anonymous_record_costs_ext4_no_block(void **state)
     uint8_t bytes[RECORD_MAX];
 
     (void)state;
-    r.flags = UINT32_MAX & ~(uint32_t)RECORD_COMMITTED;
+    r.flags = UINT32_MAX & ~(uint32_t)(RECORD_COMMITTED | RECORD_EXPIRES); // only regions with a name expire
     assert_int_equal(record_encode(&r, bytes), 60);
 }
 
@@ -91,6 +94,64 @@ static void the_layout_is_the_one_that_is_on_disks(void **state)
     (void)state;
     assert_int_equal(record_encode(&r, bytes), sizeof head + 4);
     assert_memory_equal(bytes, head, sizeof head);
+}
+
+// Only a region that expires has a record of version 4: older daemons read all others.
+static void an_expiry_makes_a_record_of_version_4(void **state)
+{
+    static const uint8_t expiry[] = {0x80, 0x3a, 9, 0, 0x90, 0x0c, 0x40, 0x67, 1, 0, 0, 0};
+    const uint32_t unused = RECORD_EXPIRES | RECORD_UNUSED;
+    uint8_t bytes[RECORD_MAX], plain[RECORD_MAX];
+    struct record back;
+
+    (void)state;
+    for (int committed = 0; committed < 2; committed++) {
+        struct record r = example("table");
+        size_t n, n_plain, at = committed ? 68 : 56;
+
+        r.flags = committed ? RECORD_COMMITTED : 0;
+        if (!committed)
+            r.used = r.element_size = 0;
+        n_plain = record_encode(&r, plain);
+        assert_int_equal(plain[4], 3);
+        r.flags |= unused;
+        r.expires = 7 * 86400;
+        r.unused_since = 0x167400c90;
+        n = record_encode(&r, bytes);
+        assert_int_equal(n, n_plain + sizeof expiry);
+        assert_int_equal(bytes[4], 4);
+        assert_memory_equal(bytes + at, expiry, sizeof expiry);
+        assert_memory_equal(bytes + at + sizeof expiry, "table", 5);
+        assert_int_equal(record_decode(bytes, n, &back), 0);
+        assert_same(&r, &back);
+        for (size_t i = 0; i < 8 * n; i++) {
+            bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+            assert_int_not_equal(record_decode(bytes, n, &back), 0);
+            bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+        }
+    }
+}
+
+// With a sum that is right, but a version that does not go with the flags.
+static void a_version_that_does_not_fit_the_flags_is_damage(void **state)
+{
+    struct record r = example("table"), back;
+    uint8_t bytes[RECORD_MAX];
+    size_t n = record_encode(&r, bytes);
+    uint32_t crc;
+
+    (void)state;
+    bytes[4] = 4;
+    crc = (uint32_t)crc32_z(0, bytes, n - 4);
+    for (int i = 0; i < 4; i++)
+        bytes[n - 4 + (size_t)i] = (uint8_t)(crc >> 8 * i);
+    assert_int_equal(record_decode(bytes, n, &back), -EBADMSG);
+    bytes[4] = 3;
+    bytes[37] |= RECORD_EXPIRES >> 8;
+    crc = (uint32_t)crc32_z(0, bytes, n - 4);
+    for (int i = 0; i < 4; i++)
+        bytes[n - 4 + (size_t)i] = (uint8_t)(crc >> 8 * i);
+    assert_int_equal(record_decode(bytes, n, &back), -EBADMSG);
 }
 
 static void every_flipped_bit_and_every_truncation_is_noticed(void **state)
@@ -233,6 +294,8 @@ int main(void)
         TEST(every_field_comes_back),
         TEST(an_anonymous_record_costs_ext4_no_block),
         TEST(the_layout_is_the_one_that_is_on_disks),
+        TEST(an_expiry_makes_a_record_of_version_4),
+        TEST(a_version_that_does_not_fit_the_flags_is_damage),
         TEST(every_flipped_bit_and_every_truncation_is_noticed),
         TEST(a_newer_version_is_left_alone_and_no_damage),
         TEST(a_file_keeps_it_as_an_attribute),

@@ -1,0 +1,115 @@
+// Events about regions, which clients get when they have their turn (daemon/news.h).
+//
+// Some are sent between two turns of the loop, whatever there is.  A client that does not read is left alone: when
+// MOST_UNHEARD events were sent to it, it gets more only after the kernel has said that it has received everything; and
+// none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked
+// at again when it sends something, and from time to time: some clients at each tick of a timer.
+#include <event2/event.h>
+
+#include "daemon/conn/connection.h"
+#include "daemon/news.h"
+#include "daemon/request/changes.h"
+#include "proto/util/container.h"
+
+enum {
+    MOST_A_TURN = 16,
+    MOST_UNHEARD = 32,
+    TICK_MS = 50,
+    LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
+};
+
+static bool may_tell(struct conn *c)
+{
+    if (c->bad || c->ending || c->gone || c->replies.n > 0)
+        return false;
+    if (c->n_unheard >= MOST_UNHEARD && unread_was_taken(c->fd))
+        c->n_unheard = 0;
+    return c->n_unheard < MOST_UNHEARD;
+}
+
+static void tick_soon(struct conn_env *env)
+{
+    static const struct timeval soon = {.tv_usec = TICK_MS * 1000L};
+
+    if (!event_pending(env->tell_tick, EV_TIMEOUT, NULL))
+        event_add(env->tell_tick, &soon);
+}
+
+static void hold(struct conn *c, struct attachment *a)
+{
+    news_hold(a, &c->peer.held);
+    if (!c->holds) {
+        TAILQ_INSERT_TAIL(&c->env->holding, c, holding_entry);
+        c->env->n_holding++;
+    }
+    c->holds = true;
+    tick_soon(c->env);
+}
+
+void tell_forget(struct conn *c)
+{
+    if (c->holds) {
+        TAILQ_REMOVE(&c->env->holding, c, holding_entry);
+        c->env->n_holding--;
+    }
+    c->holds = false;
+}
+
+bool tell_serve(struct conn_env *env)
+{
+    struct news *news = env->request->op.news;
+    struct attachment *a;
+
+    for (int i = 0; i < MOST_A_TURN && (a = news_take(news)); i++) {
+        struct conn *c = container_of(a->peer, struct conn, peer);
+
+        if (c->peer.has_parted)
+            continue;
+        if (may_tell(c)) {
+            c->n_unheard++;
+            changes_tell(a);
+        } else {
+            hold(c, a);
+        }
+    }
+    return !news_is_empty(news);
+}
+
+void tell_again(struct conn *c)
+{
+    if (!c->holds || !may_tell(c))
+        return;
+    tell_forget(c);
+    news_release(c->env->request->op.news, &c->peer.held);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *data)
+{
+    struct conn_env *env = data;
+    unsigned n = env->n_holding / 4 + LOOKED_AT_A_TICK;
+    struct conn *c;
+
+    (void)fd;
+    (void)what;
+    for (unsigned left = n < env->n_holding ? n : env->n_holding; left > 0 && (c = TAILQ_FIRST(&env->holding));
+         left--) {
+        TAILQ_REMOVE(&env->holding, c, holding_entry);
+        TAILQ_INSERT_TAIL(&env->holding, c, holding_entry);
+        tell_again(c);
+    }
+    if (!TAILQ_EMPTY(&env->holding))
+        tick_soon(env);
+}
+
+int tell_init(struct conn_env *env)
+{
+    TAILQ_INIT(&env->holding);
+    env->tell_tick = evtimer_new(env->base, on_tick, env);
+    return env->tell_tick ? 0 : -1;
+}
+
+void tell_deinit(struct conn_env *env)
+{
+    if (env->tell_tick)
+        event_free(env->tell_tick);
+}
