@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 
 static struct diskalloc *da;
 
@@ -56,13 +55,15 @@ static struct count *count_lines(FILE *f)
     struct count *counts = NULL;
     char *line = NULL;
     size_t size = 0;
-    ssize_t n;
 
     sh_new_arena(counts);
     shdefault(counts, 0);
-    while ((n = getline(&line, &size, f)) > 0) {
+    while (getline(&line, &size, f) > 0) {
+        size_t before;
+
         line[strcspn(line, "\n")] = '\0';
-        shput(counts, line, shget(counts, line) + 1);
+        before = shget(counts, line); // not within shput: both may change `counts`
+        shput(counts, line, before + 1);
     }
     free(line);
     return counts;

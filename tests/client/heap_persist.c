@@ -56,6 +56,43 @@ static void free_memory_is_found_again(struct test_backend *b)
 }
 FOR_EACH_BACKEND(free_memory_is_found_again)
 
+// Slabs that an earlier process has left: their free blocks are found when one of their blocks is freed.
+static void blocks_of_an_earlier_process_are_freed_and_used_again(struct test_backend *b)
+{
+    enum { N = 4000, SIZE = 64 };
+    struct diskalloc_heap *h = open_heap(b, "slabs");
+    uint64_t *table = diskalloc_heap_calloc(h, N, sizeof *table);
+
+    assert_int_equal(diskalloc_heap_set_root(h, table), 0);
+    for (size_t i = 0; i < N; i++) {
+        char *p = diskalloc_heap_malloc(h, SIZE);
+
+        assert_non_null(p);
+        memset(p, (int)(i % 100), SIZE);
+        table[i] = DISKALLOC_HEAP_OFFSET(h, p);
+    }
+    for (size_t i = 0; i < N; i += 2)
+        diskalloc_heap_free(h, DISKALLOC_HEAP_POINTER(h, table[i]));
+    diskalloc_heap_close(h);
+    h = open_heap(b, "slabs");
+    table = diskalloc_heap_root(h);
+    for (size_t i = 1; i < N; i += 4)
+        diskalloc_heap_free(h, DISKALLOC_HEAP_POINTER(h, table[i]));
+    for (size_t i = 0; i < N; i++)
+        if (i % 4 != 3)
+            table[i] = DISKALLOC_HEAP_OFFSET(h, memset(diskalloc_heap_malloc(h, SIZE), (int)(i % 100), SIZE));
+    assert_true(h->region->size < 4 * MIB);
+    for (size_t i = 0; i < N; i++) {
+        const char *p = DISKALLOC_HEAP_POINTER(h, table[i]);
+
+        assert_int_equal(p[0], i % 100);
+        assert_int_equal(p[SIZE - 1], i % 100);
+    }
+    diskalloc_heap_close(h);
+    assert_int_equal(diskalloc_region_unlink(b->da, "slabs"), 0);
+}
+FOR_EACH_BACKEND(blocks_of_an_earlier_process_are_freed_and_used_again)
+
 struct kill {
     struct test_backend *b;
     int told;
@@ -298,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(a_heap_is_there_when_it_is_opened_again),
         EACH_BACKEND(free_memory_is_found_again),
+        EACH_BACKEND(blocks_of_an_earlier_process_are_freed_and_used_again),
         EACH_BACKEND(a_program_may_be_killed_at_any_moment),
         EACH_BACKEND(a_heap_that_was_half_made_is_made_anew),
         EACH_BACKEND(one_process_at_a_time_has_a_heap_open),

@@ -256,13 +256,21 @@ static void a_heap_ends_with_the_reserve_of_its_region(struct test_backend *b)
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL;
     struct diskalloc_heap *h = NULL;
+    char *block;
 
     o.reserve = 8 * MIB;
     assert_int_equal(diskalloc_region_create(b->da, &o, &r), 0);
     assert_int_equal(diskalloc_heap_open(r, &h), 0);
+    block = diskalloc_heap_malloc(h, 30000);
+    assert_non_null(block);
+    block[4999] = 7;
     assert_true(allocate_until_refused(h, 1000) > 7000);
     assert_int_equal(errno, ENOMEM);
     assert_non_null(strstr(diskalloc_last_error(), "reserve"));
+    // Shrinking never fails, also where there is no room for a smaller block: the block stays.
+    allocate_until_refused(h, 5000);
+    assert_ptr_equal(diskalloc_heap_realloc(h, block, 5000), block);
+    assert_int_equal(block[4999], 7);
     diskalloc_heap_close(h);
 }
 FOR_EACH_BACKEND(a_heap_ends_with_the_reserve_of_its_region)
