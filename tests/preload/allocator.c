@@ -307,6 +307,7 @@ static const struct scene {
 
 int main(int argc, char **argv)
 {
+    alarm(200);
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
         if (argc == 2 && strcmp(argv[1], scenes[i].name) == 0) {
             scenes[i].play();
