@@ -29,6 +29,9 @@ class SceneTest(PreloadCase):
     def test_blocks_of_each_function_are_on_disk_and_zero_where_they_should_be(self):
         self.play("blocks")
 
+    def test_what_was_kept_is_cleared_where_addresses_are_few(self):
+        self.run_both(ALLOCATOR, "kept", env=os.environ | {"DISKALLOC_RESERVE": "96M"})
+
     def test_a_block_grows_without_losing_a_byte_and_shrinks_in_place(self):
         self.play("realloc")
 
