@@ -77,18 +77,24 @@ static void *from_disk(size_t size, size_t alignment, bool zero, bool *ret_faile
     return block;
 }
 
-void *malloc(size_t size)
+// What most calls do not need is in functions of its own: these calls are then a comparison and a jump.
+static __attribute__((noinline)) void *malloc_slowly(size_t size)
 {
     bool failed;
     void *block;
 
-    if (LIKELY(size < preload_from) || !is_for_disk(size))
+    if (!is_for_disk(size))
         return next.malloc(size);
     block = from_disk(size, 1, false, &failed);
     return block || failed ? block : next.malloc(size);
 }
 
-void *calloc(size_t n, size_t size)
+void *malloc(size_t size)
+{
+    return LIKELY(size < preload_from) ? next.malloc(size) : malloc_slowly(size);
+}
+
+static __attribute__((noinline)) void *calloc_slowly(size_t n, size_t size)
 {
     size_t bytes;
     bool failed;
@@ -98,10 +104,19 @@ void *calloc(size_t n, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (LIKELY(bytes < preload_from) || !is_for_disk(bytes))
+    if (!is_for_disk(bytes))
         return next.calloc(n, size);
     block = from_disk(bytes, 1, true, &failed);
     return block || failed ? block : next.calloc(n, size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    size_t bytes;
+
+    if (LIKELY(!__builtin_mul_overflow(n, size, &bytes) && bytes < preload_from))
+        return next.calloc(n, size);
+    return calloc_slowly(n, size);
 }
 
 // Memory of ours.  A block that a child inherited with its parent's small blocks is just left.
@@ -120,20 +135,24 @@ static void free_own(enum own_kind kind, struct diskalloc_heap *heap, void *bloc
     errno = saved;
 }
 
-void free(void *block)
+static __attribute__((noinline)) void free_slowly(void *block)
 {
     enum own_kind kind;
     void *heap;
 
-    if (LIKELY(own_is_outside(block))) {
-        next.free(block);
-        return;
-    }
     kind = own_find(block, &heap);
     if (kind == OWN_NONE)
         next.free(block);
     else
         free_own(kind, heap, block);
+}
+
+void free(void *block)
+{
+    if (LIKELY(own_is_outside(block)))
+        next.free(block);
+    else
+        free_slowly(block);
 }
 
 size_t malloc_usable_size(void *block)
@@ -197,7 +216,7 @@ static void *realloc_own(enum own_kind kind, struct diskalloc_heap *heap, void *
     return copy(block, kind == OWN_FIRST ? 0 : malloc_usable_size(block), size);
 }
 
-void *realloc(void *block, size_t size)
+static __attribute__((noinline)) void *realloc_slowly(void *block, size_t size)
 {
     enum own_kind kind;
     void *heap;
@@ -208,9 +227,16 @@ void *realloc(void *block, size_t size)
     if (kind != OWN_NONE)
         return realloc_own(kind, heap, block, size);
     // A small block that was there before the heap stays with its allocator.
-    if (LIKELY(size < preload_settings.threshold) || !is_for_disk(size))
+    if (size < preload_settings.threshold || !is_for_disk(size))
         return next.realloc(block, size);
     return copy(block, next.usable_size(block), size);
+}
+
+void *realloc(void *block, size_t size)
+{
+    if (LIKELY(size < preload_from && own_is_outside(block)))
+        return next.realloc(block, size);
+    return realloc_slowly(block, size);
 }
 
 void *reallocarray(void *block, size_t n, size_t size)

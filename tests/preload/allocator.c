@@ -114,6 +114,25 @@ static void play_blocks(void)
     CHECK(!malloc(too_much));
 }
 
+// The region has few addresses, so calloc gets those of the block that was freed.
+static void play_kept(void)
+{
+    char *a = malloc(40 * MIB);
+
+    fill(a, 40 * MIB, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        free(a);
+        a = calloc(1, 80 * MIB);
+        CHECK(a && is_zero(a, 80 * MIB) && is_on_disk(a));
+        fill(a, 80 * MIB, i);
+        free(a);
+        a = malloc(60 * MIB);
+        CHECK(a && is_on_disk(a));
+        fill(a, 60 * MIB, i);
+    }
+    free(a);
+}
+
 static void play_realloc(void)
 {
     char *a = malloc(1000), *b, *in_the_way;
@@ -282,6 +301,7 @@ static const struct scene {
     void (*play)(void);
 } scenes[] = {
     {"blocks", play_blocks},
+    {"kept", play_kept},
     {"realloc", play_realloc},
     {"foreign", play_foreign},
     {"constructor", play_constructor},
@@ -307,6 +327,7 @@ static const struct scene {
 
 int main(int argc, char **argv)
 {
+    alarm(200);
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
         if (argc == 2 && strcmp(argv[1], scenes[i].name) == 0) {
             scenes[i].play();

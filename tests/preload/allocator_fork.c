@@ -1,9 +1,11 @@
 // Scenes with forks: see allocator.h.
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +34,17 @@ static void hear(const int *ends)
     char c;
 
     CHECK(read(ends[0], &c, 1) == 1);
+}
+
+// A child that does not outlive a parent that has failed.
+static pid_t fork_one(void)
+{
+    pid_t child = fork();
+
+    CHECK(child >= 0);
+    if (child == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return child;
 }
 
 static void wait_for_child(void)
@@ -71,7 +84,7 @@ void play_fork(void)
     fill(m, SIZE, 2);
     fill(g, 2 * SIZE, 3);
     CHECK(mprotect(m, 4096, PROT_READ) == 0);
-    if (fork() == 0) {
+    if (fork_one() == 0) {
         CHECK(is_filled(a, SIZE, 1) && is_filled(m, SIZE, 2) && is_filled(g, 2 * SIZE, 3));
         CHECK(mprotect(m, 4096, PROT_READ | PROT_WRITE) == 0);
         fill(a, SIZE, 11);
@@ -118,7 +131,7 @@ void play_fork_freed(void)
     talk_begin(&t);
     fill(a, SIZE, 1);
     fill(m, SIZE, 2);
-    if (fork() == 0) {
+    if (fork_one() == 0) {
         hear(t.to_child); // the parent has freed both, and filled others
         CHECK(is_filled(a, SIZE, 1) && is_filled(m, SIZE, 2));
         _exit(0);
@@ -168,7 +181,7 @@ void play_fork_threads(void)
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, allocate, (void *)i) == 0);
     for (int i = 0; i < FORKS; i++) {
-        if (fork() == 0) {
+        if (fork_one() == 0) {
             char *b = malloc(40 * MIB);
 
             CHECK(b && is_filled(a, SIZE, 5));
@@ -193,11 +206,11 @@ void play_fork_again(void)
     char *a = malloc(SIZE), *b;
 
     fill(a, SIZE, 1);
-    if (fork() == 0) {
+    if (fork_one() == 0) {
         b = malloc(SIZE);
         fill(b, SIZE, 2);
         fill(a, SIZE / 2, 3);
-        if (fork() == 0) {
+        if (fork_one() == 0) {
             CHECK(is_filled(b, SIZE, 2) && is_filled(a, SIZE / 2, 3));
             fill(b, SIZE, 4);
             fill(a, SIZE, 5);
@@ -211,7 +224,7 @@ void play_fork_again(void)
     wait_for_child();
     CHECK(is_filled(a, SIZE, 1));
     for (int i = 0; i < 3; i++) {
-        if (fork() == 0) {
+        if (fork_one() == 0) {
             execl("/bin/sh", "sh", "-c", "exec cat /dev/null", (char *)NULL);
             _exit(127);
         }
@@ -267,7 +280,7 @@ void play_fork_small(void)
     struct talk t;
 
     talk_begin(&t);
-    if (fork() == 0) {
+    if (fork_one() == 0) {
         hear(t.to_child); // the parent has freed the list, and made another of its nodes
         check_list(list, 100000);
         own = make_list(5000);
