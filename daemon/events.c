@@ -152,6 +152,7 @@ static void on_names_timer(evutil_socket_t fd, short what, void *data)
     (void)what;
     names_tick(d->names);
     lookup_tick(d->users);
+    op_tell_progress(&d->request.op);
 }
 
 static void on_end_signal(evutil_socket_t signal, short what, void *data)

@@ -51,5 +51,7 @@ void op_end_stuck(struct op_env *env, uint64_t answered);
 bool op_seem_stuck(const struct op_env *env, uint64_t now);
 // Looks at the files of the regions that are due at NOW (ms, monotonic), and makes them what is granted.
 void op_verify_suspects(struct op_env *env, uint64_t now);
+// Tells the submitters of clones how far these have come.
+void op_tell_progress(struct op_env *env);
 // Closes the files that were kept open for a next grow, if no grow has come since the last call.
 void op_close_unused_files(struct op_env *env);

@@ -17,7 +17,7 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 
-static int charge_creation(struct op *op)
+int op_charge_creation(struct op *op)
 {
     struct quota_charge *c = &op->region->charge;
     int result = quota_check_region_size(c->user, 0, op->size, &op->refusal);
@@ -30,6 +30,12 @@ static int charge_creation(struct op *op)
     if (result < 0)
         quota_charge_sub(c, QUOTA_REGIONS, 1);
     return result;
+}
+
+void op_give_back_creation(struct op *op)
+{
+    quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
+    quota_charge_sub(&op->region->charge, QUOTA_REGIONS, 1);
 }
 
 static int charge_early(struct op *op)
@@ -52,7 +58,7 @@ static int prepare_create(struct op *op)
     int result = region_charge_of(op->env->regions, op->size, &op->extra);
 
     if (result == 0)
-        result = op->early ? charge_early(op) : charge_creation(op);
+        result = op->early ? charge_early(op) : op_charge_creation(op);
     if (result < 0)
         return result;
     op->at = 0; // prepare may follow a try that had allocated something
@@ -129,8 +135,7 @@ static enum work_status run_create(struct op *op)
 static void conclude_create(struct op *op)
 {
     if (op->result < 0) {
-        quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
-        quota_charge_sub(&op->region->charge, QUOTA_REGIONS, 1);
+        op_give_back_creation(op);
         return;
     }
     op->region->size = op->size;

@@ -25,6 +25,10 @@ struct op_type {
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
+// lifetime.c, in prepare: charges one region of op->size bytes, op->extra of which are granted; and gives that back.
+int op_charge_creation(struct op *op);
+void op_give_back_creation(struct op *op);
+
 // op.c, for the types of operations:
 
 // In prepare: sets op->brief and op->instant by what the operation does to BYTES of the disk.
