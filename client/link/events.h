@@ -27,6 +27,8 @@ void events_deinit(struct events *e);
 int events_fd(struct events *e, bool *ret_new);
 // When the queue is full, the oldest event is dropped.
 void events_add(struct events *e, const struct diskalloc_event *event);
+// The same, in place of an event of this kind about the same region, if one is still there.
+void events_add_latest(struct events *e, const struct diskalloc_event *event);
 bool events_take(struct events *e, struct diskalloc_event *ret);
 
 // From now on, or no longer, the descriptor is readable when the connection is.  Without a descriptor both do nothing.

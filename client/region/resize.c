@@ -153,6 +153,16 @@ static int resize_locked(struct diskalloc_region *r, uint64_t size)
     int e = region_reconcile(r);
     uint64_t size_before = r->size, used_before = r->used;
 
+    if (r->small.fileless)
+        return region_resize_small(r, size);
+    // A grow needs not all bytes in the file.
+    if (e == 0 && r->small.head > 0)
+        e = region_need_file(r);
+    if (e == -EBUSY && size > size_before) {
+        error_forget();
+        error_handle(r->handle);
+        e = 0;
+    }
     if (e == 0)
         e = resize(r, size);
     if (e < 0 && r->size > size_before) {
