@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "client/diskalloc.h"
 #include "client/growth.h"
@@ -18,6 +19,8 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/size.h"
+
+#define LEAST_PART ((uint64_t)8 << 20) // bytes
 
 // After so many vectors that did not need a quarter of what the ones before them needed, the next ones begin with less;
 // and without a file, if that is the least.
@@ -366,6 +369,18 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     if (one_by_one)
         ask_early(r, end);
     return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};
+}
+
+// In parts, so that no more is made ahead than memory has room for.
+void diskalloc_vec_copy(struct diskalloc_region *r, uint64_t at, const void *src, uint64_t n)
+{
+    filling_end(&r->filling);
+    for (uint64_t done = 0, part; done < n; done += part) {
+        note_filled(r, at + done);
+        part = u64_min(n - done, u64_max(2 * writeback_ahead_max(&r->writeback), LEAST_PART));
+        prefetch_fill(&r->prefetch, at + done, at + done + part);
+        memmove(r->mapping.base + at + done, (const char *)src + done, part);
+    }
 }
 
 struct diskalloc_vec_cap diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap,

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "daemon/config/limits.h"
+#include "daemon/config/subjects.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "proto/util/cleanup.h"
@@ -158,6 +159,18 @@ static void user_has_changed(void *data, struct user *u)
         log_error("out of memory: uid %u keeps its former limits until it is looked up again", (unsigned)u->uid);
 }
 
+static void set_limits_of_cgroup(struct accounts *a, const struct config_subject *s)
+{
+    struct quota_account *cgroup = quota_cgroup(a->quota, s->name);
+    char label[CONFIG_SUBJECT_SIZE];
+    struct quota_limits limits;
+
+    if (!cgroup)
+        return;
+    config_cgroup_limits(s, a->disk_total, &limits);
+    quota_account_set(cgroup, config_subject_text(s, label, sizeof label), &limits);
+}
+
 static void set_shared_limits(struct accounts *a)
 {
     struct quota_limits limits;
@@ -171,6 +184,8 @@ static void set_shared_limits(struct accounts *a)
         _cleanup_free_ char *label = NULL;
         struct quota_account *group;
 
+        if (s->kind == CONFIG_CGROUP)
+            set_limits_of_cgroup(a, s);
         if (s->kind != CONFIG_GROUP || !s->known || !config_group_limits(a->config, s->id, a->disk_total, &limits))
             continue;
         if (asprintf(&label, "group:%s", s->name) < 0)
@@ -179,6 +194,44 @@ static void set_shared_limits(struct accounts *a)
         if (group)
             quota_account_set(group, label ? label : "group", &limits);
     }
+}
+
+static bool is_below(const char *path, const char *group)
+{
+    size_t n = strlen(group);
+
+    return strcmp(group, "/") == 0 || (strncmp(path, group, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
+
+static int set_accounts_of_job(struct accounts *a, struct quota_job *j)
+{
+    _cleanup_free_ struct quota_account **list = calloc(a->config->n_subjects + 1, sizeof *list);
+    size_t n = 0;
+
+    if (!list)
+        return -ENOMEM;
+    for (size_t i = 0; i < a->config->n_subjects; i++) {
+        const struct config_subject *s = a->config->subjects[i];
+
+        if (s->kind != CONFIG_CGROUP || !is_below(quota_job_path(j), s->name))
+            continue;
+        list[n] = quota_cgroup(a->quota, s->name);
+        if (!list[n++])
+            return -ENOMEM;
+    }
+    return quota_job_set_accounts(j, list, n);
+}
+
+struct quota_job *accounts_job(struct accounts *a, const char *path)
+{
+    bool is_new;
+    struct quota_job *j = quota_job_ref(a->quota, path, &is_new);
+
+    if (j && is_new && a->config && set_accounts_of_job(a, j) < 0) {
+        quota_job_unref(j);
+        return NULL;
+    }
+    return j;
 }
 
 int accounts_configure(struct accounts *a, const struct config *config, uint64_t disk_total)
@@ -190,6 +243,8 @@ int accounts_configure(struct accounts *a, const struct config *config, uint64_t
     set_shared_limits(a);
     for (struct user *u = user_next(a->users, NULL); u && r == 0; u = user_next(a->users, u))
         r = apply(a, u);
+    for (struct quota_job *j = quota_job_next(a->quota, NULL); j && r == 0; j = quota_job_next(a->quota, j))
+        r = set_accounts_of_job(a, j);
     return r;
 }
 

@@ -29,6 +29,7 @@
 #include "daemon/events.h"
 #include "daemon/fence/fence.h"
 #include "daemon/fences.h"
+#include "daemon/grace.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/names.h"
@@ -38,6 +39,7 @@
 #include "daemon/orphans.h"
 #include "daemon/proc.h"
 #include "daemon/quota/quota.h"
+#include "daemon/quota/soft.h"
 #include "daemon/recovery.h"
 #include "daemon/request/request.h"
 #include "daemon/state.h"
@@ -185,6 +187,7 @@ static int fill_request_env(struct daemon *d)
     env->op.pool = d->pool;
     env->quota = d->quota;
     env->users = d->users;
+    env->accounts = d->accounts;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
     env->started = (uint64_t)time(NULL);
@@ -202,6 +205,8 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         region_table_init(&d->regions, store_block_size(d->store));
         d->has_regions = true;
         d->quota = quota_new();
+        if (d->quota)
+            quota_set_time(d->quota, (uint64_t)time(NULL));
         r = d->quota ? fences_init(d, config) : -ENOMEM;
     }
     if (r == 0) {
@@ -224,7 +229,11 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
     d->has_conns = true;
     loop_on_turn(d->loop, serve, &d->conns);
     r = conn_env_init(&d->conns, d->base, &d->request);
-    return r < 0 ? r : recovery_run(d);
+    if (r == 0)
+        r = recovery_run(d);
+    if (r == 0)
+        grace_load(d);
+    return r;
 }
 
 static int start_listening(struct daemon *d, int listen_fd)
@@ -378,6 +387,7 @@ void daemon_free(struct daemon *d)
     accounts_free(d->accounts);
     if (d->quota)
         quota_free(d->quota);
+    free(d->grace_text);
     arena_deinit(&d->reply_arena);
     fences_deinit(d);
     store_close(d->store);

@@ -18,6 +18,7 @@
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/fences.h"
+#include "daemon/grace.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/names.h"
@@ -128,6 +129,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     log_tell_suppressed();
     op_close_unused_files(&d->request.op);
     fences_tick(d);
+    grace_tick(d);
     if (d->space_asked) { // the last question has no answer yet
         if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
             note_health(d, "the disk does not answer", true);

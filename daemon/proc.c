@@ -47,6 +47,38 @@ uint64_t proc_start_time(pid_t pid)
     return ticks;
 }
 
+bool proc_cgroup(pid_t pid, char *ret, size_t n)
+{
+    _cleanup_free_ char *line = NULL;
+    char path[64];
+    bool found = false;
+    size_t room = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    f = fopen(path, "re");
+    // Each line is ID:CONTROLLERS:PATH; cgroup v2 has the last one, without controllers.
+    while (f && getline(&line, &room, f) > 0) {
+        char *controllers = strchr(line, ':'), *at = controllers ? strchr(controllers + 1, ':') : NULL;
+        bool is_v2 = at == controllers + 1;
+
+        if (!at || at[1] != '/' || (!is_v2 && strncmp(controllers, ":name=systemd:", strlen(":name=systemd:")) != 0))
+            continue;
+        at++;
+        at[strcspn(at, "\n")] = '\0';
+        while (strlen(at) >= n)
+            *strrchr(at, '/') = '\0';
+        found = *at == '/';
+        if (found)
+            memcpy(ret, at, strlen(at) + 1);
+        if (is_v2)
+            break;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
 long proc_preemptions(void)
 {
     struct rusage usage = {0};

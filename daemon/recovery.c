@@ -13,6 +13,8 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "daemon/account.h"
+#include "daemon/config/subjects.h"
 #include "daemon/fence/fence.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
@@ -65,6 +67,21 @@ static void watch_owner(struct daemon *d, struct region *r)
         suspects_note(d->request.op.suspects, r);
 }
 
+// Without memory the region counts in no control group: a daemon must start.
+static void join_job(struct daemon *d, const char *path, struct region *r)
+{
+    char canonical[CONFIG_SUBJECT_SIZE];
+    struct quota_job *job;
+
+    if (*path == '\0' || config_cgroup_path(path, canonical, sizeof canonical) < 0)
+        return;
+    job = accounts_job(d->accounts, canonical);
+    if (!job)
+        log_error("out of memory: a region of uid %u does not count in its control group", r->record.owner_uid);
+    quota_charge_set_job(&r->charge, job);
+    quota_job_unref(job);
+}
+
 // For store_scan.
 static int found_region(void *data, struct store_found *found)
 {
@@ -86,6 +103,7 @@ static int found_region(void *data, struct store_found *found)
     if (!r)
         return -ENOMEM;
     watch_owner(d, r);
+    join_job(d, found->cgroup, r);
     r->size = found->size;
     projects_adopt(d->request.op.projects, found->project, &r->project);
     if (r->record.used > r->size) // the file was cut after the last commit

@@ -61,4 +61,10 @@ struct daemon {
     struct store_space fresh_space; // written by space_work, like the next two
     int space_result;               // 0 or -errno
     struct store_health fresh_health;
+    // grace.c's:
+    struct work grace_work;
+    char *grace_text;       // what is written at present, or NULL
+    uint64_t grace_written; // quota_over_changes of what was written last
+    int grace_result;       // 0 or -errno
+    bool grace_failed;      // the last try
 };

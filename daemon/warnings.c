@@ -2,10 +2,12 @@
 #include "daemon/warnings.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "daemon/account.h"
 #include "daemon/log.h"
 #include "daemon/quota/quota.h"
+#include "daemon/quota/soft.h"
 #include "daemon/request/peer.h"
 #include "daemon/user.h"
 #include "proto/util/clock.h"
@@ -35,11 +37,31 @@ static bool may_warn(struct quota_told *told)
     return told->n++ < WARNINGS;
 }
 
+static void describe_grace(uint64_t end, char *ret, size_t n)
+{
+    time_t at = (time_t)end;
+    struct tm t;
+    char text[64];
+
+    if (end > INT64_MAX || !gmtime_r(&at, &t))
+        return;
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &t);
+    snprintf(ret, n, "; from %s on growth is refused unless less is used before", text);
+}
+
 // Tells the administrator, and the users for whom the account stands.
-static void tell_warning(struct user_table *users, const struct quota_account *a, uint64_t used, uint64_t limit)
+static void tell_warning(struct user_table *users, const struct quota_account *a, enum quota_mark mark)
 {
     const struct user *user = find_user_of_account(users, a);
-    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[QUOTA_LIMIT_NAME_SIZE];
+    const struct quota_limits *limits = quota_account_limits(a);
+    uint64_t used = quota_account_used(a, QUOTA_BYTES), limit = limits->max[QUOTA_BYTES];
+    char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[QUOTA_LIMIT_NAME_SIZE], then[128] = "";
+
+    if (mark == QUOTA_MARK_SOFT) {
+        limit = limits->soft.bytes;
+        describe_grace(quota_account_grace_ends(a), then, sizeof then);
+    }
+    snprintf(name, sizeof name, "%s %s", quota_account_label(a), mark == QUOTA_MARK_SOFT ? "soft_bytes" : "bytes");
     const struct log_fields fields = {
         .message_id = LOG_ID_WARNING,
         .has_user = user != NULL,
@@ -49,20 +71,19 @@ static void tell_warning(struct user_table *users, const struct quota_account *a
         .used = used,
     };
 
-    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
-    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used", name, size_format(used, used_text),
-             size_format(limit, limit_text));
+    log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used%s", name, size_format(used, used_text),
+             size_format(limit, limit_text), then);
     for (struct user *u = user_next(users, NULL); u; u = user_next(users, u))
-        if (account_of(u) == a)
-            peer_send_warning(u, a);
+        if (account_of(u) == a || quota_account_is_of_cgroup(a))
+            peer_send_warning(u, a, mark);
 }
 
 // For quota_on_warning.  DATA: the users.
-static bool on_quota_warning(void *data, struct quota_account *a, uint64_t used, uint64_t limit)
+static bool on_quota_warning(void *data, struct quota_account *a, enum quota_mark mark)
 {
     if (!may_warn(quota_account_told(a)))
         return false;
-    tell_warning(data, a, used, limit);
+    tell_warning(data, a, mark);
     return true;
 }
 

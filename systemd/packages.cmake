@@ -51,7 +51,10 @@ package(development libdiskalloc-client-dev libdevel "memory for really big vect
 pkg-config and CMake need to link programs with libdiskalloc-client.")
 package(ctl diskallocctl admin "memory for really big vectors, on disk: administration"
 "diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
-it runs.")
+it runs.
+.
+diskallocctl run puts the large blocks of memory of any program on disk, without
+a change to the program, and also without a daemon.")
 package(python python3-diskalloc python "memory for really big vectors, on disk: Python"
 "Arrays and strings larger than memory for Python: they grow in place and never
 move, so that numpy arrays over them stay valid, and other processes attach

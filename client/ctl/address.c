@@ -13,11 +13,17 @@
 static const char unix_prefix[] = "unix:", dir_prefix[] = "dir:";
 
 // A copy of ADDRESS, which SOURCE gave; or NULL after a complaint.
-static char *check(const char *address, const char *source)
+static char *check(const char *address, const char *source, bool may_be_directory)
 {
     char text[TEXT_MAX];
 
     text_escape(address, strlen(address), text);
+    if (may_be_directory && address_is_directory(address)) {
+        if (address_path(address)[0] == '/')
+            return strdup(address);
+        ctl_complain("%s is %s; it must be dir: followed by the absolute path of a directory", source, text);
+        return NULL;
+    }
     if (strncmp(address, dir_prefix, strlen(dir_prefix)) == 0) {
         ctl_complain("%s is %s, a directory that programs use without a daemon, so there is none to ask", source, text);
         return NULL;
@@ -46,23 +52,28 @@ static char *of_instance(const char *instance)
     return address;
 }
 
-char *address_resolve(const char *address, const char *instance)
+char *address_resolve(const char *address, const char *instance, bool may_be_directory)
 {
     const char *environment;
 
     if (address)
-        return check(address, "--address");
+        return check(address, "--address", may_be_directory);
     if (instance)
         return of_instance(instance);
     environment = secure_getenv("DISKALLOC_ADDRESS");
     if (environment && *environment)
-        return check(environment, "DISKALLOC_ADDRESS");
+        return check(environment, "DISKALLOC_ADDRESS", may_be_directory);
     return of_instance(DEFAULT_INSTANCE);
 }
 
 const char *address_path(const char *address)
 {
-    return address + strlen(unix_prefix);
+    return address + strlen(address_is_directory(address) ? dir_prefix : unix_prefix);
+}
+
+bool address_is_directory(const char *address)
+{
+    return strncmp(address, dir_prefix, strlen(dir_prefix)) == 0;
 }
 
 bool address_instance(const char *address, char instance[static TEXT_MAX])

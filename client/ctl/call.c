@@ -23,8 +23,7 @@ static int complain_of_absence(const struct ctl *ctl, const char *why)
     return EXIT_NO_DAEMON;
 }
 
-// An exit status; complains of every failure.
-static int connect_once(struct ctl *ctl)
+int ctl_connect(struct ctl *ctl)
 {
     const char *what;
     char address[TEXT_MAX], why[128];
@@ -49,7 +48,7 @@ static int connect_once(struct ctl *ctl)
 
 int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret)
 {
-    int r, status = connect_once(ctl);
+    int r, status = ctl_connect(ctl);
 
     if (status != EXIT_DONE)
         return status;

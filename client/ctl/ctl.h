@@ -11,18 +11,21 @@ enum command_option {
     OPTION_FORCE = 1 << 1,
     OPTION_WARN = 1 << 2,
     OPTION_CRIT = 1 << 3,
+    OPTION_RUN = 1 << 4, // those of `run`, for which the address may also be a directory
 };
 
 // main.c fills in everything but the session before it runs the command.
 struct ctl {
-    const char *address;     // "unix:/..."
-    bool json;               // --json: print one JSON object
-    bool human;              // round sizes for people and draw bars
-    bool colour;             // draw the bars in colour
-    const char *user;        // --user; NULL: not given
-    bool force;              // --force
-    const char *warn, *crit; // --warn and --crit as they were given; NULL: not given
-    char **args;             // the command's arguments, without its name
+    const char *address;           // "unix:/..."; of `run` also "dir:/..."
+    bool json;                     // --json: print one JSON object
+    bool human;                    // round sizes for people and draw bars
+    bool colour;                   // draw the bars in colour
+    const char *user;              // --user; NULL: not given
+    bool force;                    // --force
+    const char *warn, *crit;       // --warn and --crit as they were given; NULL: not given
+    const char *threshold, *limit; // --threshold and --limit as they were given; NULL: not given
+    bool all, strict, report;      // --all, --strict, --report
+    char **args;                   // the command's arguments, without its name
     int n_args;
     int timeout_seconds;    // how long to wait for each answer; 0: the command chooses
     struct session session; // ctl_ask connects it when the command asks for the first time
@@ -36,6 +39,9 @@ struct command {
     unsigned options; // the enum command_option bits that it takes
     const char *synopsis, *what;
 };
+
+// Connects if there is no connection yet.  An exit status; complains of every failure.
+int ctl_connect(struct ctl *ctl);
 
 // Connects if there is no connection yet, sends REQUEST and waits for its reply.
 // EXIT_DONE and *RET is the reply, which may be a refusal and is freed by session_free_reply; or, after a complaint,
@@ -59,6 +65,7 @@ int quota_unset_run(struct ctl *ctl);
 int rm_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
+int run_run(struct ctl *ctl); // returns only if the program does not run
 
 // Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring
 // plugin does.

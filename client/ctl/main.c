@@ -18,7 +18,7 @@
 static const struct command commands[] = {
     {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together"},
     {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]",
-     "the usage of total, unlisted, user:NAME or group:NAME; without SUBJECT, your own"},
+     "the usage of total, unlisted, user:NAME, group:NAME or cgroup:PATH; without SUBJECT, your own"},
     {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},
     {"quota", "list", quota_list_run, 0, 0, 0, "quota list", "the limits, and where each comes from"},
     {"quota", "set", quota_set_run, 2, INT_MAX, 0, "quota set SUBJECT KEY=VALUE...", "set limits, from now on"},
@@ -27,6 +27,8 @@ static const struct command commands[] = {
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
     {"check", NULL, check_run, 0, INT_MAX, OPTION_WARN | OPTION_CRIT, "check [SUBJECT...] [--warn 80%] [--crit 95%]",
      "one line about your usage, or about that of the subjects, as a plugin of Nagios prints it"},
+    {"run", NULL, run_run, 1, INT_MAX, OPTION_RUN, "run [OPTION...] PROGRAM [ARG...]",
+     "run a program with its large blocks of memory on disk"},
 };
 
 enum {
@@ -40,6 +42,11 @@ enum {
     OPT_FORCE,
     OPT_WARN,
     OPT_CRIT,
+    OPT_THRESHOLD,
+    OPT_LIMIT,
+    OPT_ALL,
+    OPT_STRICT,
+    OPT_REPORT,
     OPT_HELP,
     OPT_VERSION,
 };
@@ -54,6 +61,11 @@ static const struct option options[] = {
     {"force", no_argument, NULL, OPT_FORCE},
     {"warn", required_argument, NULL, OPT_WARN},
     {"crit", required_argument, NULL, OPT_CRIT},
+    {"threshold", required_argument, NULL, OPT_THRESHOLD},
+    {"limit", required_argument, NULL, OPT_LIMIT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"strict", no_argument, NULL, OPT_STRICT},
+    {"report", no_argument, NULL, OPT_REPORT},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -71,9 +83,17 @@ static int print_help(void)
          "  --human                          print rounded sizes and bars even if the output is no terminal\n"
          "  --timeout SECONDS                how long to wait for an answer; the default is 30, and 10 for check\n"
          "  --help, --version\n\n"
+         "Options of run, before PROGRAM:\n"
+         "  --threshold SIZE                 blocks of that size and more lie on disk; the default is 32M\n"
+         "  --all                            smaller ones too\n"
+         "  --limit SIZE                     what each process may have on disk\n"
+         "  --strict                         what is refused fails; without it, such a block is in memory\n"
+         "  --report                         say at the end what was on disk\n"
+         "  --address dir:/PATH              files in that directory, without a daemon\n\n"
          "SUBJECT of a quota: total, default, unlisted, user:NAME, members:GROUP (the default of each member), "
-         "group:GROUP (the sum of the members).\n"
-         "KEY: bytes, regions, connections, region_bytes, warn_at.  VALUE: 50G, 80%, 1000, unlimited.\n"
+         "group:GROUP (the sum of the members), cgroup:PATH (the sum of the programs below a control group).\n"
+         "KEY: bytes, regions, connections, region_bytes, warn_at, soft_bytes, grace.\n"
+         "VALUE: 50G, 80%, 1000, 7d, unlimited.\n"
          "Without --address and --instance, the daemon is that of $DISKALLOC_ADDRESS, else unix:" DEFAULT_SOCKET ".\n"
          "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon answers;\n"
          "of check: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
@@ -151,17 +171,43 @@ static void take_option(struct ctl *ctl, struct parsed *p, int option)
     case OPT_VERSION:
         p->instead = p->wrong ? NULL : print_version;
         break;
+    case OPT_THRESHOLD:
+        ctl->threshold = optarg;
+        p->options |= OPTION_RUN;
+        break;
+    case OPT_LIMIT:
+        ctl->limit = optarg;
+        p->options |= OPTION_RUN;
+        break;
+    case OPT_ALL:
+        ctl->all = true;
+        p->options |= OPTION_RUN;
+        break;
+    case OPT_STRICT:
+        ctl->strict = true;
+        p->options |= OPTION_RUN;
+        break;
+    case OPT_REPORT:
+        ctl->report = true;
+        p->options |= OPTION_RUN;
+        break;
     default: // getopt_long has printed what is wrong
         p->wrong = true;
         opterr = 0;
     }
 }
 
+// The words behind `run PROGRAM` are the program's.
+static bool has_program(const struct parsed *p)
+{
+    return p->n_words == 2 && strcmp(p->words[0], "run") == 0;
+}
+
 // Options may stand anywhere.  All words are read even if an option is wrong: if the command turns out to be `check`,
 // the exit status is another.
 static void parse(struct ctl *ctl, struct parsed *p, int argc, char **argv)
 {
-    for (int option; !p->instead && (option = getopt_long(argc, argv, "-", options, NULL)) != -1;)
+    for (int option; !p->instead && !has_program(p) && (option = getopt_long(argc, argv, "-", options, NULL)) != -1;)
         take_option(ctl, p, option);
     while (!p->instead && optind < argc)
         p->words[p->n_words++] = argv[optind++];
@@ -221,7 +267,7 @@ static int run(struct ctl *ctl, const struct parsed *p)
         return status;
     }
     if (is_used_rightly(ctl, p, c))
-        ctl->address = address = address_resolve(p->address, p->instance);
+        ctl->address = address = address_resolve(p->address, p->instance, c->options & OPTION_RUN);
     if (!address)
         return c->run == check_run ? check_unknown(ctl) : status;
     status = c->run(ctl);

@@ -58,6 +58,8 @@ static void warn_of_unknown_name(const char *subject)
     char text[TEXT_MAX];
     id_t id;
 
+    if (strncmp(subject, "cgroup:", strlen("cgroup:")) == 0)
+        return;
     if (colon && (is_user ? nss_find_user : nss_find_group)(colon + 1, &id) == -ENOENT)
         ctl_complain("%s was set, but there is no such %s", escaped(subject, text), is_user ? "user" : "group");
 }

@@ -2,6 +2,7 @@
 #include "client/ctl/ctl.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
@@ -23,7 +24,7 @@ static json_t *over_limit(const Diskalloc__V1__Usage *u)
 static int print_json(const Diskalloc__V1__Usage *u)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so, so}",
+    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "subject", text_json_bytes(u->subject.data, u->subject.len),
         "bytes", text_json_number(u->bytes),
         "bytes_limit", text_json_limit(u->bytes_limit),
@@ -32,6 +33,8 @@ static int print_json(const Diskalloc__V1__Usage *u)
         "connections", text_json_number(u->connections),
         "connections_limit", text_json_limit(u->connections_limit),
         "warn_bytes", text_json_limit(u->warn_bytes),
+        "soft_bytes", text_json_limit(u->soft_bytes ? u->soft_bytes : UINT64_MAX),
+        "grace_ends", u->grace_ends == 0 || u->grace_ends == UINT64_MAX ? json_null() : text_json_time(u->grace_ends),
         "waiters", text_json_number(u->waiters),
         "grantable_bytes", text_json_limit(u->grantable_bytes),
         "over_limit", over_limit(u)));
@@ -58,6 +61,20 @@ static const char *note_of(const struct ctl *ctl, uint64_t used, uint64_t limit,
     return ret;
 }
 
+static const char *note_of_grace(const Diskalloc__V1__Usage *u, char ret[static 2 * TEXT_MAX])
+{
+    char when[TEXT_MAX];
+
+    ret[0] = '\0';
+    if (u->grace_ends == UINT64_MAX)
+        snprintf(ret, 2UL * TEXT_MAX, "above it");
+    else if (u->grace_ends > (uint64_t)time(NULL))
+        snprintf(ret, 2UL * TEXT_MAX, "above it; growth is refused from %s on", text_time(u->grace_ends, when));
+    else if (u->grace_ends > 0)
+        snprintf(ret, 2UL * TEXT_MAX, "above it since too long: growth is refused until less is used");
+    return ret;
+}
+
 static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Usage *u)
 {
     char used[TEXT_MAX], limit[TEXT_MAX], note[2 * TEXT_MAX];
@@ -70,6 +87,8 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
     add(t, "connections", text_count(u->connections, used), text_count(u->connections_limit, limit),
         note_of(ctl, u->connections, u->connections_limit, note));
     add(t, "warning at", "", u->warn_bytes == UINT64_MAX ? "never" : text_size(u->warn_bytes, human, limit), "");
+    if (u->soft_bytes > 0)
+        add(t, "soft limit", "", text_size(u->soft_bytes, human, limit), note_of_grace(u, note));
     add(t, "grantable now", text_size(u->grantable_bytes, human, used), "", "");
     add(t, "waiting", text_count(u->waiters, used), "", "");
 }

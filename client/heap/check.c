@@ -31,12 +31,12 @@ int check_header(const struct diskalloc_heap *h)
 
     if (!is_accessible(h, 0, 1))
         return damaged("its beginning is missing", 0);
-    if (memcmp(header->magic, HEAP_MAGIC, sizeof header->magic) != 0)
+    if (memcmp(header->first.magic, HOME_MAGIC, sizeof header->first.magic) != 0)
         return error_why(-EINVAL, "there is no heap in this region, and it is not empty");
-    if (header->version != HEAP_VERSION)
-        return error_why(-EINVAL, "the heap in this region has version %u, and this library knows %d", header->version,
-                         HEAP_VERSION);
-    if (header->unit != UNIT || header->check != header_check(header))
+    if (header->first.version != HEAP_VERSION)
+        return error_why(-EINVAL, "the heap in this region has version %u, and this library knows %d",
+                         header->first.version, HEAP_VERSION);
+    if (header->first.unit != UNIT || header->first.check != home_check(&header->first))
         return damaged("its header", 0);
     if (!unseal(atomic_load(&header->extent), SEAL_EXTENT, 0, &extent) ||
         !unseal(atomic_load(&header->root), SEAL_ROOT, 0, &root))

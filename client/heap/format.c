@@ -1,22 +1,11 @@
 // Words of a heap in its region: see format.h.
 #include "client/heap/format.h"
 
-#include <string.h>
-
 #include "client/heap/classes.h"
-
-// splitmix64
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    return x ^ (x >> 31);
-}
 
 uint64_t seal(uint64_t value, enum seal bits, uint64_t place)
 {
-    return value | mix(value ^ mix(place ^ ((uint64_t)bits << 56))) << bits;
+    return value | home_mix(value ^ home_mix(place ^ ((uint64_t)bits << 56))) << bits;
 }
 
 bool unseal(uint64_t word, enum seal bits, uint64_t place, uint64_t *ret)
@@ -50,12 +39,4 @@ bool span_decode(uint64_t word, uint32_t unit, uint32_t end, struct span *ret)
         return false;
     *ret = s;
     return true;
-}
-
-uint64_t header_check(const struct heap_header *header)
-{
-    uint64_t magic;
-
-    memcpy(&magic, HEAP_MAGIC, sizeof magic);
-    return mix(magic ^ mix(header->version ^ mix(header->unit ^ mix(header->home))));
 }

@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 #include "client/heap/classes.h"
+#include "client/memory/home.h"
 
-#define HEAP_MAGIC "DISKHEAP"
 #define HEAP_UNITS_MAX ((uint64_t)1 << 31)
 
 enum {
@@ -40,11 +40,7 @@ enum span_kind {
 };
 
 struct heap_header {
-    char magic[8]; // written last, when a heap is made
-    uint32_t version;
-    uint32_t unit;           // bytes
-    uint64_t home;           // the address of the region when the heap was made
-    uint64_t check;          // of the fields above
+    struct home_header first;
     _Atomic uint64_t extent; // sealed: units (32 bits) and segments (22 bits)
     _Atomic uint64_t root;   // sealed: the offset of a block, 0: none
 };
@@ -80,5 +76,3 @@ struct span {
 uint64_t span_encode(struct span s, uint32_t unit);
 // False: no span of a heap of END units can be at UNIT and look like this.
 bool span_decode(uint64_t word, uint32_t unit, uint32_t end, struct span *ret);
-
-uint64_t header_check(const struct heap_header *header);

@@ -19,9 +19,10 @@
 
 enum { FIRST_BYTES = 2 << 20 };
 
-// Whether the heap is in use is told by a lock on this byte of the region's file, which is behind those that
-// client/local/lock.c locks, and which the kernel drops with the process.
-#define IN_USE_AT (INT64_MAX - 8)
+// Whether the heap is in use is told by a lock on this byte of the region's file, which the kernel drops with the
+// process.  It lies behind any content, and before the bytes whose locks say who maps the file (daemon/store/mark.c):
+// a lock there would be another process's to the daemon, which then would not let this one cut the region.
+#define IN_USE_AT (((int64_t)1 << 62) - 1)
 
 static void forked(struct fork_hook *hook)
 {
@@ -120,10 +121,11 @@ static int format(struct diskalloc_heap *h)
     int e;
 
     memset(header, 0, sizeof *header);
-    header->version = HEAP_VERSION;
-    header->unit = (uint32_t)UNIT;
-    header->home = (uint64_t)(uintptr_t)h->base;
-    header->check = header_check(header);
+    header->first.version = HEAP_VERSION;
+    header->first.unit = (uint32_t)UNIT;
+    if (home_is_possible((uintptr_t)h->base, h->region->mapping.reserve))
+        header->first.home = (uintptr_t)h->base;
+    header->first.check = home_check(&header->first);
     atomic_store(&header->root, seal(0, SEAL_ROOT, 0));
     e = heap_make_ready(h, HEAP_FIRST_UNITS);
     if (e < 0)
@@ -138,7 +140,7 @@ static int format(struct diskalloc_heap *h)
     e = heap_extend(h, end, end);
     if (e == 0) {
         atomic_signal_fence(memory_order_seq_cst);
-        memcpy(header->magic, HEAP_MAGIC, sizeof header->magic);
+        memcpy(header->first.magic, HOME_MAGIC, sizeof header->first.magic);
     }
     return e;
 }
@@ -170,7 +172,7 @@ static int make(struct diskalloc_heap *h)
 
 static bool has_magic(const struct diskalloc_heap *h)
 {
-    return memcmp(h->header->magic, (const char[8]){0}, 8) != 0;
+    return memcmp(h->header->first.magic, (const char[8]){0}, 8) != 0;
 }
 
 // Whether R is empty, or was left by a program that was killed while it made a heap.

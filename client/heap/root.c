@@ -35,6 +35,11 @@ void *diskalloc_heap_root(const struct diskalloc_heap *h)
     return h->root ? h->base + h->root : NULL;
 }
 
+void *diskalloc_heap_home(const struct diskalloc_heap *h)
+{
+    return (void *)(uintptr_t)home_of(&h->header->first, 0);
+}
+
 void *diskalloc_heap_base(const struct diskalloc_heap *h)
 {
     return h->base;

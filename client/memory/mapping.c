@@ -104,6 +104,25 @@ int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t ne
     return r < 0 ? refuse(reserve, r) : 0;
 }
 
+// The address is a wish (a hint to mmap), which the kernel grants if nothing is there.  MAP_FIXED_NOREPLACE would say
+// the same, but old kernels and ThreadSanitizer take it for something else.
+bool mapping_reserve_at(struct mapping *m, uint64_t address, uint64_t reserve)
+{
+    void *wish = (void *)(uintptr_t)address, *at;
+
+    if (!reservation_take(reserve))
+        return false;
+    at = map_unlocked(wish, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == wish) {
+        *m = (struct mapping){.base = at, .reserve = reserve};
+        return true;
+    }
+    if (at != MAP_FAILED)
+        munmap(at, reserve);
+    reservation_release(reserve);
+    return false;
+}
+
 // A kernel without huge pages refuses; nothing is lost.  Where a page has 16 or 64 KiB, a huge one would have 32 or
 // 512 MiB: more than the small pages around a discarded part keep away.
 static int ask_for_large(char *at, uint64_t length)

@@ -17,6 +17,8 @@ struct mapping {
 // Takes RESERVE bytes of address space; if not EXACT, less will do, but at least NEEDED bytes.
 // 0; or -ENOMEM with the reason noted.
 int mapping_reserve(struct mapping *m, uint64_t reserve, bool exact, uint64_t needed);
+// Takes RESERVE bytes at ADDRESS, both multiples of RESERVATION_ALIGN.  False: that can't be had.
+bool mapping_reserve_at(struct mapping *m, uint64_t address, uint64_t reserve);
 // Maps the file FD over the address space, with no access yet.  0 or -errno.
 int mapping_place(struct mapping *m, int fd, bool read_only);
 // Maps FD, the same file opened again, in place of the first one.  Access stays as it is: to the granted bytes, but

@@ -165,6 +165,21 @@ void prefetch_begin(struct prefetch *p, uint64_t end)
     pthread_mutex_unlock(&p->lock);
 }
 
+// Making a page takes twice as long as copying to it, so the program is a quarter of the way when it comes to the first
+// page that the thread has made, and both are at the end at the same time (measured: 51, 24 and 77 ms for making,
+// copying, and both, of 256 MiB).
+void prefetch_fill(struct prefetch *p, uint64_t from, uint64_t to)
+{
+    if (p->off || to - from < LARGE || !p->background || !background_start(p->background))
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->claimed = u64_max(p->claimed, align_up(from + (to - from) / 4, PIECE));
+    p->want = to;
+    if (p->claimed < p->want)
+        background_submit(p->background, &p->task);
+    pthread_mutex_unlock(&p->lock);
+}
+
 uint64_t prefetch_open(struct prefetch *p, uint64_t from, uint64_t needed, uint64_t size, uint64_t ahead_max)
 {
     uint64_t window = window_of(needed), end = u64_min((needed + window - 1) / window * window, size);

@@ -28,6 +28,10 @@ void prefetch_deinit(struct prefetch *p);
 // a thread.
 void prefetch_begin(struct prefetch *p, uint64_t end);
 
+// The program is about to fill the bytes from FROM to TO, in order: the thread makes the pages behind the first part,
+// while the program makes those by touching them.
+void prefetch_fill(struct prefetch *p, uint64_t from, uint64_t to);
+
 // A vector has filled its region up to FROM and wants to go on to NEEDED; SIZE bytes are granted.  Returns the end of
 // the next window: NEEDED at least, SIZE at most.  The pages up to there are made, and the thread makes those of up
 // to AHEAD_MAX bytes more where that is worth it.

@@ -10,63 +10,12 @@
 #include "client/diskalloc.h"
 #include "client/local/local.h"
 #include "client/memory/dispose.h"
-#include "client/memory/reservation.h"
+#include "client/memory/home.h"
 #include "client/memory/small.h"
 #include "client/options.h"
 #include "client/region/region_internal.h"
 #include "client/util/error.h"
-#include "proto/util/size.h"
-
-// The usual reservation, when the caller has no wish: $DISKALLOC_RESERVE, or what the library chooses.
-static int find_usual(uint64_t *ret)
-{
-    const char *text = secure_getenv("DISKALLOC_RESERVE");
-
-    *ret = reservation_default(reservation_held());
-    if (!text || !*text)
-        return 0;
-    if (size_parse(text, ret) < 0 || *ret == 0 || *ret > INT64_MAX)
-        return error_why(-EINVAL, "$DISKALLOC_RESERVE \"%.40s\" is no size (such as 32G)", text);
-    return 0;
-}
-
-int region_take_space(struct mapping *m, const struct diskalloc_region_options *o, bool exact)
-{
-    bool fixed = exact && o->reserve > 0;
-    uint64_t wish = o->reserve, usual;
-    int e = find_usual(&usual);
-
-    if (e < 0)
-        return e;
-    if (o->size > INT64_MAX)
-        return error_why(-EOVERFLOW, "no file can have %llu bytes", (unsigned long long)o->size);
-    if (fixed && o->size > wish) {
-        char size[SIZE_TEXT_MAX], text[SIZE_TEXT_MAX];
-
-        return error_why(-ENOMEM, "a size of %s does not fit the reserve of %s", size_format(o->size, size),
-                         size_format(wish, text));
-    }
-    if (!fixed && (wish == 0 || wish > usual))
-        wish = usual;
-    if (!fixed)
-        wish = reservation_for(wish, o->size);
-    return mapping_reserve(m, wish, fixed, o->size > 0 ? o->size : RESERVATION_ALIGN);
-}
-
-// Takes more address space for a region that exists already, if it is too large for the usual reservation.
-static int make_fit(struct mapping *m, const struct diskalloc_region_options *o, uint64_t size)
-{
-    char text[SIZE_TEXT_MAX], reserved[SIZE_TEXT_MAX];
-
-    // A region that fills the reservation could not grow by a byte.
-    if (size <= (o->reserve > 0 ? m->reserve : m->reserve / 2))
-        return 0;
-    if (o->reserve > 0)
-        return error_why(-ENOMEM, "the region has %s, its reserve is %s", size_format(size, text),
-                         size_format(m->reserve, reserved));
-    mapping_deinit(m);
-    return mapping_reserve(m, reservation_for(0, size), false, size);
-}
+#include "proto/spill/fileops.h"
 
 static void note_mapped(struct diskalloc_region *r)
 {
@@ -82,14 +31,8 @@ static void note_mapped(struct diskalloc_region *r)
 static int map(struct diskalloc_region *r, const struct diskalloc_region_options *o)
 {
     struct backing *b = r->backing;
-    int e = make_fit(&r->mapping, o, b->size);
+    int e = region_place(r, o);
 
-    if (e == 0)
-        e = mapping_place(&r->mapping, b->file.fd, b->read_only);
-    if (e == 0)
-        b->mapped_at = r->mapping.base;
-    if (e == 0)
-        e = mapping_set_access(&r->mapping, b->size, &b->discarded);
     if (e < 0)
         return e;
     mapping_guard(&r->mapping, 0, r->mapping.reserve, &b->discarded);
@@ -111,6 +54,27 @@ struct source {
     int fd;
     const struct clone_source *copied;
 };
+
+// A number for the region's place.  A file of the caller's has no name that the library knows.
+static uint64_t seed_of(const struct source *source)
+{
+    struct stat st;
+
+    switch (source->kind) {
+    case NAMED:
+        return home_seed(source->name.name, strlen(source->name.name));
+    case BY_HANDLE:
+        return home_seed(&source->handle, sizeof source->handle);
+    case CALLERS_FILE:
+        return file_ops_system.stat(source->fd, &st) < 0 ? 0 : home_seed(&st.st_ino, sizeof st.st_ino);
+    case NAMED_CLONE:
+        return home_seed(source->name.name, strlen(source->name.name));
+    case ANONYMOUS:
+    case CLONE:
+        break;
+    }
+    return 0;
+}
 
 static int get_backing(struct diskalloc_region *r, const struct source *source,
                        const struct diskalloc_region_options *o, struct backing **ret)
@@ -161,7 +125,7 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
 
     if (!r)
         return -ENOMEM;
-    e = region_take_space(&r->mapping, o, exact_reserve);
+    e = region_reserve_addresses(&r->mapping, o, exact_reserve, seed_of(source));
     if (e == 0)
         e = get_backing(r, source, o, &r->backing);
     if (e == 0) {
@@ -261,7 +225,7 @@ int region_finish_early(struct diskalloc_region *r)
     int e;
 
     o.size = r->backing->size;
-    e = region_take_space(&r->mapping, &o, true);
+    e = region_reserve_addresses(&r->mapping, &o, true, 0);
     return e < 0 ? e : map(r, &o);
 }
 

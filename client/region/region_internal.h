@@ -14,6 +14,16 @@ LIST_HEAD(small_regions, diskalloc_region);
 extern struct small_regions region_all_small;
 void region_forget_small(struct diskalloc_region *r); // R is closed, or has a file from now on.  Idempotent
 
+// place.c
+
+// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller
+// reservation.  SEED: of what the region is found by (home_seed); 0: nobody finds it.  0; -ENOMEM, -EINVAL,
+// -EOVERFLOW.
+int region_reserve_addresses(struct mapping *m, const struct diskalloc_region_options *o, bool exact, uint64_t seed);
+// Maps the backing's file, which O was made with, and gives access to its size.  The address may change, for the last
+// time.  0 or -errno.
+int region_place(struct diskalloc_region *r, const struct diskalloc_region_options *o);
+
 // The next six with the lock held.
 // 0; -EBUSY: the region was inherited; -EROFS: it is read-only and WRITING is asked for.
 int region_check(const struct diskalloc_region *r, bool writing);
@@ -46,9 +56,6 @@ int region_parse_name(const struct diskalloc *da, const char *text, struct regio
 
 // open.c
 
-// Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller
-// reservation.  0; or -ENOMEM, -EINVAL, -EOVERFLOW with the reason noted.
-int region_take_space(struct mapping *m, const struct diskalloc_region_options *o, bool exact);
 // A region whose backing is a copy of SOURCE.  NAME: NULL: it has none.  O was checked, and its size is the
 // source's.
 int region_get_clone(struct diskalloc *da, const struct clone_source *source, const struct region_name *name,

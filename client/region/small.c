@@ -105,7 +105,7 @@ int region_create_small(struct diskalloc *da, struct diskalloc_region **ret)
     r = region_new(da);
     if (!r)
         return -ENOMEM;
-    e = region_take_space(&r->mapping, &o, true);
+    e = region_reserve_addresses(&r->mapping, &o, true, 0);
     if (e == 0)
         e = begin(r);
     if (e < 0) {

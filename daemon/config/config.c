@@ -81,7 +81,7 @@ bool config_find_names_again(struct config *c, const struct config_resolver *nam
     for (size_t i = 0; i < c->n_subjects; i++) {
         struct config_subject *s = c->subjects[i];
 
-        if (!s->name)
+        if (!config_is_of_user_database(s->kind))
             continue;
         find_again(s, names);
         if (s->known && (!s->next_known || s->next_id != s->id))
@@ -91,7 +91,7 @@ bool config_find_names_again(struct config *c, const struct config_resolver *nam
         struct config_subject *s = c->subjects[i];
         bool was_known = s->known;
 
-        if (!s->name || (s->next_known == was_known && s->next_id == s->id))
+        if (!config_is_of_user_database(s->kind) || (s->next_known == was_known && s->next_id == s->id))
             continue;
         changed = true;
         s->known = s->next_known;
@@ -108,7 +108,15 @@ const struct config_subject *config_find_subject(const struct config *c, enum co
     const struct config_subject *s = config_find_name(c, kind, name);
     id_t id;
 
-    return s || !id_parse(name, &id) ? s : config_find_id(c, kind, id);
+    return s || !config_is_of_user_database(kind) || !id_parse(name, &id) ? s : config_find_id(c, kind, id);
+}
+
+bool config_has_cgroups(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_subjects; i++)
+        if (c->subjects[i]->kind == CONFIG_CGROUP)
+            return true;
+    return false;
 }
 
 int config_make_room(struct config *c)

@@ -27,7 +27,14 @@ enum config_subject_kind {
     CONFIG_USER,     // user:NAME or user:+UID
     CONFIG_MEMBERS,  // members:GROUP: a default for each member of the group
     CONFIG_GROUP,    // group:GROUP: the sum over the members of the group
+    CONFIG_CGROUP,   // cgroup:PATH: the sum over all programs in this control group and below it
 };
+
+// Whether names of this kind are those of the user database.
+static inline bool config_is_of_user_database(enum config_subject_kind kind)
+{
+    return kind == CONFIG_USER || kind == CONFIG_MEMBERS || kind == CONFIG_GROUP;
+}
 
 // A later layer wins over an earlier one, key by key.
 enum config_layer {
@@ -38,7 +45,7 @@ enum config_layer {
 
 struct config_subject {
     enum config_subject_kind kind;
-    char *name;      // as written behind the colon; NULL for total, default and unlisted
+    char *name;      // as written behind the colon, of a control group its path; NULL for total, default and unlisted
     bool known;      // the user database knows the name, and ID is its number
     uint32_t id;     // uid or gid
     bool next_known; // config_find_names_again's
@@ -90,4 +97,5 @@ bool config_find_names_again(struct config *c, const struct config_resolver *nam
 // Finds a subject by the name that the configuration uses, or by "+ID".  NULL: the configuration says nothing about it.
 const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
                                                  const char *name);
+bool config_has_cgroups(const struct config *c); // whether a control group has a section
 void config_free(struct config *c);

@@ -66,7 +66,7 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
 
 // The value that SUBJECT sets for KEY, of the last layer that sets it.  NULL: none does, or SUBJECT is NULL.
 const struct config_value *config_said(const struct config_subject *subject, enum config_quota_key key);
-// True if V is a limit of 0.  False for warn_at, where 0 is useful.
+// True if V is a limit of 0.  False for warn_at and grace, where 0 is useful.
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v);
 
 // ---- file.c ----

@@ -76,10 +76,7 @@ static bool begin_quota(struct reader *r, const char *name)
     int error = config_resolve_subject(r->config, name + strlen("quota "), &s, &is_new, &missing);
 
     if (error == -EINVAL)
-        return fail(
-            r, error,
-            "[%s] is no known section: a quota is of total, default, unlisted, user:NAME, members:GROUP or group:GROUP",
-            name);
+        return fail(r, error, "[%s] is no known section: a quota is of " CONFIG_SUBJECTS, name);
     if (error == 0 && is_new) {
         error = config_make_room(r->config);
         if (error == 0)

@@ -5,6 +5,7 @@
 
 #include "daemon/config/config_internal.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/duration.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
 
@@ -142,6 +143,20 @@ static const char *parse_count(void *field, const char *text)
     return NULL;
 }
 
+static const char *parse_duration(void *field, const char *text)
+{
+    uint64_t seconds;
+
+    if (strcmp(text, "unlimited") == 0) {
+        set_value(field, CONFIG_UNLIMITED, 0);
+        return NULL;
+    }
+    if (duration_parse(text, &seconds) < 0)
+        return "it has to be a length of time, such as 90s, 30min, 12h or 7d, or unlimited";
+    set_value(field, CONFIG_NUMBER, seconds);
+    return NULL;
+}
+
 static const struct config_key daemon_keys[] = {
     {"socket", parse_socket, offsetof(struct config, socket), false},
     {"socket_mode", parse_mode, offsetof(struct config, socket_mode), false},
@@ -160,6 +175,8 @@ const struct config_key config_quota_keys[] = {
     [CONFIG_QUOTA_CONNECTIONS] = {.name = "connections", .parse = parse_count, .is_value = true},
     [CONFIG_QUOTA_REGION_BYTES] = {.name = "region_bytes", .parse = parse_bytes, .is_value = true},
     [CONFIG_QUOTA_WARN_AT] = {.name = "warn_at", .parse = parse_bytes, .is_value = true},
+    [CONFIG_QUOTA_SOFT_BYTES] = {.name = "soft_bytes", .parse = parse_bytes, .is_value = true},
+    [CONFIG_QUOTA_GRACE] = {.name = "grace", .parse = parse_duration, .is_value = true},
     [CONFIG_QUOTA_KEY_N] = {.name = NULL},
 };
 

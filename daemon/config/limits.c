@@ -6,8 +6,9 @@
 #include "daemon/config/config_internal.h"
 #include "daemon/config/limits.h"
 
-static char unlimited_text[] = "unlimited", warn_at_text[] = "80%";
+static char unlimited_text[] = "unlimited", warn_at_text[] = "80%", grace_text[] = "7d";
 static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};
+static const struct config_value built_in_grace = {.kind = CONFIG_NUMBER, .number = 7 * 86400, .text = grace_text};
 static const struct config_value built_in_warn_at = {.kind = CONFIG_PERCENT, .number = 80, .text = warn_at_text};
 
 uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total)
@@ -36,7 +37,8 @@ const struct config_value *config_said(const struct config_subject *subject, enu
 
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v)
 {
-    return key != CONFIG_QUOTA_WARN_AT && (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
+    return key != CONFIG_QUOTA_WARN_AT && key != CONFIG_QUOTA_GRACE &&
+           (v->kind == CONFIG_NUMBER || v->kind == CONFIG_PERCENT) && v->number == 0;
 }
 
 // The value that SUBJECT, or another subject of the same user or group, sets for KEY: of the last layer, and there of
@@ -63,6 +65,8 @@ static const struct config_value *value_or(const struct config_subject *subject,
 
 static const struct config_value *built_in(enum config_quota_key key)
 {
+    if (key == CONFIG_QUOTA_GRACE)
+        return &built_in_grace;
     return key == CONFIG_QUOTA_WARN_AT ? &built_in_warn_at : &unlimited;
 }
 
@@ -75,6 +79,9 @@ static void set_limits(const struct config_value *const values[CONFIG_QUOTA_KEY_
     ret->max[QUOTA_CONNECTIONS] = config_value_bytes(values[CONFIG_QUOTA_CONNECTIONS], fs_total);
     ret->region_bytes = config_value_bytes(values[CONFIG_QUOTA_REGION_BYTES], fs_total);
     ret->warn_bytes = config_value_bytes(values[CONFIG_QUOTA_WARN_AT], ret->max[QUOTA_BYTES]);
+    ret->soft.bytes = config_value_bytes(values[CONFIG_QUOTA_SOFT_BYTES], fs_total);
+    ret->soft.is_set = ret->soft.bytes != QUOTA_UNLIMITED;
+    ret->soft.grace = config_value_bytes(values[CONFIG_QUOTA_GRACE], fs_total);
 }
 
 // The most generous value of KEY that any of the GROUPS gives its members, or FALLBACK.
@@ -153,6 +160,11 @@ bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, s
         return false;
     subject_limits(group, fs_total, ret);
     return true;
+}
+
+void config_cgroup_limits(const struct config_subject *subject, uint64_t fs_total, struct quota_limits *ret)
+{
+    subject_limits(subject, fs_total, ret);
 }
 
 // The number of bytes that a percentage of KEY refers to.

@@ -17,6 +17,8 @@ void config_unlisted_limits(const struct config *c, uint64_t fs_total, struct qu
 bool config_has_user(const struct config *c, uid_t uid);
 // The limits of the sum over a group's members.  False: the group is not configured.
 bool config_group_limits(const struct config *c, gid_t gid, uint64_t fs_total, struct quota_limits *ret);
+// The limits of the sum over a control group, which SUBJECT is.
+void config_cgroup_limits(const struct config_subject *subject, uint64_t fs_total, struct quota_limits *ret);
 
 // The value of a key of a subject, for lists.
 struct config_description {

@@ -26,8 +26,6 @@
 #include "daemon/config/subjects.h"
 #include "proto/util/cleanup.h"
 
-#define TEMPORARY_FILE CONFIG_RUNTIME_FILE ".new"
-
 enum { TEXT_MAX_LENGTH = 64 }; // of a value; the longest number has 20 digits
 
 int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
@@ -65,9 +63,7 @@ static int check_subject(const char *subject, char **ret_error)
     if (complaint)
         return config_fail(ret_error, -EINVAL, "%s: %s", quoted(subject), complaint);
     if (config_parse_subject(subject, &kind, &name) < 0)
-        return config_fail(ret_error, -EINVAL,
-                           "%s: a quota is of total, default, unlisted, user:NAME, members:GROUP or group:GROUP",
-                           quoted(subject));
+        return config_fail(ret_error, -EINVAL, "%s: a quota is of " CONFIG_SUBJECTS, quoted(subject));
     return 0;
 }
 
@@ -80,7 +76,8 @@ static int take_key(struct config_change *change, const char *name, const char *
 
     if (!key)
         return config_fail(ret_error, -EINVAL,
-                           "%s is no key of a quota: it is bytes, regions, connections, region_bytes or warn_at",
+                           "%s is no key of a quota: it is bytes, regions, connections, region_bytes, warn_at, "
+                           "soft_bytes or grace",
                            quoted(name));
     v = &change->values[key - config_quota_keys];
     if (text && change->touched[key - config_quota_keys])
@@ -208,39 +205,4 @@ char *config_render_runtime(const struct config *c, const struct config_change *
         return text;
     free(text);
     return NULL;
-}
-
-static int write_whole(int fd, const char *text)
-{
-    for (size_t n = strlen(text); n > 0;) {
-        ssize_t written = write(fd, text, n);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        text += written;
-        n -= (size_t)written;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-int config_write_runtime(int dir_fd, const char *text)
-{
-    _cleanup_close_ int fd = -1;
-    int r;
-
-    if (unlinkat(dir_fd, TEMPORARY_FILE, 0) < 0 && errno != ENOENT)
-        return -errno;
-    fd = openat(dir_fd, TEMPORARY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    r = write_whole(fd, text);
-    if (r == 0 && renameat(dir_fd, TEMPORARY_FILE, dir_fd, CONFIG_RUNTIME_FILE) < 0)
-        r = -errno;
-    if (r < 0) {
-        unlinkat(dir_fd, TEMPORARY_FILE, 0);
-        return r;
-    }
-    return fsync(dir_fd) < 0 ? 1 : 0;
 }

@@ -31,6 +31,3 @@ void config_change_deinit(struct config_change *change); // idempotent; applied 
 
 // The layer of C, as CHANGE (NULL: none) will leave it, as the text of its file, to be freed.  NULL: no memory.  Pure.
 char *config_render_runtime(const struct config *c, const struct config_change *change);
-// Replaces DIR_FD's CONFIG_RUNTIME_FILE atomically and durably.  0; 1: the last step failed, the directory's fsync, so
-// that the new file is in place and may be lost in a crash; -errno: the old file is as it was.
-int config_write_runtime(int dir_fd, const char *text);

@@ -13,6 +13,7 @@
 #include "daemon/config/subjects.h"
 #include "daemon/log.h"
 #include "daemon/names.h"
+#include "daemon/store/small_file.h"
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
@@ -137,11 +138,11 @@ int settings_load_runtime(struct settings *s)
 // Lowering a limit may be what a full disk needs.
 static int write_runtime(struct settings *s, const char *text)
 {
-    int r = config_write_runtime(store_dir_fd(s->store), text);
+    int r = small_file_write(store_dir_fd(s->store), CONFIG_RUNTIME_FILE, text);
 
     if (r == -ENOSPC || r == -EDQUOT) {
         store_free_reserve(s->store);
-        r = config_write_runtime(store_dir_fd(s->store), text);
+        r = small_file_write(store_dir_fd(s->store), CONFIG_RUNTIME_FILE, text);
         store_make_reserve(s->store);
     }
     if (r == 1)
@@ -165,7 +166,7 @@ static void keep_names(struct settings *s)
     for (size_t i = 0; i < s->config->n_subjects; i++) {
         const struct config_subject *subject = s->config->subjects[i];
 
-        if (subject->name)
+        if (config_is_of_user_database(subject->kind))
             names_keep(n, subject->kind == CONFIG_USER, subject->name, false);
     }
     names_keep_end(n);
@@ -199,7 +200,7 @@ static void ask_anew(struct settings *s, const char *subject)
     const char *name;
     uint32_t id;
 
-    if (config_parse_subject(subject, &kind, &name) == 0 && name)
+    if (config_parse_subject(subject, &kind, &name) == 0 && config_is_of_user_database(kind))
         names_ask(s->source.names, kind == CONFIG_USER, name, &id);
 }
 

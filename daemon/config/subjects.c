@@ -10,8 +10,9 @@
 #include "proto/util/text.h"
 
 static const char *const kinds[] = {
-    [CONFIG_TOTAL] = "total", [CONFIG_DEFAULT] = "default",  [CONFIG_UNLISTED] = "unlisted",
-    [CONFIG_USER] = "user:",  [CONFIG_MEMBERS] = "members:", [CONFIG_GROUP] = "group:",
+    [CONFIG_TOTAL] = "total",    [CONFIG_DEFAULT] = "default",  [CONFIG_UNLISTED] = "unlisted",
+    [CONFIG_USER] = "user:",     [CONFIG_MEMBERS] = "members:", [CONFIG_GROUP] = "group:",
+    [CONFIG_CGROUP] = "cgroup:",
 };
 
 const char *config_subject_text(const struct config_subject *s, char *ret, size_t n)
@@ -25,16 +26,64 @@ const char *config_kind_noun(enum config_subject_kind kind)
     return kind == CONFIG_USER ? "user" : "group";
 }
 
+// A path as /proc/PID/cgroup has it: each part is a name, none is . or ..
+static bool is_path(const char *path)
+{
+    if (*path != '/')
+        return false;
+    if (path[1] == '\0')
+        return true;
+    for (const char *part = path; *part; part += 1 + strcspn(part + 1, "/")) {
+        size_t n = strcspn(part + 1, "/");
+
+        if (n == 0 || (n == 1 && part[1] == '.') || (n == 2 && part[1] == '.' && part[2] == '.'))
+            return false;
+    }
+    return true;
+}
+
+// systemd keeps the slice a-b-c.slice in /a.slice/a-b.slice/a-b-c.slice.  False: NAME is no slice's, or too long.
+static bool find_slice(const char *name, char *ret, size_t n)
+{
+    static const char suffix[] = ".slice";
+    size_t length = strlen(name), stem, at = 0;
+
+    if (length < sizeof suffix || strcmp(name + length - (sizeof suffix - 1), suffix) != 0 || strchr(name, '/'))
+        return false;
+    stem = length - (sizeof suffix - 1);
+    if (strcmp(name, "-.slice") == 0)
+        return snprintf(ret, n, "/") < (int)n;
+    for (size_t end = 1; end <= stem; end++) {
+        if (end < stem && name[end] != '-')
+            continue;
+        if (name[end - 1] == '-') // a part without a name
+            return false;
+        at += (size_t)snprintf(ret + at, n - at, "/%.*s%s", (int)end, name, suffix);
+        if (at >= n)
+            return false;
+    }
+    return name[0] != '-';
+}
+
+int config_cgroup_path(const char *name, char *ret, size_t n)
+{
+    if (find_slice(name, ret, n))
+        return 0;
+    return is_path(name) && snprintf(ret, n, "%s", name) < (int)n ? 0 : -EINVAL;
+}
+
 int config_parse_subject(const char *text, enum config_subject_kind *ret_kind, const char **ret_name)
 {
     for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
         const char *name = text + strlen(kinds[kind]);
         bool has_name = kind >= CONFIG_USER;
+        char path[CONFIG_SUBJECT_SIZE];
         uint32_t id;
 
         if (strncmp(text, kinds[kind], strlen(kinds[kind])) != 0 || (*name != '\0') != has_name)
             continue;
-        if (*name == '+' && !id_parse(name, &id))
+        if (kind == CONFIG_CGROUP ? config_cgroup_path(name, path, sizeof path) < 0
+                                  : *name == '+' && !id_parse(name, &id))
             return -EINVAL;
         *ret_kind = (enum config_subject_kind)kind;
         *ret_name = has_name ? name : NULL;
@@ -84,6 +133,7 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
                            bool *ret_missing)
 {
     enum config_subject_kind kind;
+    char path[CONFIG_SUBJECT_SIZE];
     const char *name;
     id_t id = 0;
     bool known = false;
@@ -91,9 +141,13 @@ int config_resolve_subject(const struct config *c, const char *text, struct conf
 
     if (r < 0)
         return r;
-    if (name)
+    if (config_is_of_user_database(kind)) {
         r = c->names_by.find(c->names_by.data, kind == CONFIG_USER, name, &id);
-    known = name && r == 0;
+        known = r == 0;
+    } else if (kind == CONFIG_CGROUP) {
+        config_cgroup_path(name, path, sizeof path); // config_parse_subject has tried it
+        name = path;
+    }
     *ret_missing = r == -ENOENT;
     *ret = config_find_name(c, kind, name);
     if (!*ret && known)

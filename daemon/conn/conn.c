@@ -41,6 +41,10 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 // Linux 6.5
+#endif
+
 enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
     PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
@@ -93,6 +97,19 @@ static void peer_hang_up(struct peer *peer)
     c->ending = true;
     c->bad |= event_add(c->retry, &linger) < 0;
     conn_changed(c);
+}
+
+static bool peer_lives(struct peer *peer)
+{
+    const struct conn *c = container_of(peer, struct conn, peer);
+    _cleanup_close_ int process = -1;
+    socklen_t size = sizeof process;
+    struct pollfd p = {.events = POLLIN};
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &process, &size) < 0)
+        return errno != ESRCH && errno != EINVAL && errno != ENODATA;
+    p.fd = process;
+    return poll(&p, 1, 0) == 0;
 }
 
 static void peer_resume(struct peer *peer)
@@ -354,6 +371,7 @@ static struct conn *conn_new(struct conn_env *env, int fd, struct user *user, pi
     c->peer.reply = peer_reply;
     c->peer.hang_up = peer_hang_up;
     c->peer.resume = peer_resume;
+    c->peer.lives = peer_lives;
     send_queue_init(&c->replies, fd);
     TAILQ_INSERT_TAIL(&env->conns, c, entry);
     return c;

@@ -37,7 +37,7 @@ static bool waits_for_same(const struct op *o, const struct op *op)
 
     if (o->refusal.resource != QUOTA_BYTES)
         return false;
-    return a ? quota_user_counts_in(op->region->owner->quota, a) : op_takes_blocks(op);
+    return a ? quota_charge_counts_in(&op->region->charge, a) : op_takes_blocks(op);
 }
 
 static uint64_t used_by(const struct op *op)

@@ -20,7 +20,7 @@
 int op_charge_creation(struct op *op)
 {
     struct quota_charge *c = &op->region->charge;
-    int result = quota_check_region_size(c->user, 0, op->size, &op->refusal);
+    int result = quota_check_region_size(c, 0, op->size, &op->refusal);
 
     if (result == 0)
         result = quota_charge_add(c, QUOTA_REGIONS, 1, &op->refusal);
@@ -64,6 +64,7 @@ static int prepare_create(struct op *op)
     op->at = 0; // prepare may follow a try that had allocated something
     record_copy(&op->record, &r->record);
     op->record.granted = op->size;
+    op->cgroup = quota_job_is_counted(r->charge.job) ? quota_job_path(r->charge.job) : NULL;
     op->bound = op->extra;
     op_note_unused(op);
     op_estimate(op, OP_ALLOCATES, op->extra);
@@ -99,6 +100,8 @@ static int finish_create(struct op *op)
 
     if (r == 0 && op->at < op->size)
         r = store_truncate(store, op->file, op->size);
+    if (r == 0 && op->cgroup)
+        r = store_write_cgroup(store, op->file, op->cgroup);
     if (r == 0)
         r = store_link(store, op->file, record);
     if (r < 0)

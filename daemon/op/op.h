@@ -64,6 +64,7 @@ struct op {
     unsigned n_others;
     uint64_t extra;         // bytes charged beyond the region's charge before
     struct record record;   // the record that will be written
+    const char *cgroup;     // create: is noted with the file, unless NULL; the region's job has it
     bool record_is_written; // open: it was written, whatever the result is
     // Shrink and discard, after run has failed: the disk does not give all blocks back that were freed.  size or
     // discarded, record and extra say what has become of the region.

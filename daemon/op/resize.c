@@ -39,7 +39,7 @@ static uint64_t discarded_tail(const struct op *op)
 static int charge_growth(struct op *op)
 {
     struct region *r = op->region;
-    int result = quota_check_region_size(r->owner->quota, r->size, op->size, &op->refusal);
+    int result = quota_check_region_size(&r->charge, r->size, op->size, &op->refusal);
 
     return result < 0 ? result : quota_charge_add(&r->charge, QUOTA_BYTES, op->extra, &op->refusal);
 }

@@ -79,7 +79,7 @@ void wait_free(struct wait_queue *w)
 // Whether OP was refused only for the sake of other operations: no release need ever come that pokes for it.
 static bool was_held_back(const struct op *op)
 {
-    return op->refusal.resource == QUOTA_BYTES && op->extra <= quota_user_left(op->region->owner->quota, QUOTA_BYTES);
+    return op->refusal.resource == QUOTA_BYTES && op->extra <= quota_charge_left(&op->region->charge, QUOTA_BYTES);
 }
 
 static bool has_room(const struct op *op)
@@ -294,6 +294,8 @@ uint64_t wait_count(struct wait_queue *w, const struct quota_account *account)
     const struct waits *owner;
     uint64_t n = 0;
 
+    if (quota_account_is_of_cgroup(account))
+        return wait_count_due(w, account);
     TAILQ_FOREACH (owner, &w->owners, owner) {
         w->n_looks++;
         n += quota_user_counts_in(owner->user->quota, account) ? owner->n_wanting : 0;

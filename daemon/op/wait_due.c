@@ -145,3 +145,16 @@ void wait_set_alarm(struct wait_queue *w)
     if (next != UINT64_MAX)
         w->wake(w->data, next);
 }
+
+// The regions of one user may count in different control groups: each operation has to be asked.
+uint64_t wait_count_due(struct wait_queue *w, const struct quota_account *account)
+{
+    struct op *op;
+    uint64_t n = 0;
+
+    RB_FOREACH (op, op_due_tree, &w->due) {
+        w->n_looks++;
+        n += op->wait_deadline > 0 && quota_charge_counts_in(&op->region->charge, account);
+    }
+    return n;
+}

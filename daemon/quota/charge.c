@@ -2,10 +2,10 @@
 //
 // The part of the accounts that one consumer holds is a `struct quota_charge`, which lies inside the consumer (a
 // region, a connection). A charge counts in several accounts at once: the user's own, the sum of each configured
-// group of the user, and the total.  The charges of a uid that the user database does not know count in the account
-// that all such uids share, or in that of the user to whom the uid was lent (daemon/account.c). quota_charge_add and
-// quota_charge_sub are exact inverses.  A consumer that ends gives back all that it holds by quota_charge_deinit, so
-// no number has to be remembered elsewhere.
+// group of the user, the total, and the sum of each configured control group that the program is in (job.h).  The
+// charges of a uid that the user database does not know count in the account that all such uids share, or in that of
+// the user to whom the uid was lent (daemon/account.c). quota_charge_add and quota_charge_sub are exact inverses.  A
+// consumer that ends gives back all that it holds by quota_charge_deinit, so no number has to be remembered elsewhere.
 //
 // Guarantees: a charge counts in all of its accounts or in none.  No account passes its limit through
 // quota_charge_add, whatever came before. An account that is over its limit (the limit was lowered, or
@@ -32,21 +32,24 @@
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
+// All accounts that a charge falls on: those of its user, then those of its job.
+static size_t charge_n_accounts(const struct quota_charge *c)
+{
+    return c->user->n_accounts + (c->job ? c->job->n_accounts : 0);
+}
+
+static struct quota_account *charge_account_at(const struct quota_charge *c, size_t i)
+{
+    return i < c->user->n_accounts ? user_account_at(c->user, i) : c->job->accounts[i - c->user->n_accounts];
+}
+
 static const char *const resource_names[QUOTA_RESOURCE_N] = {"bytes", "regions", "connections"};
 
-static int refuse(const struct quota_account *a, enum quota_resource resource, bool of_one_region, uint64_t limit,
+static int refuse(const struct quota_account *a, const char *name, enum quota_resource resource, uint64_t limit,
                   uint64_t used, uint64_t asked, struct quota_refusal *ret)
 {
-    *ret = (struct quota_refusal){
-        .limit = limit,
-        .used = used,
-        .asked = asked,
-        .resource = resource,
-        .of_one_region = of_one_region,
-        .account = a,
-    };
-    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", quota_account_label(a),
-             of_one_region ? "region_bytes" : resource_names[resource]);
+    *ret = (struct quota_refusal){.limit = limit, .used = used, .asked = asked, .resource = resource, .account = a};
+    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", quota_account_label(a), name);
     return -EDQUOT;
 }
 
@@ -61,11 +64,22 @@ void quota_charge_deinit(struct quota_charge *c)
     for (size_t r = 0; c->user && r < QUOTA_RESOURCE_N; r++)
         quota_charge_sub(c, (enum quota_resource)r, c->amount[r]);
     quota_user_unref(steal(&c->user));
+    quota_job_unref(steal(&c->job));
 }
 
-static void warn(struct quota *q, struct quota_account *a)
+void quota_charge_set_job(struct quota_charge *c, struct quota_job *job)
 {
-    a->warned = !q->warning || q->warning(q->warning_data, a, a->used[QUOTA_BYTES], a->limits.max[QUOTA_BYTES]);
+    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++)
+        assert(c->amount[r] == 0);
+    if (job)
+        job->n_refs++;
+    quota_job_unref(c->job);
+    c->job = job;
+}
+
+static bool warn(struct quota *q, struct quota_account *a, enum quota_mark mark)
+{
+    return !q->warning || q->warning(q->warning_data, a, mark);
 }
 
 bool quota_refusal_is_news(const struct quota_refusal *refusal)
@@ -98,20 +112,29 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
     // The total is the greatest of all sums: if it does not wrap, none does.
     if (!checked_add(c->user->quota->total.used[resource], amount, &sum))
         return -EOVERFLOW;
-    for (size_t i = 0; i < c->user->n_accounts; i++)
-        user_account_at(c->user, i)->used[resource] += amount;
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
+
+        a->used[resource] += amount;
+        if (a->limits.soft.is_set)
+            quota_account_use_has_changed(a);
+    }
     c->user->held[resource] += amount;
+    if (c->job)
+        c->job->held[resource] += amount;
     c->amount[resource] += amount;
     return 0;
 }
 
 void quota_charge_tell(struct quota_charge *c)
 {
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
 
         if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned)
-            warn(c->user->quota, a);
+            a->warned = warn(c->user->quota, a, QUOTA_MARK_WARN);
+        if (a->is_over && !a->soft_told)
+            a->soft_told = warn(c->user->quota, a, QUOTA_MARK_SOFT);
     }
 }
 
@@ -122,12 +145,14 @@ int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uin
 
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret)
 {
-    for (size_t i = 0; amount > 0 && i < c->user->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; amount > 0 && i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
         uint64_t limit = a->limits.max[resource];
 
+        if (resource == QUOTA_BYTES && quota_account_is_past_grace(a))
+            return refuse(a, "soft_bytes", resource, a->limits.soft.bytes, a->used[resource], amount, ret);
         if (limit != QUOTA_UNLIMITED && amount > quota_account_left(a, resource))
-            return refuse(a, resource, false, limit, a->used[resource], amount, ret);
+            return refuse(a, resource_names[resource], resource, limit, a->used[resource], amount, ret);
     }
     return quota_charge_force(c, resource, amount);
 }
@@ -139,10 +164,13 @@ uint64_t quota_early_part(uint64_t limit)
 
 int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource, uint64_t amount, uint64_t size)
 {
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(c->user, i);
-        uint64_t limit = a->limits.max[resource], most = quota_early_part(limit);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
+        uint64_t limit = a->limits.max[resource], most;
 
+        if (resource == QUOTA_BYTES && a->limits.soft.is_set && a->limits.soft.bytes < limit)
+            limit = a->limits.soft.bytes;
+        most = quota_early_part(limit);
         if (limit != QUOTA_UNLIMITED && (amount > most || a->used[resource] > most - amount))
             return -EXFULL;
         if (a->limits.region_bytes != QUOTA_UNLIMITED && size > quota_early_part(a->limits.region_bytes))
@@ -154,24 +182,54 @@ int quota_charge_add_early(struct quota_charge *c, enum quota_resource resource,
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint64_t amount)
 {
     assert(amount <= c->amount[resource]);
-    for (size_t i = 0; i < c->user->n_accounts; i++) {
-        struct quota_account *a = user_account_at(c->user, i);
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
 
         a->used[resource] -= amount;
         if (a->refused[resource] || a->warned)
             recover(a, resource);
+        if (a->is_over)
+            quota_account_use_has_changed(a);
     }
     c->user->held[resource] -= amount;
+    if (c->job)
+        c->job->held[resource] -= amount;
     c->amount[resource] -= amount;
 }
 
-int quota_check_region_size(const struct quota_user *u, uint64_t old_size, uint64_t new_size, struct quota_refusal *ret)
+int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uint64_t new_size,
+                            struct quota_refusal *ret)
 {
-    for (size_t i = 0; new_size > old_size && i < u->n_accounts; i++) {
-        const struct quota_account *a = user_account_at(u, i);
+    for (size_t i = 0; new_size > old_size && i < charge_n_accounts(c); i++) {
+        const struct quota_account *a = charge_account_at(c, i);
+        int r;
 
-        if (new_size > a->limits.region_bytes)
-            return refuse(a, QUOTA_BYTES, true, a->limits.region_bytes, old_size, new_size - old_size, ret);
+        if (new_size <= a->limits.region_bytes)
+            continue;
+        r = refuse(a, "region_bytes", QUOTA_BYTES, a->limits.region_bytes, old_size, new_size - old_size, ret);
+        ret->of_one_region = true;
+        return r;
     }
     return 0;
+}
+
+uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource resource)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < charge_n_accounts(c); i++) {
+        uint64_t left = quota_account_left(charge_account_at(c, i), resource);
+
+        if (left < least)
+            least = left;
+    }
+    return least;
+}
+
+bool quota_charge_counts_in(const struct quota_charge *c, const struct quota_account *a)
+{
+    for (size_t i = 0; i < charge_n_accounts(c); i++)
+        if (charge_account_at(c, i) == a)
+            return true;
+    return false;
 }

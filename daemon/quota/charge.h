@@ -2,16 +2,20 @@
 #pragma once
 #include <stdint.h>
 
+#include "daemon/quota/job.h"
 #include "daemon/quota/quota.h"
 
 // The part of the accounts that one consumer (a region, a connection) holds.
 struct quota_charge {
     struct quota_user *user; // a reference; NULL: holds nothing
+    struct quota_job *job;   // a reference; NULL: the charge counts in no account of a control group
     uint64_t amount[QUOTA_RESOURCE_N];
 };
 
 void quota_charge_init(struct quota_charge *c, struct quota_user *user); // takes a reference of its own
 void quota_charge_deinit(struct quota_charge *c);                        // gives all of it back; idempotent
+// Before anything is charged.  Takes a reference of its own; JOB may be NULL.
+void quota_charge_set_job(struct quota_charge *c, struct quota_job *job);
 // Charges all accounts or none.  Nobody is warned before quota_charge_tell.  0; -EDQUOT and *RET says which limit
 // refused; -EOVERFLOW: a sum would wrap.
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret);
@@ -27,6 +31,9 @@ uint64_t quota_early_part(uint64_t limit);
 void quota_charge_sub(struct quota_charge *c, enum quota_resource resource,
                       uint64_t amount); // asserts that the charge holds AMOUNT
 
-// Checks the size of one region against region_bytes.  0; or -EDQUOT and *RET says why.
-int quota_check_region_size(const struct quota_user *u, uint64_t old_size, uint64_t new_size,
+// Checks the size of the region that holds C against region_bytes.  0; or -EDQUOT and *RET says why.
+int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uint64_t new_size,
                             struct quota_refusal *ret);
+// The most that could be added to C: the least that is left in any of its accounts.
+uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource resource);
+bool quota_charge_counts_in(const struct quota_charge *c, const struct quota_account *a);

@@ -1,12 +1,18 @@
-// The accounts and the users they belong to, in trees by their numbers.
+// The accounts and the users they belong to, in trees by their numbers, or by the path of a control group.
+//
+// An account knows since when it has been above its soft limit: whatever changes the account's use or its limits calls
+// quota_account_use_has_changed.  The grace period counts from then on, whatever else happens above the limit.
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/quota/quota.h"
 #include "daemon/quota/quota_internal.h"
+#include "proto/util/checked.h"
+#include "proto/util/cleanup.h"
 #include "proto/util/container.h"
 #include "proto/util/text.h"
 
@@ -21,8 +27,14 @@ static int compare_ids(const struct quota_account *a, const struct quota_account
     return (a->id > b->id) - (a->id < b->id);
 }
 
+static int compare_cgroups(const struct quota_cgroup *a, const struct quota_cgroup *b)
+{
+    return strcmp(a->path, b->path);
+}
+
 // The branches are those of functions of libbsd, of which only a few are called.
-TREE_GENERATE(quota_accounts, quota_account, node, compare_ids) // GCOVR_EXCL_BR_LINE
+TREE_GENERATE(quota_cgroups, quota_cgroup, node, compare_cgroups) // GCOVR_EXCL_BR_LINE
+TREE_GENERATE(quota_accounts, quota_account, node, compare_ids)   // GCOVR_EXCL_BR_LINE
 
 static struct quota_account *find_account(const struct quota_accounts *accounts, uint32_t id)
 {
@@ -31,19 +43,61 @@ static struct quota_account *find_account(const struct quota_accounts *accounts,
     return RB_FIND(quota_accounts, (struct quota_accounts *)accounts, &wanted);
 }
 
-static void account_init(struct quota_account *a, const char *kind, uint32_t id)
+void quota_account_use_has_changed(struct quota_account *a)
 {
-    a->id = id;
-    a->limits = no_limits;
-    if (asprintf(&a->label, "%s:+%u", kind, id) < 0)
-        a->label = NULL;
+    bool over = a->limits.soft.is_set && a->used[QUOTA_BYTES] > a->limits.soft.bytes;
+
+    if (over == a->is_over)
+        return;
+    a->is_over = over;
+    a->soft_told = false;
+    a->over_since = over ? a->quota->now : 0;
+    a->quota->n_over_changes++;
 }
 
-static void account_assert_zero(const struct quota_account *a)
+uint64_t quota_account_grace_ends(const struct quota_account *a)
+{
+    uint64_t end;
+
+    if (!a->is_over)
+        return 0;
+    return checked_add(a->over_since, a->limits.soft.grace, &end) ? end : UINT64_MAX;
+}
+
+bool quota_account_is_past_grace(const struct quota_account *a)
+{
+    return a->is_over && a->quota->now >= quota_account_grace_ends(a);
+}
+
+void quota_account_init(struct quota_account *a, struct quota *q, const char *format, ...)
+{
+    va_list args;
+
+    a->quota = q;
+    a->limits = no_limits;
+    va_start(args, format);
+    if (vasprintf(&a->label, format, args) < 0)
+        a->label = NULL;
+    va_end(args);
+    if (a->label)
+        a->label[utf8_cut(a->label, LABEL_MAX)] = '\0';
+}
+
+struct quota_account *quota_first_account(const struct quota_accounts *accounts)
+{
+    return RB_MIN(quota_accounts, (struct quota_accounts *)accounts);
+}
+
+struct quota_account *quota_next_account(struct quota_account *a)
+{
+    return RB_NEXT(quota_accounts, NULL, a);
+}
+
+void quota_account_deinit(struct quota_account *a)
 {
     for (size_t r = 0; r < QUOTA_RESOURCE_N; r++)
         assert(a->used[r] == 0);
-    (void)a;
+    free(a->label);
 }
 
 struct quota *quota_new(void)
@@ -54,9 +108,23 @@ struct quota *quota_new(void)
         return NULL;
     RB_INIT(&q->users);
     RB_INIT(&q->groups);
-    quota_account_set(&q->total, "total", &no_limits);
-    quota_account_set(&q->unlisted, "unlisted", &no_limits);
+    RB_INIT(&q->cgroups);
+    RB_INIT(&q->jobs);
+    quota_account_init(&q->total, q, "total");
+    quota_account_init(&q->unlisted, q, "unlisted");
     return q;
+}
+
+static void free_cgroups(struct quota *q)
+{
+    struct quota_cgroup *g;
+
+    while ((g = RB_ROOT(&q->cgroups))) {
+        RB_REMOVE(quota_cgroups, &q->cgroups, g);
+        quota_account_deinit(&g->account);
+        free(g->path);
+        free(g);
+    }
 }
 
 void quota_free(struct quota *q)
@@ -65,17 +133,15 @@ void quota_free(struct quota *q)
 
     if (!q)
         return;
-    assert(RB_EMPTY(&q->users));
-    account_assert_zero(&q->total);
-    account_assert_zero(&q->unlisted);
+    assert(RB_EMPTY(&q->users) && RB_EMPTY(&q->jobs));
     while ((a = RB_ROOT(&q->groups))) {
         RB_REMOVE(quota_accounts, &q->groups, a);
-        account_assert_zero(a);
-        free(a->label);
+        quota_account_deinit(a);
         free(a);
     }
-    free(q->total.label);
-    free(q->unlisted.label);
+    free_cgroups(q);
+    quota_account_deinit(&q->total);
+    quota_account_deinit(&q->unlisted);
     free(q);
 }
 
@@ -94,12 +160,60 @@ struct quota_account *quota_find_group(struct quota *q, gid_t gid)
     return find_account(&q->groups, gid);
 }
 
+static struct quota_cgroup *find_cgroup(struct quota *q, const char *path)
+{
+    struct quota_cgroup wanted = {.path = (char *)path};
+
+    return RB_FIND(quota_cgroups, &q->cgroups, &wanted);
+}
+
+struct quota_account *quota_find_cgroup(struct quota *q, const char *path)
+{
+    struct quota_cgroup *found = find_cgroup(q, path);
+
+    return found ? &found->account : NULL;
+}
+
+struct quota_account *quota_cgroup(struct quota *q, const char *path)
+{
+    struct quota_cgroup *g = find_cgroup(q, path);
+    _cleanup_free_ char *copy = NULL;
+
+    if (g)
+        return &g->account;
+    copy = strdup(path);
+    g = copy ? calloc(1, sizeof *g) : NULL;
+    if (!g)
+        return NULL;
+    g->path = steal(&copy);
+    quota_account_init(&g->account, q, "cgroup:%s", g->path);
+    g->account.is_of_cgroup = true;
+    RB_INSERT(quota_cgroups, &q->cgroups, g);
+    return &g->account;
+}
+
+struct quota_cgroup *quota_first_cgroup(struct quota *q)
+{
+    return RB_MIN(quota_cgroups, &q->cgroups);
+}
+
+struct quota_cgroup *quota_next_cgroup(struct quota_cgroup *g)
+{
+    return RB_NEXT(quota_cgroups, NULL, g);
+}
+
+bool quota_account_is_of_cgroup(const struct quota_account *a)
+{
+    return a->is_of_cgroup;
+}
+
 struct quota_account *quota_group(struct quota *q, gid_t gid)
 {
     struct quota_account *a = quota_find_group(q, gid);
 
     if (!a && (a = calloc(1, sizeof(*a)))) {
-        account_init(a, "group", gid);
+        a->id = gid;
+        quota_account_init(a, q, "group:+%u", gid);
         RB_INSERT(quota_accounts, &q->groups, a);
     }
     return a;
@@ -118,6 +232,7 @@ void quota_account_set(struct quota_account *a, const char *label, const struct 
         memset(a->refused, 0, sizeof(a->refused));
     a->warned = a->warned && a->used[QUOTA_BYTES] >= limits->warn_bytes;
     a->limits = *limits;
+    quota_account_use_has_changed(a);
 }
 
 const struct quota_limits *quota_account_limits(const struct quota_account *a)
@@ -139,6 +254,8 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
 {
     uint64_t max = a->limits.max[resource], used = a->used[resource];
 
+    if (resource == QUOTA_BYTES && quota_account_is_past_grace(a))
+        return 0;
     return used < max ? max - used : 0;
 }
 
@@ -157,7 +274,8 @@ struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
         u = calloc(1, sizeof(*u));
         if (!u)
             return NULL;
-        account_init(&u->own, "user", uid);
+        u->own.id = uid;
+        quota_account_init(&u->own, q, "user:+%u", uid);
         u->quota = q;
         u->n_accounts = 2;
         RB_INSERT(quota_accounts, &q->users, &u->own);
@@ -173,10 +291,9 @@ void quota_user_unref(struct quota_user *u)
     assert(u->n_refs > 0);
     if (--u->n_refs > 0)
         return;
-    account_assert_zero(&u->own);
     RB_REMOVE(quota_accounts, &u->quota->users, &u->own);
+    quota_account_deinit(&u->own);
     free(u->groups);
-    free(u->own.label);
     free(u);
 }
 
@@ -219,6 +336,10 @@ int quota_user_set_groups(struct quota_user *u, struct quota_account *const *gro
         for (size_t i = 0; i < n_copy; i++)
             copy[i]->used[r] += u->held[r];
     }
+    for (size_t i = 0; i < u->n_groups; i++)
+        quota_account_use_has_changed(u->groups[i]);
+    for (size_t i = 0; i < n_copy; i++)
+        quota_account_use_has_changed(copy[i]);
     free(u->groups);
     u->groups = copy;
     u->n_groups = n_copy;

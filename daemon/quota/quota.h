@@ -16,10 +16,18 @@ enum quota_resource {
 
 enum { QUOTA_LIMIT_NAME_SIZE = 320 }; // bytes: for the longest names of users and groups
 
+// A limit of the bytes, above which an account may be for a while.
+struct quota_soft {
+    bool is_set;
+    uint64_t bytes;
+    uint64_t grace; // seconds; UINT64_MAX: growth is never refused
+};
+
 struct quota_limits {
     uint64_t max[QUOTA_RESOURCE_N]; // bytes or counts; QUOTA_UNLIMITED: no limit
     uint64_t region_bytes;          // the largest size of one region
     uint64_t warn_bytes;
+    struct quota_soft soft;
 };
 
 // Why a charge was refused; the numbers are bytes or counts, as the resource.
@@ -41,6 +49,10 @@ void quota_free(struct quota *q); // asserts that every account is zero and ever
 struct quota_account *quota_total(struct quota *q);
 struct quota_account *quota_unlisted(struct quota *q); // shared by the uids that the user database does not know
 struct quota_account *quota_group(struct quota *q, gid_t gid); // found or made; NULL: no memory
+// The account of the control group PATH, found or made; it lives as long as Q.  NULL: no memory.
+struct quota_account *quota_cgroup(struct quota *q, const char *path);
+struct quota_account *quota_find_cgroup(struct quota *q, const char *path); // or NULL
+bool quota_account_is_of_cgroup(const struct quota_account *a);
 struct quota_account *quota_user_account(struct quota_user *u);
 struct quota_user *quota_find_user(struct quota *q, uid_t uid);     // borrowed, or NULL
 struct quota_account *quota_find_group(struct quota *q, gid_t gid); // or NULL
@@ -53,6 +65,10 @@ const char *quota_account_label(const struct quota_account *a);
 uint64_t quota_account_used(const struct quota_account *a, enum quota_resource resource);
 uint64_t quota_account_left(const struct quota_account *a,
                             enum quota_resource resource); // 0 if the account is over its limit
+
+// When growth is refused unless A has been below its soft limit before, in seconds since 1970; 0: A is not above it;
+// UINT64_MAX: never.
+uint64_t quota_account_grace_ends(const struct quota_account *a);
 
 struct quota_user *quota_user_ref(struct quota *q, uid_t uid); // found or made; NULL: no memory
 void quota_user_unref(struct quota_user *u);
@@ -69,9 +85,12 @@ uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resourc
 
 bool quota_user_counts_in(const struct quota_user *u, const struct quota_account *a);
 
-// Called when an account reaches its warn_bytes, once until an eighth of that has been free again.  USED and LIMIT are
-// bytes.  False: nobody was told, and the function is called at the next charge.
-typedef bool (*quota_warning_fn)(void *data, struct quota_account *a, uint64_t used, uint64_t limit);
+enum quota_mark {
+    QUOTA_MARK_WARN, // warn_bytes: once until an eighth of that has been free again
+    QUOTA_MARK_SOFT, // the soft limit: once until the account has been below
+};
+// Called when an account reaches a mark.  False: nobody was told, and the function is called at the next charge.
+typedef bool (*quota_warning_fn)(void *data, struct quota_account *a, enum quota_mark mark);
 // For that function: when it told somebody last (ms), and how often since; of no meaning to quotas.
 struct quota_told {
     uint64_t since;

@@ -13,6 +13,10 @@ struct quota_account {
     struct quota_limits limits;
     bool refused[QUOTA_RESOURCE_N], warned; // a refusal, or the mark, was logged: not again until it is news
     struct quota_told told;
+    struct quota *quota;
+    bool is_of_cgroup;
+    bool is_over, soft_told;      // above the soft limit; and that was told
+    uint64_t over_since;          // seconds since 1970
     uint32_t id;                  // uid or gid
     char *label;                  // at most LABEL_MAX bytes; NULL: there was no memory
     RB_ENTRY(quota_account) node; // in users or groups of struct quota
@@ -30,12 +34,47 @@ struct quota_user {
 
 RB_HEAD(quota_accounts, quota_account);
 
+// A configured control group.
+struct quota_cgroup {
+    struct quota_account account;
+    char *path;
+    RB_ENTRY(quota_cgroup) node;
+};
+RB_HEAD(quota_cgroups, quota_cgroup);
+
+struct quota_job {
+    struct quota *quota;
+    size_t n_refs;
+    struct quota_account **accounts; // of control groups
+    size_t n_accounts;
+    uint64_t held[QUOTA_RESOURCE_N]; // the sum of the job's charges
+    char *path;                      // of the control group
+    RB_ENTRY(quota_job) node;
+};
+RB_HEAD(quota_jobs, quota_job);
+
 struct quota {
     struct quota_account total, unlisted;
     struct quota_accounts users, groups;
+    struct quota_cgroups cgroups;
+    struct quota_jobs jobs;
+    uint64_t now;            // seconds since 1970
+    uint64_t n_over_changes; // see quota_over_changes
     quota_warning_fn warning;
     void *warning_data;
 };
+
+// Limits nothing.  The arguments make its label.
+__attribute__((format(printf, 3, 4))) void quota_account_init(struct quota_account *a, struct quota *q,
+                                                              const char *format, ...);
+void quota_account_deinit(struct quota_account *a);                               // asserts that nothing is used
+struct quota_account *quota_first_account(const struct quota_accounts *accounts); // or NULL
+struct quota_account *quota_next_account(struct quota_account *a);
+struct quota_cgroup *quota_first_cgroup(struct quota *q);
+struct quota_cgroup *quota_next_cgroup(struct quota_cgroup *g);
+
+void quota_account_use_has_changed(struct quota_account *a); // or its limits have
+bool quota_account_is_past_grace(const struct quota_account *a);
 
 // All accounts that a user's charges fall on, in the order in which they are asked.
 static inline struct quota_account *user_account_at(const struct quota_user *u, size_t i)

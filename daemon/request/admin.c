@@ -46,14 +46,18 @@ int request_disconnect_user(const struct call *c)
 
 // A user sees the limits that apply to them: total, default, their own or that of the unlisted, and those of their
 // groups.
-static bool may_see(const struct request_env *env, const struct user *u, const struct config_subject *s)
+static bool may_see(const struct request_env *env, const struct peer *peer, const struct config_subject *s)
 {
+    const struct user *u = peer->user;
+
     if (policy_is_admin(env->config, u) || s->kind == CONFIG_TOTAL || s->kind == CONFIG_DEFAULT)
         return true;
     if (s->kind == CONFIG_UNLISTED)
         return account_of(u) == quota_unlisted(env->quota);
     if (s->kind == CONFIG_USER)
         return s->known && s->id == u->uid;
+    if (s->kind == CONFIG_CGROUP)
+        return quota_charge_counts_in(&peer->charge, quota_find_cgroup(env->quota, s->name));
     return s->known && user_in_group(u, s->id);
 }
 
@@ -104,7 +108,7 @@ int request_list_quota(const struct call *c)
     arena_reset(c->env->reply_arena);
     for (; at < config->n_subjects && list.n_entries < ENTRIES_ON_A_PAGE; at++) {
         const struct config_subject *s = config->subjects[at];
-        Diskalloc__V1__QuotaEntry *entry = may_see(c->env, c->peer->user, s) ? describe(c->env, s) : NULL;
+        Diskalloc__V1__QuotaEntry *entry = may_see(c->env, c->peer, s) ? describe(c->env, s) : NULL;
 
         if (entry && entry->n_values > 0)
             entries[list.n_entries++] = entry;

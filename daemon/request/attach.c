@@ -91,6 +91,7 @@ static int create(const struct call *c, struct record *record, uint64_t size, bo
         region_free(r);
         return -ENOMEM;
     }
+    quota_charge_set_job(&r->charge, c->peer->charge.job);
     request->op.size = size;
     request->op.early = early;
     request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;

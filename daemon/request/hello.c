@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "daemon/account.h"
+#include "daemon/config/subjects.h"
 #include "daemon/lookup.h"
+#include "daemon/proc.h"
 #include "daemon/quota/charge.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/request.h"
@@ -54,11 +57,32 @@ static void user_is_known(struct user_waiter *waiter)
     request_end(request);
 }
 
+// A process of another pid namespace has no control group that could be told from here.  A process that has ended
+// after it connected has handed its connection on, and nobody knows to whom: a limit would be worth nothing.
+static int join_job(const struct call *c)
+{
+    struct peer *peer = c->peer;
+    char path[CONFIG_SUBJECT_SIZE];
+    struct quota_job *job;
+
+    if (!peer->holder.pid_is_ours)
+        return 0;
+    if (!proc_cgroup(peer->holder.pid, path, sizeof path) || !peer->lives(peer))
+        return config_has_cgroups(c->env->config) ? -ESRCH : 0;
+    job = accounts_job(c->env->accounts, path);
+    if (!job)
+        return -ENOMEM;
+    quota_charge_set_job(&peer->charge, job);
+    quota_job_unref(job);
+    return 0;
+}
+
 int request_hello(const struct call *c)
 {
     const Diskalloc__V1__Hello *m = c->message->hello;
     struct peer *peer = c->peer;
     struct request *request;
+    int r;
 
     if (m->version_min > PROTOCOL_VERSION || m->version_max < PROTOCOL_VERSION) {
         request_breach(peer, c->id, DISKALLOC__V1__ERROR_CODE__VERSION, "this daemon speaks version 1 of the protocol");
@@ -72,10 +96,18 @@ int request_hello(const struct call *c)
     if (peer->holder.pid == 0)
         peer->holder.pid = (pid_t)m->pid;
     peer_note_start(peer);
-    request = request_new(c);
-    if (!request)
-        return -ENOMEM;
     quota_charge_init(&peer->charge, peer->user->quota);
+    r = join_job(c);
+    if (r == -ESRCH) {
+        request_breach(peer, c->id, DISKALLOC__V1__ERROR_CODE__ACCESS,
+                       "the process that connected has ended: it is not known which control group counts");
+        return 0;
+    }
+    request = r == 0 ? request_new(c) : NULL;
+    if (!request) {
+        quota_charge_deinit(&peer->charge);
+        return -ENOMEM;
+    }
     request->user_waiter.ready = user_is_known;
     lookup_await(peer->user, &request->user_waiter);
     return 0;

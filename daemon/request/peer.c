@@ -95,7 +95,7 @@ void peer_detach(struct peer *peer, struct attachment *a)
     peer->user->n_attachments--;
 }
 
-void peer_send_warning(struct user *user, const struct quota_account *a)
+void peer_send_warning(struct user *user, const struct quota_account *a, enum quota_mark mark)
 {
     const struct quota_limits *limits = quota_account_limits(a);
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
@@ -103,15 +103,15 @@ void peer_send_warning(struct user *user, const struct quota_account *a)
     char name[QUOTA_LIMIT_NAME_SIZE];
     struct peer *peer;
 
-    snprintf(name, sizeof name, "%s bytes", quota_account_label(a));
+    snprintf(name, sizeof name, "%s %s", quota_account_label(a), mark == QUOTA_MARK_SOFT ? "soft_bytes" : "bytes");
     event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING;
     event.limit_name = name;
-    event.limit = limits->max[QUOTA_BYTES];
+    event.limit = mark == QUOTA_MARK_SOFT ? limits->soft.bytes : limits->max[QUOTA_BYTES];
     event.used = quota_account_used(a, QUOTA_BYTES);
-    event.warn = limits->warn_bytes;
+    event.warn = mark == QUOTA_MARK_SOFT ? limits->soft.bytes : limits->warn_bytes;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
     reply.event = &event;
     TAILQ_FOREACH (peer, &user->peers, of_user)
-        if (peer->said_hello)
+        if (peer->said_hello && (!quota_account_is_of_cgroup(a) || quota_charge_counts_in(&peer->charge, a)))
             peer->reply(peer, &reply, -1);
 }

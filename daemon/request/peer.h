@@ -42,6 +42,8 @@ struct peer {
     void (*reply)(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd);
     // Fewer requests count as in flight: the connection may read again.
     void (*resume)(struct peer *peer);
+    // Whether the process that connected is still there; true also if the kernel does not tell (before Linux 6.5).
+    bool (*lives)(struct peer *peer);
     // The connection reads no more requests, and closes when its replies have been sent.
     void (*hang_up)(struct peer *peer);
 };
@@ -65,5 +67,6 @@ void peer_let_in(struct peer *peer); // Hello was granted
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim);
 void peer_detach(struct peer *peer, struct attachment *a);
 
-// Sends an event to all clients of USER: account A of theirs has reached its warning mark.
-void peer_send_warning(struct user *user, const struct quota_account *a);
+// Sends an event to all clients of USER, or to those of them that are in the control group which A stands for: A has
+// reached this mark.
+void peer_send_warning(struct user *user, const struct quota_account *a, enum quota_mark mark);

@@ -12,6 +12,7 @@
 #include "daemon/fence/fence.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
+#include "daemon/quota/soft.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
@@ -21,7 +22,7 @@
 #include "proto/util/checked.h"
 
 enum {
-    SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL
+    SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL; at least CONFIG_SUBJECT_SIZE
     REGIONS_ON_A_PAGE = 64,
     LOOKED_AT_FOR_A_PAGE = 1000, // regions; after them the page is sent, however few of them are on it
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
@@ -64,6 +65,10 @@ static void fill_usage(const struct request_env *env, const struct named_account
     ret->connections = quota_account_used(a, QUOTA_CONNECTIONS);
     ret->connections_limit = limits->max[QUOTA_CONNECTIONS];
     ret->warn_bytes = limits->warn_bytes;
+    if (limits->soft.is_set) {
+        ret->soft_bytes = limits->soft.bytes;
+        ret->grace_ends = quota_account_grace_ends(found->limiting ? found->limiting : a);
+    }
     ret->waiters = wait_count(env->op.wait, a);
     ret->grantable_bytes = left < disk ? left : disk;
 }
@@ -78,6 +83,21 @@ static int find_group(const struct call *c, const char *name, struct named_accou
     if (!is_admin && !user_in_group(c->peer->user, s->id))
         return -EACCES;
     ret->account = quota_find_group(c->env->quota, s->id);
+    if (!ret->account)
+        return -ESRCH;
+    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    return 0;
+}
+
+static int find_cgroup(const struct call *c, const char *name, struct named_account *ret)
+{
+    char path[CONFIG_SUBJECT_SIZE];
+    bool is_admin = policy_is_admin(c->env->config, c->peer->user);
+
+    config_cgroup_path(name, path, sizeof path); // config_parse_subject has tried it
+    ret->account = quota_find_cgroup(c->env->quota, path);
+    if (!is_admin && !(ret->account && quota_charge_counts_in(&c->peer->charge, ret->account)))
+        return -EACCES;
     if (!ret->account)
         return -ESRCH;
     ret->left = quota_account_left(ret->account, QUOTA_BYTES);
@@ -124,7 +144,7 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
         return -EACCES;
     ret->account = quota_user_account(user->quota);
     ret->limiting = account_of(user);
-    ret->left = quota_user_left(user->quota, QUOTA_BYTES);
+    ret->left = name ? quota_user_left(user->quota, QUOTA_BYTES) : quota_charge_left(&c->peer->charge, QUOTA_BYTES);
     return 0;
 }
 
@@ -144,6 +164,8 @@ static int find_account(const struct call *c, const char *subject, struct named_
         return find_unlisted(c, ret);
     if (kind == CONFIG_USER)
         return find_user(c, name, ret);
+    if (kind == CONFIG_CGROUP)
+        return find_cgroup(c, name, ret);
     // default and members: have limits, but no account.
     return kind == CONFIG_GROUP ? find_group(c, name, ret) : -EINVAL;
 }

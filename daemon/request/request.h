@@ -16,6 +16,7 @@ struct request_env {
     TAILQ_HEAD(, request) abandoned; // their connection has gone, and their operations are still to be told
     struct quota *quota;
     struct user_table *users;
+    struct accounts *accounts;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
     struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first

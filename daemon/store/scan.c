@@ -85,6 +85,10 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
         return 0;
     e.region.record = f->record;
     e.region.project = project_of(f->fd);
+    r = store_read_cgroup(scan->store, f->fd, e.region.cgroup);
+    if (r < 0)
+        log_warning("%s/%s/%s: the control group that it counts in cannot be read: %s", scan->store->dir, dir, f->name,
+                    strerror(-r));
     repair_entry(&e);
     r = scan->found(scan->data, &e.region);
     ranges_deinit(&e.region.discarded);
@@ -115,7 +119,8 @@ static bool is_known_neighbour(const char *name)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
+    return strncmp(name, STORE_GRACE_NAME, strlen(STORE_GRACE_NAME)) == 0 ||
+           strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
 }
 
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)

@@ -47,13 +47,16 @@ void store_make_reserve(struct store *s);
 // Makes the file system count blocks that were freed a moment ago as free.  True: that may have changed something.
 bool store_settle(struct store *s);
 
+enum { STORE_CGROUP_SIZE = 272 }; // bytes of a path, with the NUL
+
 struct store_found {
     struct record record;
-    uint64_t size;           // bytes that are granted; the file has this size
-    struct ranges discarded; // the callback may take it over
-    bool lacks_blocks;       // some granted bytes have no blocks, and the disk has no room for them
-    uint32_t project;        // of the file; 0: none
-    bool needs_repair;       // the file has to be made what its record says, by store_repair; DISCARDED is not known
+    char cgroup[STORE_CGROUP_SIZE]; // as store_read_cgroup; anybody may have written it
+    uint64_t size;                  // bytes that are granted; the file has this size
+    struct ranges discarded;        // the callback may take it over
+    bool lacks_blocks;              // some granted bytes have no blocks, and the disk has no room for them
+    uint32_t project;               // of the file; 0: none
+    bool needs_repair; // the file has to be made what its record says, by store_repair; DISCARDED is not known
 };
 // Calls FOUND for each region, after its file was made what the record says (see scan.c), unless it needs_repair.
 // *RET_FOREIGN: the number of entries that are not the daemon's: they are left alone and logged. 0; -errno; or what
@@ -72,6 +75,10 @@ int store_create(struct store *s, uid_t owner, int *ret_fd);
 // Writes the record, with the inode of the file, and gives the file its name, which makes it a region.  0; -EEXIST;
 // -errno.
 int store_link(struct store *s, int fd, struct record *record);
+// Notes the control group of the program that makes a region, before store_link.  0 or -errno.
+int store_write_cgroup(struct store *s, int fd, const char *path);
+// What was noted; "": nothing.  0; -EBADMSG: no path of ours; -errno.
+int store_read_cgroup(struct store *s, int fd, char ret[static STORE_CGROUP_SIZE]);
 // FLAGS: O_RDWR or O_RDONLY.  The descriptor, which the caller closes, or -errno.
 int store_open_file(struct store *s, uid_t uid, const struct handle *handle, int flags);
 int store_unlink(struct store *s, uid_t uid, const struct handle *handle);

@@ -11,6 +11,7 @@
 #include "daemon/store/store.h"
 
 #define STORE_QUOTA_NAME ".quota" // run-time quotas, see daemon/config/runtime.h
+#define STORE_GRACE_NAME ".grace" // see daemon/grace.c
 #define STORE_RESERVE_NAME ".reserve"
 
 struct store {

@@ -18,9 +18,13 @@
  * else may be using a heap that is closed.
  *
  * Heaps that persist.  A heap in a named region (or in a file of the caller's) is there when the region is opened
- * again: the blocks, and one pointer to begin with, the root.  The region may lie at another address then, so blocks
- * refer to each other by offsets: (char *)p - (char *)diskalloc_heap_base(h).  DISKALLOC_HEAP_OFFSET and
- * DISKALLOC_HEAP_POINTER convert.
+ * again: the blocks, and one pointer to begin with, the root.  The region lies at the same address then, its home
+ * (diskalloc_heap_home), if nothing else lies there in this process; otherwise it lies elsewhere.  So blocks refer to
+ * each other by offsets, (char *)p - (char *)diskalloc_heap_base(h), which are good wherever it lies;
+ * DISKALLOC_HEAP_OFFSET and DISKALLOC_HEAP_POINTER convert.  A program that stores pointers instead compares base and
+ * home when it has opened the heap: if they differ, it may go on only after it has changed each pointer p to
+ * (char *)p - (char *)home + (char *)base, and back before it closes the heap.  The home is seldom taken: it is chosen
+ * by the region's name (or, of a caller's file, by its inode), from addresses that the kernel uses for nothing else.
  *   One process at a time may have such a heap open, once: a second diskalloc_heap_open is -EBUSY, in this process too.
  *   (The heap holds a lock on the region's file for that, and so a descriptor.  It is no fence: who must keep others
  *   from writing to the region at all opens it with DISKALLOC_REGION_SOLE_WRITER.)  With a region that is attached
@@ -55,6 +59,7 @@
 #include <stdint.h>
 
 #define DISKALLOC_HAVE_HEAP 1
+#define DISKALLOC_HAVE_HEAP_HOME 1
 
 #ifdef __cplusplus
 extern "C" {
@@ -136,6 +141,13 @@ void *diskalloc_heap_root(const struct diskalloc_heap *h);
  * Any thread.
  * Never NULL; never changes. */
 void *diskalloc_heap_base(const struct diskalloc_heap *h);
+
+/* Where the heap's region lay when the heap was made, and lies again whenever that can be had: pointers that were
+ * stored in blocks then are good where this is diskalloc_heap_base.  It never changes.
+ * Any thread.
+ * NULL: the heap has no home.  Its region had no name, or lay where another process could hardly have it (a program
+ * under ThreadSanitizer or `ulimit -v`). */
+void *diskalloc_heap_home(const struct diskalloc_heap *h);
 
 /* A block's offset from the heap's base, which can be stored, and the block again; 0 stands for NULL. */
 #define DISKALLOC_HEAP_OFFSET(h, block) \

@@ -201,6 +201,9 @@ __attribute__((__cold__, __noinline__))
 int diskalloc_vec_drained(const char *call);
 /* How many elements at the beginning of R have no bytes any more. */
 size_t diskalloc_vec_front(struct diskalloc_region *r, size_t len, size_t element_size);
+/* Copies N bytes to the byte AT of a vector's capacity.  For many: pages are made on the library's thread meanwhile. */
+void diskalloc_vec_copy(struct diskalloc_region *r, uint64_t at, const void *src, uint64_t n);
+#define DISKALLOC_VEC_MANY ((size_t)16 << 20) /* bytes */
 /* Remembers why a vector's function failed; returns RESULT. */
 #if defined(__GNUC__)
 __attribute__((__cold__, __noinline__))
@@ -472,7 +475,9 @@ struct diskalloc {
                                                                                                                        \
         if (result < 0)                                                                                                \
             return result;                                                                                             \
-        if (n > 0)                                                                                                     \
+        if (n >= DISKALLOC_VEC_MANY / sizeof(type))                                                                    \
+            diskalloc_vec_copy(v->region, v->len * sizeof(type), src, n * sizeof(type));                               \
+        else if (n > 0)                                                                                                \
             memmove((void *)(v->data + v->len), (const void *)src, n * sizeof(type));                                  \
         v->len += n;                                                                                                   \
         return 0;                                                                                                      \

@@ -130,11 +130,11 @@ static void a_header_that_does_not_fit_is_refused(void **state)
     units = (uint32_t)extent;
     write_at(&f, 0, "NOTAHEAP", 8);
     expect_refused(&f, "no heap");
-    write_at(&f, offsetof(struct heap_header, version), &(uint32_t){2}, 4);
+    write_at(&f, offsetof(struct heap_header, first.version), &(uint32_t){2}, 4);
     expect_refused(&f, "version 2");
-    write_at(&f, offsetof(struct heap_header, unit), &(uint32_t){4096}, 4);
+    write_at(&f, offsetof(struct heap_header, first.unit), &(uint32_t){4096}, 4);
     expect_refused(&f, "damaged");
-    write_word(&f, offsetof(struct heap_header, home), 12345);
+    write_word(&f, offsetof(struct heap_header, first.home), 12345);
     expect_refused(&f, "damaged");
     write_word(&f, extent_at, extent);
     expect_refused(&f, "damaged");

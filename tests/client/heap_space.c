@@ -218,6 +218,38 @@ static void while_others_read_nothing_is_given_back(struct test_backend *b)
 }
 FOR_EACH_BACKEND(while_others_read_nothing_is_given_back)
 
+// The heap had ended where the region was to be cut: all of its units are used again.
+static void a_cut_that_is_refused_leaves_the_heap_whole(struct test_backend *b)
+{
+    enum { N = 60 };
+    struct diskalloc_heap *h = open_heap(b, "cut"), *reader;
+    char *blocks[N];
+    uint64_t all;
+    int e;
+
+    for (int i = 0; i < N; i++)
+        assert_non_null(blocks[i] = diskalloc_heap_malloc(h, MIB));
+    all = granted(h);
+    reader = try_open_heap(b, "cut", DISKALLOC_REGION_READ_ONLY, &e);
+    assert_int_equal(e, 0);
+    for (int i = N; i-- > 0;)
+        diskalloc_heap_free(h, blocks[i]);
+    for (int i = 0; i < N; i++) {
+        assert_non_null(blocks[i] = diskalloc_heap_malloc(h, MIB));
+        assert_true(diskalloc_heap_usable_size(h, blocks[i]) >= MIB);
+        memset(blocks[i], i, MIB);
+    }
+    assert_int_equal(granted(h), all);
+    diskalloc_heap_close(reader);
+    assert_int_equal(diskalloc_heap_set_root(h, blocks[N - 1]), 0);
+    diskalloc_heap_close(h);
+    h = open_heap(b, "cut");
+    assert_int_equal(*(char *)diskalloc_heap_root(h), N - 1);
+    diskalloc_heap_close(h);
+    assert_int_equal(diskalloc_region_unlink(b->da, "cut"), 0);
+}
+FOR_EACH_BACKEND(a_cut_that_is_refused_leaves_the_heap_whole)
+
 // The heap of a region with little address space.
 static void a_heap_ends_with_the_reserve_of_its_region(struct test_backend *b)
 {
@@ -245,6 +277,7 @@ int main(void)
         TEST(a_restore_that_is_refused_is_named_and_changes_nothing),
         EACH_BACKEND(a_sparse_region_is_used_again_as_it_is),
         EACH_BACKEND(while_others_read_nothing_is_given_back),
+        EACH_BACKEND(a_cut_that_is_refused_leaves_the_heap_whole),
         EACH_BACKEND(a_heap_ends_with_the_reserve_of_its_region),
     };
 

@@ -255,6 +255,38 @@ static void the_environment_can_turn_it_off(struct test_backend *b)
 }
 FOR_EACH_BACKEND(the_environment_can_turn_it_off)
 
+// While many elements are copied, the thread makes the pages behind the first quarter.
+static void the_thread_helps_with_a_copy_of_many(struct test_backend *b)
+{
+    const size_t n = 40 * MIB / 8, few = 1000;
+    uint64_t *source = malloc(n * 8);
+    struct u64s v;
+
+    assert_non_null(source);
+    for (size_t i = 0; i < n; i++)
+        source[i] = mix(i);
+    assert_int_equal(u64s_init(&v, b->da), 0);
+    assert_int_equal(u64s_extend(&v, source, few), 0);
+    assert_int_equal(v.region->prefetch.want, 0);
+    assert_int_equal(u64s_extend(&v, source + few, n - few), 0);
+    if (prefetch_is_possible() && background_processors() > 1) {
+        assert_true(v.region->prefetch.want > 30 * MIB && v.region->prefetch.want <= n * 8);
+        await_idle(v.region);
+    }
+    assert_memory_equal(v.data, source, n * 8);
+    // of the vector itself, and then one by one again
+    assert_int_equal(u64s_reserve(&v, n), 0);
+    assert_int_equal(u64s_extend(&v, v.data, n), 0);
+    assert_memory_equal(v.data + n, source, n * 8);
+    for (size_t i = 0; i < few; i++)
+        assert_int_equal(u64s_push(&v, mix(i)), 0);
+    assert_int_equal(v.len, 2 * n + few);
+    assert_memory_equal(v.data + 2 * n, source, few * 8);
+    u64s_deinit(&v);
+    free(source);
+}
+FOR_EACH_BACKEND(the_thread_helps_with_a_copy_of_many)
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +300,7 @@ int main(int argc, char **argv)
         EACH_BACKEND(read_only_regions_get_nothing),
         EACH_BACKEND(without_threads_nothing_is_made_ahead),
         EACH_BACKEND(the_environment_can_turn_it_off),
+        EACH_BACKEND(the_thread_helps_with_a_copy_of_many),
     };
 
     if (argc == 3 && strcmp(argv[1], "without") == 0)

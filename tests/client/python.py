@@ -396,6 +396,23 @@ class Both:
             del view
 
     @needs_numpy
+    def test_large_numpy_arrays_of_all_kinds_are_added(self):
+        n = 3 << 20
+        numbers = numpy.arange(n, dtype="f8")
+        table = numbers.reshape(1024, -1)
+        for values in (numbers, numbers.astype("f4"), numbers[::-1], table, table.T, numbers.astype(">f8"), numbers[:0]):
+            with self.da.array("f8") as a:
+                a.append(-1)
+                a.extend(values)
+                a.extend(values[:1])
+                wanted = numpy.concatenate([[-1], values.reshape(-1), values[:1].reshape(-1)])
+                self.assertTrue(numpy.array_equal(a.np, wanted), values.dtype)
+        with self.da.array("f8") as a:
+            a.extend(numbers)
+            a.extend(a)
+            self.assertTrue(numpy.array_equal(a.np[n:], numbers))
+
+    @needs_numpy
     def test_numpy_records(self):
         dtype = numpy.dtype([("id", "<u4"), ("name", "S12")])
         with self.da.array(dtype) as a:

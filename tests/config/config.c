@@ -272,6 +272,19 @@ static void subjects_are_parsed_as_the_configuration_writes_them(void **state)
         {"total:x", -EINVAL, 0, NULL},
         {"alice", -EINVAL, 0, NULL},
         {"group:+-1", -EINVAL, 0, NULL},
+        {"cgroup:/", 0, CONFIG_CGROUP, "/"},
+        {"cgroup:/batch.slice/a b", 0, CONFIG_CGROUP, "/batch.slice/a b"},
+        {"cgroup:a-b.slice", 0, CONFIG_CGROUP, "a-b.slice"},
+        {"cgroup:", -EINVAL, 0, NULL},
+        {"cgroup:batch", -EINVAL, 0, NULL},
+        {"cgroup:batch/a", -EINVAL, 0, NULL},
+        {"cgroup:/a/", -EINVAL, 0, NULL},
+        {"cgroup:/a//b", -EINVAL, 0, NULL},
+        {"cgroup:/a/../b", -EINVAL, 0, NULL},
+        {"cgroup:/./b", -EINVAL, 0, NULL},
+        {"cgroup:a--b.slice", -EINVAL, 0, NULL},
+        {"cgroup:-a.slice", -EINVAL, 0, NULL},
+        {"cgroup:.slice", -EINVAL, 0, NULL},
     };
 
     (void)state;
@@ -283,6 +296,52 @@ static void subjects_are_parsed_as_the_configuration_writes_them(void **state)
         assert_int_equal(kind, cases[i].kind);
         assert_true(name == cases[i].name || strcmp(name, cases[i].name) == 0);
     }
+}
+
+static void a_slice_is_the_path_where_systemd_keeps_it(void **state)
+{
+    static const struct {
+        const char *name, *path; // NULL: there is none
+    } cases[] = {
+        {"/batch.slice/a.scope", "/batch.slice/a.scope"},
+        {"batch.slice", "/batch.slice"},
+        {"a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"},
+        {"-.slice", "/"},
+        {"a-.slice", NULL},
+    };
+    char path[64], exact[sizeof "/a.slice/a-b.slice"];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(config_cgroup_path(cases[i].name, path, sizeof path), cases[i].path ? 0 : -EINVAL);
+        if (cases[i].path)
+            assert_string_equal(path, cases[i].path);
+    }
+    assert_int_equal(config_cgroup_path("a-b.slice", exact, sizeof exact), 0);
+    assert_int_equal(config_cgroup_path("a-b.slice", exact, sizeof exact - 1), -EINVAL);
+    assert_int_equal(config_cgroup_path("/a", exact, 2), -EINVAL);
+}
+
+static void a_control_group_has_the_limits_it_says_under_either_name(void **state)
+{
+    const struct config_subject *s;
+    struct config_fixture f;
+    struct quota_limits limits;
+
+    (void)state;
+    config_fixture_init(&f);
+    load_text(&f, "[quota default]\nbytes = 1G\n");
+    assert_false(config_has_cgroups(f.config));
+    load_text(&f, "[quota cgroup:a-b.slice]\nbytes = 4T\nregions = 7\n");
+    assert_true(config_has_cgroups(f.config));
+    assert_string_equal(f.warnings, "");
+    s = config_find_subject(f.config, CONFIG_CGROUP, "/a.slice/a-b.slice");
+    assert_non_null(s);
+    config_cgroup_limits(s, GIB, &limits);
+    assert_int_equal(limits.max[QUOTA_BYTES], 4096 * GIB);
+    assert_int_equal(limits.max[QUOTA_REGIONS], 7);
+    assert_int_equal(limits.max[QUOTA_CONNECTIONS], QUOTA_UNLIMITED);
+    config_fixture_deinit(&f);
 }
 
 int main(void)
@@ -297,6 +356,8 @@ int main(void)
         TEST(nothing_allowed_is_accepted_with_a_warning),
         TEST(a_user_wins_over_members_and_members_over_default_key_by_key),
         TEST(an_unlimited_group_is_the_most_generous),
+        TEST(a_slice_is_the_path_where_systemd_keeps_it),
+        TEST(a_control_group_has_the_limits_it_says_under_either_name),
         TEST(a_configured_group_has_the_limits_it_says_and_no_others),
         TEST(the_same_user_by_name_and_by_number_is_one_subject_across_files),
         TEST(a_percentage_of_a_huge_file_system_does_not_wrap),

@@ -7,6 +7,7 @@
 #include "daemon/config/limits.h"
 #include "daemon/config/runtime.h"
 #include "daemon/config/subjects.h"
+#include "daemon/store/small_file.h"
 #include "proto/util/cleanup.h"
 
 struct layer_fixture {
@@ -67,7 +68,7 @@ static void save_and_load_again(struct layer_fixture *f)
     char *text = config_render_runtime(f->files.config, NULL);
 
     assert_non_null(text);
-    assert_int_equal(config_write_runtime(f->dir, text), 0);
+    assert_int_equal(small_file_write(f->dir, CONFIG_RUNTIME_FILE, text), 0);
     free(text);
     assert_int_equal(load(&f->files), 0);
     if (config_load_runtime(f->files.config, f->dir, f->files.dir, warn, &f->files, &f->files.error) < 0)

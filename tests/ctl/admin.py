@@ -199,6 +199,17 @@ class QuotaTest(AdminTest):
         self.assertEqual(self.listed(subject, "bytes")["value"], "1G")
         self.assertIn(f"{subject} names an unknown user", wire_case.daemon.log())
 
+    def test_control_groups_and_soft_limits_are_set_and_shown(self):
+        done = self.start_ctl("quota", "set", "cgroup:no-such-job.slice", "bytes=1G")
+        self.addCleanup(self.run_ctl, "quota", "unset", "cgroup:no-such-job.slice")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        self.assertRegex(self.run_ctl("quota", "list"), r"cgroup:/no.slice/no-such.slice/no-such-job.slice +bytes +1G")
+        self.set_quota("default", "soft_bytes=7M", "grace=12h")
+        usage = self.run_json("usage")
+        self.assertEqual((usage["soft_bytes"], usage["grace_ends"]), (7 * MIB, None))
+        self.assertRegex(self.run_ctl("--human", "usage"), r"soft limit +7.0M")
+        self.assertEqual(self.listed("default", "grace")["value"], "12h")
+
     def test_odd_names_are_kept_over_a_restart(self):
         for subject in ("user:DOMAIN\\some one", "user:+4000000000", "members:a=b", "group:ä;ö"):
             self.start_ctl("quota", "set", subject, "bytes=1G")
@@ -230,6 +241,9 @@ class QuotaTest(AdminTest):
             (("set", "everybody", "bytes=1G"), "members:GROUP"),
             (("set", "total", "files=5"), "region_bytes"),
             (("set", "total", "bytes=5X"), "bytes = 5X"),
+            (("set", "total", "grace=soon"), "grace = soon: it has to be a length of time"),
+            (("set", "cgroup:batch", "bytes=1G"), "cgroup:PATH"),
+            (("set", "cgroup:/a/../b", "bytes=1G"), "cgroup:PATH"),
             (("set", "total", "bytes=1G", "bytes=2G"), "bytes is there twice"),
             (("unset", "everybody"), "members:GROUP"),
             (("unset", "total", "files"), "region_bytes"),

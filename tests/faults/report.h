@@ -1,6 +1,7 @@
 // Shared memory between the script (script.c) and the driver: which promises the script was given, and its complaint.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { PROMISES_MAX = 8 };
@@ -21,9 +22,16 @@ struct promise {
     uint64_t used, other_used; // as committed
 };
 
+// Of a vector of strings, and of a heap.
+struct contents {
+    enum promise_state state;
+    size_t n, other; // strings: as committed, or about to be; nodes: that are linked
+};
+
 struct report {
     struct promise promises[PROMISES_MAX];
     unsigned n_promises;
+    struct contents strings, heap;
     unsigned n_done, n_failed; // calls
     bool ended;                // the script came to its end
     char complaint[600];       // the first; "": none

@@ -94,6 +94,7 @@ static void check_afterwards(struct run *r)
     script_run(r, "verify", false);
     for (unsigned i = 0; i < r->report->n_promises; i++)
         r->report->promises[i].state = PROMISE_GONE;
+    r->report->strings.state = r->report->heap.state = PROMISE_GONE;
     if (has_daemon && !r->violation[0])
         heal_check_charges(r);
     if (!has_daemon && !r->violation[0] && test_count_files(r->spill) != 0)

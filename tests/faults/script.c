@@ -54,8 +54,8 @@ static bool open_client(struct script *s, struct diskalloc **ret)
 static void run(struct script *s)
 {
     static void (*const parts[])(struct script * s) = {
-        script_regions, script_sharing, script_names, script_descriptors, script_blocks,
-        script_vectors, script_files,   script_fork,  script_events,      script_admin,
+        script_regions, script_sharing, script_names, script_descriptors, script_blocks, script_vectors,
+        script_strings, script_heap,    script_files, script_fork,        script_events, script_admin,
     };
 
     if (!open_client(s, &s->da))

@@ -42,6 +42,19 @@ bool script_succeeded(struct script *s, const char *call, int r);
 bool script_fault_was(const struct script *s, const char *call);
 // True if a call that failed must succeed when it is repeated.
 bool script_must_succeed(const struct script *s);
+// Calls until it succeeds, three times at most: a fault that came once is gone then.
+#define REPEATED(s, call, expression)                                                              \
+    ({                                                                                             \
+        int result_ = (expression), first_ = result_;                                              \
+        bool well_ = script_succeeded(s, call, result_);                                           \
+        for (int i_ = 0; i_ < 2 && !well_; i_++)                                                   \
+            well_ = script_succeeded(s, call, result_ = (expression));                             \
+        if (!well_ && script_must_succeed(s))                                                      \
+            script_complain(s, "%s: %d, and %d when the fault is gone: %s", call, first_, result_, \
+                            diskalloc_last_error());                                               \
+        well_;                                                                                     \
+    })
+
 // For the reports of hangs and crashes.
 void script_begin(struct script *s, const char *part);
 
@@ -62,9 +75,12 @@ void script_descriptors(struct script *s);
 void script_blocks(struct script *s);
 void script_vectors(struct script *s);
 void script_files(struct script *s);
+void script_strings(struct script *s);
+void script_heap(struct script *s);
 void script_fork(struct script *s);
 void script_events(struct script *s);
 // Administrators, by the protocol.
 void script_admin(struct script *s);
 // Whether all promises are kept; then removes the regions.
 void script_verify(struct script *s);
+void script_verify_blocks(struct script *s); // the same for strings and the heap

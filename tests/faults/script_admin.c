@@ -124,4 +124,5 @@ void script_verify(struct script *s)
     for (unsigned i = 0; i < s->report->n_promises; i++)
         if (s->report->promises[i].state != PROMISE_NONE)
             verify(s, &s->report->promises[i]);
+    script_verify_blocks(s);
 }

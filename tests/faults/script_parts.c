@@ -16,19 +16,6 @@ DISKALLOC_VEC_DEFINE(words, uint64_t)
 
 enum { N_WORDS = 300000, N_KEPT = 20000 };
 
-// Calls until it succeeds, three times at most: a fault that came once is gone then.
-#define REPEATED(s, call, expression)                                                              \
-    ({                                                                                             \
-        int result_ = (expression), first_ = result_;                                              \
-        bool well_ = script_succeeded(s, call, result_);                                           \
-        for (int i_ = 0; i_ < 2 && !well_; i_++)                                                   \
-            well_ = script_succeeded(s, call, result_ = (expression));                             \
-        if (!well_ && script_must_succeed(s))                                                      \
-            script_complain(s, "%s: %d, and %d when the fault is gone: %s", call, first_, result_, \
-                            diskalloc_last_error());                                               \
-        well_;                                                                                     \
-    })
-
 static struct diskalloc_region_options with_size(uint64_t size, uint32_t flags)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;

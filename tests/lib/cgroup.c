@@ -79,6 +79,41 @@ int cgroup_enter(const struct cgroup *g)
     return write_file(g->path, "cgroup.procs", text);
 }
 
+static const char *plain_top(void)
+{
+    static const char *const tops[] = {V2, V2 "/unified", V2 "/systemd"};
+
+    for (size_t i = 0; i < sizeof tops / sizeof *tops; i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "%s/cgroup.procs", tops[i]);
+        if (access(path, W_OK) == 0)
+            return tops[i];
+    }
+    return NULL;
+}
+
+bool cgroup_make_plain(struct cgroup *g, const struct cgroup *parent, const char *name)
+{
+    const char *top = parent ? parent->path : plain_top();
+
+    g->path[0] = 0;
+    if (!top)
+        return false;
+    if ((size_t)snprintf(g->path, sizeof g->path, "%s/%s", top, name) < sizeof g->path && mkdir(g->path, 0755) == 0)
+        return true;
+    g->path[0] = 0;
+    return false;
+}
+
+void cgroup_leave_plain(void)
+{
+    struct cgroup top;
+
+    snprintf(top.path, sizeof top.path, "%s", plain_top());
+    cgroup_enter(&top);
+}
+
 // A group is busy for a moment after its last process was reaped.
 void cgroup_remove(struct cgroup *g)
 {

@@ -115,19 +115,28 @@ void raw_close(struct raw *c)
     c->sock = -1;
 }
 
-int raw_open(struct raw *c, const char *path)
+bool raw_connect(struct raw *c, const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
-    RawRequest q = RAW_REQUEST_INIT;
 
     *c = (struct raw){.sock = -1};
     if (strlen(path) >= sizeof(address.sun_path))
-        return RAW_CODE(PROTOCOL);
+        return false;
     c->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     strcpy(address.sun_path, path);
-    if (c->sock < 0 || connect(c->sock, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return RAW_CODE(PROTOCOL);
+    return c->sock >= 0 && connect(c->sock, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+int raw_open(struct raw *c, const char *path)
+{
+    return raw_connect(c, path) ? raw_hello(c) : RAW_CODE(PROTOCOL);
+}
+
+int raw_hello(struct raw *c)
+{
+    Diskalloc__V1__Hello hello = DISKALLOC__V1__HELLO__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+
     hello.version_min = hello.version_max = 1;
     hello.client_name = raw_text("raw");
     q.body_case = RAW_BODY(HELLO);

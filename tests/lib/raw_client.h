@@ -47,7 +47,9 @@ RawReply *raw_answer(struct raw *c);
 RawReply *raw_call(struct raw *c, RawRequest *q);
 int raw_done(struct raw *c, RawRequest *q);
 void raw_close(struct raw *c);
-// 0, or an error code of the protocol.
+bool raw_connect(struct raw *c, const char *path); // and says nothing yet
+int raw_hello(struct raw *c);                      // 0, or an error code of the protocol
+// Both.
 int raw_open(struct raw *c, const char *path);
 int raw_create(struct raw *c, const struct raw_handle *h, uint64_t size);
 // Makes the region NAME of the connection's user.

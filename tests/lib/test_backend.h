@@ -23,15 +23,19 @@ bool nothing_is_charged(void *data);
 void backend_stop(struct test_backend *b);
 void backend_run(bool remote, const char *config, void (*body)(struct test_backend *b));
 // BODY as two tests, which EACH_BACKEND(BODY) puts on cmocka's list.
-#define FOR_EACH_BACKEND(body)                 \
+#define FOR_EACH_BACKEND(body) FOR_EACH_BACKEND_AFTER(body, (void)0)
+// The same; before, NEEDS is called, which may skip the test.
+#define FOR_EACH_BACKEND_AFTER(body, needs)    \
     static void body##_with_a_daemon(void **s) \
     {                                          \
         (void)s;                               \
+        needs;                                 \
         backend_run(true, NULL, body);         \
     }                                          \
     static void body##_embedded(void **s)      \
     {                                          \
         (void)s;                               \
+        needs;                                 \
         backend_run(false, NULL, body);        \
     }
 #define EACH_BACKEND(body) TEST(body##_with_a_daemon), TEST(body##_embedded)

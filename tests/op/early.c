@@ -179,7 +179,8 @@ static void above_three_quarters_of_a_limit_it_is_refused(void **state)
 
 static void above_three_quarters_of_a_group_it_is_refused(void **state)
 {
-    const struct quota_limits limits = {{400, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    const struct quota_limits limits = {
+        .max = {400, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, .region_bytes = QUOTA_UNLIMITED, .warn_bytes = QUOTA_UNLIMITED};
     struct quota *q = quota_new();
     struct quota_account *group = quota_group(q, 7);
     struct quota_user *u = quota_user_ref(q, 1);
@@ -364,18 +365,18 @@ static void a_sparse_region_does_not_ask_the_disk(void **state)
     fixture_deinit(&f);
 }
 
-static bool count_warning(void *data, struct quota_account *a, uint64_t used, uint64_t limit)
+static bool count_warning(void *data, struct quota_account *a, enum quota_mark mark)
 {
     (void)a;
-    (void)used;
-    (void)limit;
+    (void)mark;
     ++*(int *)data;
     return true;
 }
 
 static void nobody_is_warned_of_what_was_refused(void **state)
 {
-    const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, 1 << 15};
+    const struct quota_limits limits = {
+        .max = {1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, .region_bytes = QUOTA_UNLIMITED, .warn_bytes = 1 << 15};
     struct fixture f;
     struct region *r;
     int n_warnings = 0;
@@ -403,10 +404,13 @@ static void nobody_is_warned_of_what_was_refused(void **state)
 // An ordinary grow waits for space that is about to be given back.
 static void it_does_not_wait_for_releases_under_way(void **state)
 {
-    const struct quota_limits limits = {{8192, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    const struct quota_limits limits = {.max = {8192, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                        .region_bytes = QUOTA_UNLIMITED,
+                                        .warn_bytes = QUOTA_UNLIMITED};
     struct fixture f;
-    const struct quota_limits no_limits = {
-        {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    const struct quota_limits no_limits = {.max = {QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                           .region_bytes = QUOTA_UNLIMITED,
+                                           .warn_bytes = QUOTA_UNLIMITED};
     struct region *r, *going;
     bool done = false;
     struct op op;

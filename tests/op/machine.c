@@ -312,7 +312,9 @@ static void recover(void)
 void machine_start(void)
 {
     static const struct config config;
-    struct quota_limits limits = {{machine.limit, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    struct quota_limits limits = {.max = {machine.limit, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                  .region_bytes = QUOTA_UNLIMITED,
+                                  .warn_bytes = QUOTA_UNLIMITED};
     struct daemon *d = &machine.d;
     struct request_env *env = &d->request;
     struct fence *fence = env->op.fence;

@@ -229,7 +229,9 @@ static void a_cancelled_grow_is_undone(void **state)
 // Nothing else wakes the queue here: a grow that waits without end is tried again because something was given back.
 static void a_release_wakes_an_operation_that_waits(void **state)
 {
-    const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    const struct quota_limits limits = {.max = {1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                        .region_bytes = QUOTA_UNLIMITED,
+                                        .warn_bytes = QUOTA_UNLIMITED};
     struct region *full, *small;
     bool ended = false;
     struct fixture f;
@@ -257,7 +259,9 @@ static void a_release_wakes_an_operation_that_waits(void **state)
 // The alarm of the queue is set anew for the operations that still wait: nothing else wakes the queue here.
 static void each_of_two_waiters_times_out(void **state)
 {
-    const struct quota_limits limits = {{1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+    const struct quota_limits limits = {.max = {1 << 20, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                        .region_bytes = QUOTA_UNLIMITED,
+                                        .warn_bytes = QUOTA_UNLIMITED};
     bool ended[2] = {false, false};
     struct region *full, *small;
     struct op ops[2];

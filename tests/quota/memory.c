@@ -27,35 +27,31 @@ char *__wrap_strndup(const char *s, size_t n)
     return fails() ? NULL : __real_strndup(s, n);
 }
 
-int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int __wrap_asprintf(char **ret, const char *format, ...)
+char *__real_strdup(const char *s);
+char *__wrap_strdup(const char *s);
+char *__wrap_strdup(const char *s)
 {
-    va_list arguments;
-    int n = -1;
+    return fails() ? NULL : __real_strdup(s);
+}
 
-    va_start(arguments, format);
-    if (!fails())
-        n = vasprintf(ret, format, arguments);
-    va_end(arguments);
-    return n;
+int __real_vasprintf(char **ret, const char *format, va_list arguments);
+int __wrap_vasprintf(char **ret, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+int __wrap_vasprintf(char **ret, const char *format, va_list arguments)
+{
+    return fails() ? -1 : __real_vasprintf(ret, format, arguments);
 }
 
 // The same with FORTIFY_SOURCE.
-int __wrap___asprintf_chk(char **ret, int flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int __wrap___asprintf_chk(char **ret, int flag, const char *format, ...)
+int __wrap___vasprintf_chk(char **ret, int flag, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+int __wrap___vasprintf_chk(char **ret, int flag, const char *format, va_list arguments)
 {
-    va_list arguments;
-    int n = -1;
-
     (void)flag;
-    va_start(arguments, format);
-    if (!fails())
-        n = vasprintf(ret, format, arguments);
-    va_end(arguments);
-    return n;
+    return fails() ? -1 : __real_vasprintf(ret, format, arguments);
 }
 
-static const struct quota_limits small = {{10, 20, 30}, QUOTA_UNLIMITED, QUOTA_UNLIMITED};
+static const struct quota_limits small = {
+    .max = {10, 20, 30}, .region_bytes = QUOTA_UNLIMITED, .warn_bytes = QUOTA_UNLIMITED};
 
 static void without_memory_there_are_no_accounts(void **state)
 {
@@ -134,6 +130,41 @@ static void a_user_whose_groups_find_no_memory_keeps_the_old_ones(void **state)
     quota_free(q);
 }
 
+static void a_job_or_control_group_without_memory_is_not_made_and_a_job_keeps_its_accounts(void **state)
+{
+    struct quota *q = quota_new();
+    struct quota_user *u = quota_user_ref(q, 7);
+    struct quota_account *account;
+    struct quota_charge c;
+    struct quota_job *j;
+    bool is_new;
+
+    (void)state;
+    for (unsigned call = 1; call <= 2; call++) {
+        fails_in = call; // the path, then the rest
+        assert_null(quota_job_ref(q, "/a/b", &is_new));
+        assert_null(quota_job_next(q, NULL));
+        fails_in = call;
+        assert_null(quota_cgroup(q, "/a"));
+        assert_null(quota_find_cgroup(q, "/a"));
+    }
+    fails_in = 3;
+    account = quota_cgroup(q, "/a");
+    assert_string_equal(quota_account_label(account), "account");
+    j = quota_job_ref(q, "/a/b", &is_new);
+    assert_int_equal(quota_job_set_accounts(j, &account, 1), 0);
+    quota_charge_init(&c, u);
+    quota_charge_set_job(&c, j);
+    assert_int_equal(quota_charge_force(&c, QUOTA_BYTES, 5), 0);
+    fails_in = 1;
+    assert_int_equal(quota_job_set_accounts(j, NULL, 0), -ENOMEM);
+    assert_int_equal(quota_account_used(account, QUOTA_BYTES), 5);
+    quota_charge_deinit(&c);
+    quota_job_unref(j);
+    quota_user_unref(u);
+    quota_free(q);
+}
+
 // Else the tests above would prove nothing.
 static void the_calls_of_the_accounts_come_through_here(void **state)
 {
@@ -158,6 +189,7 @@ int main(void)
         TEST(a_user_or_group_without_memory_is_not_made_and_the_next_try_makes_it),
         TEST(an_account_without_a_label_is_refused_under_a_general_one),
         TEST(a_user_whose_groups_find_no_memory_keeps_the_old_ones),
+        TEST(a_job_or_control_group_without_memory_is_not_made_and_a_job_keeps_its_accounts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

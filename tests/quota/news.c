@@ -14,20 +14,19 @@ struct scene {
     bool is_told; // the answer to a warning
 };
 
-static bool on_warning(void *data, struct quota_account *a, uint64_t used, uint64_t limit)
+static bool on_warning(void *data, struct quota_account *a, enum quota_mark mark)
 {
     struct scene *s = data;
 
     assert_ptr_equal(a, s->account);
-    assert_int_equal(used, quota_account_used(a, QUOTA_BYTES));
-    assert_int_equal(limit, quota_account_limits(a)->max[QUOTA_BYTES]);
+    assert_int_equal(mark, QUOTA_MARK_WARN);
     s->n_warnings++;
     return s->is_told;
 }
 
 static void scene_init(struct scene *s, uint64_t bytes, uint64_t warn_bytes)
 {
-    const struct quota_limits limits = {{bytes, 8, 8}, 1000, warn_bytes};
+    const struct quota_limits limits = {.max = {bytes, 8, 8}, .region_bytes = 1000, .warn_bytes = warn_bytes};
 
     *s = (struct scene){.q = quota_new(), .is_told = true};
     s->user = quota_user_ref(s->q, 7);

@@ -216,14 +216,14 @@ static void a_region_is_refused_beyond_region_bytes_unless_it_shrinks(void **sta
     alice_init(&a, 0, 1000, 1000);
     limits.region_bytes = 64;
     quota_account_set(quota_user_account(a.user), "user:alice", &limits);
-    assert_int_equal(quota_check_region_size(a.user, 0, 64, &refusal), 0);
-    assert_int_equal(quota_check_region_size(a.user, 60, 65, &refusal), -EDQUOT);
+    assert_int_equal(quota_check_region_size(&a.charge, 0, 64, &refusal), 0);
+    assert_int_equal(quota_check_region_size(&a.charge, 60, 65, &refusal), -EDQUOT);
     assert_string_equal(refusal.limit_name, "user:alice region_bytes");
     assert_int_equal(refusal.limit, 64);
     assert_int_equal(refusal.used, 60);
     assert_int_equal(refusal.asked, 5);
-    assert_int_equal(quota_check_region_size(a.user, 100, 90, &refusal), 0);
-    assert_int_equal(quota_check_region_size(a.user, 100, 100, &refusal), 0);
+    assert_int_equal(quota_check_region_size(&a.charge, 100, 90, &refusal), 0);
+    assert_int_equal(quota_check_region_size(&a.charge, 100, 100, &refusal), 0);
     alice_deinit(&a);
 }
 

@@ -13,9 +13,7 @@ from ._region import Guard, Region, count_views
 if TYPE_CHECKING:
     import numpy
 
-# Bytes.  In pieces of up to 2 MiB the library takes an array for one that is filled from front to back, and makes the
-# pages in front of it on a thread of its own.
-_PIECE = 1 << 20
+_MANY = 16 << 20  # bytes: for a copy of so many, the library makes pages on a thread of its own
 
 
 class Array:
@@ -171,19 +169,14 @@ class Array:
     def _extend_numpy(self, values: "numpy.ndarray[Any, Any]") -> None:
         if not _dtype.numpy.can_cast(values.dtype, self._element.numpy_dtype, "same_kind"):
             raise TypeError(f"elements of {values.dtype} can't become {self._element.numpy_dtype}")
-        r, n, before = self._region, len(values), self._region.len
-        step = max(_PIECE // self._element.size, 1)
-        r.make_room(min(n, step))
-        to = _dtype.numpy.ndarray((n,), self._element.numpy_dtype, r.buffer(self._guard), before * self._element.size)
-        try:
-            for i in range(0, n, step):
-                part = values[i : i + step]
-                r.make_room(len(part))
-                to[i : i + step] = part
-                r.len += len(part)
-        except BaseException:
-            r.len = before
-            raise
+        r, n, at = self._region, len(values), self._region.len * self._element.size
+        r.make_room(n)
+        if values.dtype == self._element.numpy_dtype and values.flags.c_contiguous and values.nbytes >= _MANY:
+            r.copy(at, values.ctypes.data, values.nbytes)
+        else:
+            to = _dtype.numpy.ndarray((n,), self._element.numpy_dtype, r.buffer(self._guard), at)
+            to[:] = values
+        r.len += n
 
     def _extend_plain(self, values: Any) -> None:
         r, packer = self._region, self._element.packer

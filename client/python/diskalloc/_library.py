@@ -129,6 +129,7 @@ _PROTOTYPES: "dict[str, tuple[Any, ...]]" = {  # the result, then the arguments
     "vec_shrink": (VecCap, *_REGION, c_size_t, POINTER(c_uint64), c_char_p),
     "vec_grow": (VecCap, *_REGION, c_size_t, c_size_t, c_char_p),
     "vec_grow_zeroed": (VecCap, *_REGION, c_size_t, c_size_t, c_char_p),
+    "vec_copy": (None, c_void_p, c_uint64, c_void_p, c_uint64),
     "strvec_init": (c_int, _STRVEC, c_void_p),
     "strvec_open": (c_int, _STRVEC, c_void_p, c_char_p, c_uint32),
     "strvec_deinit": (None, _STRVEC),

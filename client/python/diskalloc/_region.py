@@ -123,6 +123,10 @@ class Region:
         self._cap = grown.cap
         check(grown.result)
 
+    def copy(self, at: int, source: int, n: int) -> None:
+        """N bytes from the address SOURCE to where there is room."""
+        lib.diskalloc_vec_copy(self._state.region, at, source, n)
+
     def resize(self, n: int) -> None:
         self._check_length()
         s, more, zeros = self._state, n - self.len, min(n, self._cap) - self.len

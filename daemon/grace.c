@@ -1,0 +1,114 @@
+// Since when accounts are above their soft limits, across restarts: see grace.h.
+//
+// Each line of the file is "SECONDS KEY": "1764500000 user:+1000".  The file is written anew when an account has come
+// above its soft limit, or below it.  A daemon that is killed in between has its successor count from its own start for
+// that account: some seconds are given away, and nothing else can go wrong.  A file that is missing or damaged gives
+// away the time before the start.
+#include "daemon/grace.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/quota/soft.h"
+#include "daemon/state.h"
+#include "daemon/store/small_file.h"
+#include "daemon/store/store.h"
+#include "daemon/work/worker.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/container.h"
+
+#define GRACE_FILE ".grace"
+
+static void take_line(struct daemon *d, const char *line)
+{
+    struct quota_over over = {0};
+    const char *format = "%" SCNu64 " %287[^\n]";
+
+    _Static_assert(sizeof over.key > 287, "a key fits");
+    if (sscanf(line, format, &over.since, over.key) == 2)
+        quota_note_over(d->quota, &over);
+    else
+        log_warning("%s/%s has a line that means nothing, which is left out", store_dir(d->store), GRACE_FILE);
+}
+
+void grace_load(struct daemon *d)
+{
+    _cleanup_free_ char *text = NULL;
+    int r = small_file_read(store_dir_fd(d->store), GRACE_FILE, &text);
+
+    if (r < 0 && r != -ENOENT)
+        log_warning("%s/%s cannot be read: %s: grace periods begin anew", store_dir(d->store), GRACE_FILE,
+                    strerror(-r));
+    for (char *line = text, *end; line && *line; line = end + 1) {
+        end = strchr(line, '\n');
+        if (!end)
+            break;
+        *end = '\0';
+        take_line(d, line);
+    }
+}
+
+static void add_line(void *data, const struct quota_over *over)
+{
+    fprintf(data, "%" PRIu64 " %s\n", over->since, over->key);
+}
+
+// NULL: no memory.
+static char *render(struct quota *q)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *stream = open_memstream(&text, &n);
+
+    if (!stream)
+        return NULL;
+    quota_each_over(q, add_line, stream);
+    if (fclose(stream) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static enum work_status write_grace(struct work *w)
+{
+    struct daemon *d = container_of(w, struct daemon, grace_work);
+
+    d->grace_result = small_file_write(store_dir_fd(d->store), GRACE_FILE, d->grace_text);
+    return WORK_DONE;
+}
+
+static void grace_is_written(struct work *w)
+{
+    struct daemon *d = container_of(w, struct daemon, grace_work);
+
+    free(steal(&d->grace_text));
+    if (d->grace_result < 0) {
+        if (!d->grace_failed)
+            log_warning("%s/%s cannot be written: %s: a restart would begin grace periods anew", store_dir(d->store),
+                        GRACE_FILE, strerror(-d->grace_result));
+        d->grace_written = UINT64_MAX; // again
+    }
+    d->grace_failed = d->grace_result < 0;
+}
+
+void grace_tick(struct daemon *d)
+{
+    uint64_t changes = quota_over_changes(d->quota);
+
+    quota_set_time(d->quota, (uint64_t)time(NULL));
+    if (changes == d->grace_written || d->grace_text)
+        return;
+    d->grace_text = render(d->quota);
+    if (!d->grace_text)
+        return;
+    d->grace_written = changes;
+    d->grace_work =
+        (struct work){.lane = WORK_LANE_DAEMON, .brief = true, .run = write_grace, .done = grace_is_written};
+    worker_submit(d->pool, &d->grace_work);
+}

@@ -1,0 +1,9 @@
+// Since when accounts are above their soft limits, across restarts: a file beside the regions.
+#pragma once
+
+struct daemon;
+
+// After the regions of earlier daemons are charged: takes over what an earlier daemon has noted.
+void grace_load(struct daemon *d);
+// Every few seconds: tells the quotas the time, and notes what has changed, on a worker.
+void grace_tick(struct daemon *d);

@@ -1,0 +1,115 @@
+// Soft limits of a real daemon: the warning, the end of the grace period, and what a restart remembers.
+#include "tests/lib/quota_usage.h"
+
+#include <time.h>
+
+#define CONFIG "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 16M\nwarn_at = unlimited\nsoft_bytes = 4M\ngrace = "
+
+struct growth {
+    struct raw *c;
+    const struct raw_handle *h;
+    uint64_t size;
+};
+
+static bool is_refused(void *data)
+{
+    const struct growth *g = data;
+
+    return raw_grow(g->c, g->h, g->size) == RAW_CODE(LIMIT);
+}
+
+static void growth_is_refused_after_the_grace_period_until_less_is_used(void **state)
+{
+    struct raw_handle h = raw_handle_new(), more = raw_handle_new();
+    struct test_daemon d;
+    struct raw c;
+    struct growth g = {.c = &c, .h = &h};
+
+    (void)state;
+    test_daemon_start(&d, CONFIG "2s\n", NULL);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create(&c, &h, 4 * MIB), RAW_CODE(OK));
+    assert_int_equal(USAGE_OF(&c, "", soft_bytes), 4 * MIB);
+    assert_int_equal(USAGE_OF(&c, "", grace_ends), 0);
+    assert_int_equal(c.n_events, 0);
+    assert_int_equal(raw_grow(&c, &h, 5 * MIB), RAW_CODE(OK));
+    assert_true(USAGE_OF(&c, "", grace_ends) > 0);
+    assert_int_equal(c.n_events, 1);
+    await_log(&d, "soft_bytes: 5.0M of 4.0M are used; from 2", 1);
+    for (g.size = 5 * MIB + 4096; !is_refused(&g); g.size += 4096) {
+        const struct timespec pause = {.tv_nsec = 20000000};
+
+        assert_true(g.size < 15 * MIB);
+        nanosleep(&pause, NULL);
+    }
+    assert_int_equal(USAGE_OF(&c, "", grantable_bytes), 0);
+    assert_int_equal(raw_create(&c, &more, 4096), RAW_CODE(LIMIT));
+    assert_int_equal(raw_shrink(&c, &h, 3 * MIB, g.size - 4096), RAW_CODE(OK));
+    assert_int_equal(raw_grow(&c, &h, 4 * MIB), RAW_CODE(OK));
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
+static bool is_noted(void *data)
+{
+    const struct test_daemon *d = data;
+    char path[300], text[300] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/.grace", d->spill);
+    f = fopen(path, "re");
+    if (f) {
+        if (!fgets(text, sizeof text, f))
+            text[0] = '\0';
+        fclose(f);
+    }
+    return strstr(text, " user:+") != NULL;
+}
+
+static void set_earlier(const struct test_daemon *d, const char *what)
+{
+    char path[300];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/.grace", d->spill);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(what, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void a_restart_begins_no_new_period(void **state)
+{
+    struct raw_handle h = raw_handle_new(), more = raw_handle_new();
+    struct test_daemon d;
+    char line[100];
+    struct raw c;
+
+    (void)state;
+    test_daemon_start(&d, CONFIG "1h\n", NULL);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create_named(&c, "result", &h, 5 * MIB), RAW_CODE(OK));
+    test_wait_until(is_noted, &d, 60, "the daemon notes who is above the soft limit");
+    raw_close(&c);
+    test_daemon_kill(&d, SIGKILL);
+    snprintf(line, sizeof line, "nonsense\n1000 user:+%u\n2000 user:+4000000000\nthe rest", (unsigned)geteuid());
+    set_earlier(&d, line);
+    test_daemon_restart(&d);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(USAGE_OF(&c, "", grace_ends), 1000 + 3600);
+    assert_int_equal(raw_create(&c, &more, 4096), RAW_CODE(LIMIT));
+    assert_int_equal(log_count(&d, "/.grace has a line that means nothing"), 1);
+    assert_int_equal(log_count(&d, ".grace: not a user's directory"), 0);
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(growth_is_refused_after_the_grace_period_until_less_is_used),
+        TEST(a_restart_begins_no_new_period),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
