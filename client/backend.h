@@ -23,6 +23,17 @@ struct backing_request {
     // create: nobody needs the region yet.  It is refused where little would be left for others, and no connection is
     // waited for.
     bool early;
+    bool at_once; // create: no connection is waited for
+};
+
+// A region that is cloned, as it was when that began.
+struct clone_source {
+    struct backing *backing; // used without its region's lock, as by await_room
+    int fd;                  // of its file, where keeps_fd, with an offset of its own; else -1
+    uint64_t size, used;     // bytes; used: of the last commit
+    uint32_t element_size;   // bytes, of the last commit
+    bool committed, sparse;
+    struct ranges discarded;
 };
 
 enum { REGION_PAGE = 64 };
@@ -46,6 +57,9 @@ struct backend_ops {
     int (*open)(struct backend *backend, const struct region_name *name, const struct backing_request *q,
                 struct backing **ret);
     int (*attach)(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret);
+    // A region that is a copy of SOURCE, with a name or without (NULL).  Of Q, mode and flags matter.
+    int (*clone)(struct backend *backend, const struct clone_source *source, const struct region_name *name,
+                 const struct backing_request *q, struct backing **ret);
     int (*unlink)(struct backend *backend, const struct region_name *name);
     int (*get_usage)(struct backend *backend, const char *subject, struct diskalloc_usage *ret);
     // The regions behind AFTER; NULL: the first ones.

@@ -36,6 +36,8 @@ struct diskalloc {
     struct watch watch;
     struct spare spare;
     _Atomic uint64_t first_size; // bytes that the next vector begins with: see growth.h
+    _Atomic unsigned n_unneeded; // vectors that began since one needed more than a quarter of that
+    _Atomic bool outgrows;       // one of the last vectors needed a file
     char *address;
     struct region_list list;
     bool threads;  // the library may start some: no DISKALLOC_NO_THREADS

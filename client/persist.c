@@ -106,8 +106,9 @@ static struct diskalloc_vec_state init_region(struct diskalloc_region *r, size_t
     assert(element_size > 0); // adopt has checked it
     r->element_size = (uint32_t)element_size;
     r->agreed = bytes;
+    r->drained = r->backing->discarded.n > 0 && r->backing->discarded.items[0].offset == 0;
     v.len = bytes / element_size;
-    v.cap = r->backing->read_only ? v.len : r->size / element_size;
+    v.cap = r->backing->read_only ? v.len : vec_end(r, bytes) / element_size;
     v.base_size = r->size;
     v.flags = DISKALLOC_VEC_ADOPTED | (r->backing->read_only ? DISKALLOC_VEC_READ_ONLY : 0);
     return v;
@@ -190,6 +191,7 @@ static bool agree(struct diskalloc_region *r, struct diskalloc_vec_state *v, uin
     return true;
 }
 
+// With the lock held.
 static int refresh_locked(struct diskalloc_region *r, struct diskalloc_vec_state *v, size_t element_size)
 {
     uint64_t used = (uint64_t)v->len * element_size, size_before = r->backing->size;
@@ -204,10 +206,7 @@ static int refresh_locked(struct diskalloc_region *r, struct diskalloc_vec_state
         e = check_element_size(r, element_size);
     if (e >= 0)
         e = take_over_length(r, used, element_size, size_before, &v->len);
-    if (e < 0)
-        return e;
-    v->cap = r->backing->read_only ? v->len : r->size / element_size;
-    return changed | e;
+    return e < 0 ? e : changed | e;
 }
 
 struct diskalloc_vec_state diskalloc_vec_refresh(struct diskalloc_vec_state v, size_t element_size, const char *call)
@@ -221,6 +220,8 @@ struct diskalloc_vec_state diskalloc_vec_refresh(struct diskalloc_vec_state v, s
         v.result = refresh_locked(v.region, &v, element_size);
         pthread_mutex_unlock(&v.region->lock);
     }
+    if (v.result >= 0)
+        v.cap = v.region->backing->read_only ? v.len : vec_end(v.region, (uint64_t)v.len * element_size) / element_size;
     before.result = error_end(v.result);
     if (v.result >= 0)
         return v;

@@ -5,7 +5,8 @@
 // goes like this: the answer to an early grow is taken over; if that is not enough, the region is resized
 // (client/growth.c chooses the size); then the vector gets a window of the granted bytes, whose pages are made ahead
 // of it (client/memory/prefetch.c); and the next size is asked for early.  A vector that gets much at once is watched
-// instead (client/memory/filling.c).
+// instead (client/memory/filling.c).  Parts of the region that were discarded are granted again as the vector comes to
+// them.
 #include "client/vec.h"
 
 #include <assert.h>
@@ -20,6 +21,10 @@
 #include "proto/util/size.h"
 
 #define LEAST_PART ((uint64_t)8 << 20) // bytes
+
+// After so many vectors that did not need a quarter of what the ones before them needed, the next ones begin with less;
+// and without a file, if that is the least.
+enum { UNNEEDED_MOST = 256, SMALL_IN_ROW = 2 };
 
 int diskalloc_vec_fail(const char *call, int result)
 {
@@ -70,14 +75,36 @@ struct diskalloc_vec_state vec_state_of(struct diskalloc_region *r, int result)
     return v;
 }
 
-struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
+// The bytes that the next vector begins with.  *RET_SMALL: in memory, without a file.
+static uint64_t choose_first_size(struct diskalloc *da, bool *ret_small)
+{
+    uint64_t first = da->first_size;
+    unsigned n = da->n_unneeded++;
+
+    if (n >= UNNEEDED_MOST && first > GROWTH_FIRST_LEAST) {
+        da->first_size = first = first / 2;
+        da->n_unneeded = 0;
+    }
+    if (n >= SMALL_IN_ROW)
+        da->outgrows = false;
+    *ret_small = first == GROWTH_FIRST_LEAST && !da->outgrows;
+    return first;
+}
+
+static int create(struct diskalloc *da, bool may_be_small, struct diskalloc_region **ret)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct diskalloc_region *r = NULL;
+    bool small = false;
     int e;
 
-    error_begin(call);
-    o.size = da ? da->first_size : 0;
+    o.size = da ? choose_first_size(da, &small) : 0;
+    if (small && may_be_small) {
+        e = region_create_small(da, ret);
+        if (e == 0)
+            (*ret)->began_with = o.size;
+        return e;
+    }
     if (da)
         r = region_take_spare(da, o.size);
     e = r ? 0 : region_create(da, &o, true, &r);
@@ -92,8 +119,29 @@ struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *
         r->prefetch.first = growth_is_learned(r->size) ? r->size : 0;
         if (r->size == o.size)
             region_make_spare(da, o.size);
+        *ret = r;
     }
+    return e;
+}
+
+static struct diskalloc_vec_state init(struct diskalloc *da, bool may_be_small, const char *call)
+{
+    struct diskalloc_region *r = NULL;
+    int e;
+
+    error_begin(call);
+    e = create(da, may_be_small, &r);
     return vec_state_of(r, error_end(e));
+}
+
+struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
+{
+    return init(da, true, call);
+}
+
+struct diskalloc_vec_state vec_init_with_file(struct diskalloc *da, const char *call)
+{
+    return init(da, false, call);
 }
 
 struct diskalloc_vec_state diskalloc_vec_init_with(struct diskalloc *da, const struct diskalloc_region_options *o,
@@ -150,14 +198,61 @@ void vec_take_early(struct diskalloc_region *r, uint64_t needed)
     pthread_mutex_unlock(&r->lock);
 }
 
+// Of a vector that was drained: the first discarded part at AT or behind it, as far as it is within the size.  False:
+// there is none.
+static bool find_gap(struct diskalloc_region *r, uint64_t at, uint64_t *ret_from, uint64_t *ret_end)
+{
+    const struct ranges *discarded = &r->backing->discarded;
+    size_t i;
+
+    *ret_from = *ret_end = r->size;
+    if (!r->drained)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    i = ranges_find(discarded, at);
+    if (i < discarded->n) {
+        *ret_from = u64_min(u64_max(discarded->items[i].offset, at), r->size);
+        *ret_end = u64_min(discarded->items[i].offset + discarded->items[i].length, r->size);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return *ret_from < *ret_end;
+}
+
+uint64_t vec_end(struct diskalloc_region *r, uint64_t used)
+{
+    uint64_t from, end;
+
+    find_gap(r, used, &from, &end);
+    return from;
+}
+
+// A vector that was drained, then cut, and is filled again (client/drain.c) comes to bytes that have no blocks.  They
+// are granted again as the vector grows: as much at once as growing would ask for, or what is needed.
+static int fill_gaps(struct diskalloc_region *r, uint64_t used, uint64_t needed)
+{
+    uint64_t from, end;
+    int e = 0;
+
+    while (e == 0 && find_gap(r, used, &from, &end) && from < needed) {
+        uint64_t least = u64_min(needed, end), next = growth_next(from, least, end);
+
+        e = region_restore(r, from, next - from);
+        if ((e == -EDQUOT || e == -ENOSPC) && next > least) {
+            error_forget();
+            e = region_restore(r, from, least - from);
+        }
+    }
+    return e;
+}
+
 static struct diskalloc_vec_cap failed(size_t cap, int result)
 {
     return (struct diskalloc_vec_cap){.cap = cap, .result = error_end(result)};
 }
 
-static struct diskalloc_vec_cap succeeded(const struct diskalloc_region *r, size_t element_size)
+static struct diskalloc_vec_cap succeeded(struct diskalloc_region *r, uint64_t needed, size_t element_size)
 {
-    return (struct diskalloc_vec_cap){.cap = diskalloc_region_size(r) / element_size, .result = error_end(0)};
+    return (struct diskalloc_vec_cap){.cap = vec_end(r, needed) / element_size, .result = error_end(0)};
 }
 
 static int needed_bytes(size_t len, size_t additional, size_t element_size, uint64_t *ret)
@@ -174,6 +269,8 @@ static int grow(struct diskalloc_region *r, uint64_t needed)
 
     if (needed > most)
         return region_resize(r, needed);
+    if (region_is_small(r) && needed <= REGION_SMALL)
+        return region_resize(r, REGION_SMALL);
     next = growth_next(size, needed, most);
     result = region_resize(r, next);
     if ((result == -EDQUOT || result == -ENOSPC) && next > needed) {
@@ -230,6 +327,19 @@ static void watch_filling(struct diskalloc_region *r, uint64_t from, bool one_by
         filling_begin(&r->filling, u64_max(from, prefetch_end(&r->prefetch)), r->size);
 }
 
+static void note_needed(struct diskalloc_region *r, uint64_t needed)
+{
+    struct diskalloc *da = r->da;
+
+    if (r->began_with == 0)
+        return;
+    if (needed > da->first_size / 4)
+        da->n_unneeded = 0;
+    if (needed > REGION_SMALL)
+        da->outgrows = true;
+    da->first_size = growth_first_after_need(da->first_size, needed);
+}
+
 struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                             size_t element_size, const char *call)
 {
@@ -246,18 +356,21 @@ struct diskalloc_vec_cap diskalloc_vec_grow(struct diskalloc_region *r, size_t l
     // Another vector on this region may have grown it already.
     if (result == 0 && (needed > r->size || r->backing->read_only))
         result = grow(r, needed);
+    if (result == 0)
+        result = fill_gaps(r, (uint64_t)len * element_size, needed);
     if (result < 0)
         return failed(cap, result);
     assert(r); // vec_check has found it
+    note_needed(r, needed);
+    if (region_is_small(r))
+        return succeeded(r, needed, element_size);
     one_by_one = prefetch_is_one_by_one(from, needed);
     if (one_by_one)
         note_filled(r, from);
     watch_filling(r, from, one_by_one);
-    end = prefetch_open(&r->prefetch, from, needed, r->size, writeback_ahead_max(&r->writeback));
+    end = prefetch_open(&r->prefetch, from, needed, vec_end(r, needed), writeback_ahead_max(&r->writeback));
     if (one_by_one)
         ask_early(r, end);
-    if (r->began_with > 0)
-        r->da->first_size = growth_first_after_need(r->da->first_size, needed);
     return (struct diskalloc_vec_cap){.cap = end / element_size, .result = error_end(0)};
 }
 
@@ -303,6 +416,8 @@ struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, siz
     if (grown.result == 0)
         grown.result = region_resize_wait(r, needed, timeout_ms);
     if (grown.result == 0)
+        grown.result = fill_gaps(r, (uint64_t)len * element_size, needed);
+    if (grown.result == 0)
         watch_filling(r, (uint64_t)cap * element_size, false);
-    return grown.result < 0 ? failed(cap, grown.result) : succeeded(r, element_size);
+    return grown.result < 0 ? failed(cap, grown.result) : succeeded(r, needed, element_size);
 }

@@ -155,6 +155,7 @@ static void on_names_timer(evutil_socket_t fd, short what, void *data)
     names_tick(d->names);
     lookup_tick(d->users);
     op_expire_unused(&d->request.op);
+    op_tell_progress(&d->request.op);
 }
 
 static void on_end_signal(evutil_socket_t signal, short what, void *data)

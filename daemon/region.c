@@ -168,7 +168,7 @@ void region_note_file(struct region_table *t, struct region *r)
 
 bool region_is_busy(const struct region *r)
 {
-    return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0;
+    return !TAILQ_EMPTY(&r->ops) || r->n_parked > 0 || r->n_readers > 0;
 }
 
 bool region_is_transient(const struct region *r)

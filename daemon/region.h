@@ -34,6 +34,7 @@ struct region {
     // op/queue.c's:
     TAILQ_HEAD(, op) ops; // the first operation is at work, the others wait for it
     unsigned n_parked;    // operations that wait for a limit, outside ops
+    unsigned n_readers;   // clones that copy this region's file
     bool io_error_told;   // the log has named an error of this region's file
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
     struct op *asker;     // op/ask.c's: the shrink that waits for the agreement of others; NULL: none
@@ -91,7 +92,7 @@ void region_drop_name(struct region_table *t, struct region *r);
 int region_charge_of(const struct region_table *t, uint64_t size, uint64_t *ret);
 // Whether more than one process may map R.  Then no part of it is taken away.
 bool region_is_shared(struct region *r);
-bool region_is_busy(const struct region *r);      // an operation on R is at work, queued or waiting for a limit
+bool region_is_busy(const struct region *r);      // an operation on R is at work, queued or waiting, or reads R
 bool region_is_transient(const struct region *r); // R has no name: it is removed when nobody uses it any more
 // Counts R among the regions that are about to give back a part of their charge, or not.
 void region_set_releasing(struct region_table *t, struct region *r, bool releasing);

@@ -6,7 +6,8 @@ enum {
     PROTOCOL_VERSION = 1, // the only one that there is: both the lowest and the highest in Hello
     // Every Feature bit that this source code knows.
     PROTOCOL_FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH | DISKALLOC__V1__FEATURE__FEATURE_HELD |
-                        DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE | DISKALLOC__V1__FEATURE__FEATURE_SHARING,
+                        DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE | DISKALLOC__V1__FEATURE__FEATURE_SHARING |
+                        DISKALLOC__V1__FEATURE__FEATURE_CLONE,
     CLIENT_NAME_MAX = 64, // bytes of Hello.client_name that the daemon keeps
 };
 

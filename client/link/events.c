@@ -163,6 +163,19 @@ void events_add(struct events *e, const struct diskalloc_event *event)
     set_timer(e);
 }
 
+void events_add_latest(struct events *e, const struct diskalloc_event *event)
+{
+    for (unsigned i = 0; i < e->n; i++) {
+        struct diskalloc_event *old = &e->queue[(e->first + i) % EVENTS_MAX];
+
+        if (old->kind == event->kind && strcmp(old->handle, event->handle) == 0) {
+            *old = *event;
+            return;
+        }
+    }
+    events_add(e, event);
+}
+
 bool events_take(struct events *e, struct diskalloc_event *ret)
 {
     if (e->n == 0)

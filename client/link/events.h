@@ -28,6 +28,8 @@ int events_fd(struct events *e, bool *ret_new);
 // When the queue is full, the oldest event is dropped.  An event about a region replaces one of the same kind about the
 // same region: the newest size is enough.
 void events_add(struct events *e, const struct diskalloc_event *event);
+// The same, in place of an event of this kind about the same region, if one is still there.
+void events_add_latest(struct events *e, const struct diskalloc_event *event);
 bool events_take(struct events *e, struct diskalloc_event *ret);
 
 // From now on, or no longer, the descriptor is readable when the connection is.  Without a descriptor both do nothing.

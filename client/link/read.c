@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "client/link/link_internal.h"
@@ -19,6 +20,18 @@ static struct call *find_call(struct link *link, uint64_t id)
     return NULL;
 }
 
+static void take_progress(struct link *link, const Diskalloc__V1__Event *from)
+{
+    struct diskalloc_event event = {.kind = DISKALLOC_EVENT_CLONE_PROGRESS, .limit = from->limit, .used = from->used};
+    struct handle handle;
+
+    if (from->handle.len != sizeof handle.bytes)
+        return;
+    memcpy(handle.bytes, from->handle.data, sizeof handle.bytes);
+    handle_format(&handle, event.handle);
+    events_add_latest(&link->events, &event);
+}
+
 void link_take_event(struct link *link, const Diskalloc__V1__Event *from)
 {
     struct diskalloc_event event = {
@@ -28,6 +41,10 @@ void link_take_event(struct link *link, const Diskalloc__V1__Event *from)
         .warn = from->warn,
     };
 
+    if (from->kind == DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS) {
+        take_progress(link, from);
+        return;
+    }
     if (from->kind != DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING) {
         link_take_news(link, from);
         return;

@@ -5,48 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "client/local/blocks.h"
 #include "client/local/lock.h"
 #include "client/util/error.h"
 #include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 
 enum { OPEN_ATTEMPTS = 100 }; // other processes may make and unlink the same name meanwhile
-
-// On btrfs, allocated blocks are kept for a file only if it is not copied on write.  That can be chosen while the
-// file is empty.
-static void avoid_copy_on_write(const struct local *l, int fd)
-{
-    int flags = 0;
-
-    if (strcmp(l->guarantee.file_system, "btrfs") != 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
-        return;
-    flags |= FS_NOCOW_FL;
-    ioctl(fd, FS_IOC_SETFLAGS, &flags);
-}
-
-// Makes a file without a name, of the size asked for.  The descriptor, or -errno.
-static int make_file(const struct local *l, const struct backing_request *q, int flags)
-{
-    _cleanup_close_ int fd = openat(l->dir.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600);
-    int r = 0;
-
-    if (fd < 0)
-        return local_refused(l, -errno);
-    avoid_copy_on_write(l, fd);
-    if (q->size > 0)
-        r = spill_grow(fd, 0, q->size, q->flags & DISKALLOC_REGION_SPARSE);
-    return r < 0 ? r : steal_fd(&fd);
-}
 
 static int local_create(struct backend *backend, const struct backing_request *q, struct backing **ret)
 {
@@ -60,53 +29,17 @@ static int local_create(struct backend *backend, const struct backing_request *q
         r = local_check_early(l->dir.fd, q->size);
     if (r < 0)
         return r;
-    fd = make_file(l, q, O_EXCL);
+    fd = local_make_file(l, q, O_EXCL);
     return fd < 0 ? fd : local_backing_new(l, fd, &record, q->flags, ret);
 }
 
-// Makes the gate, too.  A gate without a region keeps nobody out.
-static int give_name(const struct local *l, int fd, const struct record *record)
-{
-    bool gate = local_needs_gate(record);
-    int r = gate ? local_make_gate(l, record) : 0;
-
-    if (r < 0)
-        return r;
-    r = file_ops_system.link_at(fd, l->dir.fd, record->name);
-    if (r < 0 && gate)
-        local_remove_gate(l, &record->handle);
-    return r;
-}
-
-// The file gets its name last, when its size and its record are complete.
 static int create_named(struct local *l, const char *name, const struct backing_request *q)
 {
-    _cleanup_close_ int fd = make_file(l, q, 0);
-    struct record record = {
-        .owner_uid = geteuid(),
-        .owner_gid = getegid(),
-        .mode = q->mode,
-        .flags = q->flags & DISKALLOC_REGION_SPARSE ? RECORD_SPARSE : 0,
-        .created = (uint64_t)time(NULL),
-        .name_length = (uint8_t)strlen(name),
-    };
-    int r;
+    _cleanup_close_ int fd = local_make_file(l, q, 0);
+    struct record record;
+    int r = fd < 0 ? fd : local_new_record(name, q, q->flags & DISKALLOC_REGION_SPARSE, &record);
 
-    if (fd < 0)
-        return fd;
-    strcpy(record.name, name);
-    r = handle_random(&record.handle);
-    // The mode comes before the record: setting an attribute needs the owner's write permission, which a umask may
-    // have taken.
-    if (r == 0 && fchmod(fd, q->mode | 0600) < 0)
-        r = -errno;
-    if (r == 0)
-        r = record_store(&file_ops_system, fd, &record);
-    if (r == -EOPNOTSUPP)
-        return error_why(r, "this file system has no user extended attributes, and named regions need one");
-    if (r == 0)
-        r = give_name(l, fd, &record);
-    return r < 0 && r != -EEXIST ? local_refused(l, r) : r;
+    return r < 0 ? r : local_name_file(l, fd, &record);
 }
 
 static int open_existing(struct local *l, const struct region_name *name, uid_t owner, uint32_t flags,
@@ -197,10 +130,8 @@ static int local_unlink(struct backend *backend, const struct region_name *name)
     if (fd < 0)
         return fd;
     cleanup_close(&fd);
-    r = file_ops_system.unlink_at(l->dir.fd, name->name, 0);
-    if (r == 0 && local_needs_gate(&record))
-        local_remove_gate(l, &record.handle);
-    return r;
+    strcpy(record.name, name->name);
+    return local_remove_name(l, &record);
 }
 
 static int local_get_usage(struct backend *backend, const char *subject, struct diskalloc_usage *ret)
@@ -226,31 +157,10 @@ static int local_get_usage(struct backend *backend, const char *subject, struct 
     return 0;
 }
 
-// A directory has no events.  The program gets a descriptor that never becomes readable.
-static int local_event_fd(struct backend *backend)
-{
-    struct local *l = (struct local *)backend;
-    int r = 0, sock;
-
-    fork_lock();
-    if (!descriptor_is_ours(&l->no_events)) {
-        sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        r = sock < 0 ? -errno : descriptor_keep(&l->no_events, sock);
-    }
-    fork_unlock();
-    return r < 0 ? r : l->no_events.fd;
-}
-
-static int local_next_event(struct backend *backend, struct diskalloc_event *ret)
-{
-    (void)backend;
-    (void)ret;
-    return 0;
-}
-
 static void local_forked(struct backend *backend)
 {
     pthread_mutex_init(&((struct local *)backend)->lock, NULL);
+    local_forget_events((struct local *)backend);
 }
 
 static void local_backend_close(struct backend *backend)
@@ -258,7 +168,7 @@ static void local_backend_close(struct backend *backend)
     struct local *l = (struct local *)backend;
 
     descriptor_close(&l->dir);
-    descriptor_close(&l->no_events);
+    local_forget_events(l);
     pthread_mutex_destroy(&l->lock);
     free(l->path);
     free(l);
@@ -268,6 +178,7 @@ static const struct backend_ops local_backend_ops = {
     .create = local_create,
     .open = local_open,
     .attach = local_attach,
+    .clone = local_clone,
     .unlink = local_unlink,
     .get_usage = local_get_usage,
     .list = local_list,
@@ -299,7 +210,7 @@ int local_backend_new(const char *path, struct backend **ret)
     if (!l)
         return -ENOMEM;
     l->base.ops = &local_backend_ops;
-    l->dir = l->no_events = DESCRIPTOR_NONE;
+    l->dir = l->events.fd = l->events.bell = DESCRIPTOR_NONE;
     pthread_mutex_init(&l->lock, NULL);
     l->path = strdup(path);
     r = l->path ? open_directory(l, path) : -ENOMEM;

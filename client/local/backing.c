@@ -17,6 +17,7 @@
 #include "client/util/discarded.h"
 #include "client/util/error.h"
 #include "client/util/fork.h"
+#include "proto/spill/holes.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
@@ -37,7 +38,7 @@ void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
 }
 
 // Opened by /proc, not duplicated: locks belong to the open file description, and this one needs its own.
-static int reopen(int fd, bool read_only)
+int local_open_again(int fd, bool read_only)
 {
     char self[64];
     int opened;
@@ -58,7 +59,7 @@ int local_reopen(const struct handle *handle, bool read_only)
     LIST_FOREACH (l, &all, entry)
         if (handle_equal(&l->base.handle, handle)) {
             if (descriptor_is_ours(&l->base.file)) {
-                fd = reopen(l->base.file.fd, read_only);
+                fd = local_open_again(l->base.file.fd, read_only);
                 break;
             }
             lost = l->base.file;
@@ -357,12 +358,18 @@ static void take_record(struct backing *b, const struct record *record)
     local_take_committed(b, record);
 }
 
-// The file may be a sparse copy of a region (cp --sparse, rsync -S, tar -S): zeros have become holes.
-static int fill_holes(struct backing *b)
+// The file may be a sparse copy of a region (cp --sparse, rsync -S, tar -S): zeros have become holes.  Where nothing is
+// promised, it may share its blocks with a clone (clone.c), which is not undone.
+static int fill_holes(const struct local *from, struct backing *b)
 {
     const struct ranges none = {0};
+    uint64_t empty;
 
-    return b->sparse || b->read_only ? 0 : spill_fill_holes(b->file.fd, 0, b->size, &none, 0);
+    if (b->sparse || b->read_only)
+        return 0;
+    if (!local_is_hard(from) && holes_count_empty(b->file.fd, 0, b->size, &none, &empty) == 0 && empty == 0)
+        return 0;
+    return spill_fill_holes(b->file.fd, 0, b->size, &none, 0);
 }
 
 int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)
@@ -395,7 +402,7 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     if (r == 0 && record->flags & RECORD_HAS_HOLES)
         r = spillfile_read_holes(file.fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
     else if (r == 0 && l->base.named)
-        r = fill_holes(&l->base);
+        r = fill_holes(from, &l->base);
     if (r < 0) {
         local_leave_gate(l);
         descriptor_close(&l->base.file);

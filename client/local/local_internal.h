@@ -8,13 +8,23 @@
 #include "proto/spill/record.h"
 #include "proto/spill/spillfile.h"
 
+enum { LOCAL_EVENTS_MAX = 8 };
+
+// events.c's, and guarded by the lock of the directory.
+struct local_events {
+    struct descriptor fd;   // readable while there are events; none until a program asks for it
+    struct descriptor bell; // what is sent here can be read there
+    struct diskalloc_event queue[LOCAL_EVENTS_MAX];
+    unsigned n;
+};
+
 struct local {
     struct backend base;
     char *path;            // owned: the directory
-    pthread_mutex_t lock;  // held while dir is opened again
+    pthread_mutex_t lock;  // held while dir is opened again; of events
     struct descriptor dir; // the directory; to be used after local_hold_directory
     struct spillfile_guarantee guarantee;
-    struct descriptor no_events; // a socket that never becomes readable; none until a program asks for it
+    struct local_events events;
 };
 
 struct local_backing {
@@ -31,6 +41,36 @@ struct local_backing {
     // The file was cut on a disk that had no room for the record, which counts elements behind the end.
     bool record_is_due;
 };
+
+// make.c
+
+// Makes a file without a name, of the size that Q asks for.  FLAGS: O_EXCL, for a region without a name, or 0.  The
+// descriptor, or -errno with the reason noted.
+// Whether granted bytes never need new blocks: also on btrfs, where each file is made so that it is not copied on
+// write.
+bool local_is_hard(const struct local *l);
+int local_make_file(const struct local *l, const struct backing_request *q, int flags);
+// The record of a new region of the caller's.  NAME may be "".  0 or -errno.
+int local_new_record(const char *name, const struct backing_request *q, bool sparse, struct record *ret);
+// Writes the record, and gives the file its name.  0; -EEXIST; -errno with the reason noted.
+int local_name_file(const struct local *l, int fd, const struct record *record);
+// Takes that name away again, and the gate.  0 or -errno.
+int local_remove_name(const struct local *l, const struct record *record);
+
+// clone.c
+int local_clone(struct backend *backend, const struct clone_source *source, const struct region_name *name,
+                const struct backing_request *q, struct backing **ret);
+
+// events.c
+
+// Of backend_ops.
+int local_event_fd(struct backend *backend);
+int local_next_event(struct backend *backend, struct diskalloc_event *ret);
+// In place of an event of this kind about the same region, if one is there.  When the queue is full, the oldest event
+// is dropped.
+void local_add_event(struct local *l, const struct diskalloc_event *event);
+// In a forked child, and when the client is closed.
+void local_forget_events(struct local *l);
 
 // directory.c
 
@@ -67,6 +107,8 @@ int local_backing_new(struct local *l, int fd, const struct record *record, uint
 // A new descriptor of the file of a region that this process has (an inherited one counts), with an open file
 // description of its own; -ENOENT: this process has none with this handle; -errno.
 int local_reopen(const struct handle *handle, bool read_only);
+// Opens the file of FD once more.  The descriptor, or -errno.
+int local_open_again(int fd, bool read_only);
 // 0; -EDQUOT: BYTES more, which nobody needs yet, would leave too little of the disk that FD is on; -errno.
 int local_check_early(int fd, uint64_t bytes);
 // How many regions this process has from any directory, and their bytes.

@@ -141,6 +141,11 @@ int mapping_place(struct mapping *m, int fd, bool read_only)
     return 0;
 }
 
+void mapping_use_large(struct mapping *m)
+{
+    ask_for_large(m->base, m->reserve);
+}
+
 static int replace(struct mapping *m, uint64_t from, uint64_t to, int access, int fd)
 {
     const int flags = MAP_SHARED | MAP_NORESERVE;

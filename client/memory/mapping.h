@@ -25,7 +25,8 @@ int mapping_place(struct mapping *m, int fd, bool read_only);
 // not to those in WITHOUT.  Advice is forgotten.  Other threads may use the memory meanwhile.  0; or -errno, and each
 // byte is still mapped.
 int mapping_replace(struct mapping *m, int fd, const struct ranges *without);
-void mapping_deinit(struct mapping *m); // idempotent
+void mapping_use_large(struct mapping *m); // asks for large pages, for the whole address space
+void mapping_deinit(struct mapping *m);    // idempotent
 // Unmaps LENGTH granted bytes at most.  False: only the last piece is left, for mapping_deinit.
 bool mapping_unmap_piece(struct mapping *m, uint64_t length);
 

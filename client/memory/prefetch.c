@@ -224,6 +224,17 @@ void prefetch_cut(struct prefetch *p, uint64_t end)
     pthread_mutex_unlock(&p->lock);
 }
 
+void prefetch_avoid(struct prefetch *p, uint64_t from, uint64_t to)
+{
+    bool behind;
+
+    pthread_mutex_lock(&p->lock);
+    behind = p->claimed >= to && (p->busy_from >= to || p->busy_to <= from);
+    pthread_mutex_unlock(&p->lock);
+    if (!behind)
+        prefetch_cut(p, from);
+}
+
 void prefetch_forked(struct prefetch *p)
 {
     p->background = NULL;

@@ -42,6 +42,9 @@ bool prefetch_is_one_by_one(uint64_t from, uint64_t needed);
 uint64_t prefetch_end(struct prefetch *p);
 // No page behind END is made any more, until the next prefetch_open.  Waits for the piece that is being made.
 void prefetch_cut(struct prefetch *p, uint64_t end);
+// The pages from FROM to TO are about to be given back.  What is made behind them goes on being made; otherwise as
+// prefetch_cut at FROM.
+void prefetch_avoid(struct prefetch *p, uint64_t from, uint64_t to);
 void prefetch_forked(struct prefetch *p);
 
 // True if the environment and the kernel allow making pages ahead.

@@ -132,6 +132,13 @@ void writeback_cut(struct writeback *w, uint64_t end)
         w->noted = end;
 }
 
+void writeback_avoid(struct writeback *w, uint64_t from, uint64_t to)
+{
+    // Bytes before `written` are not written again: a vector that is drained goes on writing at its end.
+    if (to > w->written)
+        writeback_cut(w, from);
+}
+
 void writeback_forked(struct writeback *w)
 {
     w->background = NULL;

@@ -37,4 +37,6 @@ void writeback_give_file(struct writeback *w, const struct descriptor *file);
 uint64_t writeback_ahead_max(struct writeback *w);
 // Nothing behind END is written any more.
 void writeback_cut(struct writeback *w, uint64_t end);
+// The bytes from FROM to TO are about to be given back: nothing of them is written any more.
+void writeback_avoid(struct writeback *w, uint64_t from, uint64_t to);
 void writeback_forked(struct writeback *w);

@@ -67,6 +67,12 @@ void region_advise_again(struct diskalloc_region *r)
     error_forget();
 }
 
+void region_advise_anew(struct diskalloc_region *r)
+{
+    if (r->advice != DISKALLOC_ADVICE_NORMAL)
+        advise(r, 0, r->mapping.reserve, r->advice);
+}
+
 static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length, int a)
 {
     uint64_t from = align_down(offset, region_unit()), to = align_up(offset + length, region_unit());
@@ -76,7 +82,7 @@ static int advise_locked(struct diskalloc_region *r, uint64_t offset, uint64_t l
     e = check_advice(a);
     if (e == 0)
         e = region_check_range(r, offset, length);
-    return e < 0 || length == 0 ? e : advise(r, from, to, a);
+    return e < 0 || length == 0 || r->small.fileless ? e : advise(r, from, to, a);
 }
 
 int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_t length, int advice)

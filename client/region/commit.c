@@ -39,6 +39,8 @@ int region_commit_locked(struct diskalloc_region *r, uint64_t used, uint32_t ele
     bool durable = flags & DISKALLOC_DURABLE;
     int e = region_check(r, true);
 
+    if (e == 0 && r->small.fileless)
+        e = region_need_file(r);
     if (e == 0)
         e = region_reconcile(r);
     if (e < 0)

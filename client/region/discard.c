@@ -7,12 +7,6 @@
 #include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
-#include "proto/util/page.h"
-
-uint64_t region_unit(void)
-{
-    return u64_max(DISCARD_BLOCK, page_size());
-}
 
 static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 {
@@ -22,11 +16,16 @@ static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
         return e;
     if (r->backing->sparse)
         return error_why(-EOPNOTSUPP, "a sparse region has no blocks that one could give back");
-    e = region_reconcile(r);
+    e = region_check_range(r, offset, length);
+    if (e == 0)
+        e = region_need_file(r);
+    if (e == 0)
+        e = region_reconcile(r);
     return e < 0 ? e : region_check_range(r, offset, length);
 }
 
-int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+// BEHIND: a vector goes on filling what is behind the part.
+static int take_away(struct diskalloc_region *r, uint64_t offset, uint64_t length, bool behind)
 {
     struct backing *b = r->backing;
     int e;
@@ -36,9 +35,15 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     e = region_check_alone(r);
     if (e < 0)
         return e;
-    prefetch_cut(&r->prefetch, offset);
+    if (behind)
+        prefetch_avoid(&r->prefetch, offset, offset + length);
+    else
+        prefetch_cut(&r->prefetch, offset);
     filling_halt(&r->filling);
-    writeback_cut(&r->writeback, offset);
+    if (behind)
+        writeback_avoid(&r->writeback, offset, offset + length);
+    else
+        writeback_cut(&r->writeback, offset);
     e = mapping_forbid(&r->mapping, offset, offset + length);
     if (e == 0)
         e = mapping_part(&r->mapping, offset, offset + length);
@@ -55,24 +60,39 @@ int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t 
     return e;
 }
 
-static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    return take_away(r, offset, length, false);
+}
+
+static int discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length, bool behind)
 {
     uint64_t from = align_up(offset, region_unit()), to = align_down(offset + length, region_unit());
     int e = check(r, offset, length);
 
-    return e < 0 || from >= to ? e : region_discard_locked(r, from, to - from);
+    return e < 0 || from >= to ? e : take_away(r, from, to - from, behind);
 }
 
-int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+static int discard(struct diskalloc_region *r, uint64_t offset, uint64_t length, bool behind)
 {
     int e;
 
     if (!r)
         return error_why(-EINVAL, "no region");
     pthread_mutex_lock(&r->lock);
-    e = discard_locked(r, offset, length);
+    e = discard_locked(r, offset, length, behind);
     pthread_mutex_unlock(&r->lock);
     return e;
+}
+
+int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    return discard(r, offset, length, false);
+}
+
+int region_discard_behind(struct diskalloc_region *r, uint64_t offset, uint64_t length)
+{
+    return discard(r, offset, length, true);
 }
 
 int diskalloc_region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length)

@@ -11,6 +11,8 @@ static int open_file(struct diskalloc_region *r, bool keep)
     int e = region_check(r, false);
 
     if (e == 0)
+        e = region_need_file(r);
+    if (e == 0)
         e = region_reconcile(r);
     if (e < 0)
         return e;
@@ -31,8 +33,10 @@ static int revive_file(struct diskalloc_region *r)
 
 int region_keep_file(struct diskalloc_region *r)
 {
-    int e;
+    int e = region_is_inherited(r) ? 0 : region_need_file(r);
 
+    if (e < 0)
+        return e;
     if (r->backing->keeps_fd && !region_is_inherited(r)) {
         e = region_hold_file(r);
         return e < 0 ? e : r->backing->file.fd;

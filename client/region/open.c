@@ -1,4 +1,4 @@
-// The four ways to get a region (anonymous, by name, by handle, from a caller's file), and how a region loses its name.
+// The ways to get a region: anonymous, by name, by handle, from a caller's file, as a copy of another one.
 //
 // The order is: take address space, get the backing, map the file.  So no file is made for a region that has no
 // address space.  A failure on the way gives everything back.
@@ -11,10 +11,22 @@
 #include "client/local/local.h"
 #include "client/memory/dispose.h"
 #include "client/memory/home.h"
+#include "client/memory/small.h"
 #include "client/options.h"
 #include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/spill/fileops.h"
+
+static void note_mapped(struct diskalloc_region *r)
+{
+    struct backing *b = r->backing;
+
+    r->size = b->size;
+    r->used = b->used;
+    adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
+    if ((!adapt_wants_file(&r->adapt) || !adapt_give_file(&r->adapt, &b->file)) && b->ops->mapped)
+        b->ops->mapped(b);
+}
 
 static int map(struct diskalloc_region *r, const struct diskalloc_region_options *o)
 {
@@ -24,25 +36,23 @@ static int map(struct diskalloc_region *r, const struct diskalloc_region_options
     if (e < 0)
         return e;
     mapping_guard(&r->mapping, 0, r->mapping.reserve, &b->discarded);
-    r->size = b->size;
-    r->used = b->used;
-    adapt_note_size(&r->adapt, r->size, &r->backing->discarded);
-    if ((!adapt_wants_file(&r->adapt) || !adapt_give_file(&r->adapt, &b->file)) && b->ops->mapped)
-        b->ops->mapped(b);
+    note_mapped(r);
     // Making pages ahead would give a sparse region blocks that it does not need.
     r->prefetch.off |= b->sparse || b->read_only;
     r->filling.off |= r->prefetch.off;
     return guard_begin(&r->guard, r, &r->mapping);
 }
 
-enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE };
+enum source_kind { ANONYMOUS, NAMED, BY_HANDLE, CALLERS_FILE, CLONE, NAMED_CLONE };
 
 struct source {
     enum source_kind kind;
-    bool early; // ANONYMOUS: nobody needs the region yet
+    bool early;   // ANONYMOUS: nobody needs the region yet
+    bool at_once; // ANONYMOUS: see backend.h
     struct region_name name;
     struct handle handle;
     int fd;
+    const struct clone_source *copied;
 };
 
 // A number for the region's place.  A file of the caller's has no name that the library knows.
@@ -57,29 +67,37 @@ static uint64_t seed_of(const struct source *source)
         return home_seed(&source->handle, sizeof source->handle);
     case CALLERS_FILE:
         return file_ops_system.stat(source->fd, &st) < 0 ? 0 : home_seed(&st.st_ino, sizeof st.st_ino);
+    case NAMED_CLONE:
+        return home_seed(source->name.name, strlen(source->name.name));
     case ANONYMOUS:
+    case CLONE:
         break;
     }
     return 0;
 }
 
 static int get_backing(struct diskalloc_region *r, const struct source *source,
-                       const struct diskalloc_region_options *o)
+                       const struct diskalloc_region_options *o, struct backing **ret)
 {
-    const struct backing_request q = {.size = o->size, .mode = o->mode, .flags = o->flags, .early = source->early};
+    const struct backing_request q = {
+        .size = o->size, .mode = o->mode, .flags = o->flags, .early = source->early, .at_once = source->at_once};
     struct backend *backend;
 
     if (source->kind == CALLERS_FILE)
-        return file_backing_new(source->fd, o->flags, &r->backing);
+        return file_backing_new(source->fd, o->flags, ret);
     assert(r->da);
     backend = r->da->backend;
     switch (source->kind) {
     case ANONYMOUS:
-        return backend->ops->create(backend, &q, &r->backing);
+        return backend->ops->create(backend, &q, ret);
     case NAMED:
-        return backend->ops->open(backend, &source->name, &q, &r->backing);
+        return backend->ops->open(backend, &source->name, &q, ret);
     case BY_HANDLE:
-        return backend->ops->attach(backend, &source->handle, o->flags, &r->backing);
+        return backend->ops->attach(backend, &source->handle, o->flags, ret);
+    case CLONE:
+        return backend->ops->clone(backend, source->copied, NULL, &q, ret);
+    case NAMED_CLONE:
+        return backend->ops->clone(backend, source->copied, &source->name, &q, ret);
     case CALLERS_FILE:
         break;
     }
@@ -109,7 +127,7 @@ static int get_region_once(struct diskalloc *da, const struct source *source, co
         return -ENOMEM;
     e = region_reserve_addresses(&r->mapping, o, exact_reserve, seed_of(source));
     if (e == 0)
-        e = get_backing(r, source, o);
+        e = get_backing(r, source, o, &r->backing);
     if (e == 0) {
         name_region(r);
         e = map(r, o);
@@ -141,6 +159,46 @@ static int get_region(struct diskalloc *da, const struct source *source, const s
     return get_region_once(da, source, o, exact_reserve, ret);
 }
 
+int region_get_clone(struct diskalloc *da, const struct clone_source *copied, const struct region_name *name,
+                     const struct diskalloc_region_options *o, struct diskalloc_region **ret)
+{
+    struct source source = {.kind = name ? NAMED_CLONE : CLONE, .copied = copied};
+
+    if (name)
+        source.name = *name;
+    return get_region(da, &source, o, true, ret);
+}
+
+int region_make_file(struct diskalloc_region *r, uint64_t size, bool stay, bool at_once)
+{
+    const struct source source = {.kind = ANONYMOUS, .at_once = at_once};
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    uint64_t since = dispose_mark(&r->da->background), length = r->mapping.granted;
+    struct backing *b = NULL;
+    int e;
+
+    o.size = size;
+    e = get_backing(r, &source, &o, &b);
+    if (!at_once && region_may_try_again(r, e, since))
+        e = get_backing(r, &source, &o, &b);
+    if (e < 0)
+        return e;
+    e = small_give_file(&r->mapping, b->file.fd, b->size, stay);
+    if (e < 0) {
+        b->ops->close(b, false);
+        return e;
+    }
+    region_forget_small(r);
+    r->backing = b;
+    b->mapped_at = r->mapping.base;
+    r->small.head = stay ? length : 0;
+    if (!stay)
+        name_region(r);
+    note_mapped(r);
+    region_advise_anew(r);
+    return 0;
+}
+
 int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_region **ret)
 {
     const struct source source = {.kind = ANONYMOUS, .early = true};
@@ -151,7 +209,7 @@ int region_begin_early(struct diskalloc *da, uint64_t size, struct diskalloc_reg
     if (!r)
         return -ENOMEM;
     o.size = size;
-    e = get_backing(r, &source, &o);
+    e = get_backing(r, &source, &o, &r->backing);
     if (e < 0) {
         region_abandon(r);
         return e;
@@ -191,31 +249,6 @@ int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_
     return error_end(region_create(da, o, true, ret));
 }
 
-// TEXT is NAME or USER/NAME.
-static int parse_name(const struct diskalloc *da, const char *text, struct region_name *ret)
-{
-    const char *slash, *name;
-    size_t n_user;
-    int r;
-
-    if (!text)
-        return error_why(-EINVAL, "the name is NULL");
-    if (da->fallback)
-        return error_why(-ECONNREFUSED, "no daemon is running, and named regions need one (or a dir: address)");
-    slash = strchr(text, '/');
-    name = slash ? slash + 1 : text;
-    n_user = slash ? (size_t)(slash - text) : 0;
-    if ((slash && n_user == 0) || n_user >= sizeof ret->user)
-        return error_why(-EINVAL, "\"%.150s\" is not USER/NAME", text);
-    r = name_check(name, strlen(name));
-    if (r < 0)
-        return error_why(r, "\"%.150s\" can't be a region's name", text);
-    memcpy(ret->user, text, n_user);
-    ret->user[n_user] = '\0';
-    strcpy(ret->name, name);
-    return 0;
-}
-
 int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                 struct diskalloc_region **ret)
 {
@@ -229,7 +262,7 @@ int region_open(struct diskalloc *da, const char *name, const struct diskalloc_r
         return error_why(-EINVAL, "a NULL argument");
     r = options_check_region(o, allowed, &checked);
     if (r == 0)
-        r = parse_name(da, name, &source.name);
+        r = region_parse_name(da, name, &source.name);
     if (r < 0)
         return r;
     if (!(checked.flags & DISKALLOC_REGION_CREATE))
@@ -288,18 +321,4 @@ int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, s
 {
     error_begin("diskalloc_region_from_fd");
     return error_end(region_from_fd(fd, o, ret));
-}
-
-int region_unlink(struct diskalloc *da, const char *name)
-{
-    struct region_name parsed;
-    int r = parse_name(da, name, &parsed);
-
-    return r < 0 ? r : da->backend->ops->unlink(da->backend, &parsed);
-}
-
-int diskalloc_region_unlink(struct diskalloc *da, const char *name)
-{
-    error_begin("diskalloc_region_unlink");
-    return error_end(da ? region_unlink(da, name) : -EINVAL);
 }

@@ -99,7 +99,7 @@ int region_refresh_locked(struct diskalloc_region *r, uint64_t least)
 
     if (e == 0)
         e = region_hold_file(r);
-    if (e < 0)
+    if (e < 0 || r->small.fileless)
         return e;
     region_settle_early(r, true);
     if (is_quiet(r, least))

@@ -19,7 +19,25 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 #include "proto/util/container.h"
+#include "proto/util/page.h"
 #include "proto/util/size.h"
+
+struct small_regions region_all_small = LIST_HEAD_INITIALIZER(region_all_small);
+
+bool region_is_small(const struct diskalloc_region *r)
+{
+    return r->small.fileless;
+}
+
+void region_forget_small(struct diskalloc_region *r)
+{
+    if (!r->small.fileless)
+        return;
+    fork_lock();
+    LIST_REMOVE(r, small.entry);
+    r->small.fileless = false;
+    fork_unlock();
+}
 
 // The locks may have been held by threads that the child does not have.
 static void forked(struct fork_hook *hook)
@@ -63,6 +81,7 @@ static void destroy(struct diskalloc_region *r, bool lingers)
     bool inherited = region_is_inherited(r);
 
     guard_end(&r->guard);
+    region_forget_small(r);
     fork_lock();
     fork_unregister(&r->fork);
     fork_unlock();
@@ -92,7 +111,7 @@ void region_abandon(struct diskalloc_region *r)
 
 void region_close(struct diskalloc_region *r)
 {
-    destroy(r, r->da && !r->backing->named && !region_is_inherited(r));
+    destroy(r, r->da && !r->backing->named && !region_is_inherited(r) && !region_is_small(r));
 }
 
 void diskalloc_region_close(struct diskalloc_region *region)
@@ -132,6 +151,11 @@ int region_hold_file(struct diskalloc_region *r)
 
     if (e != 1)
         return e;
+    // The memory that children share would be lost.
+    if (r->small.head > 0) {
+        descriptor_lose(&b->file);
+        return error_why(-EBADF, "the program has closed the descriptor of the region's file");
+    }
     e = mapping_replace(&r->mapping, b->file.fd, &b->discarded);
     adapt_forget(&r->adapt);
     // The memory still maps the file that was open before: the next call tries again.
@@ -178,6 +202,11 @@ int region_follow_backing(struct diskalloc_region *r)
     return 0;
 }
 
+uint64_t region_unit(void)
+{
+    return u64_max(DISCARD_BLOCK, page_size());
+}
+
 uint64_t region_mark(struct diskalloc_region *r)
 {
     return r->da ? dispose_mark(&r->da->background) : 0;
@@ -215,9 +244,4 @@ uint64_t diskalloc_region_reserve(const struct diskalloc_region *r)
 uint64_t diskalloc_region_used(const struct diskalloc_region *r)
 {
     return atomic_load_explicit(&r->used, memory_order_relaxed);
-}
-
-const char *diskalloc_region_handle(const struct diskalloc_region *r)
-{
-    return r->handle;
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "client/backend.h"
 #include "client/memory/adapt.h"
@@ -49,6 +50,17 @@ struct diskalloc_region {
     uint32_t element_size; // bytes; 0: none
     uint64_t agreed;       // the bytes of elements that the vector found, took over or committed last
     uint32_t kind;         // recorded by commits in place of element_size, if not 0: see client/strvec/strvec.h
+    // Of a vector that is consumed from its front (client/drain.c); the thread that uses the vector writes both.
+    bool drained;         // parts before or behind the vector's end may have no blocks
+    uint64_t drain_asked; // the bytes that the last call found consumed
+    uint64_t drained_at;  // when the last call gave some back, a time of proto/util/clock.h; 0: never
+    // Of a vector's region that began without a file: see small.c.
+    struct {
+        _Atomic bool fileless; // there is no file yet, and backing is `none`
+        uint64_t head;         // the first bytes, of whole pages, are memory that children share, and not the file's
+        struct backing none;   // what is known of a region without a file
+        LIST_ENTRY(diskalloc_region) entry; // of all that have no file
+    } small;
     char handle[HANDLE_TEXT_LENGTH + 1];
 };
 
@@ -73,6 +85,15 @@ int region_finish_early(struct diskalloc_region *r);
 int region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                 struct diskalloc_region **ret);
 int region_unlink(struct diskalloc *da, const char *name);
+
+// small.c (the second function: region.c): a region that has no file before it needs one.
+#define REGION_SMALL ((uint64_t)16 << 10) // bytes that it has at most
+// Makes one of REGION_SMALL bytes.  0; or as region_create: -ENOMEM, -EINVAL.
+int region_create_small(struct diskalloc *da, struct diskalloc_region **ret);
+bool region_is_small(const struct diskalloc_region *r); // it has no file yet.  Any thread, without the lock
+// With the lock held: the region has a file from here on, and its bytes are in it.  0; -EBUSY: a child shares them;
+// another -errno as region_create, and nothing has changed.
+int region_need_file(struct diskalloc_region *r);
 
 // spare.c: a region that was made before there is need.  None of these fails.
 // A region of SIZE bytes that region_make_spare has made; NULL: there is none.
@@ -122,6 +143,8 @@ int region_resize_to_fill(struct diskalloc_region *r, uint64_t size);
 int region_resize_wait(struct diskalloc_region *r, uint64_t size, int timeout_ms);
 // discard.c: likewise.
 int region_discard(struct diskalloc_region *r, uint64_t offset, uint64_t length);
+// The same for a part that a vector has left behind: pages go on being made ahead of it.
+int region_discard_behind(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 
 // commit.c: likewise; the last one with the lock held.

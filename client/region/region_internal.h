@@ -9,6 +9,11 @@ struct diskalloc_region *region_new(struct diskalloc *da);
 // As region_close, for a region that open.c could not complete: everything is given back before this returns.
 void region_abandon(struct diskalloc_region *r);
 
+// The regions of this process that have no file, inherited ones too; guarded by fork_lock.
+LIST_HEAD(small_regions, diskalloc_region);
+extern struct small_regions region_all_small;
+void region_forget_small(struct diskalloc_region *r); // R is closed, or has a file from now on.  Idempotent
+
 // place.c
 
 // Takes address space for a region whose size is not known yet.  EXACT: the caller's wish is not replaced by a smaller
@@ -35,6 +40,9 @@ int region_check_range(const struct diskalloc_region *r, uint64_t offset, uint64
 // -ENOMEM.
 int region_follow_backing(struct diskalloc_region *r);
 
+// The bytes that region_discard_locked and region_restore_locked give back and grant again as a whole: a page can't be
+// partly accessible.
+uint64_t region_unit(void);
 // Regions that were closed give their space back a moment later, on the client's thread.  A request that was refused
 // with E may succeed now if that has happened since region_mark returned SINCE; region_may_try_again waits for it.
 uint64_t region_mark(struct diskalloc_region *r);
@@ -47,11 +55,29 @@ int region_reconcile(struct diskalloc_region *r);
 // agree.c: what the region has agreed to counts no more, and the backing's size was asked for since.
 void region_end_agreement(struct diskalloc_region *r);
 
+// name.c.  TEXT is NAME or USER/NAME.  0; -EINVAL, -ENAMETOOLONG; -ECONNREFUSED: DA has fallen back to a directory.
+int region_parse_name(const struct diskalloc *da, const char *text, struct region_name *ret);
+
+// open.c
+
+// A region whose backing is a copy of SOURCE.  NAME: NULL: it has none.  O was checked, and its size is the
+// source's.
+int region_get_clone(struct diskalloc *da, const struct clone_source *source, const struct region_name *name,
+                     const struct diskalloc_region_options *o, struct diskalloc_region **ret);
+// With the lock held: gives a file of SIZE bytes to a region that has none; small.c calls it.  STAY: as
+// small_give_file.  AT_ONCE: waits for no connection.  0; or -errno, and nothing has changed.
+int region_make_file(struct diskalloc_region *r, uint64_t size, bool stay, bool at_once);
+
+// small.c
+
+// With the lock held, of a region without a file: as region_resize.
+int region_resize_small(struct diskalloc_region *r, uint64_t size);
+
+// advise.c.  With the lock held: the memory was mapped anew, and has no advice any more.
+void region_advise_anew(struct diskalloc_region *r);
+
 // discard.c
 
-// The bytes that region_discard_locked and region_restore_locked give back and grant again as a whole: a page can't be
-// partly accessible.
-uint64_t region_unit(void);
 // OFFSET and LENGTH are whole blocks, within the size.  With the lock held, after region_reconcile.
 int region_discard_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);
 int region_restore_locked(struct diskalloc_region *r, uint64_t offset, uint64_t length);

@@ -156,6 +156,16 @@ static int resize_locked(struct diskalloc_region *r, uint64_t size)
     uint64_t size_before, used_before;
     int e = region_reconcile(r);
 
+    if (r->small.fileless)
+        return region_resize_small(r, size);
+    // A grow needs not all bytes in the file.
+    if (e == 0 && r->small.head > 0)
+        e = region_need_file(r);
+    if (e == -EBUSY && size > r->size) {
+        error_forget();
+        error_handle(r->handle);
+        e = 0;
+    }
     if (e == 0)
         e = region_disagree_locked(r);
     size_before = r->size;

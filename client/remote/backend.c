@@ -10,90 +10,6 @@
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
 
-// Makes a backing of the region that the reply describes; the daemon has attached the region.  -EAGAIN: the
-// connection was lost since, and the caller asks again.
-static int take_backing(struct remote *remote, struct answer *a, uint32_t flags, struct backing **ret)
-{
-    const WireRegion *region = a->reply->region;
-    _cleanup_free_ struct remote_backing *b = calloc(1, sizeof *b);
-    _cleanup_free_ struct attachment *attachment = calloc(1, sizeof *attachment);
-    int r;
-
-    if (!b || !attachment)
-        return -ENOMEM;
-    if (region->handle.len != sizeof attachment->handle.bytes)
-        return error_why(-EPROTO, "the daemon's reply has no handle");
-    memcpy(attachment->handle.bytes, region->handle.data, sizeof attachment->handle.bytes);
-    attachment->read_only = (region->flags | flags) & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
-    attachment->sole_writer = flags & DISKALLOC_REGION_SOLE_WRITER;
-    b->base = (struct backing){
-        .ops = &remote_backing_ops,
-        .handle = attachment->handle,
-        .file = DESCRIPTOR_NONE,
-        .read_only = attachment->read_only,
-        .agreed_to = UINT64_MAX,
-    };
-    remote_take_region(&b->base, region);
-    b->link = remote->link;
-    b->attachment = attachment;
-    r = descriptor_keep(&b->base.file, steal_fd(&a->fd));
-    if (r < 0)
-        return r;
-    if (!link_attach(remote->link, attachment, a->epoch)) {
-        descriptor_close(&b->base.file);
-        return -EAGAIN;
-    }
-    steal(&attachment);
-    *ret = &steal(&b)->base;
-    return 0;
-}
-
-// Asks which parts of a new backing are discarded; closes the backing on failure.
-static int list_discarded(struct backing **b)
-{
-    int r = remote_list_discarded(*b);
-
-    if (r < 0) {
-        (*b)->ops->close(*b, false);
-        *b = NULL;
-    }
-    return r;
-}
-
-// The daemon has attached the region, and no backing could be made of it: detaches it.
-static void give_back(struct remote *remote, const struct answer *a)
-{
-    struct attachment *attachment = calloc(1, sizeof *attachment);
-
-    if (!attachment || a->reply->region->handle.len != sizeof attachment->handle.bytes) {
-        free(attachment);
-        return;
-    }
-    memcpy(attachment->handle.bytes, a->reply->region->handle.data, sizeof attachment->handle.bytes);
-    if (link_attach(remote->link, attachment, a->epoch))
-        link_detach(remote->link, attachment);
-    else
-        free(attachment);
-}
-
-// Makes the backing that an answer tells of, and frees the answer.  -EAGAIN: the connection was lost since.
-static int take_answer(struct remote *remote, struct answer *a, uint32_t flags, bool *ret_discarded,
-                       struct backing **ret)
-{
-    int r = remote_check_region(a, true);
-
-    if (r == -EBUSY)
-        error_why(r, flags & DISKALLOC_REGION_SOLE_WRITER ? "another process may write to the region"
-                                                          : "another process is the region's sole writer");
-    if (r == 0)
-        r = take_backing(remote, a, flags, ret);
-    *ret_discarded = r == 0 && a->reply->region->discarded > 0;
-    if (r < 0 && !a->reply->error && a->reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION)
-        give_back(remote, a);
-    answer_deinit(a);
-    return r;
-}
-
 // Sends a request whose reply is a region with a descriptor, and makes the backing.
 static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags, struct backing **ret)
 {
@@ -106,25 +22,26 @@ static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags,
         r = link_call(remote->link, q, 0, &a);
         if (r < 0)
             return r;
-        r = take_answer(remote, &a, flags, &discarded, ret);
+        r = remote_take_answer(remote, &a, flags, &discarded, ret);
     } while (r == -EAGAIN);
-    return r == 0 && discarded ? list_discarded(ret) : r;
+    return r == 0 && discarded ? remote_complete(ret) : r;
 }
 
-// Neither makes a connection nor repeats the request on another one: the region is not needed yet.
-static int ask_early(struct remote *remote, WireRequest *q, struct backing **ret)
+// Neither makes a connection nor repeats the request on another one: the region is not needed yet, or the caller must
+// not wait.
+static int ask_at_once(struct remote *remote, WireRequest *q, struct backing **ret)
 {
     struct answer a = {.fd = -1};
     bool discarded;
     struct call c;
     int r;
 
-    if (!link_has_feature(remote->link, DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE))
+    if (q->create_region->early && !link_has_feature(remote->link, DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE))
         return -EAGAIN;
     r = link_post(remote->link, q, &c);
     if (r == 0)
         r = link_collect(remote->link, &c, true, &a);
-    return r < 0 ? r : take_answer(remote, &a, 0, &discarded, ret);
+    return r < 0 ? r : remote_take_answer(remote, &a, 0, &discarded, ret);
 }
 
 static int remote_create(struct backend *backend, const struct backing_request *request, struct backing **ret)
@@ -142,8 +59,8 @@ static int remote_create(struct backend *backend, const struct backing_request *
     create.early = request->early;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_CREATE_REGION;
     q.create_region = &create;
-    if (request->early)
-        return ask_early((struct remote *)backend, &q, ret);
+    if (request->early || request->at_once)
+        return ask_at_once((struct remote *)backend, &q, ret);
     return ask_for_region((struct remote *)backend, &q, request->flags, ret);
 }
 
@@ -254,6 +171,7 @@ static const struct backend_ops remote_backend_ops = {
     .create = remote_create,
     .open = remote_open,
     .attach = remote_attach,
+    .clone = remote_clone,
     .unlink = remote_unlink,
     .get_usage = remote_get_usage,
     .list = remote_list,

@@ -45,6 +45,19 @@ void remote_drop_early(struct backing *b);
 // list.c
 int remote_list(struct backend *backend, const struct handle *after, struct region_page *ret);
 
+// answer.c
+
+// Makes the backing that an answer tells of, and frees the answer.  *RET_DISCARDED: parts of it are discarded, and have
+// to be asked for (remote_list_discarded).  0; -EAGAIN: the connection was lost since; -errno.
+int remote_take_answer(struct remote *remote, struct answer *a, uint32_t flags, bool *ret_discarded,
+                       struct backing **ret);
+// Asks which parts of a new backing are discarded; closes it on failure, and *B is NULL.
+int remote_complete(struct backing **b);
+
+// clone.c
+int remote_clone(struct backend *backend, const struct clone_source *source, const struct region_name *name,
+                 const struct backing_request *q, struct backing **ret);
+
 // discard.c.  The first one asks which parts are discarded, and sets b->discarded.
 int remote_list_discarded(struct backing *b);
 int remote_discard(struct backing *b, uint64_t offset, uint64_t length);

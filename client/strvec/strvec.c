@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "client/util/error.h"
+#include "client/vec.h"
 #include "proto/util/checked.h"
 
 static int check(const struct diskalloc_strvec *v)
@@ -101,10 +102,11 @@ int diskalloc_strvec_init(struct diskalloc_strvec *v, struct diskalloc *da)
     error_begin(call);
     if (!v)
         return error_end(error_why(-EINVAL, "no vector"));
-    *v = (struct diskalloc_strvec){.offsets = diskalloc_vec_init(da, call)};
+    // Both have a file at once: a call that fails because one of them is refused leaves the other as it was.
+    *v = (struct diskalloc_strvec){.offsets = vec_init_with_file(da, call)};
     e = v->offsets.result;
     if (e == 0) {
-        v->bytes = diskalloc_vec_init(da, call);
+        v->bytes = vec_init_with_file(da, call);
         e = v->bytes.result;
     }
     if (e == 0)

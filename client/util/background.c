@@ -26,6 +26,8 @@
 
 enum { STACK_SIZE = 256 * 1024 };
 
+static _Atomic unsigned n_threads; // of all clients
+
 // The call fails when there are more processors than the set has room for.
 unsigned background_processors(void)
 {
@@ -157,15 +159,22 @@ static void *run_thread(void *data)
     return NULL;
 }
 
+unsigned background_threads(void)
+{
+    return n_threads;
+}
+
 bool background_start(struct background *b)
 {
     bool runs;
 
     pthread_mutex_lock(&b->lock);
-    if (b->state == BACKGROUND_NOT_YET)
+    if (b->state == BACKGROUND_NOT_YET) {
         b->state = background_processors() > 1 && thread_start(&b->thread, STACK_SIZE, run_thread, b) == 0
                        ? BACKGROUND_RUNS
                        : BACKGROUND_FORBIDDEN;
+        n_threads += b->state == BACKGROUND_RUNS;
+    }
     runs = b->state == BACKGROUND_RUNS;
     pthread_mutex_unlock(&b->lock);
     return runs;
@@ -187,8 +196,10 @@ void background_deinit(struct background *b)
     b->stopping = true;
     pthread_cond_signal(&b->more);
     pthread_mutex_unlock(&b->lock);
-    if (b->state == BACKGROUND_RUNS)
+    if (b->state == BACKGROUND_RUNS) {
         pthread_join(b->thread, NULL);
+        n_threads--;
+    }
     pthread_cond_destroy(&b->more);
     pthread_cond_destroy(&b->done);
     pthread_mutex_destroy(&b->whole);
@@ -282,6 +293,7 @@ void background_forked(struct background *b)
 
     background_after_fork(b);
     make_locks(b);
+    n_threads = 0;
     if (b->state == BACKGROUND_RUNS)
         b->state = BACKGROUND_NOT_YET;
     if (b->current)

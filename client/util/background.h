@@ -56,6 +56,8 @@ void background_init(struct background *b, bool allowed);
 // Runs the tasks that are queued, then ends the thread.  Tasks that wait are left out.
 void background_deinit(struct background *b);
 
+// How many such threads this process has.
+unsigned background_threads(void);
 // The processors that the calling thread may use.
 unsigned background_processors(void);
 // True if there is a thread; the first one starts it if need be.

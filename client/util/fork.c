@@ -15,6 +15,7 @@ TAILQ_HEAD(fork_hooks, fork_hook);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic unsigned generation;
+static void (*_Atomic before)(void); // called before the lock is taken; NULL: nothing is
 static struct fork_hooks hooks[FORK_ORDER_N] = {
     [FORK_CONNECTION] = TAILQ_HEAD_INITIALIZER(hooks[FORK_CONNECTION]),
     [FORK_CLIENT] = TAILQ_HEAD_INITIALIZER(hooks[FORK_CLIENT]),
@@ -36,6 +37,10 @@ static void call_all(size_t offset)
 
 static void prepare(void)
 {
+    void (*first)(void) = before;
+
+    if (first)
+        first();
     pthread_mutex_lock(&lock);
     call_all(offsetof(struct fork_hook, prepare));
 }
@@ -78,6 +83,11 @@ void fork_register(struct fork_hook *hook, enum fork_order order)
 void fork_unregister(struct fork_hook *hook)
 {
     TAILQ_REMOVE(&hooks[hook->order], hook, entry);
+}
+
+void fork_call_before(void (*function)(void))
+{
+    before = function;
 }
 
 unsigned fork_generation(void)

@@ -35,6 +35,10 @@ void fork_unlock(void);
 void fork_register(struct fork_hook *hook, enum fork_order order);
 void fork_unregister(struct fork_hook *hook);
 
+// Has FUNCTION called before each fork, on the thread that forks, before the lock is taken.  One function of the
+// process; called again with the same one, changes nothing.
+void fork_call_before(void (*function)(void));
+
 // The number of forks between this process and the one that loaded the library.  An object that was made at another
 // generation was inherited from a parent.
 unsigned fork_generation(void);

@@ -61,5 +61,7 @@ void op_verify_suspects(struct op_env *env, uint64_t now);
 // Looks at some regions that are to be removed when nobody uses them, and removes those whose time is over.  Called
 // once a second.
 void op_expire_unused(struct op_env *env);
+// Tells the submitters of clones how far these have come.
+void op_tell_progress(struct op_env *env);
 // Closes the files that were kept open for a next grow, if no grow has come since the last call.
 void op_close_unused_files(struct op_env *env);

@@ -17,7 +17,7 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 
-static int charge_creation(struct op *op)
+int op_charge_creation(struct op *op)
 {
     struct quota_charge *c = &op->region->charge;
     int result = quota_check_region_size(c, 0, op->size, &op->refusal);
@@ -30,6 +30,27 @@ static int charge_creation(struct op *op)
     if (result < 0)
         quota_charge_sub(c, QUOTA_REGIONS, 1);
     return result;
+}
+
+void op_note_cgroup(struct op *op)
+{
+    const struct quota_job *job = op->region->charge.job;
+
+    op->cgroup = quota_job_is_counted(job) ? quota_job_path(job) : NULL;
+}
+
+// On a worker: gives the new file its name, which makes it a region.
+int op_link(struct op *op)
+{
+    int r = op->cgroup ? store_write_cgroup(op->env->store, op->file, op->cgroup) : 0;
+
+    return r < 0 ? r : store_link(op->env->store, op->file, &op->record);
+}
+
+void op_give_back_creation(struct op *op)
+{
+    quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
+    quota_charge_sub(&op->region->charge, QUOTA_REGIONS, 1);
 }
 
 static int charge_early(struct op *op)
@@ -52,13 +73,13 @@ static int prepare_create(struct op *op)
     int result = region_charge_of(op->env->regions, op->size, &op->extra);
 
     if (result == 0)
-        result = op->early ? charge_early(op) : charge_creation(op);
+        result = op->early ? charge_early(op) : op_charge_creation(op);
     if (result < 0)
         return result;
+    op_note_cgroup(op);
     op->at = 0; // prepare may follow a try that had allocated something
     record_copy(&op->record, &r->record);
     op->record.granted = op->size;
-    op->cgroup = quota_job_is_counted(r->charge.job) ? quota_job_path(r->charge.job) : NULL;
     op->bound = op->extra;
     op_note_unused(op);
     op_estimate(op, OP_ALLOCATES, op->extra);
@@ -94,10 +115,8 @@ static int finish_create(struct op *op)
 
     if (r == 0 && op->at < op->size)
         r = store_truncate(store, op->file, op->size);
-    if (r == 0 && op->cgroup)
-        r = store_write_cgroup(store, op->file, op->cgroup);
     if (r == 0)
-        r = store_link(store, op->file, record);
+        r = op_link(op);
     if (r < 0)
         return r;
     r = op_open_for_client(op, O_RDWR, true);
@@ -132,8 +151,7 @@ static enum work_status run_create(struct op *op)
 static void conclude_create(struct op *op)
 {
     if (op->result < 0) {
-        quota_charge_sub(&op->region->charge, QUOTA_BYTES, op->extra);
-        quota_charge_sub(&op->region->charge, QUOTA_REGIONS, 1);
+        op_give_back_creation(op);
         return;
     }
     op->region->size = op->size;

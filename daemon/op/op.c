@@ -18,7 +18,7 @@ void op_init(struct op *op, struct op_env *env, const struct op_type *type, stru
     op->type = type;
     op->env = env;
     op->region = region;
-    op->fd = op->file = -1;
+    op->fd = op->file = op->from = -1;
     op->brief = true; // most types take no time; the others say otherwise in prepare
 }
 

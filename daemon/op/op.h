@@ -80,8 +80,19 @@ struct op {
     bool is_partial;
     struct ranges discarded; // discard and restore: region->discarded after success
 
+    // Of clone:
+    struct region *source; // the region that is copied, which the submitter keeps (region.n_readers)
+    // The submitter is told, on the loop, how far the copying has come.  May be NULL.
+    void (*tell)(struct op *op, uint64_t done, uint64_t all);
+    uid_t source_owner; // set in prepare, like the next: the source's
+    struct handle source_handle;
+    uint64_t told;           // what the submitter was told last
+    _Atomic uint64_t copied; // bytes: run has come up to this offset
+
     // Used by run, between its pieces:
     struct work work;
+    int from;         // clone: the source's file; -1: not open
+    bool shares;      // clone: the two files share their blocks
     int file;         // the region's file; -1: not open
     uint64_t at;      // bytes: the offset up to which this operation has come
     int undo;         // -errno: the operation is being undone, piece by piece; 0: it is not
@@ -122,4 +133,4 @@ bool op_cancel(struct op *op);
 void op_abandon(struct op *op);
 
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
-    op_restore, op_verify, op_set_expiry;
+    op_restore, op_verify, op_set_expiry, op_clone;

@@ -26,6 +26,14 @@ struct op_type {
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
+// lifetime.c, in prepare: charges one region of op->size bytes, op->extra of which are granted; and gives that back.
+int op_charge_creation(struct op *op);
+// In prepare: the control group that a new region counts in is to be noted with its file.
+void op_note_cgroup(struct op *op);
+// In run, last: gives op->file the name of the region of op->record.  0 or -errno.
+int op_link(struct op *op);
+void op_give_back_creation(struct op *op);
+
 // op.c, for the types of operations:
 
 // In prepare: sets op->brief and op->instant by what the operation does to BYTES of the disk.

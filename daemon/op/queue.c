@@ -16,6 +16,9 @@
 // A region that is removed fails the operations queued behind with -ENOENT, and is freed when the last of them has
 // ended.
 //
+// A clone (clone.c) reads a second region's file.  It takes a share of the workers that are for that region: whoever
+// has the region may hold its file's lock.
+//
 // This file relies on run touching only its own operation, the store, and those fields of the region that only
 // operations change.  It does not know requests, and it does not bound the queue: conn.c bounds the requests in
 // flight.
@@ -146,7 +149,7 @@ static void run(struct op *op)
     if (op->type->releases)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
-        .lane = lane_of(op->region),
+        .lane = lane_of(op->source ? op->source : op->region),
         .brief = op->brief,
         .instant = op->instant,
         .run = run_work,

@@ -14,9 +14,7 @@
 #include "daemon/request/operation.h"
 #include "daemon/user.h"
 
-// For op.done of op_create and op_open: attaches the region before the reply.  If the peer has gone meanwhile, the
-// region has no attachment, and the queue of orphans looks after it.
-static void attach_op_done(struct op *op)
+void request_attach_done(struct op *op)
 {
     struct request *request = op->owner;
 
@@ -33,7 +31,7 @@ static void attach_op_done(struct op *op)
     request_op_done(op);
 }
 
-static int check_flags(uint32_t flags, uint32_t known)
+int request_check_flags(uint32_t flags, uint32_t known)
 {
     const uint32_t both = DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY | DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER;
 
@@ -42,7 +40,7 @@ static int check_flags(uint32_t flags, uint32_t known)
     return (flags & both) == both ? -EINVAL : 0;
 }
 
-// FLAGS: READ_ONLY and SOLE_WRITER matter.  CLAIM: of the client.  SIZE matters to find_op_done only.
+// SIZE matters to find_op_done only.
 static int attach(const struct call *c, struct region *r, uint32_t flags, enum holder_claim claim, uint64_t size,
                   void (*done)(struct op *op))
 {
@@ -71,6 +69,11 @@ static int attach(const struct call *c, struct region *r, uint32_t flags, enum h
     return 0;
 }
 
+int request_attach(const struct call *c, struct region *r, uint32_t flags, enum holder_claim claim)
+{
+    return attach(c, r, flags, claim, 0, request_attach_done);
+}
+
 // RECORD: handle, name, mode and flags.  This function fills in the other fields.  EARLY: nobody needs the region yet.
 static int create(const struct call *c, struct record *record, uint64_t size, bool early)
 {
@@ -95,7 +98,7 @@ static int create(const struct call *c, struct record *record, uint64_t size, bo
     request->op.size = size;
     request->op.early = early;
     request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
-    request->op.done = attach_op_done;
+    request->op.done = request_attach_done;
     op_submit(&request->op);
     return 0;
 }
@@ -114,7 +117,7 @@ static void find_op_done(struct op *op)
     int r;
 
     if (op->result != -ENOENT || op->region->state != REGION_GONE || !request->peer) {
-        attach_op_done(op);
+        request_attach_done(op);
         return;
     }
     request_end(request);
@@ -166,7 +169,7 @@ static int check_open(const Diskalloc__V1__OpenRegion *m)
                            DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER;
     bool creates = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
 
-    int r = check_flags(m->flags, known);
+    int r = request_check_flags(m->flags, known);
 
     if (r < 0)
         return r;
@@ -194,7 +197,8 @@ int request_open_region(const struct call *c)
     if (r && exclusive && !handle_equal(&r->record.handle, &record.handle))
         return -EEXIST;
     if (r)
-        return attach(c, r, m->flags, m->repeated || is_lost(c, r) ? HOLDER_REPEATS : HOLDER_IS_NEW, 0, attach_op_done);
+        return attach(c, r, m->flags, m->repeated || is_lost(c, r) ? HOLDER_REPEATS : HOLDER_IS_NEW, 0,
+                      request_attach_done);
     if (!creates || !owner)
         return -ENOENT;
     if (owner != c->peer->user)
@@ -216,8 +220,8 @@ int request_attach_region(const struct call *c)
     struct handle handle;
     enum holder_claim claim;
     struct region *r;
-    int e = check_flags(m->flags,
-                        DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY | DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER);
+    int e = request_check_flags(m->flags, DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY |
+                                              DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER);
 
     if (message_take_handle(&m->handle, &handle) < 0)
         return -EINVAL;
@@ -227,7 +231,7 @@ int request_attach_region(const struct call *c)
     if (!r)
         return -ENOENT;
     claim = m->held || !says_held(c) ? HOLDER_MAPS : m->repeated ? HOLDER_REPEATS : HOLDER_IS_NEW;
-    return attach(c, r, m->flags, claim, 0, attach_op_done);
+    return attach(c, r, m->flags, claim, 0, request_attach_done);
 }
 
 // The process lets a region go that a connection of it had which has ended.

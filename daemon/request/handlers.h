@@ -17,6 +17,9 @@ int request_attach_region(const struct call *c);
 int request_detach_region(const struct call *c);
 int request_open_file(const struct call *c);
 
+// clone.c
+int request_clone_region(const struct call *c);
+
 // region.c
 int request_grow_region(const struct call *c);
 int request_shrink_region(const struct call *c);

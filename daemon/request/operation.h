@@ -7,6 +7,14 @@
 struct request *request_new_op(const struct call *c, const struct op_type *type, struct region *r);
 // For op.done.  Replies with the region and the operation's file, or with the reason why the operation failed.
 void request_op_done(struct op *op);
+// attach.c.  For op.done of an operation that opens or makes a region: attaches it before the reply.  If the peer has
+// gone meanwhile, the region has no attachment, and the queue of orphans looks after it.
+void request_attach_done(struct op *op);
+// Attaches R.  FLAGS: READ_ONLY and SOLE_WRITER matter.  CLAIM: of the client.  0, -EACCES or -ENOMEM.
+int request_attach(const struct call *c, struct region *r, uint32_t flags, enum holder_claim claim);
+// 0; -EOPNOTSUPP: not all FLAGS are KNOWN; -EINVAL: they contradict each other.
+int request_check_flags(uint32_t flags, uint32_t known);
+
 // Unlinks R; the reply is empty.  0 or -ENOMEM.
 int request_unlink(const struct call *c, struct region *r);
 

@@ -17,9 +17,12 @@
 enum { METADATA_SLACK = 64 * 1024 };
 
 // The file system may not have FIEMAP (tmpfs); then the count of blocks has to do.
-static int count_missing(int fd, const struct store_grant *g, uint64_t blocks, uint64_t charged, uint64_t *ret)
+// Where the guarantee is soft, regions share blocks with their clones (daemon/op/clone.c).
+static int count_missing(const struct store *s, int fd, const struct store_grant *g, uint64_t blocks, uint64_t charged,
+                         uint64_t *ret)
 {
-    int r = holes_count(fd, 0, g->size, g->discarded, ret);
+    int r = s->guarantee.hard ? holes_count(fd, 0, g->size, g->discarded, ret)
+                              : holes_count_empty(fd, 0, g->size, g->discarded, ret);
 
     if (r != -EOPNOTSUPP)
         return r;
@@ -62,7 +65,7 @@ int store_compare(struct store *s, int fd, const struct store_grant *g, bool dee
         ret->extra = blocks - charged;
     r = count_behind(fd, g, end, deep, blocks > charged ? blocks - charged : 0, ret);
     if (r == 0 && !g->sparse && (deep || blocks < charged))
-        r = count_missing(fd, g, blocks, charged, &ret->missing);
+        r = count_missing(s, fd, g, blocks, charged, &ret->missing);
     return r;
 }
 

@@ -29,6 +29,7 @@
 #include "daemon/store/lease.h"
 #include "daemon/store/mounted.h"
 #include "daemon/store/store_internal.h"
+#include "proto/spill/copy.h"
 #include "proto/spill/surroundings.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
@@ -397,6 +398,16 @@ int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
         store_make_reserve(s);
     }
     return r;
+}
+
+int store_share(struct store *s, int fd, int from)
+{
+    return s->ops->share(fd, from);
+}
+
+int store_copy_piece(struct store *s, int from, int to, uint64_t *at, uint64_t end)
+{
+    return copy_piece(s->ops, from, to, at, end);
 }
 
 int store_is_unused(int fd)

@@ -92,6 +92,10 @@ int store_allocate_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
+// Makes FD, an empty file, a copy of FROM that shares its blocks.  0; or -errno: the file system can't.
+int store_share(struct store *s, int fd, int from);
+// As copy_piece (proto/spill/copy.h).
+int store_copy_piece(struct store *s, int from, int to, uint64_t *at, uint64_t end);
 
 // Asks the kernel whether any other process has this file open or mapped.  1: none; 0: some process; -errno.  FD is
 // open O_RDONLY, and its file belongs to the daemon's user.

@@ -71,6 +71,7 @@ extern "C" {
 #define DISKALLOC_HAVE_NEXT_REGION 1   /* diskalloc_next_region */
 #define DISKALLOC_HAVE_REGION_EVENTS 1 /* DISKALLOC_EVENT_REGION_RESIZED, _SHRINK_ASKED, and agreeing to a shrink */
 #define DISKALLOC_HAVE_EXPIRY 1        /* expires_s of struct diskalloc_region_info */
+#define DISKALLOC_HAVE_CLONE 1         /* diskalloc_region_clone, DISKALLOC_EVENT_CLONE_PROGRESS */
 
 struct diskalloc;
 struct diskalloc_region;
@@ -247,6 +248,27 @@ int diskalloc_region_attach(struct diskalloc *da, const char *handle, const stru
  * 0; -EINVAL: no regular file, bad options; -EACCES: open for writing only; -EBADF; -EMFILE; -ENOMEM: address space. */
 int diskalloc_region_from_fd(int fd, const struct diskalloc_region_options *o, struct diskalloc_region **ret);
 
+/* Makes a region that is a copy of R as it is now, charged to the caller as its own.
+ * NAME, as in diskalloc_region_open but without USER/, is the copy's; NULL: it is anonymous.  O may be NULL: `reserve`,
+ * `mode`, READ_ONLY (of the copy) and SOLE_WRITER are for this call; CREATE and EXCLUSIVE are implied: a name that is
+ * there is -EEXIST.  R may be attached for reading only.  The copy has R's size, its last commit (used, element size)
+ * and its discarded parts; of a SPARSE region it is SPARSE.  What a vector has not committed is in the bytes of the
+ * copy, and not in its record.
+ * Stores that any program has done before the call are in it; those done during the call may be or not, each for
+ * itself: a program that needs all or none of them keeps them out.  Others may resize R meanwhile; bytes that they cut
+ * or discard may be zero in the copy.
+ * The blocks are copied, since a store to a granted byte must never need a new one; it takes as long as the disk takes.
+ * Of a SPARSE region, and where the file system promises nothing anyway (diskallocctl status: "soft"), the two share
+ * their blocks until one is stored to, if the file system can do that.  About once a second there is an event,
+ * DISKALLOC_EVENT_CLONE_PROGRESS.  A program that ends meanwhile leaves nothing of the copy, a daemon neither.
+ * Any thread.  Other threads may use R meanwhile, and must not close it.
+ * 0; as diskalloc_region_create; -EEXIST: the caller has a region of that name; -ESTALE: R was unlinked; -EBUSY: R was
+ * inherited through fork, or a child shares the bytes of a small vector; -EINVAL: a size, SPARSE, USER/NAME;
+ * -EOPNOTSUPP: R is the region of a caller's file, or the daemon is too old; -ETIMEDOUT: a process holds R's file up;
+ * -ENAMETOOLONG; -ECONNREFUSED: NAME, and the client has fallen back to a directory. */
+int diskalloc_region_clone(struct diskalloc_region *r, const char *name, const struct diskalloc_region_options *o,
+                           struct diskalloc_region **ret);
+
 /* Unmaps a region and gives it up.  An anonymous region's blocks and charge are given back when nobody else has it;
  * never is anything cut that others have.
  * REGION may be NULL.  Does not wait for the daemon.
@@ -288,9 +310,10 @@ uint64_t diskalloc_region_reserve(const struct diskalloc_region *r);
 int diskalloc_region_fd(struct diskalloc_region *r);
 
 /* 32 hex digits by which other processes attach this region.
- * The text belongs to the region.
- * Any thread.
- * Never NULL; "" for a region made from a file descriptor. */
+ * The text belongs to the region.  A small vector (<diskalloc/vec.h>) gets its file by this call.
+ * Any thread; of a small vector, the one that uses it.
+ * Never NULL; "" for a region made from a file descriptor, and of a small vector if its file can't be had: then
+ * diskalloc_last_error says why. */
 const char *diskalloc_region_handle(const struct diskalloc_region *r);
 
 /* Grows or shrinks a region in place.  New bytes are zero.  When it returned 0, storing to any accessible byte never
@@ -475,7 +498,10 @@ enum {
     /* Another process wants to cut it to `size` bytes.  If the program can do without the rest, it stops using that and
      * calls diskalloc_region_refresh, or name_refresh of its vector, which agree.  If not, it does nothing: after a
      * time, a second by default, the other process gets -EBUSY.  DISKALLOC_EVENT_REGION_RESIZED tells the outcome. */
-    DISKALLOC_EVENT_SHRINK_ASKED = 5
+    DISKALLOC_EVENT_SHRINK_ASKED = 5,
+    /* diskalloc_region_clone is copying the region `handle`: `used` of `limit` bytes are done.  A newer one replaces an
+     * older one that nobody took. */
+    DISKALLOC_EVENT_CLONE_PROGRESS = 6
 };
 
 struct diskalloc_event {
@@ -491,7 +517,7 @@ struct diskalloc_event {
  * The descriptor belongs to DA and is closed with it.  A forked child asks for one of its own; so does a program that
  * has closed descriptors that it did not know.
  * Any thread.
- * The descriptor, >= 0; with a directory one that is never readable; -EMFILE; -ENOMEM. */
+ * The descriptor, >= 0; with a directory, where there are events of clones only; -EMFILE; -ENOMEM. */
 int diskalloc_event_fd(struct diskalloc *da);
 
 /* The oldest event that nobody took yet.  When the connection is lost it tries to connect, once.

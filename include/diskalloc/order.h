@@ -480,6 +480,8 @@ DISKALLOC_ORDER_FN void diskalloc_order_touch(struct diskalloc_region *r, uint64
     DISKALLOC_VEC_FN int name##_sort(struct name *v)                                                                 \
     {                                                                                                                \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_sort");                                                              \
+        if (__builtin_expect(v->front > 0, 0))                                                                       \
+            return diskalloc_vec_drained(#name "_sort");                                                             \
         return diskalloc_vec_sort(v->region, v->len, v->cap, diskalloc_vec_##name##_order(), #name "_sort");         \
     }                                                                                                                \
                                                                                                                      \
@@ -489,20 +491,23 @@ DISKALLOC_ORDER_FN void diskalloc_order_touch(struct diskalloc_region *r, uint64
             diskalloc_vec_damaged(#name "_is_sorted", v->len, v->cap);                                               \
             return 0;                                                                                                \
         }                                                                                                            \
-        return diskalloc_vec_##name##_order_is_sorted(v->data, v->len);                                              \
+        if (v->len <= v->front)                                                                                      \
+            return 1;                                                                                                \
+        return diskalloc_vec_##name##_order_is_sorted(v->data + v->front, v->len - v->front);                        \
     }                                                                                                                \
                                                                                                                      \
     /* The first element that does not come before KEY; if UPPER, that KEY comes before. */                          \
     DISKALLOC_ORDER_FN size_t diskalloc_vec_##name##_bound(const struct name *v, const type *key, int upper,         \
                                                            const char *call)                                         \
     {                                                                                                                \
-        size_t at = 0, n = v->len, page = 0;                                                                         \
+        size_t at = v->front, n = v->len, page = 0;                                                                  \
         uint64_t began = 0;                                                                                          \
                                                                                                                      \
         if (__builtin_expect(n > v->cap, 0)) {                                                                       \
             diskalloc_vec_damaged(call, n, v->cap);                                                                  \
             return 0;                                                                                                \
         }                                                                                                            \
+        n = n > at ? n - at : 0;                                                                                     \
         if ((uint64_t)n * sizeof(type) >= DISKALLOC_ORDER_LARGE)                                                     \
             began = diskalloc_vec_search_begin(v->region, (uint64_t)n * sizeof(type));                               \
         while (n > 0) {                                                                                              \
@@ -534,7 +539,7 @@ DISKALLOC_ORDER_FN void diskalloc_order_touch(struct diskalloc_region *r, uint64
                                                                                                                      \
     DISKALLOC_VEC_FN size_t name##_dedup(struct name *v)                                                             \
     {                                                                                                                \
-        size_t kept = v->len > 0, len = v->len;                                                                      \
+        size_t len = v->len, front = v->front < len ? v->front : len, kept = front + (len > front);                  \
                                                                                                                      \
         if (__builtin_expect(len > v->cap, 0)) {                                                                     \
             diskalloc_vec_damaged(#name "_dedup", len, v->cap);                                                      \
@@ -544,7 +549,7 @@ DISKALLOC_ORDER_FN void diskalloc_order_touch(struct diskalloc_region *r, uint64
             diskalloc_vec_fail(#name "_dedup", -EROFS);                                                              \
             return 0;                                                                                                \
         }                                                                                                            \
-        for (size_t i = 1; i < len; i++) {                                                                           \
+        for (size_t i = front + 1; i < len; i++) {                                                                   \
             if (!diskalloc_vec_##name##_less(v->data + kept - 1, v->data + i))                                       \
                 continue;                                                                                            \
             if (kept < i)                                                                                            \

@@ -14,7 +14,7 @@
  *
  * struct name { type *data; size_t len, cap; struct diskalloc_region *region; ... };
  *   It may be moved by memcpy; no thread of the library reads it; zeroed, it is valid for deinit.  The caller may fill
- *   data[len] ... data[cap - 1] and raise len.
+ *   data[len] ... data[cap - 1] and raise len.  Elements [0, front) were consumed: see name_discard_front.
  *
  * TYPE is checked at compile time: it has at least one byte; and in C++ its elements may be copied as bytes, which is
  * so for trivially copyable types, and for std::pair and std::array of such.  A type of which only its author knows
@@ -36,6 +36,15 @@
  *
  * int name_init(struct name *v, struct diskalloc *da)
  *   An empty vector in an anonymous region of its own.  0, or as diskalloc_region_create, and V is zeroed.
+ *   Up to 16 KiB of elements the vector has no file, is not charged, listed or counted, and is in memory.  It moves
+ *   into a file, at the same address, when it needs more room (the limits can refuse that, and nothing is lost), or
+ *   when the program asks for the region's handle or descriptor, commits, clones, or discards.  Until then no other
+ *   thread may store to elements while a call on the vector or its region is under way; loads are fine, also in signal
+ *   handlers.  A vector that must have a file from the beginning is made by name_init_with with options.  A client
+ *   whose last vectors needed more makes the next ones with a file.
+ *   A fork gives all small vectors their files first, unless the program has other threads: then the memory is shared
+ *   with the child all the same, the handle is "" and handle, descriptor, clone and discard are refused (-EBUSY) until
+ *   the child has ended or run another program.
  * int name_init_with(struct name *v, struct diskalloc *da, const struct diskalloc_region_options *o)
  *   The same with options: size is room to begin with (cap), reserve the most that the vector can grow to.  O may be
  *   NULL.
@@ -85,7 +94,20 @@
  * int name_shrink_to_fit(struct name *v)                           -EBUSY while others have the region attached
  * int name_insert(struct name *v, size_t i, type value)            -EINVAL: i > len
  * int name_remove(struct name *v, size_t i, type *ret)             keeps order; RET may be NULL; -EINVAL: i >= len
- * int name_swap_remove(struct name *v, size_t i, type *ret)        the last one takes its place; likewise */
+ * int name_swap_remove(struct name *v, size_t i, type *ret)        the last one takes its place; likewise
+ * int name_discard_front(struct name *v, size_t n)
+ *   Elements [0, n) are consumed: their whole blocks of 4 KiB and the charge go back.  Indices and len stay, the
+ *   address of each element too; touching what went back is SIGSEGV.  N counts from the first element ever: call it
+ *   with a growing N, as often as you like.  Calls that consume little, one soon after the other, are collected: less
+ *   than 2 MiB of what was consumed stay charged then, and accessible, until a call comes 20 ms later, consumes 2 MiB,
+ *   or consumes 64 KiB and all that is left.
+ *   From then on pop is -ENODATA when only consumed elements are left; insert, remove and swap_remove are -EINVAL at
+ *   consumed indices; name_sort is -EINVAL; searching, is_sorted and dedup are about what is not consumed.  A vector
+ *   that is cut below N (truncate) and filled again gets blocks again as it grows: then cap may be less than before.
+ *   Discarded parts of a region stay discarded: a later open finds as consumed what has no blocks.  A small vector,
+ *   which has no file (see name_init), has nothing to give back: its elements stay accessible.
+ *   0; -EINVAL: n > len; else as diskalloc_region_discard (-EBUSY while others have the region attached; -EOPNOTSUPP),
+ *   and nothing was consumed. */
 #ifndef DISKALLOC_VEC_H
 #define DISKALLOC_VEC_H
 
@@ -110,6 +132,7 @@ extern "C++" { /* also where a program includes this header within extern "C" */
 #define DISKALLOC_HAVE_VEC_PERSIST 1      /* name_init_region marks, name_deinit commits, len > cap is refused */
 #define DISKALLOC_HAVE_VEC_ADVISE 1       /* name_advise */
 #define DISKALLOC_HAVE_VEC_PREFETCH 1     /* name_prefetch */
+#define DISKALLOC_HAVE_DISCARD_FRONT 1    /* name_discard_front */
 
 #ifdef __cplusplus
 extern "C" {
@@ -170,6 +193,16 @@ diskalloc_vec_grow_zeroed(struct diskalloc_region *r, size_t len, size_t cap, si
                           const char *call);
 struct diskalloc_vec_cap diskalloc_vec_grow_wait(struct diskalloc_region *r, size_t len, size_t cap, size_t additional,
                                                  size_t element_size, int timeout_ms, const char *call);
+/* Elements [0, n) are consumed.  0 or a negative errno. */
+int diskalloc_vec_discard_front(struct diskalloc_region *r, size_t len, size_t cap, size_t n, size_t element_size,
+                                const char *call);
+/* The vector has consumed elements; returns -EINVAL. */
+#if defined(__GNUC__)
+__attribute__((__cold__, __noinline__))
+#endif
+int diskalloc_vec_drained(const char *call);
+/* How many elements at the beginning of R have no bytes any more. */
+size_t diskalloc_vec_front(struct diskalloc_region *r, size_t len, size_t element_size);
 /* Copies N bytes to the byte AT of a vector's capacity.  For many: pages are made on the library's thread meanwhile. */
 void diskalloc_vec_copy(struct diskalloc_region *r, uint64_t at, const void *src, uint64_t n);
 #define DISKALLOC_VEC_MANY ((size_t)16 << 20) /* bytes */
@@ -260,6 +293,7 @@ struct diskalloc {
         struct diskalloc_region *region;                                                                               \
         uint64_t base_size;                                                                                            \
         uint32_t flags;                                                                                                \
+        size_t front; /* elements that were consumed */                                                                \
     };                                                                                                                 \
                                                                                                                        \
     DISKALLOC_VEC_FN int diskalloc_vec_##name##_take_state(struct name *v, struct diskalloc_vec_state state)           \
@@ -270,7 +304,18 @@ struct diskalloc {
         v->region = state.region;                                                                                      \
         v->base_size = state.base_size;                                                                                \
         v->flags = state.flags;                                                                                        \
+        v->front = 0;                                                                                                  \
         return state.result;                                                                                           \
+    }                                                                                                                  \
+                                                                                                                       \
+    /* Of a vector that may have been drained before. */                                                               \
+    DISKALLOC_VEC_FN int diskalloc_vec_##name##_take_old(struct name *v, struct diskalloc_vec_state state)             \
+    {                                                                                                                  \
+        int result = diskalloc_vec_##name##_take_state(v, state);                                                      \
+                                                                                                                       \
+        if (result >= 0)                                                                                               \
+            v->front = diskalloc_vec_front(v->region, v->len, sizeof(type));                                           \
+        return result;                                                                                                 \
     }                                                                                                                  \
                                                                                                                        \
     DISKALLOC_VEC_FN int diskalloc_vec_##name##_take_cap(struct name *v, struct diskalloc_vec_cap grown)               \
@@ -286,7 +331,7 @@ struct diskalloc {
                                                                                                                        \
     DISKALLOC_VEC_FN int name##_init_region(struct name *v, struct diskalloc_region *r)                                \
     {                                                                                                                  \
-        return diskalloc_vec_##name##_take_state(v, diskalloc_vec_init_region(r, sizeof(type), #name "_init_region")); \
+        return diskalloc_vec_##name##_take_old(v, diskalloc_vec_init_region(r, sizeof(type), #name "_init_region"));   \
     }                                                                                                                  \
                                                                                                                        \
     DISKALLOC_VEC_FN int name##_init_with(struct name *v, struct diskalloc *da,                                        \
@@ -298,13 +343,15 @@ struct diskalloc {
     DISKALLOC_VEC_FN int name##_open(struct name *v, struct diskalloc *da, const char *region_name,                    \
                                      const struct diskalloc_region_options *o)                                         \
     {                                                                                                                  \
-        return diskalloc_vec_##name##_take_state(v,                                                                    \
-                                                 diskalloc_vec_open(da, region_name, o, sizeof(type), #name "_open")); \
+        return diskalloc_vec_##name##_take_old(v,                                                                      \
+                                               diskalloc_vec_open(da, region_name, o, sizeof(type), #name "_open"));   \
     }                                                                                                                  \
                                                                                                                        \
     DISKALLOC_VEC_FN int name##_refresh(struct name *v)                                                                \
     {                                                                                                                  \
         struct diskalloc_vec_state state;                                                                              \
+        size_t front = v->front;                                                                                       \
+        int result;                                                                                                    \
                                                                                                                        \
         state.data = v->data;                                                                                          \
         state.len = v->len;                                                                                            \
@@ -313,7 +360,9 @@ struct diskalloc {
         state.base_size = v->base_size;                                                                                \
         state.flags = v->flags;                                                                                        \
         state.result = 0;                                                                                              \
-        return diskalloc_vec_##name##_take_state(v, diskalloc_vec_refresh(state, sizeof(type), #name "_refresh"));     \
+        result = diskalloc_vec_##name##_take_state(v, diskalloc_vec_refresh(state, sizeof(type), #name "_refresh"));   \
+        v->front = front < v->len ? front : v->len;                                                                    \
+        return result;                                                                                                 \
     }                                                                                                                  \
                                                                                                                        \
     DISKALLOC_VEC_FN int name##_advise(struct name *v, int advice)                                                     \
@@ -335,6 +384,7 @@ struct diskalloc {
         v->region = NULL;                                                                                              \
         v->base_size = 0;                                                                                              \
         v->flags = 0;                                                                                                  \
+        v->front = 0;                                                                                                  \
     }                                                                                                                  \
                                                                                                                        \
     DISKALLOC_VEC_FN int name##_commit(struct name *v, uint32_t commit_flags)                                          \
@@ -387,7 +437,7 @@ struct diskalloc {
     DISKALLOC_VEC_FN int name##_pop(struct name *v, type *ret)                                                         \
     {                                                                                                                  \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_pop");                                                                 \
-        if (v->len == 0)                                                                                               \
+        if (v->len <= v->front)                                                                                        \
             return diskalloc_vec_fail(#name "_pop", -ENODATA);                                                         \
         v->len--;                                                                                                      \
         if (ret)                                                                                                       \
@@ -441,6 +491,9 @@ struct diskalloc {
         if (len >= v->len)                                                                                             \
             return 0;                                                                                                  \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_truncate");                                                            \
+        /* The bytes behind len may be gone: whoever needs room asks the library. */                                   \
+        if (len < v->front)                                                                                            \
+            v->front = v->cap = len;                                                                                   \
         v->len = len;                                                                                                  \
         return 0;                                                                                                      \
     }                                                                                                                  \
@@ -471,7 +524,7 @@ struct diskalloc {
         int result;                                                                                                    \
                                                                                                                        \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_insert");                                                              \
-        if (i > v->len)                                                                                                \
+        if (i > v->len || i < v->front)                                                                                \
             return diskalloc_vec_fail(#name "_insert", -EINVAL);                                                       \
         result = diskalloc_vec_##name##_make_room(v, 1, #name "_insert");                                              \
         if (result < 0)                                                                                                \
@@ -485,7 +538,7 @@ struct diskalloc {
     DISKALLOC_VEC_FN int name##_remove(struct name *v, size_t i, type *ret)                                            \
     {                                                                                                                  \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_remove");                                                              \
-        if (i >= v->len)                                                                                               \
+        if (i >= v->len || i < v->front)                                                                               \
             return diskalloc_vec_fail(#name "_remove", -EINVAL);                                                       \
         if (ret)                                                                                                       \
             DISKALLOC_VEC_COPY(ret, v->data + i, type);                                                                \
@@ -497,13 +550,26 @@ struct diskalloc {
     DISKALLOC_VEC_FN int name##_swap_remove(struct name *v, size_t i, type *ret)                                       \
     {                                                                                                                  \
         DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_swap_remove");                                                         \
-        if (i >= v->len)                                                                                               \
+        if (i >= v->len || i < v->front)                                                                               \
             return diskalloc_vec_fail(#name "_swap_remove", -EINVAL);                                                  \
         if (ret)                                                                                                       \
             DISKALLOC_VEC_COPY(ret, v->data + i, type);                                                                \
         v->len--;                                                                                                      \
         DISKALLOC_VEC_COPY(v->data + i, v->data + v->len, type);                                                       \
         return 0;                                                                                                      \
+    }                                                                                                                  \
+                                                                                                                       \
+    DISKALLOC_VEC_FN int name##_discard_front(struct name *v, size_t n)                                                \
+    {                                                                                                                  \
+        int result;                                                                                                    \
+                                                                                                                       \
+        DISKALLOC_VEC_CHECK_WRITABLE(v, #name "_discard_front");                                                       \
+        if (n <= v->front && n <= v->len)                                                                              \
+            return 0;                                                                                                  \
+        result = diskalloc_vec_discard_front(v->region, v->len, v->cap, n, sizeof(type), #name "_discard_front");      \
+        if (result == 0)                                                                                               \
+            v->front = n;                                                                                              \
+        return result;                                                                                                 \
     }
 
 #include <diskalloc/order.h> /* DISKALLOC_VEC_DEFINE_ORDER */

@@ -115,6 +115,12 @@ template <class T> class diskalloc::vector
     {
         check(diskalloc_vector_prefetch(&v_, indices, n));
     }
+    /* The first N elements are consumed, as by name_discard_front: their blocks and charge go back.  Indices, iterators
+     * and size() stay, begin() included: the first element that may be touched is (*this)[n]. */
+    void discard_front(size_type n)
+    {
+        check(diskalloc_vector_discard_front(&v_, n));
+    }
     /* As reserve, and waits for space: TIMEOUT_MS as for name_reserve_wait.  N is a total, as for reserve. */
     void reserve_wait(size_type n, int timeout_ms)
     {

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -63,6 +65,36 @@ static int system_unlink_at(int dirfd, const char *path, int flags)
     return unlinkat(dirfd, path, flags) < 0 ? -errno : 0;
 }
 
+static ssize_t system_read(int fd, void *ret, size_t size, uint64_t offset)
+{
+    ssize_t n;
+
+    do
+        n = pread(fd, ret, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t system_write(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+    ssize_t n;
+
+    do
+        n = pwrite(fd, bytes, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static int system_share(int fd, int from)
+{
+    int r;
+
+    do
+        r = ioctl(fd, FICLONE, from);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
 static int system_sync(int fd)
 {
     return fsync(fd) < 0 ? -errno : 0;
@@ -101,6 +133,9 @@ const struct file_ops file_ops_system = {
     .truncate = system_truncate,
     .link_at = system_link_at,
     .unlink_at = system_unlink_at,
+    .read = system_read,
+    .write = system_write,
+    .share = system_share,
     .sync = system_sync,
     .sync_fs = system_sync_fs,
     .stat = system_stat,

@@ -16,6 +16,10 @@ struct file_ops {
     int (*truncate)(int fd, uint64_t size);
     int (*link_at)(int fd, int dirfd, const char *path); // gives a file of O_TMPFILE its name
     int (*unlink_at)(int dirfd, const char *path, int flags);
+    ssize_t (*read)(int fd, void *ret, size_t size, uint64_t offset);
+    ssize_t (*write)(int fd, const void *bytes, size_t size, uint64_t offset);
+    // Makes FD a copy of FROM that shares its blocks (FICLONE).
+    int (*share)(int fd, int from);
     int (*sync)(int fd);
     int (*sync_fs)(int fd); // syncfs(2), the whole file system
     int (*stat)(int fd, struct stat *ret);

@@ -62,6 +62,21 @@ int holes_count(int fd, uint64_t from, uint64_t to, const struct ranges *without
     return r;
 }
 
+static int count_empty(void *data, uint64_t from, uint64_t to, enum extents_lack lack)
+{
+    return lack == EXTENTS_SHARED ? 0 : count(data, from, to, lack);
+}
+
+int holes_count_empty(int fd, uint64_t from, uint64_t to, const struct ranges *without, uint64_t *ret)
+{
+    struct task task = {.without = without};
+    int r = extents_find_lacking(fd, from, to, count_empty, &task);
+
+    if (r == 0)
+        *ret = task.counted;
+    return r;
+}
+
 static int fill(void *data, uint64_t from, uint64_t to, enum extents_lack lack)
 {
     struct task *task = data;

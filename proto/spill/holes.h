@@ -12,6 +12,9 @@ int holes_allocate(const struct file_ops *ops, int fd, uint64_t from, uint64_t t
 // extents_find_lacking.
 int holes_count(int fd, uint64_t from, uint64_t to, const struct ranges *without, uint64_t *ret);
 
+// The same, but blocks that another file has too count as blocks.
+int holes_count_empty(int fd, uint64_t from, uint64_t to, const struct ranges *without, uint64_t *ret);
+
 // Gives blocks to what holes_count counts.  A file system without FIEMAP (tmpfs) is asked to allocate all that lies
 // between, which leaves alone what is there. 0; -EOPNOTSUPP: some bytes share their blocks with another file, and the
 // file system cannot part them; another -errno.

@@ -74,17 +74,17 @@ static void vec_extend(struct vec *v, const uint64_t *numbers, size_t n)
     must(numbers_extend(v, numbers, n) == 0);
 }
 
-// What has been summed goes back to the disk and the quota, a piece at a time.
+// What has been summed goes back to the disk and the quota, batch by batch, as it was pushed.
 static uint64_t vec_consume(struct vec *v)
 {
-    enum { PIECE = 64 << 20 };
-    const size_t piece = PIECE / sizeof *v->data;
+    enum { BATCH = 256 << 10 };
+    const size_t batch = BATCH / sizeof *v->data;
     uint64_t total = 0;
 
     for (size_t i = 0; i < v->len; i++) {
         total += v->data[i];
-        if ((i + 1) % piece == 0)
-            must(diskalloc_region_discard(v->region, (i + 1 - piece) * sizeof *v->data, PIECE) == 0);
+        if ((i + 1) % batch == 0)
+            must(numbers_discard_front(v, i + 1) == 0);
     }
     return total;
 }

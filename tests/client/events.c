@@ -56,6 +56,30 @@ static void what_another_call_has_read_stays_to_be_asked_for(void **state)
     play_end(&p);
 }
 
+// A newer event about the same clone replaces the older one, and no other event.
+static void how_far_a_clone_is_is_told_once(void **state)
+{
+    struct play p = {.connections = {".p"}};
+    struct diskalloc_event e;
+    struct diskalloc_usage u;
+    struct diskalloc *da;
+
+    (void)state;
+    play_start(&p);
+    da = client_of(&p, -1);
+    assert_int_equal(diskalloc_get_usage(da, NULL, &u, sizeof u), 0);
+    assert_int_equal(diskalloc_next_event(da, &e, sizeof e), 1);
+    assert_int_equal(e.kind, DISKALLOC_EVENT_CLONE_PROGRESS);
+    assert_string_equal(e.handle, "00000000000000000000000000000000");
+    assert_int_equal(e.limit, 1000);
+    assert_int_equal(e.used, 501);
+    assert_int_equal(expect_event(da).used, 900);
+    assert_int_equal(expect_event(da).used, 901);
+    assert_int_equal(diskalloc_next_event(da, &e, sizeof e), 0);
+    diskalloc_close(da);
+    play_end(&p);
+}
+
 static void it_is_queued_before_anybody_asks_for_a_descriptor(void **state)
 {
     struct play p = {.connections = {".e"}};
@@ -303,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_another_call_has_read_stays_to_be_asked_for),
+        TEST(how_far_a_clone_is_is_told_once),
         TEST(it_is_queued_before_anybody_asks_for_a_descriptor),
         TEST(when_nobody_asks_the_newest_are_kept),
         TEST(a_directory_has_no_events),

@@ -157,6 +157,19 @@ static void lines_sorts_as_sort_does(void **state)
     test_daemon_stop_and_remove(&diskallocd);
 }
 
+static void batches_takes_out_what_it_has_pushed(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(
+        shell("$E/example-batches --address $A 3 && grep -q '^3000000 numbers, sum 8999995500000500000$' output"), 0);
+    assert_int_equal(shell("$E/example-batches --address dir:$PWD --batch 1000 1 && grep -q '^1000000 numbers' output"),
+                     0);
+    assert_int_equal(shell("$E/example-batches --batch 0; [ $? = 2 ] && grep -q ^usage: output"), 0);
+    assert_int_equal(shell("$E/example-batches --address unix:$PWD/nowhere; [ $? = 1 ]"), 0);
+    test_daemon_stop_and_remove(&diskallocd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +179,7 @@ int main(void)
         TEST(the_short_examples_run),
         TEST(shared_shows_a_reader_what_a_writer_commits),
         TEST(lines_sorts_as_sort_does),
+        TEST(batches_takes_out_what_it_has_pushed),
     };
 
     return cmocka_run_group_tests_name("examples", tests, NULL, NULL);

@@ -268,6 +268,7 @@ static void a_wait_outlives_the_daemon(void **state)
 
 static void a_vector_waits_for_what_it_needs(void **state)
 {
+    const struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
     struct play p = {.connections = {"..qq"}};
     struct bytevec v;
     struct diskalloc *da;
@@ -275,7 +276,7 @@ static void a_vector_waits_for_what_it_needs(void **state)
     (void)state;
     play_start(&p);
     da = client_of(&p, -1);
-    assert_int_equal(bytevec_init(&v, da), 0);
+    assert_int_equal(bytevec_init_with(&v, da, &o), 0); // a small vector would not ask
     assert_int_equal(bytevec_reserve_wait(&v, 0, -1), 0);
     assert_int_equal(bytevec_reserve_wait(&v, 10, LONG_MS), 0);
     assert_int_equal(v.cap, 10);

@@ -67,6 +67,19 @@ static void discard(struct script *s, struct model *m, uint64_t from, uint64_t t
     model_check(s, m, "after a restore");
 }
 
+// The copy has the pattern, and the region as well, whatever became of the copy.
+static void clone_it(struct script *s, struct model *m)
+{
+    struct model copy = *m;
+
+    copy.region = NULL;
+    if (REPEATED(s, "clone", diskalloc_region_clone(m->region, NULL, NULL, &copy.region))) {
+        model_check(s, &copy, "after a clone");
+        model_close(&copy);
+    }
+    model_check(s, m, "after a clone of it");
+}
+
 void script_regions(struct script *s)
 {
     struct model m, sparse;
@@ -83,6 +96,8 @@ void script_regions(struct script *s)
         script_succeeded(s, "advise", diskalloc_region_advise(m.region, 0, m.size, DISKALLOC_ADVICE_COLD));
         script_succeeded(s, "refresh", diskalloc_region_refresh(m.region));
         script_succeeded(s, "commit", diskalloc_region_commit(m.region, 16, 8, 0));
+        if (m.from == m.to)
+            clone_it(s, &m);
         script_succeeded(s, "sync", diskalloc_region_sync(m.region));
         model_check(s, &m, "at the end");
         model_close(&m);

@@ -91,6 +91,25 @@ void play_send_event(int sock, uint64_t used)
     packet_send(sock, bytes, diskalloc__v1__reply__pack(&reply, bytes), -1, 0);
 }
 
+// How far the clone of the region with the handle of zeros has come.
+static void play_send_progress(int sock, uint64_t used)
+{
+    static uint8_t handle[16];
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
+    uint8_t bytes[256];
+
+    event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS;
+    event.limit = 1000;
+    event.used = used;
+    event.handle = (ProtobufCBinaryData){.data = handle, .len = sizeof handle};
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
+    reply.event = &event;
+    packet_send(sock, bytes, diskalloc__v1__reply__pack(&reply, bytes), -1, 0);
+    event.handle.len = 3; // no handle: it is ignored
+    packet_send(sock, bytes, diskalloc__v1__reply__pack(&reply, bytes), -1, 0);
+}
+
 static void play_carry_out(struct play *p, const Diskalloc__V1__Request *q)
 {
     if (q->body_case == DISKALLOC__V1__REQUEST__BODY_CREATE_REGION)
@@ -159,7 +178,11 @@ bool play_serve_one(struct play *p, int sock, const Diskalloc__V1__Request *q, c
         p->held = *q;
     for (uint64_t i = 0; action == 'e' && i < 2; i++)
         play_send_event(sock, 900 + i);
-    if (action != '.' && action != 'e')
+    for (uint64_t i = 0; action == 'p' && i < 2; i++) {
+        play_send_progress(sock, 500 + i);
+        play_send_event(sock, 900 + i);
+    }
+    if (action != '.' && action != 'e' && action != 'p')
         return action != 'd';
     play_answer(p, sock, q, DISKALLOC__V1__ERROR_CODE__OK);
     if (p->held.id) {

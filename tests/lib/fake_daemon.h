@@ -20,7 +20,7 @@
 //   a  refuse: ACCESS           i  refuse: IO               m  refuse: TOO_MANY_FILES    u  refuse: NOT_ATTACHED
 //   <  do it, answer after the next one's answer
 //   q  refuse: LIMIT                t  refuse: TIMED_OUT, both with numbers
-//   e  do it, send two events, answer
+//   e  do it, send two events, answer       p  the same, of which two tell how far a clone is
 //   l  do it for its second half, and refuse: IO (shrink and discard: what could not be undone)
 struct play {
     const char *connections[4];

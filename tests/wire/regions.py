@@ -3,11 +3,12 @@
 
 import mmap
 import os
+import time
 import unittest
 
 import wire_case
 from wire_case import MIB, WireTest
-from wire_client import DEADLINE_SECONDS, pb
+from wire_client import DEADLINE_SECONDS, Client, pb
 
 
 def setUpModule():
@@ -178,6 +179,108 @@ class ConversationTest(WireTest):
         by_uid = client.call(get_usage=pb.GetUsage(subject=b"user:+%d" % os.getuid())).usage
         self.assertEqual(by_uid.bytes_limit, own.bytes_limit)
         self.assertEqual(client.call(get_usage=pb.GetUsage(subject=b"total")).usage.bytes_limit, 256 * MIB)
+
+
+class CloneTest(WireTest):
+    def cloned(self, client, **more):
+        client.call(create_region=pb.CreateRegion(handle=self.handle, size=100000))
+        client.call(commit_region=pb.CommitRegion(handle=self.handle, used=80000, element_size=8))
+        copy = os.urandom(16)
+        reply, fd = client.call_with_fd(clone_region=pb.CloneRegion(source=self.handle, handle=copy, **more))
+        self.addCleanup(os.close, fd)
+        return reply.region, fd, copy
+
+    def test_a_copy_has_size_and_commit_and_a_descriptor(self):
+        region, fd, copy = self.cloned(self.connect())
+        self.assertEqual((region.handle, region.size, region.used, region.element_size), (copy, 100000, 80000, 8))
+        self.assertEqual((region.granted, region.attachments, region.name), (102400, 1, b""))
+        self.assertEqual(os.fstat(fd).st_size, 100000)
+
+    def test_the_feature_is_agreed_on(self):
+        with Client(wire_case.daemon.socket, hello=False) as client:
+            reply = client.call(
+                hello=pb.Hello(version_min=1, version_max=1, features=pb.FEATURE_CLONE, client_name=b"x")
+            )
+            self.assertEqual(reply.hello.features, pb.FEATURE_CLONE)
+
+    def test_a_repeated_clone_finds_its_region(self):
+        client = self.connect()
+        region, _, copy = self.cloned(client, name=b"repeated", mode=0o640)
+        self.assertEqual((region.name, region.mode), (b"repeated", 0o640))
+        again = client.call(clone_region=pb.CloneRegion(source=self.handle, handle=copy, name=b"repeated"))
+        self.assertEqual((again.region.handle, again.region.attachments), (copy, 1))
+        client.call(detach_region=pb.DetachRegion(handle=copy))
+        client.call(unlink_region=pb.UnlinkRegion(name=b"repeated"))
+
+    def test_what_makes_no_sense_is_refused_and_costs_nothing(self):
+        client = self.connect()
+        _, _, copy = self.cloned(client, name=b"taken")
+        before = client.call(get_usage=pb.GetUsage()).usage
+        source, new = self.handle, os.urandom(16)
+        for code, fields in (
+            (pb.NOT_ATTACHED, {"source": os.urandom(16), "handle": new}),
+            (pb.INVALID, {"source": b"short", "handle": new}),
+            (pb.INVALID, {"source": source, "handle": b"short"}),
+            (pb.INVALID, {"source": source, "handle": new, "name": b".dot"}),
+            (pb.NAME_TOO_LONG, {"source": source, "handle": new, "name": b"x" * 129}),
+            (pb.INVALID, {"source": source, "handle": new, "name": b"x", "mode": 0o1777}),
+            (pb.UNSUPPORTED, {"source": source, "handle": new, "flags": pb.REGION_SPARSE}),
+            (pb.UNSUPPORTED, {"source": source, "handle": new, "flags": 1 << 20}),
+            (pb.INVALID, {"source": source, "handle": new, "flags": pb.REGION_READ_ONLY | pb.REGION_SOLE_WRITER}),
+            (pb.EXISTS, {"source": source, "handle": new, "name": b"taken"}),
+        ):
+            with self.subTest(fields):
+                self.assert_refused(code, client, clone_region=pb.CloneRegion(**fields))
+        self.assertEqual(client.call(get_usage=pb.GetUsage()).usage.bytes, before.bytes)
+        # region_bytes is 48 MiB, bytes 64 MiB.
+        large = os.urandom(16)
+        client.call(create_region=pb.CreateRegion(handle=large, size=40 * MIB))
+        error = self.assert_refused(pb.LIMIT, client, clone_region=pb.CloneRegion(source=large, handle=new))
+        self.assertEqual((error.limit, error.asked), (64 * MIB, 40 * MIB))
+        client.call(detach_region=pb.DetachRegion(handle=copy))
+        client.call(unlink_region=pb.UnlinkRegion(name=b"taken"))
+
+    def test_a_read_only_attachment_may_be_copied(self):
+        owner, reader = self.connect(), self.connect()
+        copy = os.urandom(16)
+        owner.call(create_region=pb.CreateRegion(handle=self.handle, size=8192))
+        reader.call(attach_region=pb.AttachRegion(handle=self.handle, flags=pb.REGION_READ_ONLY))
+        reader.call(clone_region=pb.CloneRegion(source=self.handle, handle=copy))
+        reader.call(grow_region=pb.GrowRegion(handle=copy, size=16384))
+        frozen = os.urandom(16)
+        reply, fd = reader.call_with_fd(
+            clone_region=pb.CloneRegion(source=self.handle, handle=frozen, flags=pb.REGION_READ_ONLY)
+        )
+        self.assertRaises(OSError, os.write, fd, b"x")
+        os.close(fd)
+        self.assertTrue(reply.region.flags & pb.REGION_READ_ONLY)
+        self.assert_refused(pb.READ_ONLY, reader, grow_region=pb.GrowRegion(handle=frozen, size=16384))
+
+    def test_what_is_cancelled_or_abandoned_leaves_nothing(self):
+        watcher = self.connect()
+        before = watcher.call(get_usage=pb.GetUsage()).usage
+        for leaves in (False, True):
+            client = self.connect()
+            source, copy = os.urandom(16), os.urandom(16)
+            client.call(create_region=pb.CreateRegion(handle=source, size=30 * MIB))
+            target = client.send(pb.Request(clone_region=pb.CloneRegion(source=source, handle=copy)))
+            if leaves:
+                client.close()
+            else:
+                cancel = client.send(pb.Request(cancel=pb.Cancel(target=target)))
+                replies = [client.receive() for _ in range(2)]
+                self.assertEqual([reply.id for reply, _ in replies], [target, cancel])
+                clone, fd = replies[0]
+                if fd is not None:
+                    os.close(fd)
+                self.assertIn(clone.error.code if clone.HasField("error") else pb.OK, (pb.OK, pb.CANCELLED))
+                client.close()
+            for _ in range(1000):
+                usage = watcher.call(get_usage=pb.GetUsage()).usage
+                if (usage.bytes, usage.regions) == (before.bytes, before.regions):
+                    break
+                time.sleep(0.02)
+            self.assertEqual((usage.bytes, usage.regions), (before.bytes, before.regions))
 
 
 if __name__ == "__main__":

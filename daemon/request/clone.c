@@ -1,0 +1,127 @@
+// CloneRegion: a region that is a copy of another one.
+//
+// The peer has attached the source; the right to read it was checked then.  The copy is the peer's own.
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/orphans.h"
+#include "daemon/request/handlers.h"
+#include "daemon/request/message.h"
+#include "daemon/request/operation.h"
+#include "daemon/user.h"
+#include "proto/field.h"
+
+static void clone_done(struct op *op)
+{
+    struct op_env *env = op->env;
+    struct region *source = op->source;
+
+    request_attach_done(op); // frees OP
+    source->n_readers--;
+    orphans_consider(env->orphans, source);
+}
+
+static void tell(struct op *op, uint64_t done, uint64_t all)
+{
+    struct request *request = op->owner;
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
+
+    if (!request->peer)
+        return;
+    event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS;
+    event.handle = field_handle(&op->source_handle);
+    event.used = done;
+    event.limit = all;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
+    reply.event = &event;
+    request_reply(request->peer, 0, &reply, -1);
+}
+
+// The request was made before, and its connection was lost.
+static int find_again(const struct call *c, struct region *r)
+{
+    if (r->record.owner_uid != c->peer->user->uid)
+        return -EEXIST;
+    return request_attach(c, r, c->message->clone_region->flags, HOLDER_REPEATS);
+}
+
+static int check_name(const struct call *c)
+{
+    const Diskalloc__V1__CloneRegion *m = c->message->clone_region;
+    int r;
+
+    if (m->mode & ~0777u)
+        return -EINVAL;
+    if (m->name.len == 0)
+        return 0;
+    r = name_check((const char *)m->name.data, m->name.len);
+    if (r < 0)
+        return r;
+    return region_find_name(c->env->op.regions, c->peer->user->uid, (const char *)m->name.data, m->name.len) ? -EEXIST
+                                                                                                             : 0;
+}
+
+static int make_clone(const struct call *c, struct region *source, struct record *record)
+{
+    const Diskalloc__V1__CloneRegion *m = c->message->clone_region;
+    struct request *request;
+    struct region *r;
+
+    record->owner_uid = c->peer->user->uid;
+    record->owner_gid = c->peer->user->entry.gid;
+    record->created = (uint64_t)time(NULL);
+    r = region_add(c->env->op.regions, record, c->peer->user);
+    if (!r)
+        return -ENOMEM;
+    request = request_new_op(c, &op_clone, r);
+    if (!request) {
+        region_remove(c->env->op.regions, r);
+        region_free(r);
+        return -ENOMEM;
+    }
+    quota_charge_set_job(&r->charge, c->peer->charge.job);
+    source->n_readers++;
+    request->op.source = source;
+    request->op.read_only = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
+    request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
+    request->op.done = clone_done;
+    if (c->peer->features & DISKALLOC__V1__FEATURE__FEATURE_CLONE)
+        request->op.tell = tell;
+    op_submit(&request->op);
+    return 0;
+}
+
+int request_clone_region(const struct call *c)
+{
+    const Diskalloc__V1__CloneRegion *m = c->message->clone_region;
+    struct record record = {.mode = m->name.len > 0 ? m->mode : 0600};
+    struct attachment *a;
+    struct region *r;
+    int e = request_check_flags(m->flags, DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY |
+                                              DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER);
+
+    if (e == 0)
+        e = message_take_handle(&m->handle, &record.handle);
+    if (e == 0)
+        e = request_find_attached(c, &m->source, &a);
+    if (e < 0)
+        return e;
+    r = region_find(c->env->op.regions, &record.handle);
+    if (r)
+        return find_again(c, r);
+    e = check_name(c);
+    if (e < 0)
+        return e;
+    if (a->region->record.flags & RECORD_UNLINKED)
+        return -ESTALE;
+    if (m->name.len > 0) {
+        memcpy(record.name, m->name.data, m->name.len);
+        record.name_length = (uint8_t)m->name.len;
+    }
+    record.flags = a->region->record.flags & RECORD_SPARSE;
+    if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER)
+        record.flags |= RECORD_SOLE_WRITER;
+    return make_clone(c, a->region, &record);
+}
