@@ -135,9 +135,11 @@ static uint32_t find_granted(const struct diskalloc_heap *h, uint32_t need, uint
 static int grow(struct diskalloc_heap *h, uint32_t need)
 {
     uint64_t end = (uint64_t)atomic_load(&h->extent) + need + FOR_NESTED_UNITS, notes;
+    uint64_t n_segments = end / (SEGMENT_UNITS - SEGMENT_SPAN) + 2;
     int e;
 
-    notes = (end / (SEGMENT_UNITS - SEGMENT_SPAN) + 2 - h->n_segments) * SEGMENT_SPAN;
+    // A heap that was cut has segments already.
+    notes = n_segments > h->n_segments ? (n_segments - h->n_segments) * SEGMENT_SPAN : 0;
     if (end + notes > HEAP_UNITS_MAX)
         return error_why(-ENOMEM, "a heap has %llu bytes at most", (unsigned long long)(HEAP_UNITS_MAX * UNIT));
     pthread_mutex_unlock(&h->lock);

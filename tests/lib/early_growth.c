@@ -10,7 +10,8 @@
 
 bool is_on_its_way(const struct u64s *v)
 {
-    return ((const struct remote_backing *)v->region->backing)->early_asked;
+    // A small vector has no file yet, and so no backing of that type.
+    return !v->region->small.fileless && ((const struct remote_backing *)v->region->backing)->early_asked;
 }
 
 void push_until_asked(struct u64s *v)
