@@ -228,6 +228,14 @@ static void refuse_rights(struct conn *c)
     request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, "a client must not send file descriptors");
 }
 
+// A client that has closed its socket reads nothing any more, unlike one that has only ended its sending.
+static bool has_gone(int sock)
+{
+    struct pollfd p = {.fd = sock};
+
+    return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+}
+
 // Reads one packet and serves it.
 static void read_packet(struct conn *c)
 {
@@ -249,6 +257,8 @@ static void read_packet(struct conn *c)
     else if (n == 0) {
         c->unread = false;
         c->closed = true;
+        // A client that has not read everything is told of as an error, without EV_CLOSED.
+        c->gone |= has_gone(c->fd);
     } else if (n < 0)
         c->bad = true;
     else if (message_decode(&c->env->arena, c->env->buffer, (size_t)n, &message) < 0)
@@ -281,14 +291,6 @@ bool conn_serve(struct conn_env *env)
     leaves = leaving_serve(env);
     tells = tell_serve(env);
     return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells;
-}
-
-// A client that has closed its socket reads nothing any more, unlike one that has only ended its sending.
-static bool has_gone(int sock)
-{
-    struct pollfd p = {.fd = sock};
-
-    return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data)

@@ -302,7 +302,9 @@ void script_heap(struct script *s)
     diskalloc_heap_close(h);
     p->state = PROMISE_UNSURE;
     r = diskalloc_region_unlink(s->da, name_of(s, "heap", name));
-    if (script_succeeded(s, "unlink", r) || diskalloc_region_unlink(s->da, name) == 0)
+    if (!script_succeeded(s, "unlink", r))
+        r = diskalloc_region_unlink(s->da, name);
+    if (r == 0 || r == -ENOENT) // the first try may have been done
         p->state = PROMISE_GONE;
 }
 

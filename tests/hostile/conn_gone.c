@@ -237,9 +237,40 @@ static void on_a_hung_disk_what_has_not_begun_is_given_back(void **state)
     frozen_disk_end(&ice);
 }
 
+static void what_waits_ends_with_a_client_that_has_left_replies_unread(void **state)
+{
+    struct raw_handle h[2] = {raw_handle_new(), raw_handle_new()};
+    Diskalloc__V1__GetUsage body = DISKALLOC__V1__GET_USAGE__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+    struct test_daemon d;
+    struct raw c, other;
+    struct pollfd p;
+
+    (void)state;
+    test_daemon_start(&d, "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 8M\n", NULL);
+    assert_int_equal(raw_open(&other, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create(&c, &h[0], 6 * MIB), RAW_CODE(OK));
+    assert_int_equal(raw_create(&c, &h[1], MIB), RAW_CODE(OK));
+    raw_send_grow(&c, &h[1], 4 * MIB, INT64_MAX);
+    AWAIT_USAGE(&other, "", waiters, 1);
+    q.body_case = RAW_BODY(GET_USAGE);
+    q.get_usage = &body;
+    assert_true(raw_send(&c, &q) != 0);
+    p = (struct pollfd){.fd = c.sock, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 60000), 1); // the reply stays where it is
+    raw_close(&c);
+    AWAIT_USAGE(&other, "", connections, 1);
+    AWAIT_USAGE(&other, "", bytes, 0);
+    assert_int_equal(USAGE_OF(&other, "", waiters), 0);
+    raw_close(&other);
+    test_daemon_stop_and_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_waits_ends_with_a_client_that_has_left_replies_unread),
         TEST(creates_of_connections_that_are_gone_cost_no_memory),
         TEST(grows_of_connections_that_are_gone_cost_no_memory),
         TEST(on_a_hung_disk_they_are_bounded),

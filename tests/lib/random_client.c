@@ -1,6 +1,7 @@
 // See random_client.h.
 #include "tests/lib/random_client.h"
 
+#include "client/region/region.h"
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
 
@@ -273,7 +274,8 @@ static void crash_publish(struct crash_client *c)
 {
     uint64_t charge = crash_charge_of(c->kept.region) + crash_charge_of(c->raw), n = 2;
 
-    if (c->vec.region) {
+    // A small vector has no file, and is not charged.
+    if (c->vec.region && !c->vec.region->small.fileless) {
         charge += crash_charge_of(c->vec.region);
         n++;
     }
