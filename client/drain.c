@@ -37,9 +37,12 @@ static uint64_t discarded_front(struct diskalloc_region *r)
 
 size_t diskalloc_vec_front(struct diskalloc_region *r, size_t len, size_t element_size)
 {
-    uint64_t gone = r && element_size > 0 ? discarded_front(r) : 0;
-    uint64_t n = gone / element_size + (gone % element_size > 0);
+    uint64_t gone, n;
 
+    if (!r || element_size == 0)
+        return 0;
+    gone = discarded_front(r);
+    n = gone / element_size + (gone % element_size > 0);
     return n < len ? (size_t)n : len;
 }
 

@@ -28,10 +28,9 @@
 static void take_line(struct daemon *d, const char *line)
 {
     struct quota_over over = {0};
-    const char *format = "%" SCNu64 " %287[^\n]";
 
     _Static_assert(sizeof over.key > 287, "a key fits");
-    if (sscanf(line, format, &over.since, over.key) == 2)
+    if (sscanf(line, "%" SCNu64 " %287[^\n]", &over.since, over.key) == 2)
         quota_note_over(d->quota, &over);
     else
         log_warning("%s/%s has a line that means nothing, which is left out", store_dir(d->store), GRACE_FILE);

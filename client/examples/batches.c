@@ -52,10 +52,10 @@ static uint64_t number(uint64_t i)
 
 static int push_batch(struct numbers *v, size_t n)
 {
-    uint64_t *first;
+    uint64_t *first = NULL;
     int r = numbers_append_uninit(v, n, &first);
 
-    for (size_t k = 0; r == 0 && k < n; k++)
+    for (size_t k = 0; r == 0 && first && k < n; k++)
         first[k] = number(v->len - n + k);
     return r;
 }
@@ -93,7 +93,7 @@ static int run(struct diskalloc *da, const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.batch = 32 * 1024, .n = 10000000};
+    struct arguments a = {.batch = (size_t)32 * 1024, .n = 10000000};
     struct diskalloc *da;
     int status;
 

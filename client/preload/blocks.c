@@ -326,7 +326,7 @@ static int move(size_t i, size_t n, uint64_t length, uint64_t more, uintptr_t *r
 {
     uint64_t reserve, old_reserve = blocks.pieces.items[i].reserve;
     uintptr_t from = blocks.pieces.items[i].at;
-    struct piece p;
+    struct piece p = {0};
     int e = reserve_elsewhere(length + more, ret, &reserve);
 
     if (e < 0)

@@ -31,7 +31,7 @@ static int copy_fd = -1, own_fd = -1;
 
 static int make(void)
 {
-    struct diskalloc_region *r;
+    struct diskalloc_region *r = NULL;
     struct diskalloc_heap *h;
     struct diskalloc *da;
     int e = opened_get(&da);

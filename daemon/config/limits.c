@@ -8,7 +8,8 @@
 
 static char unlimited_text[] = "unlimited", warn_at_text[] = "80%", grace_text[] = "7d";
 static const struct config_value unlimited = {.kind = CONFIG_UNLIMITED, .text = unlimited_text};
-static const struct config_value built_in_grace = {.kind = CONFIG_NUMBER, .number = 7 * 86400, .text = grace_text};
+static const struct config_value built_in_grace = {
+    .kind = CONFIG_NUMBER, .number = UINT64_C(7) * 86400, .text = grace_text};
 static const struct config_value built_in_warn_at = {.kind = CONFIG_PERCENT, .number = 80, .text = warn_at_text};
 
 uint64_t config_value_bytes(const struct config_value *v, uint64_t fs_total)

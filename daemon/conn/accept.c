@@ -148,13 +148,13 @@ bool accept_has_group(const struct peer *peer, gid_t gid)
 {
     const struct conn *c = container_of((struct peer *)peer, struct conn, peer);
     socklen_t size = 0;
-    gid_t *groups;
+    gid_t *groups, none;
     bool has = false;
 
     // The kernel shows this gid for every group that does not exist in the daemon's user namespace: it could be any.
     if (gid == c->env->overflow_gid)
         return false;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, &none, &size) == 0 || errno != ERANGE)
         return false;
     groups = malloc(size);
     if (groups && getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)

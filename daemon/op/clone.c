@@ -53,7 +53,8 @@ static int prepare_clone(struct op *op)
     op->size = source->size;
     op->source_owner = source->record.owner_uid;
     op->source_handle = source->record.handle;
-    op->at = op->copied = 0;
+    op->at = 0;
+    op->copied = 0;
     op->shares = false;
     result = region_charge_of(op->env->regions, op->size, &op->extra);
     if (result == 0)

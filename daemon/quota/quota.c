@@ -219,6 +219,13 @@ struct quota_account *quota_group(struct quota *q, gid_t gid)
     return a;
 }
 
+static bool limits_equal(const struct quota_limits *a, const struct quota_limits *b)
+{
+    return memcmp(a->max, b->max, sizeof a->max) == 0 && a->region_bytes == b->region_bytes &&
+           a->warn_bytes == b->warn_bytes && a->soft.is_set == b->soft.is_set && a->soft.bytes == b->soft.bytes &&
+           a->soft.grace == b->soft.grace;
+}
+
 void quota_account_set(struct quota_account *a, const char *label, const struct quota_limits *limits)
 {
     char *copy = strndup(label, utf8_cut(label, LABEL_MAX));
@@ -228,7 +235,7 @@ void quota_account_set(struct quota_account *a, const char *label, const struct 
         a->label = copy;
     }
     // The administrator was told about the old limits: about the new ones nobody was told yet.
-    if (memcmp(&a->limits, limits, sizeof(*limits)) != 0)
+    if (!limits_equal(&a->limits, limits))
         memset(a->refused, 0, sizeof(a->refused));
     a->warned = a->warned && a->used[QUOTA_BYTES] >= limits->warn_bytes;
     a->limits = *limits;

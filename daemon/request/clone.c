@@ -97,7 +97,7 @@ int request_clone_region(const struct call *c)
 {
     const Diskalloc__V1__CloneRegion *m = c->message->clone_region;
     struct record record = {.mode = m->name.len > 0 ? m->mode : 0600};
-    struct attachment *a;
+    struct attachment *a = NULL;
     struct region *r;
     int e = request_check_flags(m->flags, DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY |
                                               DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER);
