@@ -83,8 +83,8 @@ static int begin(struct diskalloc_region *r)
         e = guard_begin(&r->guard, r, &r->mapping);
     if (e < 0)
         return e;
-    r->small.none = (struct backing){
-        .ops = &none_ops, .file = DESCRIPTOR_NONE, .size = REGION_SMALL, .agreed_to = UINT64_MAX};
+    r->small.none =
+        (struct backing){.ops = &none_ops, .file = DESCRIPTOR_NONE, .size = REGION_SMALL, .agreed_to = UINT64_MAX};
     r->backing = &r->small.none;
     r->size = REGION_SMALL;
     fork_lock();
