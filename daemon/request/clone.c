@@ -114,7 +114,7 @@ int request_clone_region(const struct call *c)
     e = check_name(c);
     if (e < 0)
         return e;
-    if (a->region->record.flags & RECORD_UNLINKED)
+    if (!a || a->region->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     if (m->name.len > 0) {
         memcpy(record.name, m->name.data, m->name.len);
