@@ -229,9 +229,9 @@ void op_tell_progress(struct op_env *env)
     struct op *op;
 
     LIST_FOREACH (op, &env->at_work, at_work) {
-        uint64_t copied = op->tell ? (uint64_t)op->copied : 0;
+        uint64_t copied = op->copied;
 
-        if (copied == op->told)
+        if (!op->tell || copied == op->told)
             continue;
         op->told = copied;
         op->tell(op, copied, op->size);
