@@ -50,7 +50,7 @@ enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
     PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
     SETTLED_A_TURN = 4,      // connections: the end of one takes as long as many packets
-    MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before warnings are dropped
+    MAX_QUEUED_EVENTS = 64,  // replies in the queue of a connection, before some are dropped
     LINGER_SECONDS = 5,      // for a client to read the last replies
     RETRY_MS = 100,          // pause when too many descriptors are in flight
 };
@@ -66,11 +66,13 @@ static void take_send_result(struct conn *c, int r)
         c->bad = true;
 }
 
-// The events about regions have bounds of their own (request/changes.h, tell.c).
-static bool is_warning(const Diskalloc__V1__Reply *reply)
+// Warnings, and how far a clone has come.  The events about regions have bounds of their own (request/changes.h,
+// tell.c).
+static bool may_be_dropped(const Diskalloc__V1__Reply *reply)
 {
     return reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT &&
-           reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING;
+           (reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING ||
+            reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS);
 }
 
 static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
@@ -80,8 +82,8 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     Diskalloc__V1__Reply reply = *message;
     size_t n;
 
-    // Nothing follows the last reply.  Warnings that the client does not read are dropped, and not the connection.
-    if (c->ending || (is_warning(&reply) && c->replies.n > MAX_QUEUED_EVENTS))
+    // Nothing follows the last reply.  What the client does not read is dropped, if it may be, and not the connection.
+    if (c->ending || (may_be_dropped(&reply) && c->replies.n > MAX_QUEUED_EVENTS))
         return;
     reply.has_fd = fd >= 0;
     n = message_encode(&reply, c->env->buffer, PACKET_MAX);
