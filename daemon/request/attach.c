@@ -74,30 +74,40 @@ int request_attach(const struct call *c, struct region *r, uint32_t flags, enum 
     return attach(c, r, flags, claim, 0, request_attach_done);
 }
 
-// RECORD: handle, name, mode and flags.  This function fills in the other fields.  EARLY: nobody needs the region yet.
-static int create(const struct call *c, struct record *record, uint64_t size, bool early)
+struct request *request_new_region(const struct call *c, const struct op_type *type, struct record *record)
 {
     struct request *request;
     struct region *r;
 
-    if (size > INT64_MAX)
-        return -EOVERFLOW;
     record->owner_uid = c->peer->user->uid;
     record->owner_gid = c->peer->user->entry.gid;
     record->created = (uint64_t)time(NULL);
     r = region_add(c->env->op.regions, record, c->peer->user);
     if (!r)
-        return -ENOMEM;
-    request = request_new_op(c, &op_create, r);
+        return NULL;
+    request = request_new_op(c, type, r);
     if (!request) {
         region_remove(c->env->op.regions, r);
         region_free(r);
-        return -ENOMEM;
+        return NULL;
     }
     quota_charge_set_job(&r->charge, c->peer->charge.job);
+    request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
+    return request;
+}
+
+// RECORD: as request_new_region.  EARLY: nobody needs the region yet.
+static int create(const struct call *c, struct record *record, uint64_t size, bool early)
+{
+    struct request *request;
+
+    if (size > INT64_MAX)
+        return -EOVERFLOW;
+    request = request_new_region(c, &op_create, record);
+    if (!request)
+        return -ENOMEM;
     request->op.size = size;
     request->op.early = early;
-    request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
     request->op.done = request_attach_done;
     op_submit(&request->op);
     return 0;

@@ -66,26 +66,13 @@ static int check_name(const struct call *c)
 static int make_clone(const struct call *c, struct region *source, struct record *record)
 {
     const Diskalloc__V1__CloneRegion *m = c->message->clone_region;
-    struct request *request;
-    struct region *r;
+    struct request *request = request_new_region(c, &op_clone, record);
 
-    record->owner_uid = c->peer->user->uid;
-    record->owner_gid = c->peer->user->entry.gid;
-    record->created = (uint64_t)time(NULL);
-    r = region_add(c->env->op.regions, record, c->peer->user);
-    if (!r)
+    if (!request)
         return -ENOMEM;
-    request = request_new_op(c, &op_clone, r);
-    if (!request) {
-        region_remove(c->env->op.regions, r);
-        region_free(r);
-        return -ENOMEM;
-    }
-    quota_charge_set_job(&r->charge, c->peer->charge.job);
     source->n_readers++;
     request->op.source = source;
     request->op.read_only = m->flags & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
-    request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
     request->op.done = clone_done;
     if (c->peer->features & DISKALLOC__V1__FEATURE__FEATURE_CLONE)
         request->op.tell = tell;

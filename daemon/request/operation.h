@@ -10,6 +10,9 @@ void request_op_done(struct op *op);
 // attach.c.  For op.done of an operation that opens or makes a region: attaches it before the reply.  If the peer has
 // gone meanwhile, the region has no attachment, and the queue of orphans looks after it.
 void request_attach_done(struct op *op);
+// A request for an operation of TYPE, which makes a new region of the peer's.  RECORD: handle, name, mode and flags;
+// this function fills in the other fields.  NULL: no memory.
+struct request *request_new_region(const struct call *c, const struct op_type *type, struct record *record);
 // Attaches R.  FLAGS: READ_ONLY and SOLE_WRITER matter.  CLAIM: of the client.  0, -EACCES or -ENOMEM.
 int request_attach(const struct call *c, struct region *r, uint32_t flags, enum holder_claim claim);
 // 0; -EOPNOTSUPP: not all FLAGS are KNOWN; -EINVAL: they contradict each other.
