@@ -75,6 +75,11 @@ set(debian ${PROJECT_SOURCE_DIR}/systemd/debian)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA ${debian}/postinst ${debian}/prerm ${debian}/postrm ${debian}/conffiles)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${debian}/python/postinst ${debian}/python/prerm)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shlibs)
+# Documents: for administrators with the daemon, for programmers with the headers.
+install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/diskallocd COMPONENT daemon)
+set(documents ${CMAKE_INSTALL_DATAROOTDIR}/doc/libdiskalloc-client-dev)
+install(FILES README.md CHANGELOG.md proto/diskalloc.proto DESTINATION ${documents} COMPONENT development)
+install(DIRECTORY client/examples DESTINATION ${documents} COMPONENT development FILES_MATCHING PATTERN "*.[ch]" PATTERN "*.py")
 # debian/conffiles lists this file, so that dpkg does not overwrite it when it was edited.
 install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)
 install(DIRECTORY DESTINATION /etc/diskalloc/diskallocd.conf.d COMPONENT daemon)
