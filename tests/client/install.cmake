@@ -11,6 +11,16 @@ endfunction()
 
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/prefix)
 file(GLOB_RECURSE pc ${work}/prefix/*/diskalloc-client.pc)
+# A page is found by each of its names.
+foreach(page name_push.3:^\\.so diskalloc_region_unlink.3:^\\.so diskalloc_region_open.3:^\\.Dd diskalloc.7:^\\.Dd)
+  string(REPLACE ":" ";" page ${page})
+  list(POP_BACK page begins)
+  file(GLOB_RECURSE found ${work}/prefix/*/${page})
+  file(READ "${found}" text LIMIT 100)
+  if(NOT text MATCHES "${begins} ")
+    message(FATAL_ERROR "the manual page ${page} begins with \"${text}\"")
+  endif()
+endforeach()
 file(WRITE ${work}/program/main.c [[
 #include <diskalloc/vec.h>
 #include <stdio.h>
