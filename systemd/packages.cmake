@@ -53,8 +53,8 @@ package(ctl diskallocctl admin "memory for really big vectors, on disk: administ
 "diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
 it runs.
 .
-diskallocctl run puts the large blocks of memory of any program on disk, without
-a change to the program, and also without a daemon.")
+diskallocctl run puts the large blocks of memory of any program on disk,
+without a change to the program, and also without a daemon.")
 package(python python3-diskalloc python "memory for really big vectors, on disk: Python"
 "Arrays and strings larger than memory for Python: they grow in place and never
 move, so that numpy arrays over them stay valid, and other processes attach
@@ -78,7 +78,8 @@ set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shli
 # Documents: for administrators with the daemon, for programmers with the headers.
 install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/diskallocd COMPONENT daemon)
 set(documents ${CMAKE_INSTALL_DATAROOTDIR}/doc/libdiskalloc-client-dev)
-install(FILES README.md CHANGELOG.md proto/diskalloc.proto DESTINATION ${documents} COMPONENT development)
+install(FILES README.md proto/diskalloc.proto DESTINATION ${documents} COMPONENT development)
+install(FILES CHANGELOG.md DESTINATION ${documents} RENAME changelog COMPONENT development)
 install(DIRECTORY client/examples DESTINATION ${documents} COMPONENT development FILES_MATCHING PATTERN "*.[ch]" PATTERN "*.py")
 # debian/conffiles lists this file, so that dpkg does not overwrite it when it was edited.
 install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)
