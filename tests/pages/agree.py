@@ -104,6 +104,17 @@ class Library(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(synopses(page_of(name))[name], declared[name][0])
 
+    def test_each_synopsis_of_a_vector_is_what_the_comments_declare(self):
+        declared = {}
+        for header in ("include/diskalloc/vec.h", "include/diskalloc/order.h"):
+            text = re.sub(r"\n \* *", " ", manual.read(header))
+            for function, name in re.findall(r"((?:int|void|size_t) (name_\w+)\([^)]*\))", text):
+                declared[name] = normal(function)
+        self.assertEqual(sorted(declared), vector_functions())
+        for name, function in declared.items():
+            with self.subTest(name):
+                self.assertEqual(synopses(page_of(name))[name], function)
+
     def test_each_struct_is_shown_as_it_is_and_its_fields_are_described(self):
         in_headers = {name: body for header in HEADERS[:1] for name, body in structs(manual.read(header)).items()}
         self.assertGreaterEqual(len(in_headers), 7)
@@ -157,6 +168,12 @@ class References(unittest.TestCase):
             for name in re.findall(r"\bdiskalloc[\w.-]*\(\d\)", manual.read(path)):
                 with self.subTest(f"{path}: {name}"):
                     self.assertIn(name, names)
+
+    def test_the_readme_installs_what_the_build_needs(self):
+        needed = set(re.findall(r"[a-z0-9+.-]+", re.search(r"PACKAGES_BUILD=\(([^)]*)\)", manual.read("tests/lib.sh"))[1]))
+        installed = set(re.search(r"^apt-get install -y ((?:.*\\\n)*.*)$", manual.read("README.md"), re.M)[1].replace("\\", " ").split())
+        # Those two come with gcc, and are for the tests.
+        self.assertLessEqual(needed - {"libc6-dev", "libcmocka-dev"}, installed)
 
     def test_each_page_is_installed(self):
         installed = " ".join(manual.read(path) for path in ("client/CMakeLists.txt", "client/ctl/CMakeLists.txt", "client/preload/CMakeLists.txt",
