@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The programs in the manual pages and in README.md compile without a warning, run, and print what is said there:
-examples.py LIBRARY"""
+in a directory and through a daemon: examples.py LIBRARY DISKALLOCD"""
 
 import os
 import re
@@ -12,7 +12,7 @@ import unittest
 
 import manual
 
-LIBRARY = sys.argv[1]
+LIBRARY, DISKALLOCD = sys.argv[1:3]
 del sys.argv[1:]
 ROOT = manual.ROOT
 
@@ -26,6 +26,13 @@ def is_sanitized(library):
 if is_sanitized(LIBRARY):
     print("skipped: the library is built with a sanitizer, which these programs are not", file=sys.stderr)
     sys.exit(77)
+
+
+try:
+    import wire_case
+except SystemExit:  # a daemon can't be started from here; it has said why
+    wire_case = None
+CONFIG = "[daemon]\nkeep_free = 0\n"
 
 
 class Examples(unittest.TestCase):
@@ -44,17 +51,33 @@ class Examples(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return program
 
-    def outputs(self, text, times=1):
-        """What the program of TEXT prints, each time that it is run in one directory."""
-        base = os.environ.get("DISKALLOC_TEST_DIR", "/var/tmp")
-        with tempfile.TemporaryDirectory(prefix="diskalloc-test-", dir=base) as folder:
-            program = self.compiled(text, folder)
-            where = os.environ | {"LD_LIBRARY_PATH": os.path.dirname(LIBRARY), "DISKALLOC_ADDRESS": f"dir:{folder}"}
+    def run_at(self, address, program, times):
+        """What the program prints, each time that it is run in a new directory."""
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(program)) as folder:
+            where = os.environ | {"LD_LIBRARY_PATH": os.path.dirname(LIBRARY), "DISKALLOC_ADDRESS": address}
             done = []
             for _ in range(times):
                 done.append(subprocess.run([program], env=where, cwd=folder, capture_output=True, text=True, check=False, timeout=60))
                 self.assertEqual(done[-1].returncode, 0, done[-1].stderr)
             return [d.stdout for d in done]
+
+    def through_daemon(self, program, times):
+        wire_case.program = DISKALLOCD
+        daemon = wire_case.Daemon(CONFIG)
+        try:
+            return self.run_at(f"unix:{daemon.socket}", program, times)
+        finally:
+            daemon.stop()
+
+    def outputs(self, text, times=1):
+        """What the program of TEXT prints, each time that it is run: with a daemon as in a directory."""
+        base = os.environ.get("DISKALLOC_TEST_DIR", "/var/tmp")
+        with tempfile.TemporaryDirectory(prefix="diskalloc-test-", dir=base) as folder:
+            program = self.compiled(text, folder)
+            printed = self.run_at(f"dir:{folder}", program, times)
+            if wire_case and "a daemon" not in text:
+                self.assertEqual(self.through_daemon(program, times), printed)
+            return printed
 
     def test_the_programs_of_all_pages(self):
         for page in manual.all_pages():
