@@ -148,10 +148,35 @@ class Library(unittest.TestCase):
 
     def test_each_page_says_what_threads_may_do_and_what_is_returned(self):
         for page in LIBRARY_PAGES:
-            if page.title not in ("DISKALLOC_HAVE", "diskalloc_allocator"):
+            if page.title != "DISKALLOC_HAVE":
                 with self.subTest(page.path):
                     self.assertIn("\n.Ss Threads\n", page.text)
                     self.assertTrue(page.part("RETURN VALUES") and page.part("ERRORS"))
+
+
+class Cxx(unittest.TestCase):
+    def members(self, path, name):
+        """What is public in class NAME and not in a class of the standard, as it is declared."""
+        body = re.search(rf"class diskalloc::{name}\b[^;{{]*\{{\n(.*?)^\}};", without_comments(manual.read(path)), re.M | re.S)[1]
+        lines = re.findall(r"^    (?! |friend|template|using|DISKALLOC)(?:\[\[.*?\]\] )?(.*)$", body.partition("  private:")[0], re.M)
+        members = [re.match(r"(?:explicit )?[^(]*\(.*?\)(?: const)?(?= noexcept| override| :|$)", line) for line in lines]
+        return {normal(m[0]).replace("::diskalloc", "diskalloc") for m in members if m and "operator" not in m[0]}
+
+    def shown(self, name):
+        body = re.search(rf"class diskalloc::{name}\b.*?\{{.*?\n(.*?)^\}};", page_of("diskalloc_allocator").part("SYNOPSIS"), re.M | re.S)[1]
+        return {normal(member) for member in re.sub(r"template <class Input>", "", body).split(";") if member.strip()}
+
+    def test_the_classes_have_what_the_page_shows(self):
+        for path, name in (("allocator", "client"), ("vector", "vector"), ("allocator", "allocator"), ("allocator", "memory_resource"), ("allocator", "error")):
+            with self.subTest(name):
+                self.assertTrue(self.shown(name))
+                self.assertLessEqual(self.shown(name), self.members(f"include/diskalloc/{path}.hpp", name))
+
+    def test_the_page_shows_what_a_vector_has_that_the_standards_has_not(self):
+        standard = set("""begin end cbegin cend rbegin rend crbegin crend data empty size capacity max_size at front back reserve shrink_to_fit clear push_back
+                       emplace_back pop_back resize assign insert emplace erase swap vector""".split())
+        names = {re.match(r".*?(\w+)\(", member)[1] for member in self.members("include/diskalloc/vector.hpp", "vector")}
+        self.assertEqual(names - standard, {re.match(r".*?(\w+)\(", member)[1] for member in self.shown("vector")} - {"vector"})
 
 
 class References(unittest.TestCase):
