@@ -268,7 +268,7 @@ class Keys(unittest.TestCase):
         version = manual.read("proto/version.h")
         keys = {key: re.sub(r"^\.\w+ ", "", text, flags=re.M).replace("\n", " ") for key, text in self.keys("THE DAEMON").items()}
         self.assertIn("default 0%o" % int(re.search(r"socket_mode = 0(\d+)", code)[1], 8), keys["socket_mode"])
-        self.assertIn("default " + re.search(r'spill_dir = strdup\("([^"]+)"\)', code)[1], keys["spill_dir"])
+        self.assertIn("default " + re.search(r'built_in_spill_dir\[\] = "([^"]+)"', code)[1], keys["spill_dir"])
         self.assertIn("default " + re.search(r'built_in_admin_group\[\] = "(\w+)"', code)[1], keys["admin_group"])
         self.assertIn("default " + re.search(r"keep_free = .*\.number = (\d+)\}", code)[1] + "%", keys["keep_free"])
         socket = re.search(r'SOCKET_DIR "([^"]+)"', version)[1] + "/" + re.search(r'DEFAULT_INSTANCE "([^"]+)"', version)[1] + ".sock"
