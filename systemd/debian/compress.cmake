@@ -1,7 +1,10 @@
-# Runs before the packages are made: compresses the manual pages and changelogs, as Debian requires.
+# Runs before the packages are made: compresses the manual pages and changelogs, as Debian requires, and gives all files
+# the time of the release.
 file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/man/man*/*)
 file(GLOB_RECURSE changelogs ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/doc/*/changelog.Debian)
 list(FILTER pages EXCLUDE REGEX "\\.gz$")
 if(pages OR changelogs)
   execute_process(COMMAND gzip -9nf ${pages} ${changelogs} COMMAND_ERROR_IS_FATAL ANY)
 endif()
+file(GLOB_RECURSE staged LIST_DIRECTORIES true ${CPACK_TEMPORARY_DIRECTORY}/*)
+execute_process(COMMAND touch --no-dereference --date @$ENV{SOURCE_DATE_EPOCH} ${staged} COMMAND_ERROR_IS_FATAL ANY)
