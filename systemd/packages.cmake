@@ -8,8 +8,14 @@ set(CPACK_GENERATOR DEB)
 # Each package has its own summary.  CMake would put that of the project before it.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_PACKAGE_NAME diskalloc)
-set(CPACK_PACKAGE_CONTACT "The diskalloc authors <diskalloc@example.org>" CACHE STRING
-  "Who answers for the packages")
+# Whoever builds packages for others answers for them: named as for Debian's own tools.
+if(DEFINED ENV{DEBFULLNAME} AND DEFINED ENV{DEBEMAIL})
+  set(contact "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+else()
+  set(contact "The diskalloc authors <diskalloc@example.org>")
+  message(NOTICE "The packages name no real maintainer: set DEBFULLNAME and DEBEMAIL, or -D CPACK_PACKAGE_CONTACT=, before you pass them on.")
+endif()
+set(CPACK_PACKAGE_CONTACT "${contact}" CACHE STRING "Who answers for the packages: Name <address>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
@@ -60,6 +66,15 @@ package(python python3-diskalloc python "memory for really big vectors, on disk:
 move, so that numpy arrays over them stay valid, and other processes attach
 them without copying.")
 
+# The same sources make the same packages: their times are that of the release, unless SOURCE_DATE_EPOCH is set.
+set(released 1795327200) # of the version in CMakeLists.txt, in seconds since 1970
+if(DEFINED ENV{SOURCE_DATE_EPOCH})
+  set(released $ENV{SOURCE_DATE_EPOCH})
+endif()
+set(CPACK_DISKALLOC_RELEASED ${released})
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_SOURCE_DIR}/systemd/debian/times.cmake)
+execute_process(COMMAND date --utc --date @${released} "+%a, %d %b %Y %H:%M:%S +0000"
+  COMMAND_ERROR_IS_FATAL ANY OUTPUT_VARIABLE release_date OUTPUT_STRIP_TRAILING_WHITESPACE)
 configure_file(systemd/debian/changelog.in systemd/changelog.Debian @ONLY)
 
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
