@@ -203,7 +203,7 @@ class References(unittest.TestCase):
 
     def test_each_page_is_installed(self):
         installed = " ".join(manual.read(path) for path in ("client/CMakeLists.txt", "client/ctl/CMakeLists.txt", "client/preload/CMakeLists.txt",
-                                                            "daemon/CMakeLists.txt", "proto/CMakeLists.txt"))
+                                                            "daemon/CMakeLists.txt", "proto/CMakeLists.txt", "systemd/CMakeLists.txt"))
         for page in PAGES:
             with self.subTest(page.path):
                 self.assertIn(page.file, installed)
