@@ -40,5 +40,9 @@ int local_refused(const struct local *l, int r)
 
     if (file_ops_system.stat(l->dir.fd, &st) == 0 && st.st_nlink == 0)
         return error_why(-ENOENT, "the directory %s was removed", l->path);
+    if (r == -EOPNOTSUPP)
+        return error_why(
+            r, "making a spill file: the file system cannot make files without a name (O_TMPFILE), as network "
+               "file systems cannot: use a directory on a disk of this machine");
     return error_why(r, "making a spill file");
 }

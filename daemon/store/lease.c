@@ -90,6 +90,9 @@ const char *lease_check(const struct file_ops *ops, int dir_fd, const char *spar
     *ret_error = -EOPNOTSUPP;
     if (fd < 0) {
         *ret_error = fd;
+        if (fd == -EOPNOTSUPP)
+            return "its file system cannot make files without a name (O_TMPFILE), as network file systems and those in "
+                   "user space cannot: use a directory on a disk of this machine";
         return "cannot map a file there, to see whether the kernel tells who uses it";
     }
     mapped = lease_ask(fd);
