@@ -49,11 +49,15 @@ static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
     char argument[TEXT_MAX], handle[TEXT_MAX];
     _cleanup_free_ char *holders = r ? holders_text(r) : NULL;
 
+    text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
+    if (reply->error->code == DISKALLOC__V1__ERROR_CODE__NOT_FOUND) {
+        ctl_complain("there is no such region: %s; see diskallocctl regions", argument);
+        return EXIT_REFUSED;
+    }
     if (!r || reply->error->code != DISKALLOC__V1__ERROR_CODE__BUSY) {
         ctl_complain_of_error(reply->error);
         return EXIT_REFUSED;
     }
-    text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
     ctl_complain("%s is attached by %s; with --force it is removed all the same, and they keep their memory", argument,
                  holders && *holders ? holders : "somebody");
     if (ctl->json)

@@ -1,12 +1,12 @@
 // `diskallocctl usage`: an account's usage and limits.
-#include "client/ctl/ctl.h"
+#include "client/ctl/usage.h"
 
 #include <stdio.h>
 #include <time.h>
 
+#include "client/ctl/subject.h"
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
-#include "proto/field.h"
 
 static json_t *over_limit(const Diskalloc__V1__Usage *u)
 {
@@ -21,10 +21,10 @@ static json_t *over_limit(const Diskalloc__V1__Usage *u)
     return names;
 }
 
-static int print_json(const Diskalloc__V1__Usage *u)
+json_t *usage_json(const Diskalloc__V1__Usage *u)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, so, so, so, so, so, so, so, so, so, so, so, so}",
+    return json_pack("{so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "subject", text_json_bytes(u->subject.data, u->subject.len),
         "bytes", text_json_number(u->bytes),
         "bytes_limit", text_json_limit(u->bytes_limit),
@@ -37,7 +37,7 @@ static int print_json(const Diskalloc__V1__Usage *u)
         "grace_ends", u->grace_ends == 0 || u->grace_ends == UINT64_MAX ? json_null() : text_json_time(u->grace_ends),
         "waiters", text_json_number(u->waiters),
         "grantable_bytes", text_json_limit(u->grantable_bytes),
-        "over_limit", over_limit(u)));
+        "over_limit", over_limit(u));
     // clang-format on
 }
 
@@ -96,33 +96,37 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
 static int print_text(const struct ctl *ctl, const Diskalloc__V1__Usage *u)
 {
     char subject[TEXT_MAX];
-    const struct table_column columns[] = {
-        {text_escape(u->subject.data, u->subject.len, subject), false}, {"USED", true}, {"LIMIT", true}, {"", false}};
+    const struct table_column columns[] = {{.title = text_escape(u->subject.data, u->subject.len, subject)},
+                                           {.title = "USED", .right = true},
+                                           {.title = "LIMIT", .right = true},
+                                           {.title = ""}};
     struct table t;
     int r;
 
     table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
     add_numbers(&t, ctl, u);
-    r = table_print(&t);
+    r = table_print(&t, 0);
     table_deinit(&t);
     return r < 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 
 int usage_run(struct ctl *ctl)
 {
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__GetUsage get = DISKALLOC__V1__GET_USAGE__INIT;
     Diskalloc__V1__Reply *reply;
     int status;
 
-    if (ctl->n_args > 0)
-        get.subject = field_text(ctl->args[0]);
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
-    request.get_usage = &get;
-    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_USAGE, &status);
+    if (ctl->all && ctl->n_args > 0) {
+        ctl_complain("usage takes a subject or --all, not both");
+        return EXIT_USAGE;
+    }
+    if (ctl->all)
+        return usage_all_run(ctl);
+    if (ctl->n_args > 0 && !subject_check(ctl->args[0]))
+        return EXIT_USAGE;
+    reply = subject_ask(ctl, ctl->n_args > 0 ? ctl->args[0] : "", &status);
     if (!reply)
         return status;
-    status = ctl->json ? print_json(reply->usage) : print_text(ctl, reply->usage);
+    status = ctl->json ? ctl_print_json(usage_json(reply->usage)) : print_text(ctl, reply->usage);
     session_free_reply(reply);
     return status;
 }
