@@ -19,6 +19,10 @@ static int complain_of_absence(const struct ctl *ctl, const char *why)
     if (address_instance(ctl->address, instance))
         snprintf(hint, sizeof(hint), "; systemctl status diskallocd%s%s or journalctl -u diskallocd%s%s may tell more",
                  *instance ? "@" : "", instance, *instance ? "@" : "", instance);
+    if (address_is_mounted(address_path(ctl->address)))
+        snprintf(hint, sizeof(hint),
+                 "; the socket is mounted by itself, and stays that of a daemon that may have ended: "
+                 "mount its directory, never the socket");
     ctl_complain("no daemon answers at %s: %s%s", address, reason, hint);
     return EXIT_NO_DAEMON;
 }

@@ -13,6 +13,7 @@ import ctl_case
 import ctl_users
 import wire_case
 from ctl_users import ANYBODY, AdminTest, identity, needs_users
+from memory_group import MemoryGroup
 from wire_case import MIB
 from wire_client import pb
 
@@ -94,8 +95,18 @@ class DoctorTest(AdminTest):
     def test_only_the_socket_is_mounted(self):
         path = wire_case.daemon.socket
         prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {path} {path} && exec "$0" "$@"')
-        finding = self.find("socket-mount", "wrong", prefix=prefix)
+        finding = self.find("socket-mount", "note", prefix=prefix)
         self.assertIn("mount the directory", finding["mend"])
+        # The old socket stays when the daemon makes a new one: any command says so.
+        prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {path} {path} && kill -9 $1 && shift && exec "$0" "$@"')
+        pid = str(wire_case.daemon.process.pid)
+        done = subprocess.run(
+            [*prefix, ctl_case.program, pid, "--address", f"unix:{path}", "status"], capture_output=True, text=True, timeout=60
+        )
+        wire_case.daemon.process.wait(60)
+        wire_case.daemon.start()
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("mount its directory, never the socket", done.stderr)
 
     def test_limits_that_are_reached(self):
         self.set_quota(self.me, "bytes=4M", "regions=2")
@@ -149,6 +160,14 @@ class DoctorTest(AdminTest):
         self.assertEqual(found["address-space"][0]["state"], "note")
         self.assertIn("DISKALLOC_RESERVE", found["address-space"][0]["mend"])
         self.assertIn("100 files", found["open-files-here"][0]["what"])
+
+    def test_a_process_in_a_control_group_with_little_memory(self):
+        try:
+            with MemoryGroup(200 * MIB) as group:
+                found, _ = self.examine(prefix=("sh", "-c", f'echo $$ >{group.path}/cgroup.procs && exec "$0" "$@"'))
+        except MemoryGroup.NoGroup as reason:
+            self.skipTest(str(reason))
+        self.assertIn("may have 200M of memory", found["memory-limit"][0]["what"])
 
     @needs_users
     def test_an_ordinary_user_is_told_that_not_everything_was_looked_at(self):

@@ -1,7 +1,6 @@
 // `doctor`: from the address to a daemon that answers.
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +16,6 @@ enum { OUTPUT_MAX = 4096, UNIT_MAX = 300 };
 
 // ---- The socket ----
 
-// A file that is itself a mount point is the one that was there when it was mounted, for ever.
-static bool is_mounted(const char *path)
-{
-    struct statx s;
-
-    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &s) == 0 && s.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT &&
-           s.stx_attributes & STATX_ATTR_MOUNT_ROOT;
-}
-
 static bool look_at_socket(const char *path, struct findings *f)
 {
     static const struct advice absent = {
@@ -37,7 +27,9 @@ static bool look_at_socket(const char *path, struct findings *f)
         "Connecting needs the right to write to the socket.",
         "the key socket_mode of diskallocd.conf(5), or SocketMode= of the socket unit"};
     static const struct advice mounted = {
-        "When the daemon's socket is made anew, the one here stays the old one: programs wait for minutes and fail.",
+        "When a new socket is made (a restart of diskallocd.socket, or of a daemon without systemd), the one here "
+        "stays the "
+        "old one: programs wait for minutes and fail.",
         "mount the directory that the socket is in, never the socket: /run/diskalloc"};
     char text[TEXT_MAX];
     struct stat st;
@@ -56,8 +48,8 @@ static bool look_at_socket(const char *path, struct findings *f)
                 strerror(errno));
     else
         finding_well(f, "socket", "%s is there", text);
-    if (is_mounted(path))
-        finding(f, FINDING_WRONG, "socket-mount", mounted, "%s is mounted by itself", text);
+    if (address_is_mounted(path))
+        finding(f, FINDING_NOTE, "socket-mount", mounted, "%s is mounted by itself", text);
     return true;
 }
 

@@ -117,25 +117,32 @@ static void look_at_leases(struct findings *f)
 
 // ---- Control groups ----
 
-// Version 2: the lowest memory.max from the own group upwards.
-static void look_at_group(char *path, struct findings *f)
+// The lowest limit from the own group, PATH below MOUNT, upwards.
+static uint64_t least_limit(const char *mount, char *path, const char *name)
 {
-    static const struct advice advice = {
-        "Pages of regions that are in memory count in it; the kernel writes them out when it is "
-        "full, and the library begins before.",
-        "for data that is used all the time, give the group more: MemoryMax="};
-    char file[TEXT_MAX], text[TEXT_MAX];
+    char file[TEXT_MAX];
     uint64_t least = UINT64_MAX, max;
-    struct sysinfo info;
 
     for (char *slash; *path; *slash = '\0') {
-        snprintf(file, sizeof(file), "/sys/fs/cgroup%.900s/memory.max", path);
+        snprintf(file, sizeof(file), "%s%.900s/%s", mount, path, name);
         if (read_number(file, &max) && max < least)
             least = max;
         slash = strrchr(path, '/');
         if (!slash)
             break;
     }
+    return least;
+}
+
+static void look_at_memory_limit(uint64_t least, struct findings *f)
+{
+    static const struct advice advice = {
+        "Pages of regions that are in memory count in it; the kernel writes them out when it is full, and the library "
+        "begins before.",
+        "for data that is used all the time, give the group more: MemoryMax="};
+    char text[TEXT_MAX];
+    struct sysinfo info;
+
     if (sysinfo(&info) == 0 && least < (uint64_t)info.totalram * info.mem_unit)
         finding(f, FINDING_NOTE, "memory-limit", advice, "the control group of this process may have %s of memory",
                 text_size(least, true, text));
@@ -143,18 +150,36 @@ static void look_at_group(char *path, struct findings *f)
         finding_well(f, "memory-limit", "no control group limits memory here");
 }
 
+// The lines of /proc/self/cgroup are ID:CONTROLLERS:PATH; that of version 2 is 0::PATH.
 static void look_at_cgroups(struct findings *f)
 {
     static const struct advice old = {
-        "The library does not see memory limits of version 1 as well as those of version 2.",
-        "boot with systemd.unified_cgroup_hierarchy=1"};
-    char line[TEXT_MAX];
+        "Limits by control group, [quota cgroup:PATH], need it: the daemon can't tell in which group a program is.",
+        "boot with systemd.unified_cgroup_hierarchy=1; users and groups are limited all the same"};
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    uint64_t least = UINT64_MAX, found;
+    bool has_version_2 = false;
+    char line[TEXT_MAX], *path;
 
-    read_line("/proc/self/cgroup", line, sizeof(line));
-    if (access("/sys/fs/cgroup/memory/memory.limit_in_bytes", F_OK) == 0)
-        finding(f, FINDING_NOTE, "cgroups", old, "the memory controller is of version 1");
-    else if (strncmp(line, "0::", 3) == 0)
-        look_at_group(line + 3, f);
+    while (file && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        found = UINT64_MAX;
+        if (strncmp(line, "0::", 3) == 0) {
+            has_version_2 = true;
+            found = least_limit("/sys/fs/cgroup", line + 3, "memory.max");
+        } else if ((path = strstr(line, ":memory:"))) {
+            found = least_limit("/sys/fs/cgroup/memory", path + strlen(":memory:"), "memory.limit_in_bytes");
+        }
+        least = found < least ? found : least;
+    }
+    if (!file)
+        return;
+    fclose(file);
+    look_at_memory_limit(least, f);
+    if (has_version_2)
+        finding_well(f, "cgroups", "version 2 is there");
+    else
+        finding(f, FINDING_NOTE, "cgroups", old, "there are no control groups of version 2 here");
 }
 
 // ---- Who this is ----
