@@ -143,6 +143,37 @@ class EventsTest(AdminTest):
         wire_case.daemon.process.send_signal(signal.SIGHUP)
         self.assertIn("read again", f.wait_for(event="limits-changed")["text"])
 
+    def test_the_disk_going_and_coming_is_told_to_everybody(self):
+        f = self.follow_json(user=identity(ANYBODY) if ctl_users.WITH_USERS else None)
+        os.rename(wire_case.daemon.spill, wire_case.daemon.spill + ".away")
+        try:
+            event = f.wait_for(event="disk-problem")
+            check = self.start_ctl("check", "-w", "100", "-c", "100")
+            doctor = self.start_ctl("doctor")
+        finally:
+            os.rename(wire_case.daemon.spill + ".away", wire_case.daemon.spill)
+        self.assertIn("not at its place", event["text"])
+        self.assertEqual(check.returncode, 2, check.stdout)
+        self.assertEqual(doctor.returncode, 1)
+        self.assertRegex(doctor.stdout, r"(?m)^WRONG  spill-directory: .*not at its place")
+        f.wait_for(event="disk-well")
+
+    def test_a_file_that_is_changed_behind_the_daemons_back_is_told(self):
+        f = self.follow_json()
+        client = self.connect(name=b"cheat")
+        _, fd = client.call_with_fd(create_region=pb.CreateRegion(handle=self.handle, size=4096))
+        try:
+            os.pwrite(fd, b"x" * 4096, 8 * MIB)
+        except OSError as error:  # a stronger fence
+            self.skipTest(f"the file can't be changed here: {error}")
+        finally:
+            os.close(fd)
+        event = f.wait_for(event="tampered")
+        self.assertEqual((event["handle"], event["uid"]), (self.handle.hex(), os.getuid()))
+        self.assertIn("longer than granted", event["text"])
+        finding = [x for x in json.loads(self.start_ctl("--json", "doctor").stdout)["findings"] if x["id"] == "mended"]
+        self.assertEqual(finding[0]["state"], "note")
+
     def test_lines_for_people_are_harmless_and_name_what_happened(self):
         f = self.follow("--human", "events")
         self.wait_until_it_watches(f)
