@@ -1,6 +1,8 @@
 // Questions that several commands ask: see queries.h.
 #include "client/ctl/queries.h"
 
+#include <string.h>
+
 #include "proto/field.h"
 
 Diskalloc__V1__Reply *query_status(struct ctl *ctl, int *ret_status)
@@ -46,4 +48,11 @@ Diskalloc__V1__Reply *query_quotas(struct ctl *ctl, ProtobufCBinaryData cursor, 
     request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_QUOTA;
     request.list_quota = &get;
     return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, ret_status);
+}
+
+bool query_is_set_at_run_time(const Diskalloc__V1__QuotaValue *v)
+{
+    static const char set[] = "set at run time";
+
+    return v->origin.len == strlen(set) && memcmp(v->origin.data, set, strlen(set)) == 0;
 }

@@ -8,3 +8,5 @@ Diskalloc__V1__Reply *query_status(struct ctl *ctl, int *ret_status);
 Diskalloc__V1__Reply *query_regions(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status);
 Diskalloc__V1__Reply *query_usages(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status);
 Diskalloc__V1__Reply *query_quotas(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status);
+// Whether somebody has set this limit while the daemon ran.
+bool query_is_set_at_run_time(const Diskalloc__V1__QuotaValue *v);

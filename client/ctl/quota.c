@@ -131,7 +131,6 @@ struct search {
 
 static ProtobufCBinaryData *look_at_page(struct list *l, const Diskalloc__V1__Reply *reply)
 {
-    static const char set[] = "set at run time";
     struct search *s = l->data;
 
     for (size_t i = 0; i < reply->quota_list->n_entries; i++) {
@@ -140,8 +139,7 @@ static ProtobufCBinaryData *look_at_page(struct list *l, const Diskalloc__V1__Re
         if (e->subject.len != strlen(s->subject) || memcmp(e->subject.data, s->subject, e->subject.len) != 0)
             continue;
         for (size_t k = 0; k < e->n_values; k++)
-            s->found |=
-                e->values[k]->origin.len == strlen(set) && memcmp(e->values[k]->origin.data, set, strlen(set)) == 0;
+            s->found |= query_is_set_at_run_time(e->values[k]);
     }
     return &reply->quota_list->next_cursor;
 }

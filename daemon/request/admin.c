@@ -42,9 +42,10 @@ int request_disconnect_user(const struct call *c)
         body.connections++;
     }
     audit = audit_new(c->peer, "disconnect");
-    audit_subject(audit, "%s", user_name(user));
-    audit_before(audit, "%llu connection%s", (unsigned long long)body.connections, body.connections == 1 ? "" : "s");
-    audit_after(audit, "closed");
+    audit_say(audit, AUDIT_SUBJECT, "%s", user_name(user));
+    audit_say(audit, AUDIT_BEFORE, "%llu connection%s", (unsigned long long)body.connections,
+              body.connections == 1 ? "" : "s");
+    audit_say(audit, AUDIT_AFTER, "closed");
     audit_done(audit, c->env->op.reports, REPORT_ADMINISTERED);
     audit_free(audit);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_DISCONNECTED;
@@ -134,8 +135,8 @@ static void change_done(struct settings_change *change)
 {
     struct request *request = change->owner;
 
-    audit_before(request->audit, "%s", change->before ? change->before : "");
-    audit_after(request->audit, "%s", change->after ? change->after : "");
+    audit_say(request->audit, AUDIT_BEFORE, "%s", change->before ? change->before : "");
+    audit_say(request->audit, AUDIT_AFTER, "%s", change->after ? change->after : "");
     // Unsetting what was not set changes nothing.
     if (change->result == 0 && change->before)
         audit_done(request->audit, request->env->op.reports, REPORT_LIMITS_CHANGED);
@@ -157,7 +158,7 @@ static int submit(const struct call *c, struct settings_change *change)
         return -ENOMEM;
     }
     request->audit = audit_new(c->peer, change->texts ? "quota set" : "quota unset");
-    audit_subject(request->audit, "%s", change->subject);
+    audit_say(request->audit, AUDIT_SUBJECT, "%s", change->subject);
     change->owner = request;
     change->done = change_done;
     settings_submit(c->env->settings, change);

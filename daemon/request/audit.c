@@ -11,8 +11,8 @@
 #include "proto/util/text.h"
 
 enum {
-    SUBJECT_SIZE = 512, // "USER/NAME" with the longest names
-    STATE_SIZE = 320,   // of before and after
+    TEXT_SIZE = 512, // bytes: "USER/NAME" with the longest names
+    SENTENCE_SIZE = AUDIT_PART_N * TEXT_SIZE + 64,
 };
 
 struct audit {
@@ -20,11 +20,10 @@ struct audit {
     pid_t pid;
     char client_name[CLIENT_NAME_MAX + 1];
     const char *action; // a constant
-    char subject[SUBJECT_SIZE];
+    char texts[AUDIT_PART_N][TEXT_SIZE];
     bool has_region, has_user;
     uid_t uid; // the region's owner, if HAS_USER
     struct handle handle;
-    char before[STATE_SIZE], after[STATE_SIZE];
 };
 
 struct audit *audit_new(const struct peer *peer, const char *action)
@@ -49,23 +48,18 @@ void audit_free(struct audit *a)
     free(a);
 }
 
-static void write_text(char *ret, size_t n, const char *format, va_list args)
-{
-    int length = vsnprintf(ret, n, format, args);
-
-    if (length >= (int)n)
-        ret[utf8_cut(ret, n - 1)] = '\0';
-}
-
-void audit_subject(struct audit *a, const char *format, ...)
+void audit_say(struct audit *a, enum audit_part part, const char *format, ...)
 {
     va_list args;
+    int n;
 
     if (!a)
         return;
     va_start(args, format);
-    write_text(a->subject, sizeof a->subject, format, args);
+    n = vsnprintf(a->texts[part], TEXT_SIZE, format, args);
     va_end(args);
+    if (n >= TEXT_SIZE)
+        a->texts[part][utf8_cut(a->texts[part], TEXT_SIZE - 1)] = '\0';
 }
 
 void audit_region(struct audit *a, const struct region *r)
@@ -75,39 +69,26 @@ void audit_region(struct audit *a, const struct region *r)
     if (!a)
         return;
     handle_format(&r->record.handle, handle);
-    audit_subject(a, "%s/%.*s", user_name(r->owner),
-                  r->record.name_length ? (int)r->record.name_length : (int)strlen(handle),
-                  r->record.name_length ? r->record.name : handle);
+    audit_say(a, AUDIT_SUBJECT, "%s/%.*s", user_name(r->owner),
+              r->record.name_length ? (int)r->record.name_length : (int)strlen(handle),
+              r->record.name_length ? r->record.name : handle);
     a->handle = r->record.handle;
     a->has_region = a->has_user = true;
     a->uid = r->record.owner_uid;
 }
 
-void audit_before(struct audit *a, const char *format, ...)
+// "quota set user:alice; before: bytes=50G; after: bytes=500G"
+static void describe(const struct audit *a, char ret[static SENTENCE_SIZE])
 {
-    va_list args;
+    const char *before = a->texts[AUDIT_BEFORE], *after = a->texts[AUDIT_AFTER];
 
-    if (!a)
-        return;
-    va_start(args, format);
-    write_text(a->before, sizeof a->before, format, args);
-    va_end(args);
+    snprintf(ret, SENTENCE_SIZE, "%s %s%s%s%s%s", a->action, a->texts[AUDIT_SUBJECT], *before ? "; before: " : "",
+             before, *after ? "; after: " : "", after);
 }
 
-void audit_after(struct audit *a, const char *format, ...)
+static void report(const struct audit *a, struct reports *reports, enum report_kind kind, const char *sentence)
 {
-    va_list args;
-
-    if (!a)
-        return;
-    va_start(args, format);
-    write_text(a->after, sizeof a->after, format, args);
-    va_end(args);
-}
-
-static void report(const struct audit *a, struct reports *reports, enum report_kind kind)
-{
-    char text[SUBJECT_SIZE + 2 * STATE_SIZE + 256];
+    char text[SENTENCE_SIZE + USER_NAME_MAX];
     struct report r = {
         .kind = kind,
         .has_user = a->has_user,
@@ -118,18 +99,18 @@ static void report(const struct audit *a, struct reports *reports, enum report_k
         .text = text,
     };
 
-    snprintf(text, sizeof text, "%s: %s %s%s%s%s%s", user_name(a->by), a->action, a->subject,
-             *a->before ? "; before: " : "", a->before, *a->after ? "; after: " : "", a->after);
+    snprintf(text, sizeof text, "%s: %s", user_name(a->by), sentence);
     reports_publish(reports, &r);
 }
 
 void audit_done(const struct audit *a, struct reports *reports, enum report_kind kind)
 {
-    char handle[HANDLE_TEXT_LENGTH + 1];
+    char handle[HANDLE_TEXT_LENGTH + 1], sentence[SENTENCE_SIZE];
 
     if (!a)
         return;
     handle_format(&a->handle, handle);
+    describe(a, sentence);
     const struct log_fields fields = {
         .message_id = LOG_ID_ADMINISTERED,
         .has_user = a->has_user,
@@ -138,13 +119,12 @@ void audit_done(const struct audit *a, struct reports *reports, enum report_kind
         .action = a->action,
         .by_uid = a->by->uid,
         .by_pid = a->pid,
-        .subject = a->subject,
-        .before = a->before,
-        .after = a->after,
+        .subject = a->texts[AUDIT_SUBJECT],
+        .before = a->texts[AUDIT_BEFORE],
+        .after = a->texts[AUDIT_AFTER],
     };
 
-    log_with(LOG_LEVEL_NOTICE, &fields, "%s (uid %u, pid %d, %s): %s %s%s%s%s%s", user_name(a->by),
-             (unsigned)a->by->uid, (int)a->pid, *a->client_name ? a->client_name : "a program without a name",
-             a->action, a->subject, *a->before ? "; before: " : "", a->before, *a->after ? "; after: " : "", a->after);
-    report(a, reports, kind);
+    log_with(LOG_LEVEL_NOTICE, &fields, "%s (uid %u, pid %d, %s): %s", user_name(a->by), (unsigned)a->by->uid,
+             (int)a->pid, *a->client_name ? a->client_name : "a program without a name", sentence);
+    report(a, reports, kind, sentence);
 }

@@ -8,12 +8,15 @@ struct audit;
 // Begins the entry of an ACTION of PEER, a constant ("rm --force", "quota set").  NULL: no memory; the functions below
 // do nothing then, and the log has one line less.
 struct audit *audit_new(const struct peer *peer, const char *action);
-// Whom or what it is done to: "user:alice", "alice/results".
-__attribute__((format(printf, 2, 3))) void audit_subject(struct audit *a, const char *format, ...);
+enum audit_part {
+    AUDIT_SUBJECT, // whom or what it is done to: "user:alice", "alice/results"
+    AUDIT_BEFORE,
+    AUDIT_AFTER,
+    AUDIT_PART_N,
+};
+__attribute__((format(printf, 3, 4))) void audit_say(struct audit *a, enum audit_part part, const char *format, ...);
 // The subject is this region of its owner's.
 void audit_region(struct audit *a, const struct region *r);
-__attribute__((format(printf, 2, 3))) void audit_before(struct audit *a, const char *format, ...);
-__attribute__((format(printf, 2, 3))) void audit_after(struct audit *a, const char *format, ...);
 // The action was done: writes the entry, and reports KIND to those who watch.  audit_free must follow.
 void audit_done(const struct audit *a, struct reports *reports, enum report_kind kind);
 void audit_free(struct audit *a); // NULL: does nothing

@@ -246,7 +246,7 @@ static int remove_region(const struct call *c, struct region *r)
     struct audit *audit = audit_region_change(c, r, force, force ? "rm --force" : "rm");
     char size[SIZE_TEXT_MAX];
 
-    audit_before(audit, "%s, attached by %u", size_format(r->size, size), r->holders.n_attached);
+    audit_say(audit, AUDIT_BEFORE, "%s, attached by %u", size_format(r->size, size), r->holders.n_attached);
     return request_unlink(c, r, audit);
 }
 
@@ -291,9 +291,9 @@ int request_set_expiry(const struct call *c)
         return -ENOMEM;
     request->op.expires = m->expires;
     request->audit = audit_region_change(c, region, false, "set-expiry");
-    audit_before(request->audit, "%s",
-                 expiry_text(region->record.flags & RECORD_EXPIRES ? region->record.expires : 0, before));
-    audit_after(request->audit, "%s", expiry_text(m->expires, after));
+    audit_say(request->audit, AUDIT_BEFORE, "%s",
+              expiry_text(region->record.flags & RECORD_EXPIRES ? region->record.expires : 0, before));
+    audit_say(request->audit, AUDIT_AFTER, "%s", expiry_text(m->expires, after));
     op_submit(&request->op);
     return 0;
 }

@@ -28,13 +28,6 @@ static bool is_key(const Diskalloc__V1__QuotaValue *v, const char *key)
     return v->key.len == strlen(key) && memcmp(v->key.data, key, v->key.len) == 0;
 }
 
-static bool was_set_at_run_time(const Diskalloc__V1__QuotaValue *v)
-{
-    static const char set[] = "set at run time";
-
-    return v->origin.len == strlen(set) && memcmp(v->origin.data, set, v->origin.len) == 0;
-}
-
 // SUBJECT is user:NAME, members:GROUP or group:GROUP, and the user database has none of that name.
 static bool means_nobody(const char *subject)
 {
@@ -76,7 +69,7 @@ static ProtobufCBinaryData *look_at_quotas(struct list *list, const Diskalloc__V
         text_escape(e->subject.data, e->subject.len, subject);
         for (size_t k = 0; k < e->n_values; k++) {
             look_at_value(l, subject, e->values[k]);
-            at_run_time |= was_set_at_run_time(e->values[k]);
+            at_run_time |= query_is_set_at_run_time(e->values[k]);
         }
         if (at_run_time && means_nobody(subject))
             finding(l->f, FINDING_NOTE, "stale-quota", stale,
