@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <term.h>
+#include <unistd.h>
 
 #include "client/ctl/text.h"
 #include "client/ctl/top/frame.h"
@@ -343,6 +345,17 @@ static void loop(struct screen *s)
     }
 }
 
+// newterm would tell too, and leak memory if there is no such terminal.
+static bool is_known_terminal(void)
+{
+    int found;
+
+    if (setupterm(NULL, STDOUT_FILENO, &found) == ERR)
+        return false;
+    del_curterm(cur_term);
+    return true;
+}
+
 int top_screen_run(struct ctl *ctl, struct top_sample *sample, enum top_column column, int delay_seconds)
 {
     struct screen s = {.ctl = ctl, .sample = sample, .column = column, .delay_ms = (uint64_t)delay_seconds * 1000};
@@ -350,7 +363,7 @@ int top_screen_run(struct ctl *ctl, struct top_sample *sample, enum top_column c
     SCREEN *screen;
 
     setlocale(LC_CTYPE, "");
-    screen = newterm(NULL, stdout, stdin);
+    screen = is_known_terminal() ? newterm(NULL, stdout, stdin) : NULL;
     if (!screen)
         return -1;
     sigaction(SIGINT, &action, NULL);
