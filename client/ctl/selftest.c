@@ -194,7 +194,7 @@ static int shrink(struct selftest *t, struct step *s)
 // The daemon gives back what was closed a moment later.
 static int drop(struct selftest *t, struct step *s)
 {
-    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 10000000};
     uint64_t deadline = clock_after(GIVEN_BACK_MS);
     struct diskalloc_usage usage;
     int r;

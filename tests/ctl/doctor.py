@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import ctl_case
@@ -20,6 +21,41 @@ from wire_client import pb
 
 def setUpModule():
     ctl_users.set_up_module()
+
+
+class MadeUpDaemon:
+    """A daemon that has whatever can be wrong: it answers the questions of `doctor` with STATUS and USAGES."""
+
+    def __init__(self, status, version="0.1.0", usages=()):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "socket")
+        self.replies = {
+            "hello": {"hello": pb.HelloReply(version=1, daemon_version=version)},
+            "get_status": {"status": status},
+            "list_quota": {"quota_list": pb.QuotaList()},
+            "list_usage": {"usage_list": pb.UsageList(usages=usages, everything=True)},
+        }
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.serve)
+
+    def serve(self):
+        connection, _ = self.listener.accept()
+        with connection:
+            while data := connection.recv(65536):
+                request = pb.Request.FromString(data)
+                reply = pb.Reply(id=request.id, **self.replies[request.WhichOneof("body")])
+                connection.send(reply.SerializeToString())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(60)
+        self.listener.close()
+        self.directory.cleanup()
 
 
 class DoctorTest(AdminTest):
@@ -107,6 +143,60 @@ class DoctorTest(AdminTest):
         wire_case.daemon.start()
         self.assertEqual(done.returncode, 3)
         self.assertIn("mount its directory, never the socket", done.stderr)
+
+    # A healthy one.
+    STATUS = dict(
+        version="0.1.0", pid=1, started=1700000000, spill_dir=b"/nonexistent", guarantee=pb.HARD, disk_total=1000 * MIB,
+        disk_available=900 * MIB, keep_free=50 * MIB, connections_limit=10, disk_inodes=1000, disk_inodes_available=900,
+        fences="landlock, tripwire",
+    )
+
+    def examine_made_up(self, version="0.1.0", usages=(), **status):
+        with MadeUpDaemon(pb.Status(**self.STATUS | status), version, usages) as daemon:
+            return self.examine(address=f"unix:{daemon.path}")[0]
+
+    def test_whatever_the_status_tells(self):
+        healthy = self.examine_made_up()
+        for name in ("spill-directory", "guarantee", "fences", "disk", "inodes", "limits"):
+            self.assertEqual([f["state"] for f in healthy[name]], ["well"], healthy[name])
+        for name in ("file-system-quota", "lacking-blocks", "foreign-files", "orphans", "mended", "fences-missing"):
+            self.assertNotIn(name, healthy)
+        for name, state, said, status in (
+            ("spill-directory", "wrong", "it is gone", dict(problem=b"it is gone")),
+            ("guarantee", "note", "soft: reflink", dict(guarantee=pb.SOFT, guarantee_reason="reflink")),
+            ("fences", "note", "there are none", dict(fences="")),
+            ("fences-missing", "note", "old kernel", dict(fences_missing="old kernel")),
+            ("mended", "note", "3 files", dict(mended=3)),
+            ("disk", "wrong", "50M are free, and keep_free keeps 50M", dict(disk_available=50 * MIB)),
+            ("disk", "note", "98% of what may be granted", dict(disk_available=65 * MIB)),
+            ("inodes", "wrong", "99%", dict(disk_inodes_available=10)),
+            ("file-system-quota", "wrong", "96%", dict(fs_quota_limit=100, fs_quota_used=96)),
+            ("lacking-blocks", "wrong", "2 regions", dict(lacking_blocks=2)),
+            ("foreign-files", "note", "4 entries", dict(foreign_files=4)),
+            ("orphans", "note", "5 regions", dict(orphans=5)),
+            ("clock", "wrong", "still to come", dict(started=1 << 40)),
+        ):
+            with self.subTest(name=name, state=state):
+                (finding,) = self.examine_made_up(**status)[name]
+                self.assertEqual(finding["state"], state)
+                self.assertIn(said, finding["what"])
+
+    def test_another_version_is_noted(self):
+        (finding,) = self.examine_made_up(version="9.9.9")["daemon-version"]
+        self.assertEqual(finding["state"], "note")
+        self.assertIn("9.9.9", finding["what"])
+
+    def test_a_daemon_that_may_open_too_few_files_for_its_connections(self):
+        (finding,) = self.examine_made_up(pid=os.getpid(), connections_limit=10**9)["open-files"]
+        self.assertEqual(finding["state"], "wrong")
+        self.assertIn("LimitNOFILE", finding["mend"])
+
+    def test_requests_that_wait(self):
+        usage = pb.Usage(
+            subject=b"user:evil\x1b[31m", bytes=1, bytes_limit=9, regions_limit=9, connections_limit=9, waiters=7
+        )
+        (finding,) = self.examine_made_up(usages=[usage])["waiting"]
+        self.assertEqual(finding["what"], "7 requests wait for a limit of user:evil\\x1b[31m")
 
     def test_limits_that_are_reached(self):
         self.set_quota(self.me, "bytes=4M", "regions=2")

@@ -39,7 +39,7 @@ static bool read_all(int fd, char *ret, size_t n)
     uint64_t deadline = clock_after(MOST_MS);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     size_t at = 0;
-    char rest[512];
+    char rest[512] = "";
 
     for (;;) {
         bool fits = at + 1 < n;

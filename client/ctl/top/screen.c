@@ -356,16 +356,27 @@ static bool is_known_terminal(void)
     return true;
 }
 
+static void leave_locale(locale_t locale)
+{
+    uselocale(LC_GLOBAL_LOCALE);
+    if (locale)
+        freelocale(locale);
+}
+
 int top_screen_run(struct ctl *ctl, struct top_sample *sample, enum top_column column, int delay_seconds)
 {
     struct screen s = {.ctl = ctl, .sample = sample, .column = column, .delay_ms = (uint64_t)delay_seconds * 1000};
     struct sigaction action = {.sa_handler = on_signal};
+    locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0); // names may have letters beyond ASCII
     SCREEN *screen;
 
-    setlocale(LC_CTYPE, "");
+    if (locale)
+        uselocale(locale);
     screen = is_known_terminal() ? newterm(NULL, stdout, stdin) : NULL;
-    if (!screen)
+    if (!screen) {
+        leave_locale(locale);
         return -1;
+    }
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     cbreak();
@@ -379,5 +390,6 @@ int top_screen_run(struct ctl *ctl, struct top_sample *sample, enum top_column c
     ctl_complain_silently(false);
     endwin();
     delscreen(screen);
+    leave_locale(locale);
     return EXIT_DONE;
 }
