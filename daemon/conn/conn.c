@@ -297,11 +297,6 @@ bool conn_serve(struct conn_env *env)
     return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells || reports;
 }
 
-void conn_tell_reports(struct conn_env *env)
-{
-    tell_reports(env);
-}
-
 static void on_event(evutil_socket_t fd, short what, void *data)
 {
     struct conn *c = data;

@@ -13,8 +13,6 @@ void conn_env_abandon(struct conn_env *env);
 
 // Reads some packets and serves them.  The loop calls it between two turns, as long as it returns true: there is more.
 bool conn_serve(struct conn_env *env);
-// Sends some of the reports that clients watch; conn_serve does so too.
-void conn_tell_reports(struct conn_env *env);
 // True if a client may have sent a packet or hung up, and nobody has looked at that yet.
 bool conn_has_news(const struct conn_env *env);
 
