@@ -176,7 +176,8 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
     report(d, REPORT_ENDING, NULL);
-    tell_reports(&d->conns);
+    if (d->has_conns)
+        tell_reports(&d->conns);
     d->told_to_end = true;
     event_base_loopbreak(d->base);
 }

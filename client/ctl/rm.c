@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "client/ctl/rm_user.h"
 #include "client/ctl/target.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
@@ -103,6 +104,12 @@ int rm_run(struct ctl *ctl)
     struct target t;
     int status = EXIT_USAGE;
 
+    if ((ctl->n_args > 0) == (ctl->user != NULL)) {
+        ctl_complain("rm takes the region to remove, or --user and all regions of that user are removed");
+        return EXIT_USAGE;
+    }
+    if (ctl->user)
+        return rm_user_run(ctl);
     if (target_parse(ctl->args[0], &t))
         status = remove_target(ctl, &t);
     free(t.copy);

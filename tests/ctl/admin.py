@@ -280,7 +280,7 @@ class RemoveTest(AdminTest):
         for arguments in ((), ("a", "b"), ("",), (".hidden",), ("/name",), ("user/",), ("a b",), ("n" * 129,), ("ä",)):
             with self.subTest(arguments=arguments):
                 self.run_ctl("rm", *arguments, status=2)
-        self.run_ctl("rm", "--user", "root", "name", status=2)
+        self.assertIn("rm takes the region", self.run_ctl("rm", "--user", "root", "name", status=2))
 
 
 class ExpiryTest(AdminTest):

@@ -33,6 +33,7 @@ class MadeUpDaemon:
             "hello": {"hello": pb.HelloReply(version=1, daemon_version=version)},
             "get_status": {"status": status},
             "list_quota": {"quota_list": pb.QuotaList()},
+            "list_regions": {"region_list": pb.RegionList()},
             "list_usage": {"usage_list": pb.UsageList(usages=usages, everything=True)},
         }
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -260,6 +261,21 @@ class DoctorTest(AdminTest):
         except MemoryGroup.NoGroup as reason:
             self.skipTest(str(reason))
         self.assertIn("may have 200M of memory", found["memory-limit"][0]["what"])
+
+    @needs_users
+    def test_regions_of_nobody_are_named_and_removed(self):
+        client = self.connect(user=(54321, 54321))
+        for name in (b"one", b"two"):
+            client.call(open_region=pb.OpenRegion(name=name, handle=os.urandom(16), size=4096, flags=pb.REGION_CREATE))
+        finding = self.find("ownerless", "note")
+        self.assertIn("2 regions", finding["what"])
+        self.assertIn("+54321", finding["what"])
+        sentence = self.run_ctl("rm", "--user", "+54321", status=1)
+        self.assertIn("2 regions are attached, and stay; with --force", sentence)
+        self.assertEqual(self.run_ctl("rm", "--user", "+54321", "--force"), "2 regions removed\n")
+        client.close()
+        self.assertEqual(self.run_json("rm", "--user", "+54321")["removed"], 0)
+        self.assertEqual(self.run_ctl("rm", "--user", "root", user=identity(ANYBODY)), "0 regions removed\n")
 
     @needs_users
     def test_an_ordinary_user_is_told_that_not_everything_was_looked_at(self):

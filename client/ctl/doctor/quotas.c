@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/ctl/doctor/parts.h"
 #include "client/ctl/list.h"
@@ -21,6 +22,8 @@ struct look {
     struct findings *f;
     uint64_t usable; // bytes of the disk that may be granted
     unsigned n_full, n_unreachable;
+    uint64_t n_ownerless;     // regions
+    char ownerless[TEXT_MAX]; // one of their owners
 };
 
 static bool is_key(const Diskalloc__V1__QuotaValue *v, const char *key)
@@ -130,6 +133,34 @@ static ProtobufCBinaryData *look_at_usages(struct list *list, const Diskalloc__V
     return &reply->usage_list->next_cursor;
 }
 
+// An owner that is shown as a number is not in the user database.
+static ProtobufCBinaryData *look_at_owners(struct list *list, const Diskalloc__V1__Reply *reply)
+{
+    struct look *l = list->data;
+
+    for (size_t i = 0; i < reply->region_list->n_regions; i++) {
+        const Diskalloc__V1__Region *r = reply->region_list->regions[i];
+
+        if (r->owner.len == 0 || r->owner.data[0] != '+' || r->owner_uid == getuid())
+            continue;
+        l->n_ownerless++;
+        text_escape(r->owner.data, r->owner.len, l->ownerless);
+    }
+    return &reply->region_list->next_cursor;
+}
+
+static void look_at_regions(struct ctl *ctl, struct look *l)
+{
+    static const struct list_kind regions = {NULL, NULL, 0, query_regions, look_at_owners};
+    static const struct advice advice = {"Whoever gets such a uid next finds the regions as their own.",
+                                         "diskallocctl rm --user +UID, for users who were deleted"};
+
+    if (list_fetch(ctl, &regions, l) == EXIT_DONE && l->n_ownerless > 0)
+        finding(l->f, FINDING_NOTE, "ownerless", advice,
+                "%llu regions belong to uids that the user database does not know, such as %s",
+                (unsigned long long)l->n_ownerless, l->ownerless);
+}
+
 // ---- What the process of the daemon may have ----
 
 // The soft limit in a line of /proc/PID/limits, or 0.
@@ -196,6 +227,7 @@ void doctor_quotas(struct ctl *ctl, const Diskalloc__V1__Status *s, struct findi
 
     if (list_fetch(ctl, &quotas, &look) != EXIT_DONE || list_fetch(ctl, &usages, &look) != EXIT_DONE)
         finding(f, FINDING_WRONG, "daemon", advice, "%s", ctl_last_complaint());
+    look_at_regions(ctl, &look);
     if (f->n == before)
         finding_well(f, "limits", "none is reached");
     look_at_descriptors(s, f);
