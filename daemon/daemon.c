@@ -42,6 +42,7 @@
 #include "daemon/quota/quota.h"
 #include "daemon/quota/soft.h"
 #include "daemon/recovery.h"
+#include "daemon/reports.h"
 #include "daemon/request/request.h"
 #include "daemon/state.h"
 #include "daemon/store/store.h"
@@ -177,6 +178,8 @@ static int make_tables(struct daemon *d)
         r = wait_new(&d->regions, events_wake_for_waiting, d, &env->op.wait);
     if (r == 0)
         r = news_new(&env->op.news);
+    if (r == 0)
+        r = reports_new(&env->op.reports);
     return r;
 }
 
@@ -228,7 +231,7 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         return r;
     names_start(d->names, d->lookups, on_names_changed, d);
     settings_start(d->settings);
-    warnings_start(d->quota, d->users);
+    warnings_start(d->quota, &d->request);
     d->has_conns = true;
     loop_on_turn(d->loop, serve, &d->conns);
     r = conn_env_init(&d->conns, d->base, &d->request);
@@ -383,6 +386,8 @@ void daemon_free(struct daemon *d)
     forget_regions(d);
     orphans_free(d->request.op.orphans);
     news_free(d->request.op.news);
+    reports_free(d->request.op.reports);
+    d->request.op.reports = NULL;
     loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);

@@ -26,6 +26,7 @@
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/quota/quota.h"
+#include "daemon/reports.h"
 #include "daemon/state.h"
 #include "daemon/store/lock.h"
 #include "daemon/store/store.h"
@@ -51,6 +52,14 @@ static enum work_status read_space(struct work *w)
     return WORK_DONE;
 }
 
+// What concerns everybody.  TEXT may be NULL.
+static void report(struct daemon *d, enum report_kind kind, const char *text)
+{
+    struct report r = {.kind = kind, .is_public = true, .text = text};
+
+    reports_publish(d->request.op.reports, &r);
+}
+
 // GRANTS: new grants are made all the same.
 static void note_health(struct daemon *d, const char *problem, bool grants)
 {
@@ -66,6 +75,7 @@ static void note_health(struct daemon *d, const char *problem, bool grants)
                   grants ? "" : "; nothing new is granted until that is over");
     else
         log_notice("spill directory %s: all is well again", store_dir(d->store));
+    report(d, *problem ? REPORT_DISK_PROBLEM : REPORT_DISK_WELL, problem);
     snprintf(h->problem, sizeof h->problem, "%s", problem);
 }
 
@@ -165,6 +175,9 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     (void)what;
     log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
+    report(d, REPORT_ENDING, NULL);
+    if (d->has_conns)
+        tell_reports(&d->conns);
     d->told_to_end = true;
     event_base_loopbreak(d->base);
 }
@@ -239,6 +252,7 @@ static void reload_done(struct settings_change *change)
         log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
     else {
         log_notice("the configuration was read again");
+        report(d, REPORT_LIMITS_CHANGED, "the configuration was read again");
         // The administrator may have changed groups as well.
         names_refresh(d->names);
         lookup_all(d->users);

@@ -19,7 +19,7 @@
 enum {
     LINE_MAX_LENGTH = 2048, // bytes of a message
     FIELD_MAX_LENGTH = 384, // bytes of another field of the journal, with its name
-    MAX_FIELDS = 10,        // fields of one entry, see send_to_journal
+    MAX_FIELDS = 20,        // fields of one entry, see send_to_journal
     LIMITED_MS = 20 * 1000, // log_may: within this time
     MOST_OF_USER = 3,       // messages of one kind about one uid are logged
     MOST_OF_OTHERS = 20,    // and of one kind about all uids for which there is no entry
@@ -81,6 +81,14 @@ static bool send_to_journal(enum log_level level, const struct log_fields *field
         add_number(&e, "DISKALLOC_LIMIT", fields->limit);
         add_number(&e, "DISKALLOC_USED", fields->used);
         add_number(&e, "DISKALLOC_ASKED", fields->asked);
+    }
+    if (fields->action) {
+        add_text(&e, "DISKALLOC_ACTION", fields->action);
+        add_number(&e, "DISKALLOC_BY_UID", fields->by_uid);
+        add_number(&e, "DISKALLOC_BY_PID", (uint64_t)fields->by_pid);
+        add_text(&e, "DISKALLOC_SUBJECT", fields->subject);
+        add_text(&e, "DISKALLOC_BEFORE", fields->before);
+        add_text(&e, "DISKALLOC_AFTER", fields->after);
     }
     return sd_journal_sendv(e.fields, e.n) == 0;
 }

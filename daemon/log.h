@@ -18,6 +18,7 @@ enum log_level {
 #define LOG_ID_TAMPERED "5d1f6a0c3b7e4e0f9a41c2d87be3f05a"
 #define LOG_ID_IO_ERROR "e49005b4b8784d24b0dc596d53b210a7"
 #define LOG_ID_STUCK "ec7532e737434d3bbcc9720ecb8abe54"
+#define LOG_ID_ADMINISTERED "3b6c1d5e2a9f4f7c8e04d1b7a65c92f3"
 
 // The fields DISKALLOC_... that an entry of the journal has beside its message.  Plain lines do not show them.
 struct log_fields {
@@ -28,6 +29,11 @@ struct log_fields {
     const char *handle;          // of the region; NULL: the message is about no region
     const char *limit_name;      // NULL: the message is about no limit
     uint64_t limit, used, asked; // with limit_name: bytes, regions or connections
+    // What an administrator has done, by_uid and by_pid: NULL: the message is about something else.
+    const char *action;
+    uid_t by_uid;
+    pid_t by_pid;
+    const char *subject, *before, *after; // "user:alice", "bytes=50G"; "" if there is nothing to say
 };
 
 // FORMAT and the arguments make the message, without a newline.

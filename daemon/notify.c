@@ -27,8 +27,8 @@ void notify_status(uint64_t regions, uint64_t bytes, uint64_t clients)
 {
     char text[SIZE_TEXT_MAX];
 
-    sd_notifyf(0, "STATUS=%" PRIu64 " regions with %s, %" PRIu64 " clients", regions, size_format(bytes, text),
-               clients);
+    sd_notifyf(0, "STATUS=%" PRIu64 " region%s with %s, %" PRIu64 " client%s", regions, regions == 1 ? "" : "s",
+               size_format(bytes, text), clients, clients == 1 ? "" : "s");
 }
 
 void notify_text(const char *text)

@@ -103,6 +103,7 @@ void user_table_set_names(struct user_table *t, struct names *names);
 void user_table_on_change(struct user_table *t, void (*changed)(void *data, struct user *u), void *data);
 // The user with the next uid after U, or the first user if U is NULL.  NULL: there is none.
 struct user *user_next(struct user_table *t, const struct user *u);
+struct user *user_from(struct user_table *t, uid_t uid); // the user with this uid or the next one; NULL: there is none
 
 // Finds or makes a user, and takes a reference.  NULL: no memory.  The user may not have been looked up yet (known).
 struct user *user_ref(struct user_table *t, uid_t uid);

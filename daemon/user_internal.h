@@ -25,4 +25,3 @@ void user_changed(struct user *u);   // calls the function of user_table_on_chan
 void user_drop_name(struct user *u); // U has no name any longer, for user_find_by_name
 struct user *user_insert_name(
     struct user *u); // U has a name from now on; or the user who has this name already, and nothing has changed
-struct user *user_from(struct user_table *t, uid_t uid); // the user with this uid or the next one; NULL: there is none

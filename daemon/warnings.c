@@ -8,7 +8,9 @@
 #include "daemon/log.h"
 #include "daemon/quota/quota.h"
 #include "daemon/quota/soft.h"
+#include "daemon/reports.h"
 #include "daemon/request/peer.h"
+#include "daemon/request/request.h"
 #include "daemon/user.h"
 #include "proto/util/clock.h"
 #include "proto/util/size.h"
@@ -50,9 +52,9 @@ static void describe_grace(uint64_t end, char *ret, size_t n)
 }
 
 // Tells the administrator, and the users for whom the account stands.
-static void tell_warning(struct user_table *users, const struct quota_account *a, enum quota_mark mark)
+static void tell_warning(const struct request_env *env, const struct quota_account *a, enum quota_mark mark)
 {
-    const struct user *user = find_user_of_account(users, a);
+    const struct user *user = find_user_of_account(env->users, a);
     const struct quota_limits *limits = quota_account_limits(a);
     uint64_t used = quota_account_used(a, QUOTA_BYTES), limit = limits->max[QUOTA_BYTES];
     char used_text[SIZE_TEXT_MAX], limit_text[SIZE_TEXT_MAX], name[QUOTA_LIMIT_NAME_SIZE], then[128] = "";
@@ -73,12 +75,22 @@ static void tell_warning(struct user_table *users, const struct quota_account *a
 
     log_with(LOG_LEVEL_WARNING, &fields, "%s: %s of %s are used%s", name, size_format(used, used_text),
              size_format(limit, limit_text), then);
-    for (struct user *u = user_next(users, NULL); u; u = user_next(users, u))
+    struct report report = {
+        .kind = REPORT_WARNING,
+        .has_user = fields.has_user,
+        .uid = fields.uid,
+        .limit_name = name,
+        .limit = limit,
+        .used = used,
+    };
+
+    reports_publish(env->op.reports, &report);
+    for (struct user *u = user_next(env->users, NULL); u; u = user_next(env->users, u))
         if (account_of(u) == a || quota_account_is_of_cgroup(a))
             peer_send_warning(u, a, mark);
 }
 
-// For quota_on_warning.  DATA: the users.
+// For quota_on_warning.  DATA: a struct request_env.
 static bool on_quota_warning(void *data, struct quota_account *a, enum quota_mark mark)
 {
     if (!may_warn(quota_account_told(a)))
@@ -87,7 +99,7 @@ static bool on_quota_warning(void *data, struct quota_account *a, enum quota_mar
     return true;
 }
 
-void warnings_start(struct quota *quota, struct user_table *users)
+void warnings_start(struct quota *quota, struct request_env *env)
 {
-    quota_on_warning(quota, on_quota_warning, users);
+    quota_on_warning(quota, on_quota_warning, env);
 }

@@ -2,7 +2,8 @@
 #pragma once
 
 struct quota;
-struct user_table;
+struct request_env;
 
-// From now on the log, and the clients of the users whom an account is about, are told when it reaches its mark.
-void warnings_start(struct quota *quota, struct user_table *users);
+// From now on the log, those who watch, and the clients of the users whom an account is about, are
+// told when it reaches its mark.
+void warnings_start(struct quota *quota, struct request_env *env);

@@ -4,11 +4,12 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libprotobuf-c-dev protobuf-c-compiler
-    libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev)
+    libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev
+    libncurses-dev)
 # Without these some tests are skipped.
 PACKAGES_TEST=(python3 mandoc python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
     dpkg-dev strace python3-numpy sqlite3 xz-utils jq
-    rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
+    python3-pyte bash-completion zsh fish rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
 # Other programs that tests/preload runs, if they are there: default-jdk-headless nodejs r-base-core
 
 # Contenders of the benchmarks, and what draws their charts.

@@ -1,9 +1,11 @@
 // Where the daemon is: see address.h.
 #include "client/ctl/address.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "client/ctl/output.h"
@@ -64,6 +66,14 @@ char *address_resolve(const char *address, const char *instance, bool may_be_dir
     if (environment && *environment)
         return check(environment, "DISKALLOC_ADDRESS", may_be_directory);
     return of_instance(DEFAULT_INSTANCE);
+}
+
+bool address_is_mounted(const char *path)
+{
+    struct statx s;
+
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &s) == 0 && s.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT &&
+           s.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 
 const char *address_path(const char *address)

@@ -12,5 +12,7 @@ char *address_resolve(const char *address, const char *instance, bool may_be_dir
 bool address_is_directory(const char *address);
 // True if ADDRESS is a socket of systemd's units.  INSTANCE becomes the name of the instance, "" for the daemon itself.
 bool address_instance(const char *address, char instance[static TEXT_MAX]);
+// Whether the socket PATH is a mount point by itself: then it stays the one that was there when it was mounted.
+bool address_is_mounted(const char *path);
 // The path of the socket, or of the directory, in an address that address_resolve returned.
 const char *address_path(const char *address);

@@ -19,6 +19,10 @@ static int complain_of_absence(const struct ctl *ctl, const char *why)
     if (address_instance(ctl->address, instance))
         snprintf(hint, sizeof(hint), "; systemctl status diskallocd%s%s or journalctl -u diskallocd%s%s may tell more",
                  *instance ? "@" : "", instance, *instance ? "@" : "", instance);
+    if (address_is_mounted(address_path(ctl->address)))
+        snprintf(hint, sizeof(hint),
+                 "; the socket is mounted by itself, and stays that of a daemon that may have ended: "
+                 "mount its directory, never the socket");
     ctl_complain("no daemon answers at %s: %s%s", address, reason, hint);
     return EXIT_NO_DAEMON;
 }
@@ -26,7 +30,7 @@ static int complain_of_absence(const struct ctl *ctl, const char *why)
 int ctl_connect(struct ctl *ctl)
 {
     const char *what;
-    char address[TEXT_MAX], why[128];
+    char address[TEXT_MAX], said[TEXT_MAX], why[128];
     int r;
 
     if (ctl->session.fd >= 0)
@@ -42,7 +46,11 @@ int ctl_connect(struct ctl *ctl)
         return complain_of_absence(ctl, why);
     }
     text_escape(ctl->address, strlen(ctl->address), address);
-    ctl_complain("%s at %s failed: %s", what, address, strerror(-r));
+    if (ctl->session.said[0])
+        ctl_complain("the daemon at %s does not let this connection in: %s", address,
+                     text_escape(ctl->session.said, strlen(ctl->session.said), said));
+    else
+        ctl_complain("%s at %s failed: %s", what, address, strerror(-r));
     return EXIT_REFUSED;
 }
 
@@ -65,6 +73,7 @@ void ctl_complain_of_error(const Diskalloc__V1__Error *e)
 
     text_escape(e->message, strlen(e->message), message);
     text_escape(e->limit_name, strlen(e->limit_name), name);
+    ctl_note_limit(e);
     if (*name)
         ctl_complain("%s: %s: limit %s, used %llu, asked %llu", message, name, text_count(e->limit, limit),
                      (unsigned long long)e->used, (unsigned long long)e->asked);

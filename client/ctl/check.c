@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/ctl.h"
+#include "client/ctl/list.h"
+#include "client/ctl/queries.h"
+#include "client/ctl/subject.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
 #include "proto/util/checked.h"
@@ -24,9 +26,12 @@ struct measure {
 };
 
 struct check {
-    unsigned warn, crit;      // percent
-    struct measure *measures; // room for three of each account, and three of the disk
-    size_t n;
+    unsigned warn, crit; // percent
+    struct measure *measures;
+    size_t n, n_room;
+    size_t n_accounts;
+    bool everything;        // with --all: the caller may see all accounts
+    bool failed;            // memory has run out
     char problem[TEXT_MAX]; // why the daemon grants nothing; "": it does
 };
 
@@ -50,11 +55,11 @@ static bool parse_percent(const char *option, const char *text, unsigned *ret)
     const char *end;
     uint64_t percent;
 
-    if (digits_parse(text, 10, &percent, &end) == 0 && strcmp(end, "%") == 0 && percent <= 100) {
+    if (digits_parse(text, 10, &percent, &end) == 0 && (!*end || strcmp(end, "%") == 0) && percent <= 100) {
         *ret = (unsigned)percent;
         return true;
     }
-    ctl_complain("%s %s: the option takes a percentage from 0%% to 100%%, as in check --warn 80%% --crit 95%%", option,
+    ctl_complain("%s %s: the option takes a percentage from 0 to 100, as in check -w 80 -c 95", option,
                  text_escape(text, strlen(text), escaped));
     return false;
 }
@@ -66,7 +71,7 @@ static bool parse_thresholds(const struct ctl *ctl, struct check *c)
         return false;
     if (c->warn <= c->crit)
         return true;
-    ctl_complain("--warn %u%% is above --crit %u%%; use them as in check --warn 80%% --crit 95%%", c->warn, c->crit);
+    ctl_complain("--warn %u%% is above --crit %u%%; use them as in check -w 80 -c 95", c->warn, c->crit);
     return false;
 }
 
@@ -85,11 +90,29 @@ static enum state judge(const struct check *c, const struct measure *m)
     return m->used >= threshold(m->limit, c->warn) ? STATE_WARNING : STATE_OK;
 }
 
+static struct measure *new_measure(struct check *c)
+{
+    if (c->n == c->n_room) {
+        size_t n = c->n_room ? 2 * c->n_room : 16;
+        struct measure *measures = reallocarray(c->measures, n, sizeof(*measures));
+
+        if (!measures) {
+            c->failed = true;
+            return NULL;
+        }
+        c->measures = measures;
+        c->n_room = n;
+    }
+    return &c->measures[c->n++];
+}
+
 static void measure(struct check *c, const char *whose, const char *what, uint64_t used, uint64_t limit)
 {
-    struct measure *m = &c->measures[c->n++];
+    struct measure *m = new_measure(c);
     char text[TEXT_MAX];
 
+    if (!m)
+        return;
     // Labels of performance data stand between apostrophes.
     text_escape(whose, strlen(whose), text);
     for (char *quote = text; (quote = strchr(quote, '\'')); quote++)
@@ -100,39 +123,58 @@ static void measure(struct check *c, const char *whose, const char *what, uint64
     m->limit = limit;
 }
 
-// Measures the account of SUBJECT; nothing if the account is OPTIONAL and the caller may not see it.  False after a
-// complaint: the daemon did not tell.
-static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, const char *subject, bool optional)
+static void measure_account(struct check *c, const char *whose, const Diskalloc__V1__Usage *u)
 {
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__GetUsage get = DISKALLOC__V1__GET_USAGE__INIT;
-    Diskalloc__V1__Reply *reply;
-    const Diskalloc__V1__Usage *u;
-    bool fine;
+    measure(c, whose, "bytes", u->bytes, u->bytes_limit);
+    measure(c, whose, "regions", u->regions, u->regions_limit);
+    measure(c, whose, "connections", u->connections, u->connections_limit);
+    c->n_accounts++;
+}
 
-    get.subject = field_text(subject);
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
-    request.get_usage = &get;
-    if (ctl_ask(ctl, &request, &reply) != EXIT_DONE)
+// False after a complaint: the daemon did not tell.
+static bool look_at_usage(struct ctl *ctl, struct check *c, const char *whose, const char *subject)
+{
+    int status;
+    Diskalloc__V1__Reply *reply = subject_ask(ctl, subject, &status);
+
+    if (!reply)
         return false;
-    fine = reply->error ? optional && reply->error->code == DISKALLOC__V1__ERROR_CODE__ACCESS
-                        : reply->body_case == DISKALLOC__V1__REPLY__BODY_USAGE;
-    u = fine && !reply->error ? reply->usage : NULL;
-    if (u) {
-        measure(c, whose, "bytes", u->bytes, u->bytes_limit);
-        measure(c, whose, "regions", u->regions, u->regions_limit);
-        measure(c, whose, "connections", u->connections, u->connections_limit);
-    } else if (!fine && reply->error)
-        ctl_complain_of_error(reply->error);
+    measure_account(c, whose, reply->usage);
     session_free_reply(reply);
-    return fine;
+    return true;
+}
+
+static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply *reply)
+{
+    const Diskalloc__V1__UsageList *page = reply->usage_list;
+    struct check *c = l->data;
+    char subject[TEXT_MAX];
+
+    c->everything = page->everything;
+    for (size_t i = 0; i < page->n_usages; i++)
+        measure_account(c, text_escape(page->usages[i]->subject.data, page->usages[i]->subject.len, subject),
+                        page->usages[i]);
+    return &reply->usage_list->next_cursor;
+}
+
+static bool look_at_all(struct ctl *ctl, struct check *c)
+{
+    static const struct list_kind kind = {NULL, NULL, 0, query_usages, add_page};
+
+    if (list_fetch(ctl, &kind, c) != EXIT_DONE)
+        return false;
+    if (!c->everything)
+        ctl_complain(
+            "only administrators see all subjects: add the user that runs this check to the daemon's admin_group "
+            "(diskalloc, unless the configuration says otherwise), or name subjects");
+    return c->everything;
 }
 
 // A measure that most disks have plenty of is left out of the line.
 static void measure_if_high(struct check *c, const char *whose, const char *what, uint64_t used, uint64_t limit)
 {
     measure(c, whose, what, used, limit);
-    if (judge(c, &c->measures[c->n - 1]) == STATE_OK)
+    if (!c->failed && judge(c, &c->measures[c->n - 1]) == STATE_OK)
         c->n--;
 }
 
@@ -140,15 +182,10 @@ static void measure_if_high(struct check *c, const char *whose, const char *what
 // never granted.  False after a complaint.
 static bool look_at_disk(struct ctl *ctl, struct check *c)
 {
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__GetStatus get = DISKALLOC__V1__GET_STATUS__INIT;
-    Diskalloc__V1__Reply *reply;
     const Diskalloc__V1__Status *s;
     int status;
+    Diskalloc__V1__Reply *reply = query_status(ctl, &status);
 
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_STATUS;
-    request.get_status = &get;
-    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_STATUS, &status);
     if (!reply)
         return false;
     s = reply->status;
@@ -191,8 +228,19 @@ static void print_performance(const struct check *c, const struct measure *m)
                (unsigned long long)threshold(m->limit, c->crit), (unsigned long long)m->limit);
 }
 
+// With --all the line would be too long for a pager, and for some monitoring systems: what is well is only counted.
+static bool is_shown(const struct ctl *ctl, const struct measure *m, enum state state)
+{
+    return !ctl->all || state != STATE_OK || strncmp(m->name, "total ", 6) == 0 || strcmp(m->name, "disk") == 0;
+}
+
+static bool is_measured(const struct ctl *ctl, const struct measure *m)
+{
+    return !ctl->all || m->is_bytes;
+}
+
 // The worst measures come first, because messages on pagers are cut off.
-static void print_text(const struct check *c, enum state worst)
+static void print_text(const struct ctl *ctl, const struct check *c, enum state worst)
 {
     const char *separator = " - ";
 
@@ -203,15 +251,18 @@ static void print_text(const struct check *c, enum state worst)
     }
     for (int state = STATE_CRITICAL; state >= STATE_OK; state--)
         for (size_t i = 0; i < c->n; i++) {
-            if ((int)judge(c, &c->measures[i]) != state)
+            if ((int)judge(c, &c->measures[i]) != state || !is_shown(ctl, &c->measures[i], (enum state)state))
                 continue;
             fputs(separator, stdout);
             print_measure(&c->measures[i]);
             separator = ", ";
         }
+    if (ctl->all)
+        printf("%s%zu subjects", separator, c->n_accounts);
     fputs(" |", stdout);
     for (size_t i = 0; i < c->n; i++)
-        print_performance(c, &c->measures[i]);
+        if (is_measured(ctl, &c->measures[i]))
+            print_performance(c, &c->measures[i]);
     putchar('\n');
 }
 
@@ -232,49 +283,72 @@ static void print_json(const struct check *c, enum state worst)
                              (int)c->warn, "crit_percent", (int)c->crit, "checks", array));
 }
 
-// The accounts of the subjects that were named; without any, the caller's account and the total.
+// The total, if the caller may see it.  False after a complaint.
+static bool look_at_total(struct ctl *ctl, struct check *c)
+{
+    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
+    Diskalloc__V1__GetUsage get = DISKALLOC__V1__GET_USAGE__INIT;
+    Diskalloc__V1__Reply *reply;
+    bool fine;
+
+    get.subject = field_text("total");
+    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_USAGE;
+    request.get_usage = &get;
+    if (ctl_ask(ctl, &request, &reply) != EXIT_DONE)
+        return false;
+    fine = !reply->error || reply->error->code == DISKALLOC__V1__ERROR_CODE__ACCESS;
+    if (!fine)
+        ctl_complain_of_error(reply->error);
+    else if (reply->body_case == DISKALLOC__V1__REPLY__BODY_USAGE)
+        measure_account(c, "total", reply->usage);
+    session_free_reply(reply);
+    return fine;
+}
+
 static bool look_at_accounts(struct ctl *ctl, struct check *c)
 {
+    if (ctl->all && ctl->n_args > 0) {
+        ctl_complain("check takes subjects or --all, not both");
+        return false;
+    }
+    if (ctl->all)
+        return look_at_all(ctl, c);
     if (ctl->n_args == 0)
-        return look_at_usage(ctl, c, "own", "", true) && look_at_usage(ctl, c, "total", "total", true);
+        return look_at_usage(ctl, c, "own", "") && look_at_total(ctl, c);
     for (int i = 0; i < ctl->n_args; i++)
-        if (!look_at_usage(ctl, c, ctl->args[i], ctl->args[i], false))
+        if (!subject_check(ctl->args[i]) || !look_at_usage(ctl, c, ctl->args[i], ctl->args[i]))
             return false;
     return true;
 }
 
-static int run(struct ctl *ctl, struct check *measured)
+static int judge_all(const struct ctl *ctl, const struct check *c)
 {
-    struct check c = *measured;
     enum state worst = STATE_OK;
 
-    if (!parse_thresholds(ctl, &c) || !look_at_accounts(ctl, &c) || !look_at_disk(ctl, &c))
-        return check_unknown(ctl);
-    for (size_t i = 0; i < c.n; i++)
-        if (judge(&c, &c.measures[i]) > worst)
-            worst = judge(&c, &c.measures[i]);
-    if (*c.problem)
+    for (size_t i = 0; i < c->n; i++)
+        if (judge(c, &c->measures[i]) > worst)
+            worst = judge(c, &c->measures[i]);
+    if (*c->problem)
         worst = STATE_CRITICAL;
     if (ctl->json)
-        print_json(&c, worst);
+        print_json(c, worst);
     else
-        print_text(&c, worst);
+        print_text(ctl, c, worst);
     return (int)worst;
 }
 
 int check_run(struct ctl *ctl)
 {
-    size_t n_accounts = ctl->n_args > 0 ? (size_t)ctl->n_args : 2;
-    struct check c = {.measures = calloc(3 * n_accounts + 3, sizeof(struct measure))};
-    int status;
+    struct check c = {0};
+    bool fine;
+    int state;
 
     if (ctl->timeout_seconds == 0)
         ctl->timeout_seconds = ANSWER_SECONDS;
-    if (!c.measures) {
+    fine = parse_thresholds(ctl, &c) && look_at_accounts(ctl, &c) && look_at_disk(ctl, &c);
+    if (fine && c.failed)
         ctl_complain("out of memory");
-        return check_unknown(ctl);
-    }
-    status = run(ctl, &c);
+    state = fine && !c.failed ? judge_all(ctl, &c) : check_unknown(ctl);
     free(c.measures);
-    return status;
+    return state;
 }

@@ -1,6 +1,7 @@
 // A run of diskallocctl as every command sees it: the options of the command line and the connection to the daemon.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "client/ctl/output.h"
 #include "client/ctl/session.h"
@@ -12,20 +13,45 @@ enum command_option {
     OPTION_WARN = 1 << 2,
     OPTION_CRIT = 1 << 3,
     OPTION_RUN = 1 << 4, // those of `run`, for which the address may also be a directory
+    OPTION_ALL = 1 << 5,
+    OPTION_SIZE = 1 << 6,
+    OPTION_TOP = 1 << 7,       // those of `top`
+    NEEDS_NO_ADDRESS = 1 << 8, // no option: the command runs without an address, or finds it out itself
 };
+
+// What an argument is, for the completions of shells.
+enum word {
+    WORD_NONE, // nothing that a shell could complete
+    WORD_REGION,
+    WORD_SUBJECT,
+    WORD_USER,
+    WORD_PROGRAM,
+    WORD_COMMAND, // of diskallocctl
+    WORD_COLUMN,  // of top
+    WORD_SHELL,
+};
+
+struct command;
 
 // main.c fills in everything but the session before it runs the command.
 struct ctl {
-    const char *address;           // "unix:/..."; of `run` also "dir:/..."
-    bool json;                     // --json: print one JSON object
-    bool human;                    // round sizes for people and draw bars
-    bool colour;                   // draw the bars in colour
-    const char *user;              // --user; NULL: not given
-    bool force;                    // --force
-    const char *warn, *crit;       // --warn and --crit as they were given; NULL: not given
-    const char *threshold, *limit; // --threshold and --limit as they were given; NULL: not given
-    bool all, strict, report;      // --all, --strict, --report
-    char **args;                   // the command's arguments, without its name
+    const char *address; // "unix:/..."; of `run` also "dir:/..."; NULL of commands with NEEDS_NO_ADDRESS
+    const char *given_address, *given_instance; // --address and --instance; NULL: not given
+    bool json;                                  // --json: print one JSON object
+    bool human;                                 // round sizes for people and draw bars
+    bool colour;                                // draw the bars in colour
+    int width;                                  // columns of the terminal; 0: the output is no terminal
+    const char *user;                           // --user; NULL: not given
+    bool force;                                 // --force
+    const char *warn, *crit;                    // --warn and --crit as they were given; NULL: not given
+    const char *threshold, *limit;              // --threshold and --limit as they were given; NULL: not given
+    bool all, strict, report;                   // --all, --strict, --report
+    const char *size, *sort;                    // --size and --sort as they were given; NULL: not given
+    bool once;                                  // --once
+    int delay_seconds;                          // --delay; 0: not given
+    const struct command *commands;             // the table, n_commands of them
+    size_t n_commands;
+    char **args; // the command's arguments, without its name
     int n_args;
     int timeout_seconds;    // how long to wait for each answer; 0: the command chooses
     struct session session; // ctl_ask connects it when the command asks for the first time
@@ -38,6 +64,7 @@ struct command {
     int min_args, max_args;
     unsigned options; // the enum command_option bits that it takes
     const char *synopsis, *what;
+    enum word word; // what its arguments are
 };
 
 // Connects if there is no connection yet.  An exit status; complains of every failure.
@@ -66,6 +93,12 @@ int rm_run(struct ctl *ctl);
 int expiry_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
+int help_run(struct ctl *ctl);
+int selftest_run(struct ctl *ctl);
+int events_run(struct ctl *ctl);
+int top_run(struct ctl *ctl);
+int doctor_run(struct ctl *ctl);
+int completion_run(struct ctl *ctl);
 int run_run(struct ctl *ctl); // returns only if the program does not run
 
 // Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring

@@ -1,6 +1,7 @@
 // Lists that come by pages: see list.h.
 #include "client/ctl/list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 // CURSOR is freed, and becomes that of the next page: empty after the last one, and after a failure.
@@ -21,22 +22,49 @@ static int fetch_page(struct list *l, struct ctl *ctl, const struct list_kind *k
     return status;
 }
 
-int list_run(struct ctl *ctl, const struct list_kind *kind)
+static int fetch_all(struct list *l, struct ctl *ctl, const struct list_kind *kind)
 {
-    struct list l = {.ctl = ctl, .array = json_array()};
     ProtobufCBinaryData cursor = {0};
     int status;
 
-    table_init(&l.table, kind->columns, kind->n_columns);
     do
-        status = fetch_page(&l, ctl, kind, &cursor);
+        status = fetch_page(l, ctl, kind, &cursor);
     while (status == EXIT_DONE && cursor.len > 0);
-    if (status == EXIT_DONE && ctl->json)
-        status = ctl_print_json(json_pack("{sO}", kind->json_name, l.array));
-    else if (status == EXIT_DONE && table_print(&l.table) < 0)
-        status = EXIT_REFUSED;
     free(cursor.data);
+    return status;
+}
+
+int list_fetch(struct ctl *ctl, const struct list_kind *kind, void *data)
+{
+    struct list l = {.ctl = ctl, .data = data};
+
+    return fetch_all(&l, ctl, kind);
+}
+
+static int print(struct list *l, const struct list_kind *kind)
+{
+    if (l->ctl->json) {
+        json_object_set(l->more, kind->json_name, l->array);
+        return ctl_print_json(json_incref(l->more));
+    }
+    if (table_print(&l->table, l->ctl->width) < 0)
+        return EXIT_REFUSED;
+    if (l->ctl->human && l->remark)
+        puts(l->remark);
+    return EXIT_DONE;
+}
+
+int list_run(struct ctl *ctl, const struct list_kind *kind)
+{
+    struct list l = {.ctl = ctl, .array = json_array(), .more = json_object()};
+    int status;
+
+    table_init(&l.table, kind->columns, kind->n_columns);
+    status = fetch_all(&l, ctl, kind);
+    if (status == EXIT_DONE)
+        status = print(&l, kind);
     table_deinit(&l.table);
     json_decref(l.array);
+    json_decref(l.more);
     return status;
 }

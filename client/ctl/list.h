@@ -7,6 +7,9 @@ struct list {
     const struct ctl *ctl;
     json_t *array;      // filled with --json
     struct table table; // filled without
+    json_t *more;       // further members of the JSON object
+    const char *remark; // a line below the table, for people; NULL: none
+    void *data;         // of list_fetch's caller
 };
 
 struct list_kind {
@@ -21,3 +24,6 @@ struct list_kind {
 
 // Fetches all pages, then prints.  Returns an exit status; nothing is printed on stdout unless all pages came.
 int list_run(struct ctl *ctl, const struct list_kind *kind);
+// Fetches all pages, and prints nothing: KIND's add_page finds DATA in the list, which has neither table nor array.
+// Returns an exit status.
+int list_fetch(struct ctl *ctl, const struct list_kind *kind, void *data);

@@ -3,10 +3,12 @@
 // The daemon knows the subjects, the keys and the values, and answers a wrong one with a sentence.  So nothing of
 // that is checked here: this file only takes KEY=VALUE apart.
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/ctl.h"
+#include "client/ctl/list.h"
+#include "client/ctl/queries.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
@@ -121,6 +123,42 @@ static int print_unset(const struct ctl *ctl)
         json_pack("{so, so}", "subject", text_json_bytes(ctl->args[0], strlen(ctl->args[0])), "unset", names));
 }
 
+// Whether something that `quota unset` would take back is set: looks for it in the list of quotas.
+struct search {
+    const char *subject;
+    bool found;
+};
+
+static ProtobufCBinaryData *look_at_page(struct list *l, const Diskalloc__V1__Reply *reply)
+{
+    struct search *s = l->data;
+
+    for (size_t i = 0; i < reply->quota_list->n_entries; i++) {
+        const Diskalloc__V1__QuotaEntry *e = reply->quota_list->entries[i];
+
+        if (e->subject.len != strlen(s->subject) || memcmp(e->subject.data, s->subject, e->subject.len) != 0)
+            continue;
+        for (size_t k = 0; k < e->n_values; k++)
+            s->found |= query_is_set_at_run_time(e->values[k]);
+    }
+    return &reply->quota_list->next_cursor;
+}
+
+// Unsetting what is not set is done, and may be a mistake in the subject: people are told.  A control group has another
+// name in the list than systemd's name of the slice.
+static void remark_on_nothing(struct ctl *ctl)
+{
+    static const struct list_kind kind = {NULL, NULL, 0, query_quotas, look_at_page};
+    struct search s = {.subject = ctl->args[0]};
+    char text[TEXT_MAX];
+
+    if (strncmp(s.subject, "cgroup:", strlen("cgroup:")) == 0)
+        return;
+    if (list_fetch(ctl, &kind, &s) == EXIT_DONE && !s.found)
+        printf("Nothing was set at run time for %s: its limits are those of the configuration.\n",
+               escaped(s.subject, text));
+}
+
 int quota_unset_run(struct ctl *ctl)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
@@ -140,6 +178,8 @@ int quota_unset_run(struct ctl *ctl)
     unset.n_keys = n;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_UNSET_QUOTA;
     request.unset_quota = &unset;
+    if (ctl->human && !ctl->json)
+        remark_on_nothing(ctl);
     status = change(ctl, &request);
     return status == EXIT_DONE && ctl->json ? print_unset(ctl) : status;
 }

@@ -2,10 +2,12 @@
 #include <string.h>
 
 #include "client/ctl/list.h"
+#include "client/ctl/queries.h"
 #include "client/ctl/text.h"
 
 static const struct table_column columns[] = {
-    {"SUBJECT", false}, {"KEY", false}, {"VALUE", true}, {"NOW", true}, {"ORIGIN", false},
+    {.title = "SUBJECT"}, {.title = "KEY"}, {.title = "VALUE", .right = true}, {.title = "NOW", .right = true},
+    {.title = "ORIGIN"},
 };
 
 static bool is_count(const ProtobufCBinaryData *key)
@@ -57,20 +59,10 @@ static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply 
     return &reply->quota_list->next_cursor;
 }
 
-static Diskalloc__V1__Reply *ask(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status)
-{
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__ListQuota get = DISKALLOC__V1__LIST_QUOTA__INIT;
-
-    get.cursor = cursor;
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_QUOTA;
-    request.list_quota = &get;
-    return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, ret_status);
-}
-
 int quota_list_run(struct ctl *ctl)
 {
-    static const struct list_kind kind = {"quotas", columns, sizeof(columns) / sizeof(columns[0]), ask, add_page};
+    static const struct list_kind kind = {"quotas", columns, sizeof(columns) / sizeof(columns[0]), query_quotas,
+                                          add_page};
 
     return list_run(ctl, &kind);
 }

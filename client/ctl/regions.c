@@ -1,24 +1,26 @@
 // `diskallocctl regions`: the list of regions that the caller may see.
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/ctl/list.h"
+#include "client/ctl/queries.h"
 #include "client/ctl/text.h"
-#include "proto/field.h"
 #include "proto/util/duration.h"
+#include "proto/util/nss.h"
 
 static const struct table_column columns[] = {
-    {"HANDLE", false}, {"NAME", false},    {"OWNER", false}, {"SIZE", true},     {"GRANTED", true},
-    {"USED", true},    {"ATTACHED", true}, {"STATE", false}, {"CREATED", false}, {"EXPIRES", false},
+    {.title = "HANDLE"},
+    {.title = "NAME", .cut = true},
+    {.title = "OWNER"},
+    {.title = "SIZE", .right = true},
+    {.title = "GRANTED", .right = true, .drop = 2},
+    {.title = "USED", .right = true, .drop = 3},
+    {.title = "ATTACHED", .right = true, .drop = 4},
+    {.title = "STATE", .drop = 1},
+    {.title = "CREATED", .drop = 6},
+    {.title = "EXPIRES", .drop = 5},
 };
-
-static const char *state_of(const Diskalloc__V1__Region *r)
-{
-    if (r->orphaned)
-        return "orphaned";
-    if (r->unlinked)
-        return "unlinked";
-    return r->attachments > 0 ? "attached" : "idle";
-}
 
 static json_t *region_json(const Diskalloc__V1__Region *r)
 {
@@ -37,7 +39,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
                      "used", r->committed ? text_json_number(r->used) : json_null(),
                      "element_size", r->committed ? text_json_number(r->element_size) : json_null(),
                      "attached", (int)r->attachments,
-                     "state", state_of(r),
+                     "state", text_region_state(r),
                      "mode", mode,
                      "created", text_json_time(r->created),
                      "expires_s", r->expires ? text_json_number(r->expires) : json_null(),
@@ -57,7 +59,7 @@ static void add_row(struct table *t, bool human, const Diskalloc__V1__Region *r)
     table_add(t, text_size(r->granted, human, text));
     table_add(t, r->committed ? text_size(r->used, human, text) : "-");
     table_add(t, text_count(r->attachments, text));
-    table_add(t, state_of(r));
+    table_add(t, text_region_state(r));
     table_add(t, text_time(r->created, text));
     table_add(t, r->expires ? duration_format(r->expires, time) : "-");
 }
@@ -74,22 +76,17 @@ static ProtobufCBinaryData *add_page(struct list *l, const Diskalloc__V1__Reply 
     return &reply->region_list->next_cursor;
 }
 
-static Diskalloc__V1__Reply *ask(struct ctl *ctl, ProtobufCBinaryData cursor, int *ret_status)
-{
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__ListRegions get = DISKALLOC__V1__LIST_REGIONS__INIT;
-
-    if (ctl->user)
-        get.user = field_text(ctl->user);
-    get.cursor = cursor;
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_LIST_REGIONS;
-    request.list_regions = &get;
-    return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION_LIST, ret_status);
-}
-
 int regions_run(struct ctl *ctl)
 {
-    static const struct list_kind kind = {"regions", columns, sizeof(columns) / sizeof(columns[0]), ask, add_page};
+    static const struct list_kind kind = {"regions", columns, sizeof(columns) / sizeof(columns[0]), query_regions,
+                                          add_page};
+    char text[TEXT_MAX];
+    uid_t uid;
 
+    // A user whom nobody knows has no regions, and is a mistake.
+    if (ctl->user && nss_find_user(ctl->user, &uid) == -ENOENT) {
+        ctl_complain("there is no user %s", text_escape(ctl->user, strlen(ctl->user), text));
+        return EXIT_REFUSED;
+    }
     return list_run(ctl, &kind);
 }

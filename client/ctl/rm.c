@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "client/ctl/rm_user.h"
 #include "client/ctl/target.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
@@ -49,11 +50,15 @@ static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
     char argument[TEXT_MAX], handle[TEXT_MAX];
     _cleanup_free_ char *holders = r ? holders_text(r) : NULL;
 
+    text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
+    if (reply->error->code == DISKALLOC__V1__ERROR_CODE__NOT_FOUND) {
+        ctl_complain("there is no such region: %s; see diskallocctl regions", argument);
+        return EXIT_REFUSED;
+    }
     if (!r || reply->error->code != DISKALLOC__V1__ERROR_CODE__BUSY) {
         ctl_complain_of_error(reply->error);
         return EXIT_REFUSED;
     }
-    text_escape(ctl->args[0], strlen(ctl->args[0]), argument);
     ctl_complain("%s is attached by %s; with --force it is removed all the same, and they keep their memory", argument,
                  holders && *holders ? holders : "somebody");
     if (ctl->json)
@@ -99,6 +104,12 @@ int rm_run(struct ctl *ctl)
     struct target t;
     int status = EXIT_USAGE;
 
+    if ((ctl->n_args > 0) == (ctl->user != NULL)) {
+        ctl_complain("rm takes the region to remove, or --user and all regions of that user are removed");
+        return EXIT_USAGE;
+    }
+    if (ctl->user)
+        return rm_user_run(ctl);
     if (target_parse(ctl->args[0], &t))
         status = remove_target(ctl, &t);
     free(t.copy);

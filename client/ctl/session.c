@@ -34,12 +34,13 @@ static int connect_to(const char *path, int timeout_seconds)
 
 static int hello_refused(struct session *s, const Diskalloc__V1__Error *e)
 {
-    if (e->code == DISKALLOC__V1__ERROR_CODE__LIMIT)
+    if (e->code == DISKALLOC__V1__ERROR_CODE__LIMIT) {
+        snprintf(s->said, sizeof(s->said), "%s: limit %llu, used %llu", e->limit_name, (unsigned long long)e->limit,
+                 (unsigned long long)e->used);
         return -EDQUOT;
-    if (e->code != DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN)
-        return -EPROTONOSUPPORT;
+    }
     snprintf(s->said, sizeof(s->said), "%s", e->message);
-    return -ESHUTDOWN;
+    return e->code == DISKALLOC__V1__ERROR_CODE__SHUTTING_DOWN ? -ESHUTDOWN : -EPROTONOSUPPORT;
 }
 
 static int say_hello(struct session *s)
@@ -51,6 +52,7 @@ static int say_hello(struct session *s)
     int r;
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
+    hello.features = DISKALLOC__V1__FEATURE__FEATURE_EVENTS;
     hello.client_name = field_text(name);
     hello.pid = (uint32_t)getpid();
     request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
@@ -62,6 +64,8 @@ static int say_hello(struct session *s)
         r = hello_refused(s, reply->error);
     else if (reply->body_case != DISKALLOC__V1__REPLY__BODY_HELLO || reply->hello->version != PROTOCOL_VERSION)
         r = -EPROTO;
+    else
+        snprintf(s->daemon_version, sizeof(s->daemon_version), "%s", reply->hello->daemon_version);
     session_free_reply(reply);
     return r;
 }
@@ -143,6 +147,11 @@ int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__
             return 0;
         session_free_reply(*ret);
     }
+}
+
+int session_next(struct session *s, Diskalloc__V1__Reply **ret)
+{
+    return receive_reply(s, ret);
 }
 
 void session_free_reply(Diskalloc__V1__Reply *reply)

@@ -6,9 +6,10 @@
 #include "proto/diskalloc.pb-c.h"
 
 struct session {
-    int fd;           // -1: not connected
-    uint64_t last_id; // of the requests
-    char said[160];   // why the daemon refused Hello, as it says itself; "": it did not
+    int fd;                  // -1: not connected
+    uint64_t last_id;        // of the requests
+    char said[400];          // why the daemon refused Hello, as it says itself; "": it did not
+    char daemon_version[64]; // as the daemon says in its reply to Hello
 };
 
 // Connects to the socket PATH and sends Hello.  TIMEOUT_SECONDS bounds this, and later the wait for each answer.
@@ -20,5 +21,8 @@ void session_close(struct session *s);
 // 0; -ETIMEDOUT; -ECONNRESET: the daemon closed the connection; -EPROTO: the answer can't be understood; another
 // -errno.
 int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__V1__Reply **ret);
+// Waits for the next packet of the daemon, which nobody has asked for: an event, or the daemon's last word.  0, or
+// -errno as session_call.
+int session_next(struct session *s, Diskalloc__V1__Reply **ret);
 // REPLY may be NULL.
 void session_free_reply(Diskalloc__V1__Reply *reply);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/ctl/queries.h"
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
 #include "proto/util/checked.h"
@@ -61,12 +62,19 @@ static void add_row(struct table *t, const char *name, const char *value)
     table_add(t, value);
 }
 
-static void add_used(struct table *t, const char *name, const char *used, const char *limit)
+// BAR is of text_bar, or empty.
+static void add_used(struct table *t, const char *name, const char *used, const char *limit, const char *bar)
 {
-    char value[2 * TEXT_MAX];
+    char value[3 * TEXT_MAX];
 
-    snprintf(value, sizeof(value), "%s of %s", used, limit);
+    snprintf(value, sizeof(value), "%s of %s%s%s", used, limit, *bar ? "  " : "", bar);
     add_row(t, name, value);
+}
+
+static const char *bar_of(const struct ctl *ctl, uint64_t used, uint64_t limit, char ret[static TEXT_MAX])
+{
+    ret[0] = '\0';
+    return ctl->human ? text_bar(used, limit, ctl->colour, ret) : ret;
 }
 
 static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
@@ -89,21 +97,38 @@ static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__
         add_row(t, "Problem", text_escape(s->problem.data, s->problem.len, a));
 }
 
-static void add_numbers(struct table *t, bool human, const Diskalloc__V1__Status *s)
+// What of the disk is in use: of that which may be, without what is kept free.
+static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
-    char a[TEXT_MAX], b[TEXT_MAX];
+    uint64_t usable = s->disk_total > s->keep_free ? s->disk_total - s->keep_free : 0;
+    char a[TEXT_MAX], bar[TEXT_MAX], value[2 * TEXT_MAX];
 
-    add_row(t, "Disk", text_size(s->disk_total, human, a));
+    bar_of(ctl, s->disk_total > s->disk_available ? s->disk_total - s->disk_available : 0, usable, bar);
+    snprintf(value, sizeof(value), "%s%s%s", text_size(s->disk_total, ctl->human, a), *bar ? "  " : "", bar);
+    add_row(t, "Disk", value);
+}
+
+static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], bar[TEXT_MAX];
+    bool human = ctl->human;
+
+    add_disk(t, ctl, s);
     add_row(t, "Disk available", text_size(s->disk_available, human, a));
     add_row(t, "Kept free", text_size(s->keep_free, human, a));
     if (s->disk_inodes > 0)
         add_used(t, "Inodes", text_count(s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), a),
-                 text_count(s->disk_inodes, b));
+                 text_count(s->disk_inodes, b),
+                 bar_of(ctl, s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), s->disk_inodes, bar));
     if (s->fs_quota_limit > 0)
-        add_used(t, "File system quota", text_size(s->fs_quota_used, human, a), text_size(s->fs_quota_limit, human, b));
-    add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b));
-    add_used(t, "Regions", text_count(s->regions, a), text_count(s->regions_limit, b));
-    add_used(t, "Connections", text_count(s->connections, a), text_count(s->connections_limit, b));
+        add_used(t, "File system quota", text_size(s->fs_quota_used, human, a), text_size(s->fs_quota_limit, human, b),
+                 bar_of(ctl, s->fs_quota_used, s->fs_quota_limit, bar));
+    add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b),
+             bar_of(ctl, s->bytes, s->bytes_limit, bar));
+    add_used(t, "Regions", text_count(s->regions, a), text_count(s->regions_limit, b),
+             bar_of(ctl, s->regions, s->regions_limit, bar));
+    add_used(t, "Connections", text_count(s->connections, a), text_count(s->connections_limit, b),
+             bar_of(ctl, s->connections, s->connections_limit, bar));
     add_row(t, "Orphans", text_count(s->orphans, a));
     add_row(t, "Foreign files", text_count(s->foreign_files, a));
     if (s->lacking_blocks > 0)
@@ -114,28 +139,23 @@ static void add_numbers(struct table *t, bool human, const Diskalloc__V1__Status
 
 static int print_text(const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
-    static const struct table_column columns[] = {{NULL, false}, {NULL, false}};
+    static const struct table_column columns[] = {{.title = NULL}, {.title = NULL}};
     struct table t;
     int r;
 
     table_init(&t, columns, 2);
     add_daemon(&t, ctl, s);
-    add_numbers(&t, ctl->human, s);
-    r = table_print(&t);
+    add_numbers(&t, ctl, s);
+    r = table_print(&t, 0);
     table_deinit(&t);
     return r < 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 
 int status_run(struct ctl *ctl)
 {
-    Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
-    Diskalloc__V1__GetStatus get = DISKALLOC__V1__GET_STATUS__INIT;
-    Diskalloc__V1__Reply *reply;
     int status;
+    Diskalloc__V1__Reply *reply = query_status(ctl, &status);
 
-    request.body_case = DISKALLOC__V1__REQUEST__BODY_GET_STATUS;
-    request.get_status = &get;
-    reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_STATUS, &status);
     if (!reply)
         return status;
     status = ctl->json ? print_json(ctl, reply->status) : print_text(ctl, reply->status);

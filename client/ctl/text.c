@@ -77,6 +77,17 @@ const char *text_handle(const uint8_t *bytes, size_t n, char ret[static TEXT_MAX
     return ret;
 }
 
+const char *text_region_state(const Diskalloc__V1__Region *r)
+{
+    if (r->mapped)
+        return "mapped";
+    if (r->orphaned)
+        return "orphaned";
+    if (r->unlinked)
+        return "unlinked";
+    return r->attachments > 0 ? "attached" : "idle";
+}
+
 const char *text_bar(uint64_t used, uint64_t limit, bool colour, char ret[static TEXT_MAX])
 {
     enum { WIDTH = 20 };

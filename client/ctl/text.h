@@ -21,6 +21,8 @@ const char *text_count(uint64_t count, char ret[static TEXT_MAX]);
 const char *text_time(uint64_t seconds, char ret[static TEXT_MAX]);
 // 32 hexadecimal digits; "" unless there are 16 bytes.
 const char *text_handle(const uint8_t *bytes, size_t n, char ret[static TEXT_MAX]);
+// "attached", "idle", "mapped", "orphaned" or "unlinked"; a constant.
+const char *text_region_state(const Diskalloc__V1__Region *r);
 // "[########------------]  40%"; "" without a limit.
 const char *text_bar(uint64_t used, uint64_t limit, bool colour, char ret[static TEXT_MAX]);
 

@@ -131,6 +131,43 @@ int config_change_prepare(struct config_change *change, struct config *c, const 
     return r;
 }
 
+// What holds for KEY when the layer of the run-time quotas says RUNTIME.
+static const char *text_of(const struct config_subject *s, size_t key, const struct config_value *runtime)
+{
+    const struct config_value *file = &s->values[CONFIG_FILES][key];
+
+    if (runtime->kind != CONFIG_UNSET)
+        return runtime->text;
+    return file->kind != CONFIG_UNSET && file->text ? file->text : "not set";
+}
+
+void config_change_describe(const struct config_change *change, char **ret_before, char **ret_after)
+{
+    const struct config_subject *s = change->subject;
+    size_t n_before, n_after;
+    FILE *before = open_memstream(ret_before, &n_before), *after = open_memstream(ret_after, &n_after);
+    bool is_change = false;
+
+    for (size_t key = 0; before && after && key < CONFIG_QUOTA_KEY_N; key++) {
+        const struct config_value *now = &s->values[CONFIG_RUNTIME][key], *then = &change->values[key];
+
+        if (!change->touched[key] || (now->kind == CONFIG_UNSET && then->kind == CONFIG_UNSET))
+            continue;
+        fprintf(before, "%s%s=%s", is_change ? " " : "", config_quota_keys[key].name, text_of(s, key, now));
+        fprintf(after, "%s%s=%s", is_change ? " " : "", config_quota_keys[key].name, text_of(s, key, then));
+        is_change = true;
+    }
+    if (before)
+        fclose(before);
+    if (after)
+        fclose(after);
+    if (is_change && *ret_before && *ret_after)
+        return;
+    free(*ret_before);
+    free(*ret_after);
+    *ret_before = *ret_after = NULL;
+}
+
 static bool says_nothing(const struct config_subject *s)
 {
     for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)

@@ -25,6 +25,9 @@ struct config_change {
 // set is no error.  Blocks. 0, -EINVAL or -ENOMEM, and *RET_ERROR is a sentence to be freed.
 int config_change_prepare(struct config_change *change, struct config *c, const char *subject, const char *const *keys,
                           const char *const *texts, size_t n, config_warn_fn warn, void *warn_data, char **ret_error);
+// What the touched keys are before the change and after it, as "bytes=50G regions=built in": texts to be freed.  They
+// stay NULL if nothing changes, or without memory.  To be called before config_change_apply.
+void config_change_describe(const struct config_change *change, char **ret_before, char **ret_after);
 // Makes a prepared change true.  Cannot fail, if config_make_room was called before the change was prepared.
 void config_change_apply(struct config_change *change);
 void config_change_deinit(struct config_change *change); // idempotent; applied or not

@@ -251,9 +251,10 @@ static void change_done(struct work *w)
     struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
 
-    if (change->result == 0 && change->subject)
+    if (change->result == 0 && change->subject) {
+        config_change_describe(&change->quota, &change->before, &change->after);
         config_change_apply(&change->quota);
-    else if (change->result == 0) {
+    } else if (change->result == 0) {
         struct config *old = s->config;
 
         warn_of_what_needs_a_restart(old, change->loaded);
@@ -306,6 +307,8 @@ void settings_change_free(struct settings_change *change)
     free(change->texts);
     free(change->subject);
     free(change->error);
+    free(change->before);
+    free(change->after);
     config_change_deinit(&change->quota);
     config_free(change->loaded);
     free(change);

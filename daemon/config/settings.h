@@ -43,6 +43,9 @@ struct settings_change {
     void *owner;
     int result;
     char *error; // if result is negative: a sentence, or NULL
+    // If SUBJECT is not NULL and something has changed: the limits of the keys, "bytes=50G regions=unlimited", for the
+    // log.
+    char *before, *after;
 
     struct settings *settings;
     struct config_change quota; // if SUBJECT is not NULL

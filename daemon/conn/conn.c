@@ -136,6 +136,7 @@ static void conn_free(struct conn *c)
     send_queue_deinit(&c->replies);
     turns_unqueue(c);
     tell_forget(c);
+    tell_ended(c);
     accept_spoke(c);
     event_free(c->event);
     event_free(c->retry);
@@ -276,7 +277,7 @@ static void read_packet(struct conn *c)
 bool conn_serve(struct conn_env *env)
 {
     struct conn *c;
-    bool leaves, tells;
+    bool leaves, tells, reports;
 
     // Each connection is read once at most: when its request has been looked after, its next packet may be there, and
     // others have had their turn.
@@ -292,7 +293,8 @@ bool conn_serve(struct conn_env *env)
     settle_some(env);
     leaves = leaving_serve(env);
     tells = tell_serve(env);
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells;
+    reports = tell_reports(env);
+    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells || reports;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data)

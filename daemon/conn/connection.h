@@ -103,9 +103,11 @@ struct conn *turns_next(struct conn_env *env);
 
 int tell_init(struct conn_env *env); // 0 or -ENOMEM
 void tell_deinit(struct conn_env *env);
-bool tell_serve(struct conn_env *env); // sends some of the queue; true: there is more
-void tell_again(struct conn *c);       // C may have read what was sent to it
-void tell_forget(struct conn *c);      // C ends
+bool tell_serve(struct conn_env *env);   // sends some of the queue; true: there is more
+void tell_again(struct conn *c);         // C may have read what was sent to it
+void tell_forget(struct conn *c);        // C ends
+void tell_ended(struct conn *c);         // C has ended: for those who watch
+bool tell_reports(struct conn_env *env); // sends some reports to those who watch; true: there is more
 
 // unread.c.  Replies with descriptors that were not read yet:
 

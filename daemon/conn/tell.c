@@ -1,18 +1,25 @@
-// Events about regions, which clients get when they have their turn (daemon/news.h).
+// Events about regions, which clients get when they have their turn (daemon/news.h), and reports of what happens, for
+// the clients that watch it (daemon/reports.h).
 //
 // Some are sent between two turns of the loop, whatever there is.  A client that does not read is left alone: when
 // MOST_UNHEARD events were sent to it, it gets more only after the kernel has said that it has received everything; and
 // none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked
 // at again when it sends something, and from time to time: some clients at each tick of a timer.
+//
+// Reports wait in the watcher's own queue until the socket has taken the last one: so one packet of them at most is in
+// the queue of the connection's replies.
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
 #include "daemon/news.h"
+#include "daemon/reports.h"
 #include "daemon/request/changes.h"
+#include "daemon/request/watch.h"
 #include "proto/util/container.h"
 
 enum {
     MOST_A_TURN = 16,
+    REPORTS_A_TURN = 16, // of one watcher
     MOST_UNHEARD = 32,
     TICK_MS = 50,
     LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
@@ -53,6 +60,40 @@ void tell_forget(struct conn *c)
         c->env->n_holding--;
     }
     c->holds = false;
+}
+
+// True: there is more that can be sent now.
+static bool tell_watcher(struct conn *c)
+{
+    for (unsigned i = 0; i < REPORTS_A_TURN; i++) {
+        if (c->bad || c->ending || c->gone || c->replies.n > 0 || !watch_tell(&c->peer))
+            return false;
+    }
+    return true;
+}
+
+bool tell_reports(struct conn_env *env)
+{
+    struct watcher *w = NULL;
+    bool more = false;
+
+    while ((w = reports_next_watcher(env->request->op.reports, w)))
+        more |= tell_watcher(container_of(w, struct conn, peer.watcher));
+    return more;
+}
+
+void tell_ended(struct conn *c)
+{
+    struct report report = {
+        .kind = REPORT_DISCONNECTED,
+        .has_user = true,
+        .uid = c->peer.holder.uid,
+        .pid = c->peer.holder.pid,
+        .client_name = c->peer.client_name,
+    };
+
+    if (c->peer.said_hello)
+        reports_publish(c->env->request->op.reports, &report);
 }
 
 bool tell_serve(struct conn_env *env)

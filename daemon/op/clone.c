@@ -212,6 +212,7 @@ static void conclude_clone(struct op *op)
     record_copy(&r->record, &op->record);
     r->generation = op->generation;
     r->state = REGION_LIVE;
+    op_report(op, REPORT_CREATED, "a copy");
     quota_charge_tell(&r->charge);
 }
 

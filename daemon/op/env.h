@@ -12,6 +12,7 @@ struct fence;
 struct news;
 struct orphans;
 struct projects;
+struct reports;
 struct store;
 struct suspects;
 struct wait_queue;
@@ -23,6 +24,7 @@ struct op_env {
     struct worker_pool *pool;
     struct orphans *orphans;
     struct wait_queue *wait;
+    struct reports *reports;      // NULL, in tests: nobody watches
     struct news *news;            // NULL, in tests: nobody is told of changes, nor asked
     struct fence *fence;          // NULL, in tests: descriptors are plain
     struct projects *projects;    // NULL: the fence of project quotas does not hold

@@ -145,6 +145,7 @@ static void conclude_expire(struct op *op)
         return;
     }
     log_removal(r);
+    op_report(op, REPORT_UNLINKED, "nobody has used the region for the time that set-expiry has set");
     region_drop_name(op->env->regions, r);
     r->record.flags |= RECORD_UNLINKED;
 }

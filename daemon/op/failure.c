@@ -100,12 +100,16 @@ void op_suspect_full_disk(const struct op *op, int result)
 
 void op_report_failure(const struct op *op, int result)
 {
+    if (result == -EDQUOT || result == -ENOSPC)
+        op_report_limit(op, REPORT_REFUSED, NULL);
     if (result == -EDQUOT)
         log_quota(op);
     if (result == -ENOSPC)
         log_full_disk(op);
-    if (result == -EIO && !op->why)
+    if (result == -EIO && !op->why) {
+        op_report(op, REPORT_IO_ERROR, NULL);
         log_io_error(op);
+    }
 }
 
 void op_report_missing_blocks(const struct op *op, const char *what)

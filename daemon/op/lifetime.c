@@ -158,6 +158,7 @@ static void conclude_create(struct op *op)
     record_copy(&op->region->record, &op->record);
     op->region->generation = op->generation;
     op->region->state = REGION_LIVE;
+    op_report(op, REPORT_CREATED, NULL);
     quota_charge_tell(&op->region->charge);
 }
 
@@ -200,6 +201,7 @@ static void conclude_unlink(struct op *op)
         op->result = 0;
     if (op->result < 0)
         return;
+    op_report(op, REPORT_UNLINKED, NULL);
     region_drop_name(op->env->regions, op->region);
     op->region->record.flags |= RECORD_UNLINKED;
 }

@@ -118,7 +118,8 @@ struct op {
     TAILQ_ENTRY(op) waiting, ending;
     bool is_ending;
     uint64_t due_at, late_at, judgement;
-    bool is_watched; // has a deadline
+    bool is_watched;    // has a deadline
+    bool wait_reported; // those who watch know that the operation waits
     RB_ENTRY(op) due, watched;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
+#include "daemon/reports.h"
 
 enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
 
@@ -68,6 +69,10 @@ void op_report_failure(const struct op *op, int result);
 void op_suspect_full_disk(const struct op *op, int result);
 // On any thread: a failed operation (WHAT is its noun) could not allocate again the blocks that it had freed.
 void op_report_missing_blocks(const struct op *op, const char *what);
+
+// report.c.  For those who watch; TEXT may be NULL.  op_report_limit also tells of the limit in op->refusal.
+void op_report(const struct op *op, enum report_kind kind, const char *text);
+void op_report_limit(const struct op *op, enum report_kind kind, const char *text);
 
 // queue.c, for resume.c.  The operation waits in wait.c's queue and no other operation is at work on its region:
 

@@ -24,6 +24,7 @@
 // flight.
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
@@ -78,6 +79,8 @@ static void end(struct op *op, int result)
     if (result == -EXFULL)
         op->refusal = (struct quota_refusal){0};
     op_report_failure(op, result);
+    if (op->wait_reported)
+        op_report_limit(op, REPORT_WAIT_ENDED, result >= 0 ? "granted" : strerror(-result));
     if (result < 0 && op->type->refused)
         op->type->refused(op);
     unpark(op);
@@ -98,6 +101,10 @@ static bool wait_or_end(struct op *op, int result)
     if (!waits && op->cancelled && (result == -EDQUOT || result == -ENOSPC || result == -EBUSY))
         result = -ECANCELED;
     op_suspect_full_disk(op, result);
+    if (waits && op->wait_deadline > 0 && !op->wait_reported) {
+        op->wait_reported = true;
+        op_report_limit(op, REPORT_WAITS, NULL);
+    }
     if (waits)
         park(op);
     else

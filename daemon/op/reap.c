@@ -79,6 +79,8 @@ static void conclude_reap(struct op *op)
     struct region *r = op->region;
 
     if (op->result == 0)
+        op_report(op, REPORT_REMOVED, NULL);
+    if (op->result == 0)
         region_remove(op->env->regions, r);
     else if (op->at < r->size)
         r->record.flags |= RECORD_UNLINKED; // its content is lost: nobody may attach it any more

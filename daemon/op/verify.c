@@ -190,10 +190,11 @@ static void tell(const struct op *op, enum suspects_verdict verdict)
 
     handle_format(&r->record.handle, handle);
     list_writers(r, writers, &fields.pid);
+    describe(&op->deviation, what);
+    op_report(op, REPORT_TAMPERED, what);
     log_with(LOG_LEVEL_WARNING, &fields,
              "region %s of uid %u: its file was changed behind the daemon's back (%s); attached for writing: %s; %s%s",
-             handle, fields.uid, describe(&op->deviation, what), writers,
-             op->mend_error ? "it could not be mended: " : "mended",
+             handle, fields.uid, what, writers, op->mend_error ? "it could not be mended: " : "mended",
              op->mend_error               ? strerror(-op->mend_error)
              : verdict == SUSPECTS_FROZEN ? ", and frozen for ten minutes, because this was the second time"
                                           : "; not logged again for this region");

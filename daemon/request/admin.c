@@ -9,6 +9,7 @@
 #include "daemon/config/settings.h"
 #include "daemon/config/subjects.h"
 #include "daemon/policy.h"
+#include "daemon/request/audit.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/operation.h"
@@ -27,10 +28,11 @@ int request_disconnect_user(const struct call *c)
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
     Diskalloc__V1__Disconnected body = DISKALLOC__V1__DISCONNECTED__INIT;
     const struct user *user = m->user.len > 0 ? request_name_space(c, &m->user) : NULL;
+    struct audit *audit;
     struct peer *other;
 
     if (!policy_is_admin(c->env->config, c->peer->user))
-        return -EACCES;
+        return request_refuse_others(c);
     if (!user)
         return m->user.len > 0 ? -ESRCH : -EINVAL;
     TAILQ_FOREACH (other, &user->peers, of_user) {
@@ -39,6 +41,13 @@ int request_disconnect_user(const struct call *c)
         other->hang_up(other);
         body.connections++;
     }
+    audit = audit_new(c->peer, "disconnect");
+    audit_say(audit, AUDIT_SUBJECT, "%s", user_name(user));
+    audit_say(audit, AUDIT_BEFORE, "%llu connection%s", (unsigned long long)body.connections,
+              body.connections == 1 ? "" : "s");
+    audit_say(audit, AUDIT_AFTER, "closed");
+    audit_done(audit, c->env->op.reports, REPORT_ADMINISTERED);
+    audit_free(audit);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_DISCONNECTED;
     reply.disconnected = &body;
     return request_answer(c, &reply);
@@ -126,6 +135,11 @@ static void change_done(struct settings_change *change)
 {
     struct request *request = change->owner;
 
+    audit_say(request->audit, AUDIT_BEFORE, "%s", change->before ? change->before : "");
+    audit_say(request->audit, AUDIT_AFTER, "%s", change->after ? change->after : "");
+    // Unsetting what was not set changes nothing.
+    if (change->result == 0 && change->before)
+        audit_done(request->audit, request->env->op.reports, REPORT_LIMITS_CHANGED);
     if (request->peer && change->result < 0)
         request_reply_sentence(request->peer, request->id, change->result, change->error);
     else if (request->peer)
@@ -143,6 +157,8 @@ static int submit(const struct call *c, struct settings_change *change)
         settings_change_free(change);
         return -ENOMEM;
     }
+    request->audit = audit_new(c->peer, change->texts ? "quota set" : "quota unset");
+    audit_say(request->audit, AUDIT_SUBJECT, "%s", change->subject);
     change->owner = request;
     change->done = change_done;
     settings_submit(c->env->settings, change);
@@ -158,12 +174,10 @@ static char *copy_text(const ProtobufCBinaryData *field)
 }
 
 // A change of SUBJECT with room for N keys.
-static int new_change(const struct call *c, const ProtobufCBinaryData *subject, size_t n, struct settings_change **ret)
+static int new_change(const ProtobufCBinaryData *subject, size_t n, struct settings_change **ret)
 {
     struct settings_change *change;
 
-    if (!policy_is_admin(c->env->config, c->peer->user))
-        return -EACCES;
     if (n > MAX_SETTINGS)
         return -EINVAL;
     change = calloc(1, sizeof *change);
@@ -183,9 +197,12 @@ int request_set_quota(const struct call *c)
 {
     const Diskalloc__V1__SetQuota *m = c->message->set_quota;
     struct settings_change *change;
-    int r = new_change(c, &m->subject, m->n_settings, &change);
     bool good;
+    int r;
 
+    if (!policy_is_admin(c->env->config, c->peer->user))
+        return request_refuse_others(c);
+    r = new_change(&m->subject, m->n_settings, &change);
     if (r < 0)
         return r;
     change->texts = calloc(m->n_settings + 1, sizeof *change->texts);
@@ -207,8 +224,11 @@ int request_unset_quota(const struct call *c)
 {
     const Diskalloc__V1__UnsetQuota *m = c->message->unset_quota;
     struct settings_change *change;
-    int r = new_change(c, &m->subject, m->n_keys, &change);
+    int r;
 
+    if (!policy_is_admin(c->env->config, c->peer->user))
+        return request_refuse_others(c);
+    r = new_change(&m->subject, m->n_keys, &change);
     if (r < 0)
         return r;
     for (; r == 0 && change->n < m->n_keys; change->n++) {

@@ -38,6 +38,12 @@ int request_get_usage(const struct call *c);
 int request_list_regions(const struct call *c);
 int request_get_status(const struct call *c);
 
+// usage.c
+int request_list_usage(const struct call *c);
+
+// watch.c
+int request_watch_events(const struct call *c);
+
 // admin.c
 int request_list_quota(const struct call *c);
 int request_set_quota(const struct call *c);

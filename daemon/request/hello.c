@@ -11,6 +11,7 @@
 #include "daemon/lookup.h"
 #include "daemon/proc.h"
 #include "daemon/quota/charge.h"
+#include "daemon/reports.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
@@ -39,14 +40,36 @@ static void send_hello_reply(struct request *request)
     request_reply(request->peer, request->id, &reply, -1);
 }
 
+// REFUSAL NULL: the connection is let in.
+static void report(const struct request *request, const struct quota_refusal *refusal)
+{
+    const struct peer *peer = request->peer;
+    struct report r = {
+        .kind = refusal ? REPORT_REFUSED : REPORT_CONNECTED,
+        .has_user = true,
+        .uid = peer->holder.uid,
+        .pid = peer->holder.pid,
+        .client_name = peer->client_name,
+    };
+
+    if (refusal) {
+        r.limit_name = refusal->limit_name;
+        r.limit = refusal->limit;
+        r.used = refusal->used;
+        r.asked = refusal->asked;
+    }
+    reports_publish(request->env->op.reports, &r);
+}
+
 // The user database has answered, so the user's groups and limits are known: the connection can be charged.
 static void user_is_known(struct user_waiter *waiter)
 {
     struct request *request = container_of(waiter, struct request, user_waiter);
     struct peer *peer = request->peer;
-    struct quota_refusal refusal;
+    struct quota_refusal refusal = {0};
     int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
 
+    report(request, r == 0 ? NULL : &refusal);
     if (r == 0) {
         peer_let_in(peer);
         send_hello_reply(request);

@@ -84,6 +84,7 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
     ret->discarded = r->discarded.sum;
     ret->expires = r->record.flags & RECORD_EXPIRES ? r->record.expires : 0;
     ret->orphaned = region_is_transient(r) && r->holders.n_attached == 0;
+    ret->mapped = ret->orphaned && r->n_probes > 0; // a probe has found it in use
 }
 
 void message_ranges(const struct ranges *ranges, uint64_t from, struct arena *arena, Diskalloc__V1__RangeList *ret)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "daemon/request/audit.h"
 #include "daemon/request/changes.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
@@ -44,6 +45,8 @@ void request_op_done(struct op *op)
 
     if (op->changed)
         changes_note(request->env, op->region, request->peer);
+    if (op->result == 0)
+        audit_done(request->audit, request->env->op.reports, REPORT_ADMINISTERED);
     if (request->peer && op->result < 0)
         reply_failure(request);
     else if (request->peer)
@@ -58,6 +61,8 @@ static void unlink_done(struct op *op)
 
     if (op->changed)
         changes_note(request->env, op->region, request->peer);
+    if (op->result == 0)
+        audit_done(request->audit, request->env->op.reports, REPORT_ADMINISTERED);
     if (request->peer && op->result < 0)
         reply_failure(request);
     else if (request->peer)
@@ -110,12 +115,15 @@ struct request *request_new_op(const struct call *c, const struct op_type *type,
     return request;
 }
 
-int request_unlink(const struct call *c, struct region *r)
+int request_unlink(const struct call *c, struct region *r, struct audit *audit)
 {
     struct request *request = request_new_op(c, &op_unlink, r);
 
-    if (!request)
+    if (!request) {
+        audit_free(audit);
         return -ENOMEM;
+    }
+    request->audit = audit;
     request->op.done = unlink_done;
     op_submit(&request->op);
     return 0;

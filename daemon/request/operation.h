@@ -18,8 +18,8 @@ int request_attach(const struct call *c, struct region *r, uint32_t flags, enum 
 // 0; -EOPNOTSUPP: not all FLAGS are KNOWN; -EINVAL: they contradict each other.
 int request_check_flags(uint32_t flags, uint32_t known);
 
-// Unlinks R; the reply is empty.  0 or -ENOMEM.
-int request_unlink(const struct call *c, struct region *r);
+// Unlinks R; the reply is empty.  Takes AUDIT, which may be NULL, and has it logged.  0 or -ENOMEM.
+int request_unlink(const struct call *c, struct region *r, struct audit *audit);
 
 // The attachment of the caller's peer to the region with the handle in FIELD.  0, -EINVAL, or -ENOTCONN: the peer has
 // not attached it.

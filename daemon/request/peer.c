@@ -39,6 +39,7 @@ void peer_part(struct peer *peer)
         return;
     peer->has_parted = true;
     peer->outlived = !TAILQ_EMPTY(&peer->attachments) && holder_is_alive(&peer->holder);
+    reports_unwatch(&peer->watcher);
     quota_charge_deinit(&peer->charge);
     peer->user->n_silent -= !peer->said_hello;
     TAILQ_REMOVE(&peer->user->peers, peer, of_user);

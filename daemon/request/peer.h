@@ -7,6 +7,7 @@
 
 #include "daemon/quota/charge.h"
 #include "daemon/region.h"
+#include "daemon/reports.h"
 #include "daemon/tree.h"
 #include "daemon/user.h"
 #include "proto/diskalloc.pb-c.h"
@@ -21,6 +22,7 @@ enum {
 
 struct orphans;
 struct request;
+struct request_env;
 
 struct peer {
     struct user *user;    // by SO_PEERCRED; a reference
@@ -33,9 +35,11 @@ struct peer {
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
     uint64_t n_attachments;
-    unsigned n_watched;             // attachments that watch: see request/changes.h
-    struct news_list held;          // attachments with news that the client can't be told now; the connection's
-    TAILQ_HEAD(, request) requests; // in flight
+    unsigned n_watched;                // attachments that watch: see request/changes.h
+    struct news_list held;             // attachments with news that the client can't be told now; the connection's
+    struct watcher watcher;            // WatchEvents: see watch.c
+    const struct request_env *watches; // valid while it watches
+    TAILQ_HEAD(, request) requests;    // in flight
     RB_HEAD(requests_by_id, request) requests_by_id; // the same
     unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;                       // until peer_part

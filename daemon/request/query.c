@@ -10,16 +10,19 @@
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
 #include "daemon/fence/fence.h"
+#include "daemon/lookup.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
 #include "daemon/quota/soft.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
-#include "daemon/request/request.h"
+#include "daemon/request/query.h"
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
 #include "proto/util/checked.h"
+#include "proto/util/container.h"
+#include "proto/util/text.h"
 
 enum {
     SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL; at least CONFIG_SUBJECT_SIZE
@@ -42,15 +45,7 @@ static uint64_t disk_left(const struct request_env *env)
     return env->op.problem ? 0 : left;
 }
 
-// An account that a subject names.
-struct named_account {
-    const struct quota_account *account;
-    const struct quota_account *limiting; // another account, whose limits are shown instead; NULL: none
-    uint64_t left;                        // bytes that the limits could grant now
-    struct user *held;                    // the reference that keeps the account, to be given back; or NULL
-};
-
-static void fill_usage(const struct request_env *env, const struct named_account *found, Diskalloc__V1__Usage *ret)
+void query_fill_usage(const struct request_env *env, const struct named_account *found, Diskalloc__V1__Usage *ret)
 {
     const struct quota_account *a = found->account;
     const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
@@ -133,10 +128,14 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
     bool is_admin = policy_is_admin(c->env->config, c->peer->user);
 
     if (!user && is_admin) {
-        // A user who has nothing here is shown all the same if the configuration has limits for them.
+        // A user who has nothing here is shown all the same if the configuration has limits for them, or by the uid.
         const struct config_subject *s = config_find_subject(c->env->config, CONFIG_USER, name);
+        uid_t uid;
 
-        user = ret->held = s && s->known ? user_ref(c->env->users, s->id) : NULL;
+        if (s && s->known)
+            user = ret->held = user_ref(c->env->users, s->id);
+        else if (id_parse(name, &uid))
+            user = ret->held = user_ref(c->env->users, uid);
     }
     if (!user)
         return is_admin ? -ESRCH : -EACCES;
@@ -148,8 +147,7 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
     return 0;
 }
 
-// The account that SUBJECT names, if the peer may see it.
-static int find_account(const struct call *c, const char *subject, struct named_account *ret)
+int query_find_account(const struct call *c, const char *subject, struct named_account *ret)
 {
     enum config_subject_kind kind;
     const char *name;
@@ -170,23 +168,68 @@ static int find_account(const struct call *c, const char *subject, struct named_
     return kind == CONFIG_GROUP ? find_group(c, name, ret) : -EINVAL;
 }
 
+static void reply_usage(struct request_env *env, struct peer *peer, uint64_t id, const struct named_account *found)
+{
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Usage usage;
+
+    query_fill_usage(env, found, &usage);
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
+    reply.usage = &usage;
+    request_reply(peer, id, &reply, -1);
+}
+
+// The user database has answered: the user's name, groups and limits are known.
+static void idle_user_is_known(struct user_waiter *waiter)
+{
+    struct request *request = container_of(waiter, struct request, user_waiter);
+    struct user *user = request->idle;
+    const struct named_account found = {.account = quota_user_account(user->quota),
+                                        .limiting = account_of(user),
+                                        .left = quota_user_left(user->quota, QUOTA_BYTES)};
+
+    reply_usage(request->env, request->peer, request->id, &found);
+    request_end(request);
+}
+
+// Takes the reference to USER, of whom nothing is known but the uid.
+static int await_idle_user(const struct call *c, struct user *user)
+{
+    struct request *request = request_new(c);
+
+    if (!request) {
+        user_unref(user);
+        return -ENOMEM;
+    }
+    request->idle = user;
+    request->user_waiter.ready = idle_user_is_known;
+    lookup_await(user, &request->user_waiter);
+    return 0;
+}
+
+static const char no_account[] = "usage is that of total, unlisted, user:NAME, group:NAME or cgroup:PATH; default and "
+                                 "members:GROUP have limits only";
+
 int request_get_usage(const struct call *c)
 {
     const Diskalloc__V1__GetUsage *m = c->message->get_usage;
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Usage usage;
     struct named_account found = {0};
     char subject[SUBJECT_MAX];
     int r = message_take_text(&m->subject, subject, sizeof subject);
 
     if (r == 0)
-        r = find_account(c, subject, &found);
+        r = query_find_account(c, subject, &found);
+    if (r == -EACCES)
+        return request_refuse_others(c);
+    if (r == -EINVAL) {
+        request_reply_sentence(c->peer, c->id, r, no_account);
+        return 0;
+    }
     if (r < 0)
         return r;
-    fill_usage(c->env, &found, &usage);
-    reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
-    reply.usage = &usage;
-    request_reply(c->peer, c->id, &reply, -1);
+    if (found.held && !found.held->known)
+        return await_idle_user(c, found.held);
+    reply_usage(c->env, c->peer, c->id, &found);
     user_unref(found.held);
     return 0;
 }

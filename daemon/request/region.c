@@ -6,6 +6,7 @@
 
 #include "daemon/op/ask.h"
 #include "daemon/policy.h"
+#include "daemon/request/audit.h"
 #include "daemon/request/changes.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
@@ -13,6 +14,8 @@
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
+#include "proto/util/duration.h"
+#include "proto/util/size.h"
 
 // In ms, monotonic.  A deadline that is centuries away means "for ever".
 static uint64_t wait_deadline(uint64_t wait_ms)
@@ -171,15 +174,24 @@ int request_list_discarded(const struct call *c)
     return request_answer(c, &reply);
 }
 
+// Whether the peer, which names a region of USER's, gets no other answer than -EACCES.  That must not tell whether the
+// region exists.
+static bool is_others_business(const struct call *c, const ProtobufCBinaryData *user)
+{
+    const struct user *owner = request_name_space(c, user);
+
+    return owner != c->peer->user && !policy_is_admin(c->env->config, c->peer->user);
+}
+
 int request_unlink_region(const struct call *c)
 {
     const Diskalloc__V1__UnlinkRegion *m = c->message->unlink_region;
     struct region *region;
-    int r = request_find_named(c, &m->user, &m->name, &region);
+    int r = is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
 
     if (r < 0)
         return r;
-    return policy_may_unlink(c->peer->user, region) ? request_unlink(c, region) : -EACCES;
+    return policy_may_unlink(c->peer->user, region) ? request_unlink(c, region, NULL) : -EACCES;
 }
 
 // The region that a RemoveRegion names, by its name or by its handle.
@@ -190,6 +202,8 @@ static int find_to_remove(const struct call *c, struct region **ret)
 
     if ((m->name.len > 0) == (m->handle.len > 0))
         return -EINVAL;
+    if (m->name.len > 0 && is_others_business(c, &m->user))
+        return -EACCES;
     if (m->name.len > 0)
         return request_find_named(c, &m->user, &m->name, ret);
     if (message_take_handle(&m->handle, &handle) < 0)
@@ -215,38 +229,71 @@ static int reply_held(const struct call *c, const struct region *r)
     return request_answer(c, &reply);
 }
 
+// What users do to their own regions is their business; NULL: it is not logged.
+static struct audit *audit_region_change(const struct call *c, const struct region *r, bool force, const char *action)
+{
+    struct audit *a = NULL;
+
+    if (policy_is_admin(c->env->config, c->peer->user) && (force || r->owner != c->peer->user))
+        a = audit_new(c->peer, action);
+    audit_region(a, r);
+    return a;
+}
+
+static int remove_region(const struct call *c, struct region *r)
+{
+    bool force = c->message->remove_region->force;
+    struct audit *audit = audit_region_change(c, r, force, force ? "rm --force" : "rm");
+    char size[SIZE_TEXT_MAX];
+
+    audit_say(audit, AUDIT_BEFORE, "%s, attached by %u", size_format(r->size, size), r->holders.n_attached);
+    return request_unlink(c, r, audit);
+}
+
 int request_remove_region(const struct call *c)
 {
     struct region *region;
     int r = find_to_remove(c, &region);
 
+    if (r == -EACCES)
+        return request_refuse_others(c);
     if (r < 0)
         return r;
-    // -EACCES tells that the region exists; that is no secret.
+    // By a handle -EACCES tells that the region exists: a handle is no secret, and cannot be guessed.
     if (!policy_may_remove(c->env->config, c->peer->user, region))
-        return -EACCES;
+        return request_refuse_others(c);
     if (region->holders.n_attached == 0 || c->message->remove_region->force)
-        return request_unlink(c, region);
+        return remove_region(c, region);
     return reply_held(c, region);
+}
+
+static const char *expiry_text(uint64_t seconds, char ret[static DURATION_TEXT_MAX])
+{
+    return seconds > 0 ? duration_format(seconds, ret) : "never";
 }
 
 int request_set_expiry(const struct call *c)
 {
     const Diskalloc__V1__SetExpiry *m = c->message->set_expiry;
+    char before[DURATION_TEXT_MAX], after[DURATION_TEXT_MAX];
     struct request *request;
     struct region *region;
-    int r = request_find_named(c, &m->user, &m->name, &region);
+    int r = is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
 
+    if (r == -EACCES)
+        return request_refuse_others(c);
     if (r < 0)
         return r;
-    if (!policy_may_remove(c->env->config, c->peer->user, region))
-        return -EACCES;
     if (m->expires > UINT32_MAX)
         return -EINVAL;
     request = request_new_op(c, &op_set_expiry, region);
     if (!request)
         return -ENOMEM;
     request->op.expires = m->expires;
+    request->audit = audit_region_change(c, region, false, "set-expiry");
+    audit_say(request->audit, AUDIT_BEFORE, "%s",
+              expiry_text(region->record.flags & RECORD_EXPIRES ? region->record.expires : 0, before));
+    audit_say(request->audit, AUDIT_AFTER, "%s", expiry_text(m->expires, after));
     op_submit(&request->op);
     return 0;
 }

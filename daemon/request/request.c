@@ -19,9 +19,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/config/config.h"
 #include "daemon/lookup.h"
+#include "daemon/request/audit.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
 
@@ -75,6 +78,19 @@ void request_reply_sentence(struct peer *peer, uint64_t id, int error, const cha
     if (sentence)
         e.message = (char *)sentence;
     reply_with(peer, id, &e);
+}
+
+int request_refuse_others(const struct call *c)
+{
+    char sentence[512];
+
+    snprintf(
+        sentence, sizeof sentence,
+        "permission denied: only administrators may do that, and see what is others': root, the daemon's own user, "
+        "and the members of the group %s",
+        c->env->config->admin_group);
+    request_reply_sentence(c->peer, c->id, -EACCES, sentence);
+    return 0;
 }
 
 void request_breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode code, const char *sentence)
@@ -153,6 +169,8 @@ void request_end(struct request *request)
         cancel = next;
     }
     budget_give_back(&request->env->budget, request->user, 1);
+    audit_free(request->audit);
+    user_unref(request->idle);
     user_unref(request->user);
     free(request);
 }
@@ -166,7 +184,7 @@ void request_forget_peer(struct peer *peer)
         assert(request->peer == peer);
         request_leave_peer(request);
         if (request->user_waiter.waiting) {
-            lookup_forget(peer->user, &request->user_waiter);
+            lookup_forget(request->user_waiter.user, &request->user_waiter);
             request_end(request);
         } else if (request->op.env) {
             set_abandoned(request, true);

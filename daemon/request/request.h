@@ -28,6 +28,8 @@ struct request_env {
     uint64_t n_lacking_blocks; // regions of which some granted bytes had no blocks at start, and got none
 };
 
+struct audit;
+
 // A message that is being served.  It lives until the handler returns; what has to live longer is a struct request.
 struct call {
     struct request_env *env;
@@ -42,8 +44,10 @@ struct request {
     struct peer *peer; // NULL: nobody waits for the reply any more
     struct user *user; // the peer's; a reference
     uint64_t id;
-    struct op op;                   // unused by Hello, Cancel, SetQuota and UnsetQuota
-    struct user_waiter user_waiter; // of Hello
+    struct op op;                   // unused by Hello, GetUsage, Cancel, SetQuota and UnsetQuota
+    struct user_waiter user_waiter; // of Hello and GetUsage
+    struct user *idle;              // of GetUsage: a reference to a user who has nothing here; or NULL
+    struct audit *audit;            // what an administrator does; NULL: nothing that is logged
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
     bool abandoned;                 // listed in env
     TAILQ_ENTRY(request) entry;     // of peer->requests, or of env->abandoned
@@ -74,5 +78,8 @@ void request_reply_done(struct peer *peer, uint64_t id);
 void request_reply_error(struct peer *peer, uint64_t id, int error, const struct quota_refusal *refusal);
 // SENTENCE takes the place of the errno's own sentence, unless it is NULL.
 void request_reply_sentence(struct peer *peer, uint64_t id, int error, const char *sentence);
+// The peer of C is no administrator, and so is refused: the sentence says who is one.  Returns 0, for the handler to
+// return.
+int request_refuse_others(const struct call *c);
 // PEER broke the rules of the protocol: replies with CODE and SENTENCE, and hangs up.  ID 0: of no request.
 void request_breach(struct peer *peer, uint64_t id, Diskalloc__V1__ErrorCode code, const char *sentence);

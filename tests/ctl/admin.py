@@ -1,127 +1,27 @@
 #!/usr/bin/python3
 """diskallocctl's quota, rm, disconnect and check, as root, as an administrator by group and as anybody."""
 
-import grp
 import json
 import os
-import pwd
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
 import ctl_case
+import ctl_users
 import wire_case
 from ctl_case import CtlTest
-from wire_case import CONFIG, MIB
-from wire_client import Client, Closed, Refused, pb
-
-ANYBODY, ADMIN = f"dact-u{os.getpid()}", f"dact-a{os.getpid()}"
-ADMINS = f"dact-g{os.getpid()}"
-WITH_USERS = os.getuid() == 0 and all(shutil.which(tool) for tool in ("useradd", "userdel", "groupadd", "groupdel"))
-needs_users = unittest.skipUnless(WITH_USERS, "users and groups can be made by root with useradd only")
-
-tool_dir = None
-
-
-def run(*command):
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-def remove(names):
-    """Users first: a group that is somebody's primary one stays."""
-    for name in names:
-        subprocess.run(["userdel", name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    for name in names:
-        subprocess.run(["groupdel", name], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-
-
-def remove_leftovers():
-    """What a run that was killed could not remove."""
-    names = {entry[0] for entry in pwd.getpwall() + grp.getgrall()}
-    ours = ((name, re.fullmatch(r"dact-[uag](\d+)", name)) for name in names)
-    remove([name for name, match in ours if match and not os.path.exists(f"/proc/{match[1]}")])
-
-
-def make_users():
-    remove_leftovers()
-    run("groupadd", ADMINS)
-    for user, more in ((ANYBODY, ()), (ADMIN, ("--groups", ADMINS))):
-        run("useradd", "--no-create-home", "--home-dir", "/", "--user-group", *more, user)
+from ctl_users import ADMIN, ADMINS, ANYBODY, AdminTest, identity, needs_users
+from wire_case import MIB
+from wire_client import Closed, Refused, pb
 
 
 def setUpModule():
-    global tool_dir
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by the cleanups
-    tool_dir = tempfile.mkdtemp(prefix="diskalloc-ctl-", dir=wire_case.BASE_DIR)
-    unittest.addModuleCleanup(shutil.rmtree, tool_dir)
-    config = CONFIG
-    if WITH_USERS:
-        unittest.addModuleCleanup(remove, (ANYBODY, ADMIN, ADMINS))
-        make_users()
-        config = config.replace("[daemon]", f"[daemon]\nadmin_group = {ADMINS}")
-        # Where it was built, other users may not be able to go.
-        os.chmod(tool_dir, 0o755)
-        ctl_case.program = shutil.copy(ctl_case.program, tool_dir)
-    wire_case.start_daemon(config)
-    unittest.addModuleCleanup(wire_case.stop_daemon)
-    os.chmod(wire_case.daemon.dir, 0o711)
-
-
-def identity(name):
-    user = pwd.getpwnam(name)
-    return user.pw_uid, user.pw_gid, os.getgrouplist(name, user.pw_gid)
-
-
-class AdminTest(CtlTest):
-    def setUp(self):
-        self.me = self.run_json("usage")["subject"]
-        self.handle = os.urandom(16)
-        self.name = "ctl-" + self.handle.hex()
-        self.wait_for_regions(0)
-
-    def wait_for_regions(self, n):
-        """What a closed connection held goes after it, not before."""
-        deadline = time.monotonic() + 60
-        while self.run_json("usage")["regions"] != n:
-            self.assertLess(time.monotonic(), deadline)
-
-    def connect(self, name=b"holder", user=None):
-        if user:
-            os.setegid(user[1])
-            os.seteuid(user[0])
-        try:
-            client = Client(wire_case.daemon.socket, name=name)
-        finally:
-            if user:
-                os.seteuid(0)
-                os.setegid(0)
-        self.addCleanup(client.close)
-        return client
-
-    def make_named(self, client, size=4096, mode=0o600):
-        client.call(
-            open_region=pb.OpenRegion(
-                name=self.name.encode(), handle=self.handle, size=size, flags=pb.REGION_CREATE, mode=mode
-            )
-        )
-
-    def set_quota(self, *arguments):
-        self.assertEqual(self.run_ctl("quota", "set", *arguments), "")
-        self.addCleanup(self.run_ctl, "quota", "unset", arguments[0])
-
-    def listed(self, subject, key, user=None):
-        """What `quota list` says of it, or None."""
-        found = [
-            q for q in self.run_json("quota", "list", user=user)["quotas"] if (q["subject"], q["key"]) == (subject, key)
-        ]
-        self.assertLessEqual(len(found), 1)
-        return found[0] if found else None
+    ctl_users.set_up_module()
 
 
 class QuotaTest(AdminTest):
@@ -380,7 +280,7 @@ class RemoveTest(AdminTest):
         for arguments in ((), ("a", "b"), ("",), (".hidden",), ("/name",), ("user/",), ("a b",), ("n" * 129,), ("ä",)):
             with self.subTest(arguments=arguments):
                 self.run_ctl("rm", *arguments, status=2)
-        self.run_ctl("rm", "--user", "root", "name", status=2)
+        self.assertIn("rm takes the region", self.run_ctl("rm", "--user", "root", "name", status=2))
 
 
 class ExpiryTest(AdminTest):
@@ -520,7 +420,9 @@ class CheckTest(AdminTest):
         for arguments in (
             ("--address", "unix:/nonexistent"),
             ("--address", "nonsense"),
-            ("--warn", "80"),
+            ("--warn", "80x"),
+            ("-w", "80", "-c", "x"),
+            ("--all", "total"),
             ("--warn", "101%"),
             ("--crit", "-1%"),
             ("--crit", "%"),

@@ -67,6 +67,9 @@ def requests():
         (16, (1, 3)),  # Cancel
         (6, (1, HANDLE)),  # DetachRegion
         (24, (1, "+4242")),  # DisconnectUser
+        (30,),  # WatchEvents
+        (31,),  # ListUsage
+        (31, (1, struct.pack("<II", 2, 0))),  # from the users on
     ]
     return [message((1, 2 + i), (kind[0], message(*kind[1:]))) for i, kind in enumerate(kinds)]
 

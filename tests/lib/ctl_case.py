@@ -1,9 +1,12 @@
 """What the tests of diskallocctl share: running it, as somebody else too, on a pipe and on a terminal."""
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
+import termios
 import unittest
 
 import wire_case
@@ -40,8 +43,10 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(answer["version"], 1)
         return answer
 
-    def run_on_terminal(self, *arguments, **environment):
+    def run_on_terminal(self, *arguments, columns=0, **environment):
+        """COLUMNS 0: a terminal that does not tell its size."""
         primary, secondary = pty.openpty()
+        fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         done = subprocess.Popen(
             [program, "--address", f"unix:{wire_case.daemon.socket}", *arguments],
             stdout=secondary,
