@@ -193,6 +193,7 @@ static int fill_request_env(struct daemon *d)
     env->accounts = d->accounts;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
+    tally_init(&env->op.tally);
     env->started = (uint64_t)time(NULL);
     budget_init(&env->budget);
     TAILQ_INIT(&env->abandoned);

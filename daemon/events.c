@@ -234,7 +234,10 @@ void events_wake_for_waiting(void *data, uint64_t at)
 static void reload_done(struct settings_change *change)
 {
     struct daemon *d = change->owner;
+    struct tally *t = &d->request.op.tally;
 
+    t->reload_ok = change->result == 0;
+    t->reloads[t->reload_ok]++;
     if (change->result < 0)
         log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
     else {

@@ -2,6 +2,7 @@
 #pragma once
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
+#include "daemon/tally.h"
 
 enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
 
@@ -17,8 +18,9 @@ struct op_type {
     // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be
     // NULL.
     void (*conclude)(struct op *op);
-    bool charges;      // prepare charges op->extra
-    bool releases;     // success gives a charge back: other operations may be granted what they wait for
+    enum tally_operation tally; // under which it is counted
+    bool charges;               // prepare charges op->extra
+    bool releases;              // success gives a charge back: other operations may be granted what they wait for
     bool asks_consent; // fails with -EBUSY while others may map the region, or write to it; that is tried once more
     bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
     bool changes_file; // run writes to the region's file beside its record
@@ -68,6 +70,12 @@ void op_report_failure(const struct op *op, int result);
 void op_suspect_full_disk(const struct op *op, int result);
 // On any thread: a failed operation (WHAT is its noun) could not allocate again the blocks that it had freed.
 void op_report_missing_blocks(const struct op *op, const char *what);
+
+// count.c, for queue.c:
+
+void op_count(const struct op *op); // OP ends, and op->result is set
+void op_begin_wait(struct op *op);
+void op_end_wait(struct op *op); // before it runs, or ends
 
 // queue.c, for resume.c.  The operation waits in wait.c's queue and no other operation is at work on its region:
 

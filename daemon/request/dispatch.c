@@ -58,8 +58,10 @@ static int (*const handlers[])(const struct call *c) = {
 static void call_handler(const struct call *c)
 {
     const size_t body = c->message->body_case;
-    int r = body < sizeof handlers / sizeof *handlers && handlers[body] ? handlers[body](c) : -EOPNOTSUPP;
+    int r;
 
+    c->env->op.tally.requests[body < TALLY_REQUESTS ? body : 0]++;
+    r = body < sizeof handlers / sizeof *handlers && handlers[body] ? handlers[body](c) : -EOPNOTSUPP;
     if (r < 0)
         request_reply_error(c->peer, c->id, r, NULL);
 }
