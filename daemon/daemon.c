@@ -32,6 +32,7 @@
 #include "daemon/grace.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
+#include "daemon/metrics/metrics.h"
 #include "daemon/names.h"
 #include "daemon/news.h"
 #include "daemon/notify.h"
@@ -177,6 +178,8 @@ static int make_tables(struct daemon *d)
         r = wait_new(&d->regions, events_wake_for_waiting, d, &env->op.wait);
     if (r == 0)
         r = news_new(&env->op.news);
+    if (r == 0)
+        r = metrics_new(&env->metrics);
     return r;
 }
 
@@ -384,6 +387,7 @@ void daemon_free(struct daemon *d)
     forget_regions(d);
     orphans_free(d->request.op.orphans);
     news_free(d->request.op.news);
+    metrics_free(d->request.metrics);
     loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);

@@ -21,11 +21,13 @@
 #include "daemon/grace.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
+#include "daemon/metrics/metrics.h"
 #include "daemon/names.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/quota/quota.h"
+#include "daemon/request/metrics.h"
 #include "daemon/state.h"
 #include "daemon/store/lock.h"
 #include "daemon/store/store.h"
@@ -118,6 +120,14 @@ static void catch_up(struct daemon *d)
     op_resume_waiting(&d->request.op, clock_now());
 }
 
+static void keep_metrics(struct daemon *d)
+{
+    struct metrics_readings readings;
+
+    request_read_metrics(&d->request, &readings);
+    metrics_tick(d->request.metrics, &readings.source);
+}
+
 static void on_space_timer(evutil_socket_t fd, short what, void *data)
 {
     struct daemon *d = data;
@@ -130,6 +140,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     op_close_unused_files(&d->request.op);
     fences_tick(d);
     grace_tick(d);
+    keep_metrics(d);
     if (d->space_asked) { // the last question has no answer yet
         if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
             note_health(d, "the disk does not answer", true);

@@ -66,6 +66,7 @@ int rm_run(struct ctl *ctl);
 int expiry_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
+int metrics_run(struct ctl *ctl);
 int run_run(struct ctl *ctl); // returns only if the program does not run
 
 // Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring

@@ -29,6 +29,8 @@ static const struct command commands[] = {
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
     {"check", NULL, check_run, 0, INT_MAX, OPTION_WARN | OPTION_CRIT, "check [SUBJECT...] [--warn 80%] [--crit 95%]",
      "one line about your usage, or about that of the subjects, as a plugin of Nagios prints it"},
+    {"metrics", NULL, metrics_run, 0, 1, 0, "metrics [openmetrics|text]",
+     "what Prometheus reads, see diskalloc-metrics(7)"},
     {"run", NULL, run_run, 1, INT_MAX, OPTION_RUN, "run [OPTION...] PROGRAM [ARG...]",
      "run a program with its large blocks of memory on disk"},
 };

@@ -38,6 +38,9 @@ int request_get_usage(const struct call *c);
 int request_list_regions(const struct call *c);
 int request_get_status(const struct call *c);
 
+// metrics.c
+int request_get_metrics(const struct call *c);
+
 // admin.c
 int request_list_quota(const struct call *c);
 int request_set_quota(const struct call *c);

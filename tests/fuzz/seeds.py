@@ -58,6 +58,9 @@ def requests():
         (13, (1, "total")),
         (14, (3, 1)),  # ListRegions
         (15,),  # GetStatus
+        (29,),  # GetMetrics
+        (29, (2, 1)),  # as text
+        (29, (1, struct.pack("<QQ", 1, 64512))),  # its second page
         (21,),  # ListQuota
         (22, (1, "user:+4242"), (2, message((1, "bytes"), (2, "1M")))),  # SetQuota
         (23, (1, "user:+4242"), (2, "bytes")),  # UnsetQuota
