@@ -19,6 +19,7 @@
 #include "daemon/conn/conn.h"
 #include "daemon/fences.h"
 #include "daemon/grace.h"
+#include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/metrics/metrics.h"
@@ -141,6 +142,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     fences_tick(d);
     grace_tick(d);
     keep_metrics(d);
+    http_tick(d->http);
     if (d->space_asked) { // the last question has no answer yet
         if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
             note_health(d, "the disk does not answer", true);
