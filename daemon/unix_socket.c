@@ -48,7 +48,7 @@ static int check_nobody_answers(int type, const struct sockaddr_un *address)
     return is_of_zombie(fd) ? 0 : -EADDRINUSE;
 }
 
-// Binds the socket under another name and renames that to PATH, so that clients find the old socket or one that answers,
+// Binds the socket under another name and renames that to PATH.  So clients find the old socket or one that answers,
 // and never one that does not listen yet.
 static int bind_at(int fd, const char *path, unsigned mode, ino_t *ret_inode)
 {

@@ -1,8 +1,8 @@
 // The biggest regions.
 //
 // There may be 100,000 regions, and to look at all of them at once would hold the loop up for some ten milliseconds.
-// So a pass looks at LOOKS regions at a time (half a millisecond), and the list is that of the last whole pass, with the
-// present sizes.  As long as nobody has looked at the page for a while, nothing is done.
+// So a pass looks at LOOKS regions at a time (half a millisecond), and the list is that of the last whole pass, with
+// the present sizes.  As long as nobody has looked at the page for a while, nothing is done.
 #include "daemon/metrics/biggest.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-// The format in which Prometheus reads metrics, in its two versions.  A family of metrics has a name, a type, a unit and
-// a sentence of help, and any number of samples, which its function writes.
+// The format in which Prometheus reads metrics, in its two versions.  A family of metrics has a name, a type, a unit, a
+// sentence of help, and any number of samples, which its function writes.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
