@@ -22,7 +22,9 @@ LIMIT = 64 * MIB
 
 
 def setUpModule():
-    wire_case.start_daemon(metrics_case.CONFIG + "[quota group:root]\nbytes = 1G\nsoft_bytes = 1M\n[quota cgroup:/]\nbytes = unlimited\n")
+    # So many control groups that the text is longer than a packet.
+    slices = "".join(f"[quota cgroup:/slice-{i}.slice]\nbytes = 1G\n" for i in range(110))
+    wire_case.start_daemon(metrics_case.CONFIG + "[quota group:root]\nbytes = 1G\nsoft_bytes = 1M\n[quota cgroup:/]\nbytes = unlimited\n" + slices)
     os.chmod(wire_case.daemon.dir, 0o755)
 
 
@@ -186,15 +188,25 @@ class MetricsTest(CtlTest):
 
     def test_pages_are_one_text_and_a_stale_cursor_is_refused(self):
         page = self.client.call(get_metrics=pb.GetMetrics()).metrics
-        if page.next_cursor:
-            self.assertEqual(len(page.text), 65536 - 1024)
-        for cursor, code in ((b"x", pb.INVALID), (bytes(16), pb.STALE), (b"\xff" * 16, pb.STALE)):
+        self.assertEqual(len(page.text), 65536 - 1024)
+        second = self.client.call(get_metrics=pb.GetMetrics(cursor=page.next_cursor)).metrics
+        self.assertTrue((page.text + second.text).endswith(b"# EOF\n"))
+        self.assertFalse(second.next_cursor)
+        # The same page again.
+        self.assertEqual(self.client.call(get_metrics=pb.GetMetrics(cursor=page.next_cursor)).metrics.text, second.text)
+        behind = page.next_cursor[:8] + (1 << 40).to_bytes(8, "little")
+        for cursor, code in ((b"x", pb.INVALID), (behind, pb.INVALID), (bytes(16), pb.STALE), (b"\xff" * 16, pb.STALE)):
             with self.assertRaises(Refused) as caught:
                 self.client.call(get_metrics=pb.GetMetrics(cursor=cursor))
             self.assertEqual(caught.exception.code, code)
         with self.assertRaises(Refused) as caught:
             self.client.call(get_metrics=pb.GetMetrics(format=7))
         self.assertEqual(caught.exception.code, pb.UNSUPPORTED)
+
+    def test_of_many_control_groups_a_hundred_are_shown(self):
+        samples = parse(self.fetch())
+        self.assertEqual(sum(n == "diskalloc_account_bytes" and ("kind", "cgroup") in l for n, l in samples), 100)
+        self.assertEqual(value(samples, "diskalloc_accounts_hidden", kind="cgroup"), 11)
 
     def test_diskallocctl_prints_them(self):
         self.assertTrue(self.run_ctl("metrics").endswith("# EOF\n"))

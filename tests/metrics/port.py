@@ -28,7 +28,10 @@ def setUpModule():
 
 
 def tearDownModule():
+    log = wire_case.daemon.log()
     wire_case.stop_daemon()
+    # libevent's own complaints: whatever clients send is no news.
+    assert "[warn]" not in log and "[err]" not in log, log
 
 
 def raw(data, at=None, shut=False):
