@@ -73,39 +73,44 @@ void http_free(struct http *h)
     free(h);
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
 // Fills in a loopback address as the configuration has it (config/keys.c).  Returns its length.
-static socklen_t parse_address(const char *address, struct sockaddr_storage *ret)
+static socklen_t parse_address(const char *address, union address *ret)
 {
     const char *colon = strrchr(address, ':');
     const in_port_t port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    struct sockaddr_in *in = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
     char host[INET_ADDRSTRLEN];
 
     memset(ret, 0, sizeof *ret);
     if (address[0] == '[') {
-        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-        return sizeof *in6;
+        ret->in6 =
+            (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        return sizeof ret->in6;
     }
-    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+    ret->in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
     snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
-    if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
-        in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return sizeof *in;
+    if (inet_pton(AF_INET, host, &ret->in.sin_addr) != 1)
+        ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return sizeof ret->in;
 }
 
 // A listening socket at a loopback address, or -errno.
 static int listen_at_port(const struct http *h)
 {
     static const int one = 1;
-    struct sockaddr_storage address;
+    union address address;
     const socklen_t size = parse_address(h->address, &address);
-    _cleanup_close_ int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_close_ int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (const struct sockaddr *)&address, size) < 0 || listen(fd, BACKLOG) < 0)
+    if (bind(fd, &address.any, size) < 0 || listen(fd, BACKLOG) < 0)
         return -errno;
     return steal_fd(&fd);
 }
@@ -140,18 +145,17 @@ static void tell_failure(struct http *h, int error, const char *sentence)
 
 static void tell_success(const struct http *h, int fd)
 {
-    struct sockaddr_storage bound = {0};
+    union address bound = {.in6 = {0}};
     socklen_t size = sizeof bound;
     const bool is_path = h->address[0] == '/';
 
     // Of port 0, the kernel has chosen another one.
-    if (is_path || getsockname(fd, (struct sockaddr *)&bound, &size) < 0)
+    if (is_path || getsockname(fd, &bound.any, &size) < 0)
         log_notice("metrics are served at %s", h->address);
     else
         log_notice("metrics are served at http://%.*s:%u/metrics, and a page at /",
                    (int)(strrchr(h->address, ':') - h->address), h->address,
-                   ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                     : ((struct sockaddr_in *)&bound)->sin_port));
+                   ntohs(bound.any.sa_family == AF_INET6 ? bound.in6.sin6_port : bound.in.sin_port));
 }
 
 static void try_to_listen(struct http *h)
