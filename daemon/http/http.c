@@ -194,6 +194,8 @@ void http_listen(struct http *h, const char *address, unsigned mode, gid_t group
 
 void http_tick(struct http *h)
 {
-    if (h->address && !h->server && clock_now() >= h->retry_at)
+    if (h->server)
+        server_tick(h->server);
+    else if (h->address && clock_now() >= h->retry_at)
         try_to_listen(h);
 }

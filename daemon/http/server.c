@@ -73,13 +73,10 @@ static void rest(struct server *s)
     wait_ms(s, REST_MS);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *data)
+void server_tick(struct server *s)
 {
-    struct server *s = data;
     const uint64_t now = clock_now();
 
-    (void)fd;
-    (void)what;
     for (unsigned i = 0; i < MOST_GUESTS; i++)
         if (s->guests[i].connection && now >= s->guests[i].until)
             evhttp_connection_free(s->guests[i].connection); // on_gone follows
@@ -88,6 +85,13 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
         evconnlistener_enable(s->listener);
     if (s->n_guests > 0)
         wait_ms(s, WATCH_MS);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    server_tick(data);
 }
 
 static void forget(struct guest *g)
@@ -129,8 +133,10 @@ static void on_arrived(evutil_socket_t fd, short what, void *data)
         if (callback) {
             g->connection = connection;
             evhttp_connection_set_closecb(g->connection, on_gone, g);
-        } else { // libevent had no memory for it
+        } else { // libevent had no memory for the connection
             forget(g);
+            if (bufferevent_getfd(stream) < 0) // nor has it taken the stream
+                bufferevent_free(stream);
         }
         bufferevent_decref(stream);
     }
@@ -149,7 +155,8 @@ static struct guest *free_place(struct server *s)
 static struct bufferevent *make_stream(struct event_base *base, void *data)
 {
     struct server *s = data;
-    struct bufferevent *stream = bufferevent_socket_new(base, -1, 0);
+    // The stream closes the socket, and not before the loop has forgotten it: another socket could get its number.
+    struct bufferevent *stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 
     if (stream && s->n_guests < MOST_GUESTS) {
         struct guest *g = free_place(s);

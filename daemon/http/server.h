@@ -10,6 +10,8 @@ struct server;
 // server_reply.  Takes FD.  NULL: no memory.
 struct server *server_new(struct event_base *base, int fd, void (*answer)(void *data, struct evhttp_request *request),
                           void *data);
+// To be called every few seconds: does what a timer did not do for want of memory.
+void server_tick(struct server *s);
 void server_free(struct server *s); // closes all connections; NULL is fine
 
 struct evbuffer;
