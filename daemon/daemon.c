@@ -30,8 +30,10 @@
 #include "daemon/fence/fence.h"
 #include "daemon/fences.h"
 #include "daemon/grace.h"
+#include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
+#include "daemon/metrics/metrics.h"
 #include "daemon/names.h"
 #include "daemon/news.h"
 #include "daemon/notify.h"
@@ -58,7 +60,7 @@
 enum {
     REPLY_ARENA_SIZE = 256 * 1024, // bytes
     STOP_TIMEOUT_MS = 5 * 1000,    // for running work to end
-    OWN_DESCRIPTORS = 32,          // of the daemon itself, beside those of connections and workers
+    OWN_DESCRIPTORS = 32 + 32,     // of the daemon itself, and of HTTP, beside those of connections and workers
 };
 
 // The listener may have stopped accepting because descriptors had run out.
@@ -92,6 +94,14 @@ static void warn_of_few_descriptors(const struct config *config, uint64_t disk_t
                     (unsigned long long)files.rlim_cur, wanted == QUOTA_UNLIMITED ? "unlimited" : "many");
 }
 
+static void listen_for_metrics(struct daemon *d)
+{
+    const struct config *config = settings_config(d->settings);
+
+    http_listen(d->http, config->metrics_listen, config->metrics_socket_mode,
+                config->admin_gid_known ? config->admin_gid : (gid_t)-1);
+}
+
 // Takes over the values that follow from the configuration: at start, and after each change.
 static void on_settings_changed(void *data)
 {
@@ -104,6 +114,8 @@ static void on_settings_changed(void *data)
         log_error("out of memory: some users keep their former limits until the next reload");
     warn_of_few_descriptors(env->config, env->space.total);
     wait_poke(d->request.op.wait);
+    if (d->listener)
+        listen_for_metrics(d);
 }
 
 // For names_start.
@@ -180,6 +192,10 @@ static int make_tables(struct daemon *d)
         r = news_new(&env->op.news);
     if (r == 0)
         r = reports_new(&env->op.reports);
+    if (r == 0)
+        r = metrics_new(&env->metrics);
+    if (r == 0)
+        r = http_new(d->base, env, &d->http);
     return r;
 }
 
@@ -196,6 +212,7 @@ static int fill_request_env(struct daemon *d)
     env->accounts = d->accounts;
     env->settings = d->settings;
     env->reply_arena = &d->reply_arena;
+    tally_init(&env->op.tally);
     env->started = (uint64_t)time(NULL);
     budget_init(&env->budget);
     TAILQ_INIT(&env->abandoned);
@@ -309,6 +326,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
         daemon_free(d);
         return status;
     }
+    listen_for_metrics(d);
     log_facts(d);
     *ret = d;
     return DAEMON_EXIT_OK;
@@ -371,6 +389,8 @@ void daemon_free(struct daemon *d)
         return;
     listener_close(d->listener);
     d->listener = NULL;
+    http_free(d->http);
+    d->http = NULL;
     if (!stop_threads(d)) {
         log_warning("the disk does not answer: ending without waiting for it");
         if (d->has_conns)
@@ -388,6 +408,7 @@ void daemon_free(struct daemon *d)
     news_free(d->request.op.news);
     reports_free(d->request.op.reports);
     d->request.op.reports = NULL;
+    metrics_free(d->request.metrics);
     loop_free(d->loop);
     if (d->pool)
         worker_pool_free(d->pool);

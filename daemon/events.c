@@ -19,14 +19,17 @@
 #include "daemon/conn/conn.h"
 #include "daemon/fences.h"
 #include "daemon/grace.h"
+#include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
+#include "daemon/metrics/metrics.h"
 #include "daemon/names.h"
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
 #include "daemon/quota/quota.h"
 #include "daemon/reports.h"
+#include "daemon/request/metrics.h"
 #include "daemon/state.h"
 #include "daemon/store/lock.h"
 #include "daemon/store/store.h"
@@ -128,6 +131,14 @@ static void catch_up(struct daemon *d)
     op_resume_waiting(&d->request.op, clock_now());
 }
 
+static void keep_metrics(struct daemon *d)
+{
+    struct metrics_readings readings;
+
+    request_read_metrics(&d->request, &readings);
+    metrics_tick(d->request.metrics, &readings.source);
+}
+
 static void on_space_timer(evutil_socket_t fd, short what, void *data)
 {
     struct daemon *d = data;
@@ -140,6 +151,8 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     op_close_unused_files(&d->request.op);
     fences_tick(d);
     grace_tick(d);
+    keep_metrics(d);
+    http_tick(d->http);
     if (d->space_asked) { // the last question has no answer yet
         if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
             note_health(d, "the disk does not answer", true);
@@ -247,7 +260,10 @@ void events_wake_for_waiting(void *data, uint64_t at)
 static void reload_done(struct settings_change *change)
 {
     struct daemon *d = change->owner;
+    struct tally *t = &d->request.op.tally;
 
+    t->reload_ok = change->result == 0;
+    t->reloads[t->reload_ok]++;
     if (change->result < 0)
         log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
     else {

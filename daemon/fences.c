@@ -46,6 +46,7 @@ static void on_changed(void *data, const struct handle *handle)
     struct daemon *d = data;
     struct region *r = region_find(&d->regions, handle);
 
+    d->request.op.tally.fence_events++;
     if (r)
         suspects_note(d->request.op.suspects, r);
 }
@@ -58,6 +59,7 @@ static void on_trip_timer(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    d->request.op.tally.fence_overflows += lost;
     if (lost)
         suspects_note_all(d->request.op.suspects);
     if (more)

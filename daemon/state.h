@@ -12,6 +12,7 @@
 
 struct event;
 struct event_base;
+struct http;
 
 enum {
     DAEMON_WORKERS = 8,        // threads for the disk
@@ -51,6 +52,7 @@ struct daemon {
     struct request_env request;
     struct conn_env conns;
     struct listener *listener;
+    struct http *http;              // metrics and the page
     bool has_conns, has_regions;    // conns and regions are initialised
     bool missed_timer;              // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
     unsigned n_postponed;           // turns of the loop by which the timer WAITING has been put off

@@ -11,6 +11,7 @@ PACKAGES_TEST=(python3 mandoc python3-protobuf protobuf-compiler e2fsprogs xfspr
     dpkg-dev strace python3-numpy sqlite3 xz-utils jq
     python3-pyte bash-completion zsh fish rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
 # Other programs that tests/preload runs, if they are there: default-jdk-headless nodejs r-base-core
+# and tests/metrics: prometheus python3-prometheus-client chromium
 
 # Contenders of the benchmarks, and what draws their charts.
 PACKAGES_BENCH=(libmemkind-dev libstxxl-dev libboost-dev liblmdb-dev liblz4-dev fio gnuplot-nox)

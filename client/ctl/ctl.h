@@ -99,6 +99,7 @@ int events_run(struct ctl *ctl);
 int top_run(struct ctl *ctl);
 int doctor_run(struct ctl *ctl);
 int completion_run(struct ctl *ctl);
+int metrics_run(struct ctl *ctl);
 int run_run(struct ctl *ctl); // returns only if the program does not run
 
 // Runs in the place of `check` when the command line is wrong: says UNKNOWN and the last complaint as a monitoring

@@ -43,6 +43,8 @@ static const struct command commands[] = {
      "try everything out: grow, write, read, share, shrink, drop; and how fast that is", WORD_NONE},
     {"doctor", NULL, doctor_run, 0, 0, NEEDS_NO_ADDRESS, "doctor",
      "look for whatever can be wrong, and say how to mend it", WORD_NONE},
+    {"metrics", NULL, metrics_run, 0, 1, 0, "metrics [openmetrics|text]",
+     "what Prometheus reads, see diskalloc-metrics(7)", WORD_NONE},
     {"run", NULL, run_run, 1, INT_MAX, OPTION_RUN | OPTION_ALL, "run [OPTION...] PROGRAM [ARG...]",
      "run a program with its large blocks of memory on disk", WORD_PROGRAM},
     {"completion", NULL, completion_run, 1, 1, NEEDS_NO_ADDRESS, "completion bash|zsh|fish",

@@ -197,6 +197,7 @@ void config_free(struct config *c)
     free(c->subjects);
     config_value_deinit(&c->keep_free);
     free(c->admin_group);
+    free(c->metrics_listen);
     free(c->spill_dir);
     free(c->socket);
     free(c);

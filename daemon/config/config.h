@@ -72,6 +72,8 @@ struct config {
     struct config_resolver names_by; // finds the numbers of names that are read
     char *socket;                    // absolute path
     unsigned socket_mode;            // permission bits
+    char *metrics_listen;            // HOST:PORT of this machine only, or an absolute path; NULL: nowhere
+    unsigned metrics_socket_mode;    // permission bits, of a socket with a path
     char *spill_dir;                 // absolute path
     bool spill_dir_require_mount;
     enum config_fence fence;

@@ -32,7 +32,6 @@ __attribute__((format(printf, 3, 4))) void config_warn(config_warn_fn warn, void
 struct config_key {
     const char *name;
     // Writes the meaning of TEXT to FIELD.  Returns NULL, or what is wrong with TEXT, which may be config_no_memory.
-    // NULL: the key is known, and this version does not support it.
     const char *(*parse)(void *field, const char *text);
     size_t offset; // of FIELD in struct config; 0 for the keys of quotas, whose FIELD is a config_value of a subject
     bool is_value; // FIELD is a config_value, which keeps where it was said

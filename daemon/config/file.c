@@ -133,8 +133,6 @@ static bool set_key(struct reader *r, const char *name, const char *text)
 
     if (!key)
         return fail(r, -EINVAL, "%s is no known key of [%s]", name, r->section.name);
-    if (!key->parse)
-        return fail(r, -EINVAL, "%s: not supported by this version", name);
     if (!remember_key(r, key))
         return false;
     field = s ? (void *)&s->values[r->layer][key - config_quota_keys] : (char *)r->config + key->offset;

@@ -1,5 +1,8 @@
 // The keys of the configuration, and what their values may look like.  Pure.
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -34,6 +37,43 @@ static const char *parse_socket(void *field, const char *text)
     if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return "a socket's path has at most 107 bytes";
     return parse_path(field, text);
+}
+
+// Whether HOST, N bytes, is this machine, whatever a name server says.
+static bool is_loopback(const char *host, size_t n)
+{
+    struct in_addr address;
+    char text[INET_ADDRSTRLEN];
+
+    if ((n == 5 && memcmp(host, "[::1]", n) == 0) || (n == 9 && memcmp(host, "localhost", n) == 0))
+        return true;
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, host, n);
+    text[n] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+// Whoever can connect reads all metrics, so that only programs on this machine may be able to.
+static const char *parse_metrics_listen(void *field, const char *text)
+{
+    const char *port = strrchr(text, ':');
+    uint64_t number;
+
+    if (strcmp(text, "off") == 0) {
+        free(*(char **)field);
+        *(char **)field = NULL;
+        return NULL;
+    }
+    if (text[0] == '/')
+        return parse_socket(field, text);
+    if (!port || !number_parse(port + 1, 10, 65535, &number))
+        return "it has to be HOST:PORT, the absolute path of a socket, or off";
+    if (!is_loopback(text, (size_t)(port - text)))
+        return "it has to be an address of this machine only, such as localhost:9464 or [::1]:9464, because there are "
+               "no "
+               "passwords: for other machines, put a web server with passwords in front of it";
+    return set_string(field, text);
 }
 
 static const char *parse_name(void *field, const char *text)
@@ -165,7 +205,8 @@ static const struct config_key daemon_keys[] = {
     {"admin_group", parse_name, offsetof(struct config, admin_group), false},
     {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
     {"fence", parse_fence, offsetof(struct config, fence), false},
-    {.name = "metrics_listen"}, // refused: nothing listens in this version
+    {"metrics_listen", parse_metrics_listen, offsetof(struct config, metrics_listen), false},
+    {"metrics_socket_mode", parse_mode, offsetof(struct config, metrics_socket_mode), false},
     {NULL, NULL, 0, false},
 };
 

@@ -68,6 +68,7 @@ static struct config *config_new(const struct config_resolver *names)
     RB_INIT(&c->names);
     RB_INIT(&c->ids);
     c->socket_mode = 0666;
+    c->metrics_socket_mode = 0660;
     c->keep_free = (struct config_value){.kind = CONFIG_PERCENT, .number = 5};
     c->socket = strdup(DEFAULT_SOCKET);
     c->spill_dir = strdup(default_spill_dir());

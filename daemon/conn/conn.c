@@ -85,6 +85,8 @@ static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, i
     // Nothing follows the last reply.  What the client does not read is dropped, if it may be, and not the connection.
     if (c->ending || (may_be_dropped(&reply) && c->replies.n > MAX_QUEUED_EVENTS))
         return;
+    if (reply.error)
+        c->env->request->op.tally.errors[(unsigned)reply.error->code < TALLY_ERRORS ? reply.error->code : 0]++;
     reply.has_fd = fd >= 0;
     n = message_encode(&reply, c->env->buffer, PACKET_MAX);
     if (n == 0) {
@@ -414,6 +416,7 @@ void conn_accept(struct conn_env *env, int fd)
     struct user *user = accept_identify(env, fd, &pid);
     struct conn *c = user ? conn_new(env, fd, user, pid) : NULL;
 
+    env->request->op.tally.connections++;
     if (!c) {
         user_unref(user);
         accept_refuse(fd);

@@ -9,14 +9,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/conn/conn.h"
 #include "daemon/conn/rights.h"
 #include "daemon/log.h"
-#include "daemon/proc.h"
+#include "daemon/unix_socket.h"
 #include "proto/util/cleanup.h"
 
 enum {
@@ -159,80 +157,21 @@ int listener_from_fd(struct event_base *base, struct conn_env *conns, int fd, st
     return listener_new(base, conns, fd, ret);
 }
 
-// FD is connected: whether the daemon that listened was killed, and only threads that hang are left of it.
-static bool is_of_zombie(int fd)
-{
-    struct ucred cred;
-    socklen_t size = sizeof cred;
-
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 && proc_is_zombie(cred.pid);
-}
-
-// 0: nobody answers at ADDRESS, a socket there can be replaced; -EADDRINUSE: a daemon answers; -EEXIST or -EPROTOTYPE:
-// the file is not a socket of a daemon; another -errno.
-static int check_nobody_answers(const struct sockaddr_un *address)
-{
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat st;
-
-    if (fd < 0)
-        return -errno;
-    if (lstat(address->sun_path, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    // EAGAIN: the backlog is full, so somebody listens.  EPROTOTYPE: a socket of another type.
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
-        return errno == ECONNREFUSED || errno == ENOENT ? 0 : errno == EAGAIN ? -EADDRINUSE : -errno;
-    return is_of_zombie(fd) ? 0 : -EADDRINUSE;
-}
-
-// Binds the socket under another name and renames it to PATH, so that clients find the old socket or one that answers,
-// and never one that does not listen yet.
-static int bind_at(int fd, const char *path, unsigned mode, ino_t *ret_inode)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat st;
-    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s.%d", path, (int)getpid()), r = 0;
-
-    if (n < 0 || (size_t)n >= sizeof address.sun_path)
-        return -ENAMETOOLONG;
-    unlink(address.sun_path);
-    rights_refuse(fd); // before anybody can connect
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        return -errno;
-    if (chmod(address.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0 || stat(address.sun_path, &st) < 0 ||
-        rename(address.sun_path, path) < 0) {
-        r = -errno;
-        unlink(address.sun_path);
-        return r;
-    }
-    *ret_inode = st.st_ino;
-    return 0;
-}
-
 int listener_open(struct event_base *base, struct conn_env *conns, const char *path, unsigned mode,
                   struct listener **ret, char **ret_error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    _cleanup_close_ int fd = -1;
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ino_t inode = 0;
     int r;
 
     *ret_error = NULL;
-    if (strlen(path) >= sizeof address.sun_path)
-        return refuse(ret_error, -ENAMETOOLONG, path, "the path is too long for a socket");
-    strcpy(address.sun_path, path);
-    r = check_nobody_answers(&address);
-    if (r == -EADDRINUSE)
-        return refuse(ret_error, r, path, "another daemon listens there");
-    if (r == -EEXIST || r == -EPROTOTYPE)
-        return refuse(ret_error, r, path, "the file there is not a socket of this kind");
-    fd = r < 0 ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (r == 0)
-        r = fd < 0 ? -errno : bind_at(fd, path, mode, &inode);
-    if (r == 0)
-        r = listener_new(base, conns, steal_fd(&fd), ret);
+    if (fd < 0)
+        return refuse(ret_error, -errno, path, strerror(errno));
+    rights_refuse(fd); // before anybody can connect
+    r = unix_socket_listen(fd, path, mode, &inode, ret_error);
+    if (r < 0)
+        return r;
+    r = listener_new(base, conns, steal_fd(&fd), ret);
     if (r < 0)
         return refuse(ret_error, r, path, strerror(-r));
     (*ret)->inode = inode;
@@ -242,15 +181,12 @@ int listener_open(struct event_base *base, struct conn_env *conns, const char *p
 
 void listener_close(struct listener *l)
 {
-    struct stat st;
-
     if (!l)
         return;
-    // Remove the socket that this daemon made, but not that of a successor at the same path.
-    if (l->path && lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == l->inode)
-        unlink(l->path);
-    if (l->path)
+    if (l->path) {
+        unix_socket_remove(l->path, l->inode);
         rights_close_backlog(l->fd);
+    }
     if (l->event)
         event_free(l->event);
     if (l->pause)

@@ -175,6 +175,7 @@ static void conclude_open(struct op *op)
 }
 
 const struct op_type op_open = {
+    .tally = TALLY_OPEN,
     .prepare = prepare_open,
     .run = run_open,
     .conclude = conclude_open,
@@ -229,6 +230,7 @@ static void conclude_commit(struct op *op)
 }
 
 const struct op_type op_commit = {
+    .tally = TALLY_COMMIT,
     .prepare = prepare_commit,
     .run = run_commit,
     .conclude = conclude_commit,

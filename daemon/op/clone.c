@@ -217,6 +217,7 @@ static void conclude_clone(struct op *op)
 }
 
 const struct op_type op_clone = {
+    .tally = TALLY_CLONE,
     .prepare = prepare_clone,
     .refused = refused_clone,
     .run = run_clone,

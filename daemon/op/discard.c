@@ -178,6 +178,7 @@ static void conclude_discard(struct op *op)
 }
 
 const struct op_type op_discard = {
+    .tally = TALLY_DISCARD,
     .changes_file = true,
     .prepare = prepare_discard,
     .run = run_discard,
@@ -297,6 +298,7 @@ static void conclude_restore(struct op *op)
 }
 
 const struct op_type op_restore = {
+    .tally = TALLY_RESTORE,
     .changes_file = true,
     .prepare = prepare_restore,
     .run = run_restore,

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "daemon/region.h"
+#include "daemon/tally.h"
 
 struct attachment;
 struct fence;
@@ -19,6 +20,7 @@ struct wait_queue;
 struct worker_pool;
 
 struct op_env {
+    struct tally tally; // the loop's
     struct store *store;
     struct region_table *regions;
     struct worker_pool *pool;

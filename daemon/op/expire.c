@@ -81,6 +81,7 @@ static void conclude_set(struct op *op)
 }
 
 const struct op_type op_set_expiry = {
+    .tally = TALLY_SET_EXPIRY,
     .prepare = prepare_set,
     .run = run_set,
     .conclude = conclude_set,

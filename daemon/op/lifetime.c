@@ -163,6 +163,7 @@ static void conclude_create(struct op *op)
 }
 
 const struct op_type op_create = {
+    .tally = TALLY_CREATE,
     .prepare = prepare_create,
     .refused = refused_create,
     .run = run_create,
@@ -207,6 +208,7 @@ static void conclude_unlink(struct op *op)
 }
 
 const struct op_type op_unlink = {
+    .tally = TALLY_UNLINK,
     .prepare = prepare_unlink,
     .run = run_unlink,
     .conclude = conclude_unlink,

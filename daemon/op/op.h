@@ -59,6 +59,8 @@ struct op {
     const char *why;     // with -EIO, -ETIMEDOUT and -EBUSY: a sentence, valid until the loop turns; NULL: none
     uint64_t generation; // of open and create: of the fence that knows of fd; 0: fd is marked, if need be
 
+    uint64_t began_us; // count.c's: since when it is queued or at work, or since when it waits; microseconds, monotonic
+
     // Set in prepare, used by run and conclude:
     bool brief, instant; // see struct work
     bool may_keep_file;  // the file may stay open after this operation

@@ -3,6 +3,7 @@
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 #include "daemon/reports.h"
+#include "daemon/tally.h"
 
 enum { OP_NOTHING_TO_DO = 1 }; // a result of prepare: success, and run is not needed
 
@@ -18,8 +19,9 @@ struct op_type {
     // On the loop, after run has set op->result: enters the change into the tables, or gives the charge back.  May be
     // NULL.
     void (*conclude)(struct op *op);
-    bool charges;      // prepare charges op->extra
-    bool releases;     // success gives a charge back: other operations may be granted what they wait for
+    enum tally_operation tally; // under which it is counted
+    bool charges;               // prepare charges op->extra
+    bool releases;              // success gives a charge back: other operations may be granted what they wait for
     bool asks_consent; // fails with -EBUSY while others may map the region, or write to it; that is tried once more
     bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
     bool changes_file; // run writes to the region's file beside its record
@@ -73,6 +75,11 @@ void op_report_missing_blocks(const struct op *op, const char *what);
 // report.c.  For those who watch; TEXT may be NULL.  op_report_limit also tells of the limit in op->refusal.
 void op_report(const struct op *op, enum report_kind kind, const char *text);
 void op_report_limit(const struct op *op, enum report_kind kind, const char *text);
+// count.c, for queue.c:
+
+void op_count(const struct op *op); // OP ends, and op->result is set
+void op_begin_wait(struct op *op);
+void op_end_wait(struct op *op); // before it runs, or ends
 
 // queue.c, for resume.c.  The operation waits in wait.c's queue and no other operation is at work on its region:
 

@@ -89,6 +89,7 @@ static void end(struct op *op, int result)
     free(op->identities);
     op->identities = NULL;
     op->result = result < 0 ? result : 0;
+    op_count(op);
     op->done(op);
 }
 
@@ -105,10 +106,12 @@ static bool wait_or_end(struct op *op, int result)
         op->wait_reported = true;
         op_report_limit(op, REPORT_WAITS, NULL);
     }
-    if (waits)
+    if (waits) {
+        op_begin_wait(op);
         park(op);
-    else
+    } else {
         end(op, result);
+    }
     return waits;
 }
 
@@ -214,6 +217,7 @@ void op_submit(struct op *op)
     struct region *r = op->region;
     bool first = TAILQ_EMPTY(&r->ops);
 
+    op->began_us = clock_now_us();
     TAILQ_INSERT_TAIL(&r->ops, op, entry);
     if (op->wait_deadline > 0 && op->wait_deadline != UINT64_MAX)
         wait_watch(op->env->wait, op);
@@ -263,6 +267,7 @@ void op_give_up(struct op *op, int result)
     struct region *r = op->region;
     bool others_are_at_work = op->parked && !TAILQ_EMPTY(&r->ops);
 
+    op_end_wait(op);
     wait_leave(env->wait, op);
     end(op, result);
     if (!others_are_at_work)
@@ -282,6 +287,7 @@ void op_try_again(struct op *op)
     } else if (result == 0) {
         wait_leave(op->env->wait, op);
         unpark(op);
+        op_end_wait(op);
         run(op);
     } else if (result != -EBUSY || !wait_asks_again(op->env->wait, op)) {
         op_give_up(op, result);

@@ -87,6 +87,7 @@ static void conclude_reap(struct op *op)
 }
 
 const struct op_type op_reap = {
+    .tally = TALLY_REAP,
     .prepare = prepare_reap,
     .run = run_reap,
     .conclude = conclude_reap,

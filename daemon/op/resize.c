@@ -166,6 +166,7 @@ static void conclude_grow(struct op *op)
 }
 
 const struct op_type op_grow = {
+    .tally = TALLY_GROW,
     .changes_file = true,
     .prepare = prepare_grow,
     .run = run_grow,
@@ -295,6 +296,7 @@ static void conclude_shrink(struct op *op)
 }
 
 const struct op_type op_shrink = {
+    .tally = TALLY_SHRINK,
     .changes_file = true,
     .prepare = prepare_shrink,
     .refused = op_ask_failed,

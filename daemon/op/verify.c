@@ -142,6 +142,7 @@ static enum work_status run_verify(struct op *op)
 }
 
 const struct op_type op_verify = {
+    .tally = TALLY_VERIFY,
     .prepare = prepare_verify,
     .run = run_verify,
 };
@@ -230,6 +231,8 @@ static void note_deviation(struct op *op)
     if (is_harmless(op))
         return;
     verdict = suspects_offence(op->region, now);
+    op->env->tally.fence_tampered++;
+    op->env->tally.fence_frozen += verdict == SUSPECTS_FROZEN;
     if (verdict != SUSPECTS_KNOWN && may_tell(op->region->owner, now))
         tell(op, verdict);
 }

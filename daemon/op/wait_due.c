@@ -147,6 +147,15 @@ void wait_set_alarm(struct wait_queue *w)
 }
 
 // The regions of one user may count in different control groups: each operation has to be asked.
+void wait_count_charges(const struct wait_queue *w)
+{
+    struct op *op;
+
+    RB_FOREACH (op, op_due_tree, (struct op_due_tree *)&w->due)
+        if (op->wait_deadline > 0)
+            quota_count_charge(&op->region->charge);
+}
+
 uint64_t wait_count_due(struct wait_queue *w, const struct quota_account *account)
 {
     struct op *op;

@@ -77,6 +77,8 @@ void wait_watch(struct wait_queue *w, struct op *op);
 void wait_unwatch(struct wait_queue *w, struct op *op); // does nothing if OP is not watched
 // The next operation whose deadline has passed while it was not waiting here; it is not watched any more.
 struct op *wait_next_late(struct wait_queue *w, uint64_t now);
+// Counts the charge of each region for which an operation with a deadline waits (quota_count_charge).
+void wait_count_charges(const struct wait_queue *w);
 // How many operations with a deadline wait for regions that are charged to ACCOUNT.
 uint64_t wait_count_due(struct wait_queue *w, const struct quota_account *account);
 // Asks to be woken when the next operation may be tried, ends, or is late.

@@ -43,13 +43,20 @@ static struct quota_account *charge_account_at(const struct quota_charge *c, siz
     return i < c->user->n_accounts ? user_account_at(c->user, i) : c->job->accounts[i - c->user->n_accounts];
 }
 
-static const char *const resource_names[QUOTA_RESOURCE_N] = {"bytes", "regions", "connections"};
+const char *const quota_limit_names[QUOTA_LIMIT_N] = {
+    [QUOTA_LIMIT_BYTES] = "bytes",
+    [QUOTA_LIMIT_REGIONS] = "regions",
+    [QUOTA_LIMIT_CONNECTIONS] = "connections",
+    [QUOTA_LIMIT_REGION_BYTES] = "region_bytes",
+    [QUOTA_LIMIT_SOFT_BYTES] = "soft_bytes",
+};
 
-static int refuse(const struct quota_account *a, const char *name, enum quota_resource resource, uint64_t limit,
+static int refuse(const struct quota_account *a, enum quota_limit which, enum quota_resource resource, uint64_t limit,
                   uint64_t used, uint64_t asked, struct quota_refusal *ret)
 {
-    *ret = (struct quota_refusal){.limit = limit, .used = used, .asked = asked, .resource = resource, .account = a};
-    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", quota_account_label(a), name);
+    *ret = (struct quota_refusal){
+        .limit = limit, .used = used, .asked = asked, .resource = resource, .which = which, .account = a};
+    snprintf(ret->limit_name, sizeof(ret->limit_name), "%s %s", quota_account_label(a), quota_limit_names[which]);
     return -EDQUOT;
 }
 
@@ -80,6 +87,48 @@ void quota_charge_set_job(struct quota_charge *c, struct quota_job *job)
 static bool warn(struct quota *q, struct quota_account *a, enum quota_mark mark)
 {
     return !q->warning || q->warning(q->warning_data, a, mark);
+}
+
+void quota_count_refusal(const struct quota_refusal *refusal)
+{
+    struct quota_account *a = (struct quota_account *)refusal->account;
+
+    if (!a)
+        return;
+    a->n_refusals[refusal->which]++;
+    a->quota->n_refusals[a->kind][refusal->which]++;
+}
+
+uint64_t quota_account_refusals(const struct quota_account *a, enum quota_limit which)
+{
+    return a->n_refusals[which];
+}
+
+uint64_t quota_refusals(const struct quota *q, enum quota_kind kind, enum quota_limit which)
+{
+    return q->n_refusals[kind][which];
+}
+
+void quota_begin_count(struct quota *q)
+{
+    q->n_counts++;
+}
+
+void quota_count_charge(const struct quota_charge *c)
+{
+    for (size_t i = 0; c->user && i < charge_n_accounts(c); i++) {
+        struct quota_account *a = charge_account_at(c, i);
+
+        if (a->counted_in != a->quota->n_counts)
+            a->n_counted = 0;
+        a->counted_in = a->quota->n_counts;
+        a->n_counted++;
+    }
+}
+
+uint64_t quota_account_counted(const struct quota_account *a)
+{
+    return a->counted_in == a->quota->n_counts ? a->n_counted : 0;
 }
 
 bool quota_refusal_is_news(const struct quota_refusal *refusal)
@@ -150,9 +199,9 @@ int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint6
         uint64_t limit = a->limits.max[resource];
 
         if (resource == QUOTA_BYTES && quota_account_is_past_grace(a))
-            return refuse(a, "soft_bytes", resource, a->limits.soft.bytes, a->used[resource], amount, ret);
+            return refuse(a, QUOTA_LIMIT_SOFT_BYTES, resource, a->limits.soft.bytes, a->used[resource], amount, ret);
         if (limit != QUOTA_UNLIMITED && amount > quota_account_left(a, resource))
-            return refuse(a, resource_names[resource], resource, limit, a->used[resource], amount, ret);
+            return refuse(a, (enum quota_limit)resource, resource, limit, a->used[resource], amount, ret);
     }
     return quota_charge_force(c, resource, amount);
 }
@@ -206,7 +255,8 @@ int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uin
 
         if (new_size <= a->limits.region_bytes)
             continue;
-        r = refuse(a, "region_bytes", QUOTA_BYTES, a->limits.region_bytes, old_size, new_size - old_size, ret);
+        r = refuse(a, QUOTA_LIMIT_REGION_BYTES, QUOTA_BYTES, a->limits.region_bytes, old_size, new_size - old_size,
+                   ret);
         ret->of_one_region = true;
         return r;
     }

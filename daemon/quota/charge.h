@@ -36,4 +36,9 @@ int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uin
                             struct quota_refusal *ret);
 // The most that could be added to C: the least that is left in any of its accounts.
 uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource resource);
+
+// Counting something per account: begins anew, counts C in each of its accounts, and how often A was counted since.
+void quota_begin_count(struct quota *q);
+void quota_count_charge(const struct quota_charge *c);
+uint64_t quota_account_counted(const struct quota_account *a);
 bool quota_charge_counts_in(const struct quota_charge *c, const struct quota_account *a);

@@ -69,11 +69,12 @@ bool quota_account_is_past_grace(const struct quota_account *a)
     return a->is_over && a->quota->now >= quota_account_grace_ends(a);
 }
 
-void quota_account_init(struct quota_account *a, struct quota *q, const char *format, ...)
+void quota_account_init(struct quota_account *a, struct quota *q, enum quota_kind kind, const char *format, ...)
 {
     va_list args;
 
     a->quota = q;
+    a->kind = kind;
     a->limits = no_limits;
     va_start(args, format);
     if (vasprintf(&a->label, format, args) < 0)
@@ -110,8 +111,8 @@ struct quota *quota_new(void)
     RB_INIT(&q->groups);
     RB_INIT(&q->cgroups);
     RB_INIT(&q->jobs);
-    quota_account_init(&q->total, q, "total");
-    quota_account_init(&q->unlisted, q, "unlisted");
+    quota_account_init(&q->total, q, QUOTA_KIND_TOTAL, "total");
+    quota_account_init(&q->unlisted, q, QUOTA_KIND_UNLISTED, "unlisted");
     return q;
 }
 
@@ -186,8 +187,7 @@ struct quota_account *quota_cgroup(struct quota *q, const char *path)
     if (!g)
         return NULL;
     g->path = steal(&copy);
-    quota_account_init(&g->account, q, "cgroup:%s", g->path);
-    g->account.is_of_cgroup = true;
+    quota_account_init(&g->account, q, QUOTA_KIND_CGROUP, "cgroup:%s", g->path);
     RB_INSERT(quota_cgroups, &q->cgroups, g);
     return &g->account;
 }
@@ -204,7 +204,29 @@ struct quota_cgroup *quota_next_cgroup(struct quota_cgroup *g)
 
 bool quota_account_is_of_cgroup(const struct quota_account *a)
 {
-    return a->is_of_cgroup;
+    return a->kind == QUOTA_KIND_CGROUP;
+}
+
+enum quota_kind quota_account_kind(const struct quota_account *a)
+{
+    return a->kind;
+}
+
+static struct quota_account *next_of_cgroup(struct quota *q, struct quota_account *after)
+{
+    struct quota_cgroup *g =
+        after ? quota_next_cgroup(container_of(after, struct quota_cgroup, account)) : quota_first_cgroup(q);
+
+    return g ? &g->account : NULL;
+}
+
+struct quota_account *quota_next_account_of(struct quota *q, enum quota_kind kind, struct quota_account *after)
+{
+    if (kind == QUOTA_KIND_CGROUP)
+        return next_of_cgroup(q, after);
+    if (after)
+        return quota_next_account(after);
+    return quota_first_account(kind == QUOTA_KIND_USER ? &q->users : &q->groups);
 }
 
 struct quota_account *quota_group(struct quota *q, gid_t gid)
@@ -213,7 +235,7 @@ struct quota_account *quota_group(struct quota *q, gid_t gid)
 
     if (!a && (a = calloc(1, sizeof(*a)))) {
         a->id = gid;
-        quota_account_init(a, q, "group:+%u", gid);
+        quota_account_init(a, q, QUOTA_KIND_GROUP, "group:+%u", gid);
         RB_INSERT(quota_accounts, &q->groups, a);
     }
     return a;
@@ -282,7 +304,7 @@ struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
         if (!u)
             return NULL;
         u->own.id = uid;
-        quota_account_init(&u->own, q, "user:+%u", uid);
+        quota_account_init(&u->own, q, QUOTA_KIND_USER, "user:+%u", uid);
         u->quota = q;
         u->n_accounts = 2;
         RB_INSERT(quota_accounts, &q->users, &u->own);

@@ -14,6 +14,27 @@ enum quota_resource {
 
 #define QUOTA_UNLIMITED UINT64_MAX
 
+// What an account is the sum of.
+enum quota_kind {
+    QUOTA_KIND_TOTAL,
+    QUOTA_KIND_UNLISTED,
+    QUOTA_KIND_USER,
+    QUOTA_KIND_GROUP,
+    QUOTA_KIND_CGROUP,
+    QUOTA_KIND_N,
+};
+
+// The limits that can refuse.
+enum quota_limit {
+    QUOTA_LIMIT_BYTES, // those of the resources have the numbers of the resources
+    QUOTA_LIMIT_REGIONS,
+    QUOTA_LIMIT_CONNECTIONS,
+    QUOTA_LIMIT_REGION_BYTES,
+    QUOTA_LIMIT_SOFT_BYTES,
+    QUOTA_LIMIT_N,
+};
+extern const char *const quota_limit_names[QUOTA_LIMIT_N]; // as the keys of the configuration
+
 enum { QUOTA_LIMIT_NAME_SIZE = 320 }; // bytes: for the longest names of users and groups
 
 // A limit of the bytes, above which an account may be for a while.
@@ -35,6 +56,7 @@ struct quota_refusal {
     char limit_name[QUOTA_LIMIT_NAME_SIZE]; // "user:alice bytes"
     uint64_t limit, used, asked;
     enum quota_resource resource;
+    enum quota_limit which;              // if ACCOUNT is not NULL
     bool of_one_region;                  // region_bytes refused: waiting for other users does not help
     const struct quota_account *account; // the account that refused; NULL: none did
 };
@@ -53,6 +75,9 @@ struct quota_account *quota_group(struct quota *q, gid_t gid); // found or made;
 struct quota_account *quota_cgroup(struct quota *q, const char *path);
 struct quota_account *quota_find_cgroup(struct quota *q, const char *path); // or NULL
 bool quota_account_is_of_cgroup(const struct quota_account *a);
+enum quota_kind quota_account_kind(const struct quota_account *a);
+// The next account of KIND (groups, control groups or users) after AFTER; NULL as AFTER: the first; NULL: no more.
+struct quota_account *quota_next_account_of(struct quota *q, enum quota_kind kind, struct quota_account *after);
 struct quota_account *quota_user_account(struct quota_user *u);
 struct quota_user *quota_find_user(struct quota *q, uid_t uid);     // borrowed, or NULL
 struct quota_account *quota_find_group(struct quota *q, gid_t gid); // or NULL
@@ -98,5 +123,10 @@ struct quota_told {
 };
 struct quota_told *quota_account_told(struct quota_account *a);
 void quota_on_warning(struct quota *q, quota_warning_fn fn, void *data);
+// Counts a refusal that a client is told of.
+void quota_count_refusal(const struct quota_refusal *refusal);
+uint64_t quota_account_refusals(const struct quota_account *a, enum quota_limit which);
+// The refusals by all accounts of KIND, also by those that are gone.
+uint64_t quota_refusals(const struct quota *q, enum quota_kind kind, enum quota_limit which);
 // True the first time that an account refuses.  It is news again when an eighth of the limit has been free in between.
 bool quota_refusal_is_news(const struct quota_refusal *refusal);

@@ -14,12 +14,14 @@ struct quota_account {
     bool refused[QUOTA_RESOURCE_N], warned; // a refusal, or the mark, was logged: not again until it is news
     struct quota_told told;
     struct quota *quota;
-    bool is_of_cgroup;
-    bool is_over, soft_told;      // above the soft limit; and that was told
-    uint64_t over_since;          // seconds since 1970
-    uint32_t id;                  // uid or gid
-    char *label;                  // at most LABEL_MAX bytes; NULL: there was no memory
-    RB_ENTRY(quota_account) node; // in users or groups of struct quota
+    enum quota_kind kind;
+    bool is_over, soft_told; // above the soft limit; and that was told
+    uint64_t over_since;     // seconds since 1970
+    uint32_t id;             // uid or gid
+    uint64_t n_refusals[QUOTA_LIMIT_N];
+    uint64_t n_counted, counted_in; // charge.c's: see quota_count_charge
+    char *label;                    // at most LABEL_MAX bytes; NULL: there was no memory
+    RB_ENTRY(quota_account) node;   // in users or groups of struct quota
 };
 
 struct quota_user {
@@ -60,13 +62,15 @@ struct quota {
     struct quota_jobs jobs;
     uint64_t now;            // seconds since 1970
     uint64_t n_over_changes; // see quota_over_changes
+    uint64_t n_refusals[QUOTA_KIND_N][QUOTA_LIMIT_N];
+    uint64_t n_counts; // times that quota_begin_count was called
     quota_warning_fn warning;
     void *warning_data;
 };
 
 // Limits nothing.  The arguments make its label.
-__attribute__((format(printf, 3, 4))) void quota_account_init(struct quota_account *a, struct quota *q,
-                                                              const char *format, ...);
+__attribute__((format(printf, 4, 5))) void quota_account_init(struct quota_account *a, struct quota *q,
+                                                              enum quota_kind kind, const char *format, ...);
 void quota_account_deinit(struct quota_account *a);                               // asserts that nothing is used
 struct quota_account *quota_first_account(const struct quota_accounts *accounts); // or NULL
 struct quota_account *quota_next_account(struct quota_account *a);

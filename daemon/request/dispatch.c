@@ -51,6 +51,7 @@ static int (*const handlers[])(const struct call *c) = {
     [DISKALLOC__V1__REQUEST__BODY_UNSET_QUOTA] = request_unset_quota,
     [DISKALLOC__V1__REQUEST__BODY_DISCONNECT_USER] = request_disconnect_user,
     [DISKALLOC__V1__REQUEST__BODY_CLONE_REGION] = request_clone_region,
+    [DISKALLOC__V1__REQUEST__BODY_GET_METRICS] = request_get_metrics,
     [DISKALLOC__V1__REQUEST__BODY_LIST_USAGE] = request_list_usage,
     [DISKALLOC__V1__REQUEST__BODY_WATCH_EVENTS] = request_watch_events,
     [DISKALLOC__V1__REQUEST__BODY_CANCEL] = cancel,
@@ -60,8 +61,10 @@ static int (*const handlers[])(const struct call *c) = {
 static void call_handler(const struct call *c)
 {
     const size_t body = c->message->body_case;
-    int r = body < sizeof handlers / sizeof *handlers && handlers[body] ? handlers[body](c) : -EOPNOTSUPP;
+    int r;
 
+    c->env->op.tally.requests[body < TALLY_REQUESTS ? body : 0]++;
+    r = body < sizeof handlers / sizeof *handlers && handlers[body] ? handlers[body](c) : -EOPNOTSUPP;
     if (r < 0)
         request_reply_error(c->peer, c->id, r, NULL);
 }

@@ -38,6 +38,8 @@ int request_get_usage(const struct call *c);
 int request_list_regions(const struct call *c);
 int request_get_status(const struct call *c);
 
+// metrics.c
+int request_get_metrics(const struct call *c);
 // usage.c
 int request_list_usage(const struct call *c);
 

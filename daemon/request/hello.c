@@ -74,6 +74,8 @@ static void user_is_known(struct user_waiter *waiter)
         peer_let_in(peer);
         send_hello_reply(request);
     } else {
+        if (r == -EDQUOT)
+            quota_count_refusal(&refusal);
         request_reply_error(peer, request->id, r, &refusal);
         peer->hang_up(peer);
     }

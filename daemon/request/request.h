@@ -19,6 +19,7 @@ struct request_env {
     struct accounts *accounts;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
+    struct metrics *metrics;
     struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
     struct store_space space;  // of the disk in bytes; a timer of the daemon renews it, and health
     struct store_health health;

@@ -79,6 +79,7 @@ struct lane *lanes_push(struct lanes *l, struct work *w)
     struct lane *lane = w->queue = find(l, w->lane);
 
     TAILQ_INSERT_TAIL(queue_of(w), w, entry);
+    l->n_queued++;
     settle(l, lane);
     return lane;
 }
@@ -109,6 +110,8 @@ struct work *lanes_take(struct lanes *l, bool brief_only)
         TAILQ_REMOVE(queue_of(w), w, entry);
         TAILQ_INSERT_TAIL(&lane->running, w, entry);
         lane->n_running++;
+        l->n_queued--;
+        l->n_running++;
         // The lane's turn is over: it goes to the end of the ring.
         TAILQ_REMOVE(&l->ring, lane, ring);
         lane->queued = false;
@@ -133,6 +136,8 @@ void lanes_end(struct lanes *l, struct work *w, bool again)
     struct lane *lane = w->queue; // exists as long as it counts this work as running
 
     lane->n_running--;
+    l->n_running--;
+    l->n_queued += again;
     TAILQ_REMOVE(&lane->running, w, entry);
     if (again)
         TAILQ_INSERT_TAIL(queue_of(w), w, entry);
@@ -154,6 +159,7 @@ bool lanes_is_blocked(const struct lanes *l, const struct work *w, uint64_t befo
 
 void lanes_withdraw(struct lanes *l, struct work *w)
 {
+    l->n_queued--;
     TAILQ_REMOVE(queue_of(w), w, entry);
     settle(l, w->queue);
 }

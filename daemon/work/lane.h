@@ -21,9 +21,10 @@ RB_HEAD(lane_tree, lane);
 
 struct lanes {
     struct lane_tree tree;
-    TAILQ_HEAD(, lane) ring; // the lanes with queued work; the next to be served first
-    struct lane everybody;   // for keys for whose lane there was no memory
-    unsigned most;           // workers that one lane may occupy, beside one more for brief work
+    TAILQ_HEAD(, lane) ring;      // the lanes with queued work; the next to be served first
+    struct lane everybody;        // for keys for whose lane there was no memory
+    unsigned most;                // workers that one lane may occupy, beside one more for brief work
+    unsigned n_queued, n_running; // of all lanes
 };
 
 void lanes_init(struct lanes *l, unsigned n_workers);

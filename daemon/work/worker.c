@@ -353,6 +353,15 @@ unsigned worker_count(struct worker_pool *pool)
     return n;
 }
 
+void worker_get_load(struct worker_pool *pool, struct worker_load *ret)
+{
+    pthread_mutex_lock(&pool->lock);
+    *ret = (struct worker_load){.threads = pool->all.n_alive + pool->brief.n_alive,
+                                .queued = pool->lanes.n_queued,
+                                .running = pool->lanes.n_running};
+    pthread_mutex_unlock(&pool->lock);
+}
+
 bool worker_pool_stop(struct worker_pool *pool, unsigned timeout_ms)
 {
     struct timespec until = clock_timespec(clock_after(timeout_ms));

@@ -25,6 +25,11 @@ uint64_t worker_since(struct worker_pool *pool, const struct work *w);
 bool worker_has_begun(struct worker_pool *pool, const struct work *w); // a piece of W runs or has run
 // How many threads the pool has.
 unsigned worker_count(struct worker_pool *pool);
+struct worker_load {
+    unsigned threads;         // workers
+    unsigned queued, running; // pieces of work
+};
+void worker_get_load(struct worker_pool *pool, struct worker_load *ret);
 // From now on worker_submit offers instant work to TAKE(DATA, W) first, which runs W itself if it returns true.
 // NULL: worker_submit offers it to nobody.
 void worker_pool_offer(struct worker_pool *pool, bool (*take)(void *data, struct work *w), void *data);

@@ -72,8 +72,9 @@ static void every_key_of_the_daemon_is_taken(void **state)
 
     (void)state;
     config_fixture_init(&f);
-    load_text(&f, "[daemon]\nsocket = /a b\nsocket_mode = 660\nspill_dir=/spill\nspill_dir_require_mount = yes\n"
-                  "admin_group = root\nkeep_free = 3G\nfence = landlock\n");
+    load_text(
+        &f, "[daemon]\nsocket = /a b\nsocket_mode = 660\nspill_dir=/spill\nspill_dir_require_mount = yes\n"
+            "admin_group = root\nkeep_free = 3G\nfence = landlock\nmetrics_listen = /a/b\nmetrics_socket_mode = 600\n");
     assert_string_equal(f.config->socket, "/a b");
     assert_true(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0660);
@@ -85,7 +86,32 @@ static void every_key_of_the_daemon_is_taken(void **state)
     assert_string_equal(f.config->keep_free.file, f.path);
     assert_int_equal(f.config->keep_free.line, 7);
     assert_int_equal(f.config->fence, CONFIG_FENCE_LANDLOCK);
+    assert_string_equal(f.config->metrics_listen, "/a/b");
+    assert_int_equal(f.config->metrics_socket_mode, 0600);
     assert_string_equal(f.warnings, "");
+    config_fixture_deinit(&f);
+}
+
+static void metrics_are_served_at_addresses_of_this_machine_only(void **state)
+{
+    static const char *const good[] = {"localhost:9464", "127.0.0.1:0", "127.255.255.254:65535", "[::1]:1",
+                                       "/run/m.sock"};
+    struct config_fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char text[100];
+
+        config_fixture_init(&f);
+        snprintf(text, sizeof text, "[daemon]\nmetrics_listen = %s\n", good[i]);
+        load_text(&f, text);
+        assert_string_equal(f.config->metrics_listen, good[i]);
+        assert_int_equal(f.config->metrics_socket_mode, 0660);
+        config_fixture_deinit(&f);
+    }
+    config_fixture_init(&f);
+    load_text(&f, "[daemon]\nmetrics_listen = off\n");
+    assert_null(f.config->metrics_listen);
     config_fixture_deinit(&f);
 }
 
@@ -373,6 +399,7 @@ int main(void)
         TEST(an_empty_file_means_the_built_in_values),
         TEST(the_directory_that_systemd_has_made_is_the_default),
         TEST(every_key_of_the_daemon_is_taken),
+        TEST(metrics_are_served_at_addresses_of_this_machine_only),
         TEST(byte_order_mark_crlf_indentation_and_a_missing_last_newline_are_fine),
         TEST(drop_ins_are_read_in_the_order_of_their_names_and_later_keys_win),
         TEST(unknown_users_and_groups_are_accepted_with_a_warning),

@@ -56,7 +56,7 @@ static void prepare(struct run *r)
     f = fopen(r->config, "we");
     if (mkdir(r->spill, 0700) < 0 || !f)
         abort();
-    fputs("[daemon]\nkeep_free = 0\n[quota default]\nbytes = 4G\n", f);
+    fprintf(f, "[daemon]\nkeep_free = 0\nmetrics_listen = %s.metrics\n[quota default]\nbytes = 4G\n", r->socket);
     fclose(f);
     r->report = map_new(r->report_path, sizeof *r->report);
     r->control = map_new(r->control_path, sizeof *r->control);

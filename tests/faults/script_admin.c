@@ -3,6 +3,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "proto/util/checked.h"
 #include "tests/faults/script.h"
@@ -31,6 +34,39 @@ static void list_regions(struct script *s, struct raw *c)
     q.body_case = RAW_BODY(LIST_REGIONS);
     q.list_regions = &body;
     check_code(s, "list", raw_done(c, &q));
+}
+
+static void get_metrics(struct script *s, struct raw *c)
+{
+    Diskalloc__V1__GetMetrics body = DISKALLOC__V1__GET_METRICS__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+
+    q.body_case = RAW_BODY(GET_METRICS);
+    q.get_metrics = &body;
+    check_code(s, "metrics", raw_done(c, &q));
+}
+
+// Over HTTP.  A daemon without memory closes the connection, at the latest after some 20 s; one that hangs does not.
+static void scrape(struct script *s, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = 40};
+    char text[4096], asked[100];
+    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s.metrics", socket_of(s));
+    int fd = n < (int)sizeof address.sun_path ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    ssize_t got = -1;
+
+    if (fd < 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    n = snprintf(asked, sizeof asked, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && send(fd, asked, (size_t)n, MSG_NOSIGNAL) == n)
+        got = recv(fd, text, sizeof text, MSG_WAITALL);
+    if (got < 0 && errno == EAGAIN)
+        script_complain(s, "%s: the daemon hangs", path);
+    if (s->exact && (got < 15 || memcmp(text, "HTTP/1.1 200 OK", 15) != 0))
+        script_complain(s, "%s: no answer without a fault", path);
+    close(fd);
 }
 
 static void remove_region(struct script *s, struct raw *c)
@@ -81,6 +117,10 @@ void script_admin(struct script *s)
     check_code(s, "hello", code);
     if (code == RAW_CODE(OK)) {
         list_regions(s, &c);
+        get_metrics(s, &c);
+        scrape(s, "/metrics");
+        scrape(s, "/state.json");
+        scrape(s, "/");
         remove_region(s, &c);
         change_quotas(s, &c);
         kill(s->daemon, SIGHUP);

@@ -58,6 +58,9 @@ def requests():
         (13, (1, "total")),
         (14, (3, 1)),  # ListRegions
         (15,),  # GetStatus
+        (29,),  # GetMetrics
+        (29, (2, 1)),  # as text
+        (29, (1, struct.pack("<QQ", 1, 64512))),  # its second page
         (21,),  # ListQuota
         (22, (1, "user:+4242"), (2, message((1, "bytes"), (2, "1M")))),  # SetQuota
         (23, (1, "user:+4242"), (2, "bytes")),  # UnsetQuota
@@ -126,7 +129,8 @@ CONFIGS = [
     "",
     "# all of it\n[daemon]\nsocket = /run/a.sock\nsocket_mode = 0666\nspill_dir = /var/lib/a\nspill_dir_require_mount = no\n"
     "admin_group = root\nkeep_free = 5%\nfence = auto\n",
-    "[daemon]\nmetrics_listen = localhost:9090\n",
+    "[daemon]\nmetrics_listen = localhost:9090\nmetrics_socket_mode = 0600\n",
+    "[daemon]\nmetrics_listen = [::1]:0\n", "[daemon]\nmetrics_listen = 127.0.0.1.1:99999\n", "[daemon]\nmetrics_listen = /run/m.sock\n",
     "[quota total]\nbytes = 80%\nregions = 100000\nconnections = 10000\n\n[quota default]\nbytes = 50G\nregion_bytes = unlimited\n"
     "warn_at = 80%\n\n[quota user:root]\nbytes = 500G\n[quota members:root]\nbytes = 200G\n[quota group:root]\nbytes = 2T\n",
     "[quota user:+1000]\nbytes = 0\n",

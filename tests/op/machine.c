@@ -125,6 +125,12 @@ unsigned worker_count(struct worker_pool *pool)
     return 1;
 }
 
+void worker_get_load(struct worker_pool *pool, struct worker_load *ret)
+{
+    (void)pool;
+    *ret = (struct worker_load){.threads = 1, .queued = machine.n_work};
+}
+
 struct op *machine_op(unsigned i)
 {
     return container_of(machine.work[i].work, struct op, work);

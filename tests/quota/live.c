@@ -179,7 +179,7 @@ static void a_bad_file_changes_nothing_and_the_log_says_why(void **state)
         {"[quota default]\nbytes = 1M\n[quota everybody]\nbytes = 1M\n", "everybody", ":3"},
         {"[quota default]\nbytes = 1M\nbites = 1M\n", "bites", ":3"},
         {"[quota default]\nbytes = 1M\n[quota default]\nregions = 1\n", "default", ":3"},
-        {"[daemon]\nmetrics_listen = localhost:9090\n", "metrics_listen: not supported by this version", ":2"},
+        {"[daemon]\nmetrics_listen = *:9464\n", "metrics_listen = *:9464", ":2"},
         {"[quota default]\nbytes = 99999999999999999999\n", "bytes", ":2"},
     };
     char place[200];

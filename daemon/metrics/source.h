@@ -1,0 +1,34 @@
+// The parts of the daemon that the metrics are read from.  The caller fills in the struct for each reading.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct op_env;
+struct quota;
+struct spillfile_guarantee;
+struct store_health;
+struct store_space;
+struct user_table;
+
+// A disk: a spill directory and its file system.
+struct metrics_disk {
+    const char *path; // the spill directory
+    const struct spillfile_guarantee *guarantee;
+    const struct store_space *space;
+    const struct store_health *health;
+    uint64_t keep_free;
+    uint64_t granted; // bytes
+    uint64_t n_regions;
+};
+
+struct metrics_source {
+    struct op_env *op;
+    struct quota *quota;
+    struct user_table *users;
+    const struct config *config;
+    const struct metrics_disk *disks;
+    size_t n_disks;
+    uint64_t started; // seconds since 1970
+    uint64_t n_foreign, n_lacking_blocks;
+};

@@ -1,0 +1,114 @@
+// GetMetrics.  Administrators get all metrics, as pages of a snapshot (metrics/metrics.c); everybody else gets those of
+// the daemon as a whole and of their own account, which fit into one page.
+#include "daemon/request/metrics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/metrics/metrics.h"
+#include "daemon/policy.h"
+#include "daemon/request/handlers.h"
+#include "daemon/request/request.h"
+#include "daemon/store/store.h"
+#include "proto/field.h"
+#include "proto/packet.h"
+#include "proto/util/cleanup.h"
+
+enum { BYTES_ON_A_PAGE = PACKET_MAX - 1024 };
+
+struct cursor {
+    uint64_t number; // of the snapshot
+    uint64_t offset;
+};
+
+void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
+{
+    const struct quota_account *total = quota_total(env->quota);
+
+    ret->disks[0] = (struct metrics_disk){
+        .path = store_dir(env->op.store),
+        .guarantee = store_guarantee(env->op.store),
+        .space = &env->space,
+        .health = &env->health,
+        .keep_free = env->op.keep_free,
+        .granted = quota_account_used(total, QUOTA_BYTES),
+        .n_regions = env->op.regions->n_regions,
+    };
+    ret->source = (struct metrics_source){
+        .op = &env->op,
+        .quota = env->quota,
+        .users = env->users,
+        .config = env->config,
+        .disks = ret->disks,
+        .n_disks = 1,
+        .started = env->started,
+        .n_foreign = env->n_foreign,
+        .n_lacking_blocks = env->n_lacking_blocks,
+    };
+}
+
+static int answer(const struct call *c, const char *text, size_t n, const struct cursor *next)
+{
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Metrics metrics = DISKALLOC__V1__METRICS__INIT;
+
+    metrics.text = field_bytes(text, n);
+    if (next)
+        metrics.next_cursor = field_bytes(next, sizeof *next);
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_METRICS;
+    reply.metrics = &metrics;
+    return request_answer(c, &reply);
+}
+
+static int answer_viewer(const struct call *c, const struct metrics_source *s, enum metrics_format format)
+{
+    struct output text;
+    _cleanup_free_ char *data = NULL;
+
+    metrics_write_for(s, c->peer->user, format, &text);
+    data = text.data;
+    if (text.failed || text.n > BYTES_ON_A_PAGE)
+        return -ENOMEM;
+    return answer(c, text.data, text.n, NULL);
+}
+
+static int answer_page(const struct call *c, const struct snapshot *snapshot, uint64_t offset)
+{
+    struct cursor next = {.number = snapshot->number, .offset = offset + BYTES_ON_A_PAGE};
+
+    if (offset >= snapshot->n)
+        return -EINVAL;
+    if (next.offset >= snapshot->n)
+        return answer(c, snapshot->data + offset, snapshot->n - offset, NULL);
+    return answer(c, snapshot->data + offset, BYTES_ON_A_PAGE, &next);
+}
+
+int request_get_metrics(const struct call *c)
+{
+    const Diskalloc__V1__GetMetrics *m = c->message->get_metrics;
+    struct metrics_readings readings;
+    struct snapshot *snapshot;
+    struct cursor cursor = {0};
+    enum metrics_format format = METRICS_OPENMETRICS;
+    int r;
+
+    if (m->format == DISKALLOC__V1__METRICS_FORMAT__METRICS_TEXT)
+        format = METRICS_TEXT;
+    else if (m->format != DISKALLOC__V1__METRICS_FORMAT__METRICS_OPENMETRICS)
+        return -EOPNOTSUPP;
+    if (m->cursor.len != 0 && m->cursor.len != sizeof cursor)
+        return -EINVAL;
+    request_read_metrics(c->env, &readings);
+    if (!policy_is_admin(c->env->config, c->peer->user))
+        return m->cursor.len ? -EINVAL : answer_viewer(c, &readings.source, format);
+    if (m->cursor.len) {
+        memcpy(&cursor, m->cursor.data, sizeof cursor);
+        snapshot = metrics_find_snapshot(c->env->metrics, cursor.number);
+        return snapshot ? answer_page(c, snapshot, cursor.offset) : -ESTALE;
+    }
+    snapshot = metrics_snapshot(c->env->metrics, &readings.source, format);
+    r = snapshot ? answer_page(c, snapshot, 0) : -ENOMEM;
+    snapshot_unref(snapshot);
+    return r;
+}
