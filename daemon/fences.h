@@ -3,10 +3,14 @@
 
 struct config;
 struct daemon;
+struct daemon_disk;
 
-// Sets up the fences that CONFIG asks for.  After events_init and the store, before any region.  0; or -errno, and the
-// reason was logged.
-int fences_init(struct daemon *d, const struct config *config);
+// What all disks share.  After events_init, before any region.  0 or -ENOMEM.
+int fences_init(struct daemon *d);
 void fences_deinit(struct daemon *d);
+// Sets up the fences that CONFIG asks for around the regions of a disk, whose store is open.  0; or -errno, and the
+// reason was logged.
+int fences_add(struct daemon_disk *x, const struct config *config);
+void fences_remove(struct daemon_disk *x);
 // Every two seconds: looks at all regions if some cannot be watched.
 void fences_tick(struct daemon *d);

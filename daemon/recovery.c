@@ -25,6 +25,7 @@
 #include "daemon/store/store.h"
 #include "daemon/suspects.h"
 #include "daemon/user.h"
+#include "proto/util/container.h"
 
 enum { REPAIR_SECONDS = 3 };
 
@@ -56,15 +57,15 @@ static void set_awaited(struct holders *h, uint32_t flags)
 
 // Processes may have descriptors from earlier daemons.  The scan looks at the regions of one user after the other; the
 // first one was looked at before its directory was watched, and is looked at once more.
-static void watch_owner(struct daemon *d, struct region *r)
+static void watch_owner(struct daemon_disk *x, struct region *r)
 {
-    if (d->has_watched && d->watched == r->record.owner_uid)
+    if (x->has_watched && x->watched == r->record.owner_uid)
         return;
-    d->has_watched = true;
-    d->watched = r->record.owner_uid;
-    fence_watch(d->request.op.fence, d->watched);
-    if (fence_tripwire(d->request.op.fence))
-        suspects_note(d->request.op.suspects, r);
+    x->has_watched = true;
+    x->watched = r->record.owner_uid;
+    fence_watch(x->disk.fence, x->watched);
+    if (fence_tripwire(x->disk.fence))
+        suspects_note(x->daemon->request.op.suspects, r);
 }
 
 // Without memory the region counts in no control group: a daemon must start.
@@ -85,7 +86,8 @@ static void join_job(struct daemon *d, const char *path, struct region *r)
 // For store_scan.
 static int found_region(void *data, struct store_found *found)
 {
-    struct daemon *d = data;
+    struct daemon_disk *x = data;
+    struct daemon *d = x->daemon;
     const struct record *record = &found->record;
     struct user *owner;
     struct region *r;
@@ -102,25 +104,26 @@ static int found_region(void *data, struct store_found *found)
     user_unref(owner); // the region has a reference of its own
     if (!r)
         return -ENOMEM;
-    watch_owner(d, r);
+    r->disk = &x->disk;
+    watch_owner(x, r);
     join_job(d, found->cgroup, r);
     r->size = found->size;
-    projects_adopt(d->request.op.projects, found->project, &r->project);
+    projects_adopt(x->disk.projects, found->project, &r->project);
     if (r->record.used > r->size) // the file was cut after the last commit
         r->record.used = r->size;
     r->discarded = found->discarded;
     // Stores to discarded parts raise no event.
-    if (r->discarded.sum > 0 && fence_tripwire(d->request.op.fence))
+    if (r->discarded.sum > 0 && fence_tripwire(x->disk.fence))
         suspects_note(d->request.op.suspects, r);
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
-    d->request.n_lacking_blocks += found->lacks_blocks;
+    x->disk.n_lacking_blocks += found->lacks_blocks;
     set_awaited(&r->holders, record->flags);
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
     quota_charge_tell(&r->charge);
     if (found->needs_repair)
-        return op_repair_region(&d->request.op, r, &d->request.n_lacking_blocks);
+        return op_repair_region(&d->request.op, r, &x->disk.n_lacking_blocks);
     orphans_consider(d->request.op.orphans, r);
     return 0;
 }
@@ -153,7 +156,9 @@ static int finish_repairs(struct daemon *d)
 
 int recovery_run(struct daemon *d)
 {
-    int r = store_scan(d->store, found_region, d, &d->request.n_foreign);
+    int r = 0;
 
+    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next)
+        r = store_scan(disk->store, found_region, container_of(disk, struct daemon_disk, disk), &disk->n_foreign);
     return r < 0 ? r : finish_repairs(d);
 }

@@ -13,6 +13,7 @@
 #include "proto/spill/record.h"
 #include "proto/util/ranges.h"
 
+struct disk;
 struct op;
 struct suspicion;
 struct user;
@@ -29,6 +30,7 @@ struct region {
     struct quota_charge charge; // all bytes that are granted, and one region
     struct user *owner;         // a reference
     enum region_state state;
+    struct disk *disk; // where its file is; of a region that is being made: where it will be, NULL: not chosen yet
     struct holders holders;
     RB_ENTRY(region) by_handle, by_name;
     // op/queue.c's:

@@ -53,6 +53,7 @@ static int prepare_clone(struct op *op)
     op->size = source->size;
     op->source_owner = source->record.owner_uid;
     op->source_handle = source->record.handle;
+    op->source_disk = source->disk;
     op->at = 0;
     op->copied = 0;
     op->shares = false;
@@ -93,13 +94,13 @@ static uint64_t granted_until(const struct op *op, uint64_t *at)
 
 static bool may_share(const struct op *op)
 {
-    return !op_takes_blocks(op) || !store_guarantee(op->env->store)->hard;
+    return !op_takes_blocks(op) || !store_guarantee(op_store(op))->hard;
 }
 
 // The file of the source may be longer than what is granted, and may have blocks where parts are discarded.
 static int share(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r;
 
     op->work.slow = true; // what is in memory is written to the disk first
@@ -117,10 +118,10 @@ static int share(struct op *op)
 
 static int start_clone(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r;
 
-    op->from = store_open_file(store, op->source_owner, &op->source_handle, O_RDONLY);
+    op->from = store_open_file(op->source_disk->store, op->source_owner, &op->source_handle, O_RDONLY);
     if (op->from < 0)
         return op->from == -ENOENT ? -ESTALE : op->from; // an administrator has removed it by hand
     r = store_create(store, op->record.owner_uid, &op->file);
@@ -146,9 +147,9 @@ static int run_piece(struct op *op)
     end = granted_until(op, &at);
     if (at >= end)
         return 0;
-    r = at == 0 ? store_truncate(op->env->store, op->file, op->size) : 0;
+    r = at == 0 ? store_truncate(op_store(op), op->file, op->size) : 0;
     if (r == 0)
-        r = store_copy_piece(op->env->store, op->from, op->file, &at, end);
+        r = store_copy_piece(op_store(op), op->from, op->file, &at, end);
     op->copied = at;
     return r < 0 ? r : 1;
 }
@@ -157,7 +158,7 @@ static int run_piece(struct op *op)
 static int finish_clone(struct op *op)
 {
     struct record *record = &op->record;
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r = op_check_kept(op);
 
     if (r == 0 && !op->shares)
@@ -222,6 +223,7 @@ const struct op_type op_clone = {
     .conclude = conclude_clone,
     .charges = true,
     .undoes = true,
+    .makes_region = true,
 };
 
 void op_tell_progress(struct op_env *env)

@@ -41,7 +41,7 @@ int op_open_fd(const struct op *op, int flags)
 {
     const struct record *record = &op->region->record;
 
-    return store_open_file(op->env->store, record->owner_uid, &record->handle, flags);
+    return store_open_file(op_store(op), record->owner_uid, &record->handle, flags);
 }
 
 int op_open_for_client(struct op *op, int flags, bool is_mark)
@@ -55,7 +55,8 @@ int op_open_for_client(struct op *op, int flags, bool is_mark)
                                       .is_mark = is_mark};
 
     op->generation = 0;
-    op->fd = op->env->fence ? fence_open(op->env->fence, &order, &op->generation) : op_open_fd(op, flags);
+    op->fd =
+        op->region->disk->fence ? fence_open(op->region->disk->fence, &order, &op->generation) : op_open_fd(op, flags);
     if (op->fd == -ETIMEDOUT)
         op->why = "no descriptor of the region can be opened now: the daemon's FUSE server does not answer, and is "
                   "started again; try again later";
@@ -66,7 +67,7 @@ int op_open_for_client(struct op *op, int flags, bool is_mark)
 
 bool op_may_open_instantly(const struct op *op)
 {
-    return !op->env->fence || !fence_waits(op->env->fence);
+    return !op->region->disk->fence || !fence_waits(op->region->disk->fence);
 }
 
 int op_open_file(struct op *op)
@@ -80,7 +81,7 @@ static bool name_project(struct op *op)
 {
     struct project_usage u;
 
-    if (!projects_refuses(op->env->projects, &op->region->project, op->extra, &u))
+    if (!projects_refuses(op->region->disk->projects, &op->region->project, op->extra, &u))
         return false;
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "project quota of the region");
     op->refusal.limit = u.limit;
@@ -95,7 +96,7 @@ static void name_limit(struct op *op, int error)
 
     if (name_project(op))
         return;
-    store_explain_full(op->env->store, error, op->extra, &why);
+    store_explain_full(op_store(op), error, op->extra, &why);
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", why.name);
     op->refusal.limit = why.limit;
     op->refusal.used = why.used;
@@ -109,7 +110,7 @@ int op_explain_failure(struct op *op, int error)
 {
     // To the client -EROFS is a region that was attached for reading only.
     if (error == -EROFS || error == -EIO)
-        store_suspect(op->env->store);
+        store_suspect(op_store(op));
     if (error == -EROFS)
         return -EIO;
     if (error != -ENOSPC && error != -EDQUOT)
@@ -130,7 +131,7 @@ bool op_seal(struct op *op)
 
 int op_restore_record(struct op *op)
 {
-    int r = store_write_record(op->env->store, op->file, &op->region->record);
+    int r = store_write_record(op_store(op), op->file, &op->region->record);
 
     if (r < 0)
         log_error("an operation on a region of uid %u was cancelled, and its record cannot be written: %s",

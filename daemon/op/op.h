@@ -84,8 +84,9 @@ struct op {
     struct region *source; // the region that is copied, which the submitter keeps (region.n_readers)
     // The submitter is told, on the loop, how far the copying has come.  May be NULL.
     void (*tell)(struct op *op, uint64_t done, uint64_t all);
-    uid_t source_owner; // set in prepare, like the next: the source's
+    uid_t source_owner; // set in prepare, like the next two: the source's
     struct handle source_handle;
+    struct disk *source_disk;
     uint64_t told;           // what the submitter was told last
     _Atomic uint64_t copied; // bytes: run has come up to this offset
 

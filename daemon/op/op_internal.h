@@ -1,5 +1,6 @@
 // The parts of operations that the files of this folder share, beside op.h.
 #pragma once
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 
@@ -23,6 +24,7 @@ struct op_type {
     bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
     bool changes_file; // run writes to the region's file beside its record
     bool is_news;      // success changes what other clients know of the region
+    bool makes_region; // the disk of the region is chosen before prepare
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
@@ -33,6 +35,12 @@ void op_note_cgroup(struct op *op);
 // In run, last: gives op->file the name of the region of op->record.  0 or -errno.
 int op_link(struct op *op);
 void op_give_back_creation(struct op *op);
+
+// The store of the operation's region.
+static inline struct store *op_store(const struct op *op)
+{
+    return op->region->disk->store;
+}
 
 // op.c, for the types of operations:
 

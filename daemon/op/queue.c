@@ -169,7 +169,9 @@ static int prepare(struct op *op)
     op->refusal = (struct quota_refusal){0};
     op->result = op->undo = 0;
     op->sealed = op->is_partial = op->changed = false;
-    op->why = op->type->charges ? op->env->problem : NULL;
+    if (op->type->makes_region)
+        op->region->disk = op->env->disks;
+    op->why = op->type->charges ? op->region->disk->problem : NULL;
     if (op->why)
         return -EIO;
     result = op->type->prepare(op);

@@ -8,6 +8,7 @@
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
+#include "daemon/disk.h"
 #include "daemon/lookup.h"
 #include "daemon/proc.h"
 #include "daemon/quota/charge.h"
@@ -32,7 +33,7 @@ static void send_hello_reply(struct request *request)
     hello.max_in_flight = PEER_MAX_REQUESTS;
     hello.block_size = env->op.regions->block_size;
     hello.guarantee =
-        store_guarantee(env->op.store)->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
+        store_guarantee(env->op.disks->store)->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
     hello.daemon_version = (char *)DISKALLOC_VERSION;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_HELLO;
     reply.hello = &hello;

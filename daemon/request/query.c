@@ -9,6 +9,7 @@
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
+#include "daemon/disk.h"
 #include "daemon/fence/fence.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
@@ -28,18 +29,18 @@ enum {
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
 };
 
-// Bytes that the disk could grant now; limits of the configuration are not considered.
-static uint64_t disk_left(const struct request_env *env)
+// Bytes that a disk could grant now; limits of the configuration are not considered.
+static uint64_t disk_left(const struct disk *disk)
 {
-    uint64_t left = env->space.available > env->op.keep_free ? env->space.available - env->op.keep_free : 0;
+    uint64_t keep = disk->keep_free, left = disk->space.available > keep ? disk->space.available - keep : 0;
 
-    for (unsigned i = 0; i < env->health.n_limits; i++) {
-        const struct full_limit *l = &env->health.limits[i];
+    for (unsigned i = 0; i < disk->health.n_limits; i++) {
+        const struct full_limit *l = &disk->health.limits[i];
 
         if (!l->counts_files)
             left = u64_min(left, l->limit > l->used ? l->limit - l->used : 0);
     }
-    return env->op.problem ? 0 : left;
+    return disk->problem ? 0 : left;
 }
 
 // An account that a subject names.
@@ -54,7 +55,7 @@ static void fill_usage(const struct request_env *env, const struct named_account
 {
     const struct quota_account *a = found->account;
     const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
-    uint64_t disk = disk_left(env), left = found->left;
+    uint64_t disk = disk_left(env->op.disks), left = found->left;
 
     diskalloc__v1__usage__init(ret);
     ret->subject = field_text(quota_account_label(a));
@@ -286,7 +287,8 @@ static void fill_health(const struct store_health *h, Diskalloc__V1__Status *ret
 int request_get_status(const struct call *c)
 {
     const struct request_env *env = c->env;
-    const struct spillfile_guarantee *guarantee = store_guarantee(env->op.store);
+    const struct disk *disk = env->op.disks;
+    const struct spillfile_guarantee *guarantee = store_guarantee(disk->store);
     const struct quota_account *total = quota_total(env->quota);
     const struct quota_limits *limits = quota_account_limits(total);
     Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
@@ -295,13 +297,13 @@ int request_get_status(const struct call *c)
     status.version = (char *)DISKALLOC_VERSION;
     status.pid = (uint32_t)getpid();
     status.started = env->started;
-    status.spill_dir = field_text(store_dir(env->op.store));
+    status.spill_dir = field_text(store_dir(disk->store));
     status.file_system = (char *)guarantee->file_system;
     status.guarantee = guarantee->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
     status.guarantee_reason = (char *)guarantee->reason;
     status.disk_total = env->space.total;
     status.disk_available = env->space.available;
-    status.keep_free = env->op.keep_free;
+    status.keep_free = disk->keep_free;
     status.bytes = quota_account_used(total, QUOTA_BYTES);
     status.bytes_limit = limits->max[QUOTA_BYTES];
     status.regions = quota_account_used(total, QUOTA_REGIONS);
@@ -309,12 +311,12 @@ int request_get_status(const struct call *c)
     status.connections = quota_account_used(total, QUOTA_CONNECTIONS);
     status.connections_limit = limits->max[QUOTA_CONNECTIONS];
     status.orphans = env->op.regions->n_orphans;
-    status.foreign_files = env->n_foreign;
-    status.lacking_blocks = env->n_lacking_blocks;
-    fill_health(&env->health, &status);
-    if (env->op.fence) {
-        status.fences = (char *)fence_names(env->op.fence);
-        status.fences_missing = (char *)fence_missing(env->op.fence);
+    status.foreign_files = disk->n_foreign;
+    status.lacking_blocks = disk->n_lacking_blocks;
+    fill_health(&disk->health, &status);
+    if (disk->fence) {
+        status.fences = (char *)fence_names(disk->fence);
+        status.fences_missing = (char *)fence_missing(disk->fence);
     }
     status.mended = env->op.n_mended;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;

@@ -1,6 +1,7 @@
 // For the tests of operations: a store whose calls fail when they are told to, and operations that are run to their
 // end.
 #pragma once
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 
@@ -40,6 +41,7 @@ struct fixture {
     struct user_table *users;
     struct user *owner;
     struct region_table regions;
+    struct disk disk;
     struct op_env env;
     struct file_ops ops;
     struct peer peer;
