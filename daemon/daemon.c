@@ -10,7 +10,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +27,11 @@
 #include "daemon/disks.h"
 #include "daemon/ending.h"
 #include "daemon/events.h"
-#include "daemon/fence/fence.h"
 #include "daemon/fences.h"
+#include "daemon/former.h"
 #include "daemon/grace.h"
 #include "daemon/health.h"
+#include "daemon/home.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/names.h"
@@ -39,6 +39,7 @@
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
+#include "daemon/opening.h"
 #include "daemon/orphans.h"
 #include "daemon/proc.h"
 #include "daemon/quota/quota.h"
@@ -54,7 +55,6 @@
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
-#include "proto/util/size.h"
 
 enum {
     REPLY_ARENA_SIZE = 256 * 1024, // bytes
@@ -209,6 +209,10 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         config_free(config);
         return r;
     }
+    if (home_settle(d) < 0) {
+        config_free(config);
+        return -EIO;
+    }
     r = make_settings(d, source, config);
     if (r == 0)
         r = make_tables(d);
@@ -226,6 +230,8 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         r = recovery_run(d);
     if (r == 0)
         grace_load(d);
+    if (r == 0)
+        former_look(d);
     return r;
 }
 
@@ -248,26 +254,15 @@ static int start_listening(struct daemon *d, int listen_fd)
     return r;
 }
 
-// One line for bug reports and for administrators who wonder what the daemon has found.
+// For bug reports and for administrators who wonder what the daemon has found.
 static void log_facts(const struct daemon *d)
 {
-    const struct disk *disk = d->home;
-    const struct spillfile_guarantee *g = store_guarantee(disk->store);
-    char bytes[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], keep[SIZE_TEXT_MAX];
-    const char *names = fence_names(disk->fence), *missing = fence_missing(disk->fence);
     struct rlimit files = {0};
 
     getrlimit(RLIMIT_NOFILE, &files);
-    log_notice(
-        "diskallocd %s: spill directory %s on %s; the guarantee is %s%s%s; discard %s; %s are available, of which "
-        "%s are kept free; fences around descriptors: %s%s%s; found %" PRIu64
-        " regions with %s; limits of the process: %llu open files, %llu "
-        "inotify watches",
-        DISKALLOC_VERSION, store_dir(disk->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
-        g->reason, g->can_discard ? "works" : "does not work", size_format(disk->space.available, available),
-        size_format(disk->keep_free, keep), *names ? names : "none", *missing ? "; " : "", missing,
-        d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes),
-        (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
+    disks_log(d);
+    log_notice("diskallocd %s: limits of the process: %llu open files, %llu inotify watches", DISKALLOC_VERSION,
+               (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
@@ -379,6 +374,8 @@ void daemon_free(struct daemon *d)
         worker_pool_free(d->pool);
     if (d->lookups)
         worker_pool_free(d->lookups);
+    opening_forget(d);
+    former_forget(d);
     user_table_free(d->users);
     accounts_free(d->accounts);
     if (d->quota)

@@ -26,6 +26,7 @@
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
+#include "daemon/opening.h"
 #include "daemon/quota/quota.h"
 #include "daemon/state.h"
 #include "daemon/user.h"
@@ -180,6 +181,7 @@ static void reload_done(struct settings_change *change)
         // The administrator may have changed groups as well.
         names_refresh(d->names);
         lookup_all(d->users);
+        opening_begin(d);
     }
     settings_change_free(change);
     notify_ready();

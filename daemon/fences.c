@@ -10,7 +10,6 @@
 #include <event2/event.h>
 #include <string.h>
 
-#include "daemon/config/config.h"
 #include "daemon/fence/fence.h"
 #include "daemon/log.h"
 #include "daemon/op/op.h"
@@ -94,7 +93,16 @@ int fences_init(struct daemon *d)
     return d->suspects ? suspects_new(&d->regions, wake, d, &d->request.op.suspects) : -ENOMEM;
 }
 
-static int make_events(struct daemon_disk *x)
+int fences_make(struct daemon_disk *x, enum config_fence wanted, char **ret_error)
+{
+    int r = fence_new(wanted, x->disk.store, &x->disk.fence, ret_error);
+
+    if (r == 0)
+        x->disk.projects = fence_projects(x->disk.fence);
+    return r;
+}
+
+int fences_listen(struct daemon_disk *x)
 {
     struct tripwire *t = fence_tripwire(x->disk.fence);
     struct event_base *base = x->daemon->base;
@@ -104,20 +112,6 @@ static int make_events(struct daemon_disk *x)
     x->trip_timer = evtimer_new(base, on_trip_timer, x);
     x->tripped = event_new(base, tripwire_fd(t), EV_READ, on_tripped, x);
     return x->trip_timer && x->tripped && event_add(x->tripped, NULL) == 0 ? 0 : -ENOMEM;
-}
-
-int fences_add(struct daemon_disk *x, const struct config *config)
-{
-    _cleanup_free_ char *error = NULL;
-    int r = fence_new(config->fence, x->disk.store, &x->disk.fence, &error);
-
-    if (r == 0) {
-        x->disk.projects = fence_projects(x->disk.fence);
-        r = make_events(x);
-    }
-    if (error)
-        log_error("%s", error);
-    return r;
 }
 
 void fences_remove(struct daemon_disk *x)

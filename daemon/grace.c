@@ -23,8 +23,6 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
 
-#define GRACE_FILE ".grace"
-
 static void take_line(struct daemon *d, const char *line)
 {
     struct quota_over over = {0};

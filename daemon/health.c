@@ -14,17 +14,29 @@
 #include "daemon/state.h"
 #include "daemon/store/lock.h"
 #include "daemon/work/worker.h"
+#include "proto/util/checked.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
 
 enum { HANGS_SECONDS = 10 }; // without an answer
 
-static void add_up(struct daemon *d)
+// Whether a disk before D has the same file system.
+static bool is_counted(const struct daemon *d, const struct disk *disk)
+{
+    for (const struct disk *other = d->request.op.disks; other != disk; other = other->next)
+        if (store_device(other->store) == store_device(disk->store))
+            return true;
+    return false;
+}
+
+void health_add_up(struct daemon *d)
 {
     struct store_space *sum = &d->request.space;
 
     *sum = (struct store_space){0};
     for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next) {
+        if (is_counted(d, disk))
+            continue;
         sum->total += disk->space.total;
         sum->used += disk->space.used;
         sum->available += disk->space.available;
@@ -74,7 +86,8 @@ static void look_done(struct work *w)
     if (x->space_result < 0)
         return;
     x->disk.space = x->fresh_space;
-    add_up(d);
+    x->disk.written = x->settled;
+    health_add_up(d);
     // Other programs may have freed space, and users may have left groups: waiting operations may be granted now.
     wait_poke(d->request.op.wait);
 }
@@ -95,7 +108,10 @@ static void ask(struct daemon_disk *x)
     x->is_asked = true;
     x->lays_ghosts = d->request.op.n_repairs == 0;
     x->asked_at = clock_now();
-    x->look = (struct work){.lane = WORK_LANE_DAEMON, .brief = true, .run = run_look, .done = look_done};
+    x->settled = x->disk.granted.used[QUOTA_BYTES];
+    x->settled -= u64_min(x->settled, op_bytes_at_work(&d->request.op, &x->disk));
+    x->look = (struct work){
+        .lane = WORK_LANE_DAEMON, .disk = x->disk.number, .brief = true, .run = run_look, .done = look_done};
     worker_submit(d->pool, &x->look);
 }
 
@@ -115,6 +131,6 @@ int health_begin(struct daemon *d)
             store_look(disk->store, &disk->health);
         disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
     }
-    add_up(d);
+    health_add_up(d);
     return r;
 }

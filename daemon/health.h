@@ -5,5 +5,7 @@ struct daemon;
 
 // Blocks: at start only.  Asks each disk for its space.  0 or -errno.
 int health_begin(struct daemon *d);
+// The space of all disks together, a file system with several of them counted once.
+void health_add_up(struct daemon *d);
 // Every two seconds.
 void health_tick(struct daemon *d);

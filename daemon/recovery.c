@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/account.h"
@@ -56,16 +57,15 @@ static void set_awaited(struct holders *h, uint32_t flags)
 }
 
 // Processes may have descriptors from earlier daemons.  The scan looks at the regions of one user after the other; the
-// first one was looked at before its directory was watched, and is looked at once more.
-static void watch_owner(struct daemon_disk *x, struct region *r)
+// first one was looked at before its directory was watched, and is looked at once more.  True: R is the first one.
+static bool watch_owner(struct daemon_disk *x, uid_t owner)
 {
-    if (x->has_watched && x->watched == r->record.owner_uid)
-        return;
+    if (x->has_watched && x->watched == owner)
+        return false;
     x->has_watched = true;
-    x->watched = r->record.owner_uid;
-    fence_watch(x->disk.fence, x->watched);
-    if (fence_tripwire(x->disk.fence))
-        suspects_note(x->daemon->request.op.suspects, r);
+    x->watched = owner;
+    fence_watch(x->disk.fence, owner);
+    return true;
 }
 
 // Without memory the region counts in no control group: a daemon must start.
@@ -83,10 +83,9 @@ static void join_job(struct daemon *d, const char *path, struct region *r)
     quota_job_unref(job);
 }
 
-// For store_scan.
-static int found_region(void *data, struct store_found *found)
+// Makes a region of what was found on the disk.  IS_FIRST: as watch_owner says.
+static int take(struct daemon_disk *x, struct store_found *found, bool is_first)
 {
-    struct daemon_disk *x = data;
     struct daemon *d = x->daemon;
     const struct record *record = &found->record;
     struct user *owner;
@@ -104,8 +103,9 @@ static int found_region(void *data, struct store_found *found)
     user_unref(owner); // the region has a reference of its own
     if (!r)
         return -ENOMEM;
-    r->disk = &x->disk;
-    watch_owner(x, r);
+    region_set_disk(r, &x->disk);
+    if (is_first && fence_tripwire(x->disk.fence))
+        suspects_note(d->request.op.suspects, r);
     join_job(d, found->cgroup, r);
     r->size = found->size;
     projects_adopt(x->disk.projects, found->project, &r->project);
@@ -126,6 +126,14 @@ static int found_region(void *data, struct store_found *found)
         return op_repair_region(&d->request.op, r, &x->disk.n_lacking_blocks);
     orphans_consider(d->request.op.orphans, r);
     return 0;
+}
+
+// For store_scan.
+static int found_region(void *data, struct store_found *found)
+{
+    struct daemon_disk *x = data;
+
+    return take(x, found, watch_owner(x, found->record.owner_uid));
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *data)
@@ -158,7 +166,58 @@ int recovery_run(struct daemon *d)
 {
     int r = 0;
 
-    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next)
+    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next) {
         r = store_scan(disk->store, found_region, container_of(disk, struct daemon_disk, disk), &disk->n_foreign);
+        disk->written = disk->granted.used[QUOTA_BYTES];
+    }
     return r < 0 ? r : finish_repairs(d);
+}
+
+struct recovery_item {
+    struct store_found found;
+    bool is_first;
+};
+
+// For store_scan.
+static int collect(void *data, struct store_found *found)
+{
+    struct recovery_list *l = data;
+    struct recovery_item *items = l->items;
+
+    if (l->n == l->n_allocated) {
+        size_t n = l->n_allocated ? 2 * l->n_allocated : 64;
+
+        items = reallocarray(items, n, sizeof *items);
+        if (!items)
+            return -ENOMEM;
+        l->items = items;
+        l->n_allocated = n;
+    }
+    items[l->n++] = (struct recovery_item){.found = *found, .is_first = watch_owner(l->disk, found->record.owner_uid)};
+    found->discarded = (struct ranges){0};
+    return 0;
+}
+
+int recovery_collect(struct daemon_disk *x, struct recovery_list *ret)
+{
+    *ret = (struct recovery_list){.disk = x};
+    return store_scan(x->disk.store, collect, ret, &x->disk.n_foreign);
+}
+
+int recovery_take(struct recovery_list *l)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->n; i++)
+        r = take(l->disk, &l->items[i].found, l->items[i].is_first);
+    l->disk->disk.written = l->disk->disk.granted.used[QUOTA_BYTES];
+    return r;
+}
+
+void recovery_list_deinit(struct recovery_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        ranges_deinit(&l->items[i].found.discarded);
+    free(l->items);
+    *l = (struct recovery_list){0};
 }

@@ -1,7 +1,20 @@
-// Takes over the regions of earlier daemons, at start.
+// Taking over the regions of earlier daemons.
 #pragma once
+#include <stddef.h>
 
 struct daemon;
+struct daemon_disk;
+struct recovery_item;
 
-// Scans the spill directory and puts every region of it into the tables.  Blocks.  0 or -errno.
+// Scans all disks, at start.  0 or -errno.
 int recovery_run(struct daemon *d);
+
+// The regions of one disk, while the daemon runs: collected on a worker, and taken over on the loop.
+struct recovery_list {
+    struct daemon_disk *disk;
+    struct recovery_item *items;
+    size_t n, n_allocated;
+};
+int recovery_collect(struct daemon_disk *x, struct recovery_list *ret); // 0 or -errno
+int recovery_take(struct recovery_list *l);                             // 0 or -ENOMEM: some are missing
+void recovery_list_deinit(struct recovery_list *l);

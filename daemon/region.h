@@ -88,6 +88,7 @@ struct region *region_add(struct region_table *t, const struct record *record, s
 // Takes R out of the tables and gives its charge back.  The file must have been unlinked, or the daemon ends.
 void region_remove(struct region_table *t, struct region *r);
 void region_free(struct region *r); // after region_remove; asserts that R is neither attached nor busy
+void region_set_disk(struct region *r, struct disk *disk); // from now on the charge of R counts there
 void region_drop_name(struct region_table *t, struct region *r);
 
 // SIZE bytes rounded up to blocks: the charge of a region of which nothing is discarded.  0, or -EOVERFLOW.

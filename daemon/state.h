@@ -13,6 +13,8 @@
 
 struct event;
 struct event_base;
+struct former_look;
+struct opening;
 
 enum {
     DAEMON_WORKERS = 8,        // threads for the disk
@@ -36,6 +38,7 @@ struct daemon_disk {
     bool is_asked;     // look is submitted
     bool lays_ghosts;  // look also notes that former daemons have been looked after
     uint64_t asked_at; // ms, monotonic
+    uint64_t settled;  // bytes that were granted then, and had their blocks
     int space_result;  // written by look, like the next two: 0 or -errno
     struct store_space fresh_space;
     struct store_health fresh_health;
@@ -53,10 +56,13 @@ struct daemon {
     struct event *names_timer;               // a timer with a period: the user database is asked again
     uint64_t told[3];                        // regions, bytes, connections: as last told to the service manager
     struct settings *settings;
-    int exit_status;   // of a daemon that ends without waiting for its threads
-    bool told_to_end;  // by a signal
-    bool bad_settings; // the file of the run-time quotas has a mistake
-    struct disk *home; // keeps what is of no single disk: .quota and .grace
+    int exit_status;            // of a daemon that ends without waiting for its threads
+    bool told_to_end;           // by a signal
+    bool bad_settings;          // the file of the run-time quotas has a mistake
+    unsigned n_disks;           // ever
+    struct opening *opening;    // opening.c's: a disk that is being added; NULL: none is
+    struct former_look *former; // former.c's, while it looks
+    struct disk *home;          // keeps what is of no single disk: .quota and .grace
     struct quota *quota;
     struct names *names; // the caller's of daemon_new
     struct user_table *users;

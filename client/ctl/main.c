@@ -16,7 +16,7 @@
 #include "proto/version.h"
 
 static const struct command commands[] = {
-    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together"},
+    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disks, and the usage of all users together"},
     {"usage", NULL, usage_run, 0, 1, 0, "usage [SUBJECT]",
      "the usage of total, unlisted, user:NAME, group:NAME or cgroup:PATH; without SUBJECT, your own"},
     {"regions", NULL, regions_run, 0, 0, OPTION_USER, "regions [--user USER]", "the regions that you may see"},

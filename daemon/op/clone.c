@@ -92,11 +92,6 @@ static uint64_t granted_until(const struct op *op, uint64_t *at)
     return i < op->discarded.n ? u64_min(op->discarded.items[i].offset, op->size) : op->size;
 }
 
-static bool may_share(const struct op *op)
-{
-    return !op_takes_blocks(op) || !store_guarantee(op_store(op))->hard;
-}
-
 // The file of the source may be longer than what is granted, and may have blocks where parts are discarded.
 static int share(struct op *op)
 {
@@ -127,7 +122,7 @@ static int start_clone(struct op *op)
     r = store_create(store, op->record.owner_uid, &op->file);
     if (r == 0)
         op_bound(op, op->file);
-    if (r < 0 || (may_share(op) && share(op)))
+    if (r < 0 || (op_may_share(op, op->region->disk) && share(op)))
         return r;
     return op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 }

@@ -47,6 +47,8 @@ void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered
 // Whether an operation on a region of DISK has been at work for so long that op_end_stuck might end it, as of NOW (ms,
 // monotonic).
 bool op_seem_stuck(const struct op_env *env, const struct disk *disk, uint64_t now);
+// Bytes that are charged and for which blocks are being allocated on DISK.
+uint64_t op_bytes_at_work(const struct op_env *env, const struct disk *disk);
 // Looks at the files of the regions that are due at NOW (ms, monotonic), and makes them what is granted.
 void op_verify_suspects(struct op_env *env, uint64_t now);
 // Looks at some regions that are to be removed when nobody uses them, and removes those whose time is over.  Called

@@ -37,6 +37,11 @@ bool op_takes_blocks(const struct op *op)
     return !(op->region->record.flags & RECORD_SPARSE);
 }
 
+bool op_may_share(const struct op *op, const struct disk *disk)
+{
+    return !op_takes_blocks(op) || !store_guarantee(disk->store)->hard;
+}
+
 int op_open_fd(const struct op *op, int flags)
 {
     const struct record *record = &op->region->record;

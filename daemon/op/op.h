@@ -73,6 +73,7 @@ struct op {
     unsigned n_others;
     uint64_t extra;         // bytes charged beyond the region's charge before
     struct record record;   // the record that will be written
+    uint64_t tried;         // of create and clone: disks that have refused the region, see struct disk_wish
     const char *cgroup;     // create: is noted with the file, unless NULL; the region's job has it
     bool record_is_written; // open: it was written, whatever the result is
     // Shrink and discard, after run has failed: the disk does not give all blocks back that were freed.  size or

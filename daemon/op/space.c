@@ -104,3 +104,14 @@ int op_check_kept(struct op *op)
 {
     return check_disk(op, 0);
 }
+
+uint64_t op_bytes_at_work(const struct op_env *env, const struct disk *disk)
+{
+    const struct op *op;
+    uint64_t sum = 0;
+
+    LIST_FOREACH (op, &env->at_work, at_work)
+        if (op->type->charges && op->region->disk == disk && op_takes_blocks(op))
+            sum += op->extra;
+    return sum;
+}

@@ -36,6 +36,8 @@ int request_set_expiry(const struct call *c);
 // query.c
 int request_get_usage(const struct call *c);
 int request_list_regions(const struct call *c);
+
+// status.c
 int request_get_status(const struct call *c);
 
 // admin.c

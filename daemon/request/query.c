@@ -1,22 +1,20 @@
-// Requests that only look: usage, lists of regions, the status of the daemon.  They are answered at once, on the loop's
-// thread, from the tables: they never touch the disk.
+// Requests that only look: usage, and lists of regions (status.c has the status of the daemon).  They are answered at
+// once, on the loop's thread, from the tables: they never touch the disk.
 //
 // A list comes in pages, each of which fits into a packet.  Its cursor is the handle of the last region looked at, so
 // that regions which come or go between two pages cannot make a page skip or repeat others.
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
-#include "daemon/disk.h"
-#include "daemon/fence/fence.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
 #include "daemon/quota/soft.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/request.h"
+#include "daemon/request/status.h"
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
@@ -28,20 +26,6 @@ enum {
     LOOKED_AT_FOR_A_PAGE = 1000, // regions; after them the page is sent, however few of them are on it
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
 };
-
-// Bytes that a disk could grant now; limits of the configuration are not considered.
-static uint64_t disk_left(const struct disk *disk)
-{
-    uint64_t keep = disk->keep_free, left = disk->space.available > keep ? disk->space.available - keep : 0;
-
-    for (unsigned i = 0; i < disk->health.n_limits; i++) {
-        const struct full_limit *l = &disk->health.limits[i];
-
-        if (!l->counts_files)
-            left = u64_min(left, l->limit > l->used ? l->limit - l->used : 0);
-    }
-    return disk->problem ? 0 : left;
-}
 
 // An account that a subject names.
 struct named_account {
@@ -55,7 +39,7 @@ static void fill_usage(const struct request_env *env, const struct named_account
 {
     const struct quota_account *a = found->account;
     const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
-    uint64_t disk = disk_left(env->op.disks), left = found->left;
+    uint64_t disk = status_disk_left(env->op.disks), left = found->left;
 
     diskalloc__v1__usage__init(ret);
     ret->subject = field_text(quota_account_label(a));
@@ -264,62 +248,5 @@ int request_list_regions(const struct call *c)
     list.n_regions = page.n;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION_LIST;
     reply.region_list = &list;
-    return request_answer(c, &reply);
-}
-
-static void fill_health(const struct store_health *h, Diskalloc__V1__Status *ret)
-{
-    ret->problem = field_text(h->problem);
-    for (unsigned i = 0; i < h->n_limits; i++) {
-        const struct full_limit *l = &h->limits[i];
-        uint64_t left = l->limit > l->used ? l->limit - l->used : 0;
-
-        if (!l->counts_files) {
-            ret->fs_quota_limit = l->limit;
-            ret->fs_quota_used = l->used;
-        } else if (!ret->disk_inodes || left < ret->disk_inodes_available) {
-            ret->disk_inodes = l->limit;
-            ret->disk_inodes_available = left;
-        }
-    }
-}
-
-int request_get_status(const struct call *c)
-{
-    const struct request_env *env = c->env;
-    const struct disk *disk = env->op.disks;
-    const struct spillfile_guarantee *guarantee = store_guarantee(disk->store);
-    const struct quota_account *total = quota_total(env->quota);
-    const struct quota_limits *limits = quota_account_limits(total);
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Status status = DISKALLOC__V1__STATUS__INIT;
-
-    status.version = (char *)DISKALLOC_VERSION;
-    status.pid = (uint32_t)getpid();
-    status.started = env->started;
-    status.spill_dir = field_text(store_dir(disk->store));
-    status.file_system = (char *)guarantee->file_system;
-    status.guarantee = guarantee->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
-    status.guarantee_reason = (char *)guarantee->reason;
-    status.disk_total = env->space.total;
-    status.disk_available = env->space.available;
-    status.keep_free = disk->keep_free;
-    status.bytes = quota_account_used(total, QUOTA_BYTES);
-    status.bytes_limit = limits->max[QUOTA_BYTES];
-    status.regions = quota_account_used(total, QUOTA_REGIONS);
-    status.regions_limit = limits->max[QUOTA_REGIONS];
-    status.connections = quota_account_used(total, QUOTA_CONNECTIONS);
-    status.connections_limit = limits->max[QUOTA_CONNECTIONS];
-    status.orphans = env->op.regions->n_orphans;
-    status.foreign_files = disk->n_foreign;
-    status.lacking_blocks = disk->n_lacking_blocks;
-    fill_health(&disk->health, &status);
-    if (disk->fence) {
-        status.fences = (char *)fence_names(disk->fence);
-        status.fences_missing = (char *)fence_missing(disk->fence);
-    }
-    status.mended = env->op.n_mended;
-    reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;
-    reply.status = &status;
     return request_answer(c, &reply);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 #include "daemon/request/budget.h"
@@ -19,10 +20,11 @@ struct request_env {
     struct accounts *accounts;
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
-    struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
-    struct store_space space;  // bytes, of all disks together; health.c renews it
-    uint8_t generation[16];    // random, the same while this daemon runs: clients notice a restart by it
-    uint64_t started;          // seconds since the epoch
+    struct arena *reply_arena;     // for the parts of a reply; each handler that uses the arena resets it first
+    struct store_space space;      // bytes, of the file systems of all disks together; health.c renews it
+    struct disk_absence *absences; // spill directories that are not in use
+    uint8_t generation[16];        // random, the same while this daemon runs: clients notice a restart by it
+    uint64_t started;              // seconds since the epoch
 };
 
 // A message that is being served.  It lives until the handler returns; what has to live longer is a struct request.

@@ -115,12 +115,16 @@ static int scan_user(struct scan *scan, const char *name, uid_t uid)
 static bool is_known_neighbour(const char *name)
 {
     static const char *const known[] = {".", "..", STORE_LOCK_NAME, STORE_RESERVE_NAME, "lost+found"};
+    // And the temporary files of their replacement.
+    static const char *const replaced[] = {STORE_GRACE_NAME, STORE_QUOTA_NAME, STORE_DISKS_NAME};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return strncmp(name, STORE_GRACE_NAME, strlen(STORE_GRACE_NAME)) == 0 ||
-           strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
+    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
+        if (strncmp(name, replaced[i], strlen(replaced[i])) == 0)
+            return true;
+    return false;
 }
 
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)

@@ -25,7 +25,7 @@ _Atomic int fault_countdown, fault_error, n_faults;
 
 bool fails(enum fault_kind kind)
 {
-    if (fault_kind != kind || --fault_countdown > 0)
+    if ((fault_kind != kind && fault_kind != EVERY) || --fault_countdown > 0)
         return false;
     n_faults++;
     return true;

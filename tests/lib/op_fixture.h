@@ -27,7 +27,19 @@
 enum { OWNER = 4242 };
 
 // The next failure: the COUNTDOWN-th call from now of any kind that KIND allows.
-enum fault_kind { NO_FAULT, OPEN, ALLOCATE, TRUNCATE, LINK, UNLINK, SET_XATTR, STAT_FS, SYNC, FAULT_KIND_N };
+enum fault_kind {
+    NO_FAULT,
+    OPEN,
+    ALLOCATE,
+    TRUNCATE,
+    LINK,
+    UNLINK,
+    SET_XATTR,
+    STAT_FS,
+    SYNC,
+    FAULT_KIND_N,
+    EVERY = FAULT_KIND_N, // a call of any of these kinds: as if the daemon had been killed
+};
 extern _Atomic(enum fault_kind) fault_kind;
 extern _Atomic int fault_countdown, fault_error, n_faults;
 
