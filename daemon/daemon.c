@@ -30,6 +30,7 @@
 #include "daemon/fences.h"
 #include "daemon/former.h"
 #include "daemon/grace.h"
+#include "daemon/halves.h"
 #include "daemon/health.h"
 #include "daemon/home.h"
 #include "daemon/log.h"
@@ -376,6 +377,7 @@ void daemon_free(struct daemon *d)
         worker_pool_free(d->lookups);
     opening_forget(d);
     former_forget(d);
+    halves_forget(&d->halves, NULL);
     user_table_free(d->users);
     accounts_free(d->accounts);
     if (d->quota)

@@ -16,6 +16,7 @@
 #include "daemon/disks.h"
 #include "daemon/fences.h"
 #include "daemon/former.h"
+#include "daemon/halves.h"
 #include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/recovery.h"
@@ -34,8 +35,9 @@ struct opening {
     // The worker's, until opening_done:
     struct daemon_disk *disk;
     struct recovery_list found;
-    int result;  // 0 or -errno
-    char *error; // a sentence, or NULL
+    int result;        // 0 or -errno
+    char *error;       // a sentence, or NULL
+    struct half *rest; // files to be removed, when the disk was added
 };
 
 // Charges are rounded to the blocks of the daemon, so that they are the same on each disk.
@@ -90,7 +92,7 @@ static void take_over(struct opening *o)
 
     disks_append(d, x);
     o->disk = NULL;
-    if (recovery_take(&o->found) < 0)
+    if (recovery_take(&o->found, &o->rest) < 0)
         log_error("spill directory %s: out of memory: some regions there are unavailable until the daemon is started "
                   "anew",
                   o->dir);
@@ -111,14 +113,34 @@ static void fail(struct opening *o)
 static void deinit(struct opening *o)
 {
     recovery_list_deinit(&o->found);
-    if (o->disk)
+    halves_forget(&o->rest, NULL);
+    if (o->disk) {
+        halves_forget(&o->daemon->halves, o->disk);
         disks_free_one(o->disk);
+    }
     o->disk = NULL;
     free(steal(&o->error));
     free(steal(&o->dir));
 }
 
 static void open_next(struct opening *o);
+
+static enum work_status run_remove(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    for (const struct half *h = o->rest; h; h = h->next)
+        half_remove(h);
+    return WORK_DONE;
+}
+
+static void remove_done(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    deinit(o);
+    open_next(o);
+}
 
 static void opening_done(struct work *w)
 {
@@ -130,8 +152,12 @@ static void opening_done(struct work *w)
         take_over(o);
     else
         fail(o);
-    deinit(o);
-    open_next(o);
+    if (!o->rest) {
+        remove_done(w);
+        return;
+    }
+    o->work = (struct work){.lane = WORK_LANE_DAEMON, .run = run_remove, .done = remove_done};
+    worker_submit(o->daemon->pool, &o->work);
 }
 
 // The next directory of the configuration that is not in use and was not tried.  NULL: there is none.

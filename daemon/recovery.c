@@ -17,6 +17,7 @@
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
 #include "daemon/fence/fence.h"
+#include "daemon/halves.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/orphans.h"
@@ -133,6 +134,8 @@ static int found_region(void *data, struct store_found *found)
 {
     struct daemon_disk *x = data;
 
+    if (half_is(&found->record))
+        return halves_add(&x->daemon->halves, x, found);
     return take(x, found, watch_owner(x, found->record.owner_uid));
 }
 
@@ -162,14 +165,44 @@ static int finish_repairs(struct daemon *d)
     return r;
 }
 
+// After halves_join: makes regions of what is whole now.
+static int take_joined(struct daemon *d)
+{
+    struct half *h;
+    int r = 0;
+
+    while (r == 0 && (h = halves_take_whole(&d->halves))) {
+        r = take(h->x, &h->found, watch_owner(h->x, h->found.record.owner_uid));
+        half_free(h);
+    }
+    return r;
+}
+
+static int settle_halves(struct daemon *d)
+{
+    struct half *h;
+    int r;
+
+    halves_join(&d->halves);
+    r = take_joined(d);
+    while ((h = halves_take_rest(&d->halves, &d->regions))) {
+        half_remove(h);
+        half_free(h);
+    }
+    halves_tell(d->halves);
+    return r;
+}
+
 int recovery_run(struct daemon *d)
 {
     int r = 0;
 
-    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next) {
+    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next)
         r = store_scan(disk->store, found_region, container_of(disk, struct daemon_disk, disk), &disk->n_foreign);
+    if (r == 0)
+        r = settle_halves(d);
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
         disk->written = disk->granted.used[QUOTA_BYTES];
-    }
     return r < 0 ? r : finish_repairs(d);
 }
 
@@ -184,6 +217,8 @@ static int collect(void *data, struct store_found *found)
     struct recovery_list *l = data;
     struct recovery_item *items = l->items;
 
+    if (half_is(&found->record))
+        return halves_add(&l->disk->daemon->halves, l->disk, found);
     if (l->n == l->n_allocated) {
         size_t n = l->n_allocated ? 2 * l->n_allocated : 64;
 
@@ -200,16 +235,30 @@ static int collect(void *data, struct store_found *found)
 
 int recovery_collect(struct daemon_disk *x, struct recovery_list *ret)
 {
+    int r;
+
     *ret = (struct recovery_list){.disk = x};
-    return store_scan(x->disk.store, collect, ret, &x->disk.n_foreign);
+    r = store_scan(x->disk.store, collect, ret, &x->disk.n_foreign);
+    halves_join(&x->daemon->halves);
+    return r;
 }
 
-int recovery_take(struct recovery_list *l)
+int recovery_take(struct recovery_list *l, struct half **ret_rest)
 {
+    struct daemon *d = l->disk->daemon;
+    struct half *h;
     int r = 0;
 
+    *ret_rest = NULL;
     for (size_t i = 0; r == 0 && i < l->n; i++)
         r = take(l->disk, &l->items[i].found, l->items[i].is_first);
+    if (r == 0)
+        r = take_joined(d);
+    while ((h = halves_take_rest(&d->halves, &d->regions))) {
+        h->next = *ret_rest;
+        *ret_rest = h;
+    }
+    halves_tell(d->halves);
     l->disk->disk.written = l->disk->disk.granted.used[QUOTA_BYTES];
     return r;
 }

@@ -4,6 +4,7 @@
 
 struct daemon;
 struct daemon_disk;
+struct half;
 struct recovery_item;
 
 // Scans all disks, at start.  0 or -errno.
@@ -16,5 +17,6 @@ struct recovery_list {
     size_t n, n_allocated;
 };
 int recovery_collect(struct daemon_disk *x, struct recovery_list *ret); // 0 or -errno
-int recovery_take(struct recovery_list *l);                             // 0 or -ENOMEM: some are missing
+// 0; or -ENOMEM: some are missing.  *RET_REST: files that are to be removed, see halves.h.
+int recovery_take(struct recovery_list *l, struct half **ret_rest);
 void recovery_list_deinit(struct recovery_list *l);

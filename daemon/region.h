@@ -39,6 +39,7 @@ struct region {
     unsigned n_readers;   // clones that copy this region's file
     bool io_error_told;   // the log has named an error of this region's file
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
+    struct op *mover;     // the operation that moves the region to another disk, from its submission on; NULL: none
     struct op *asker;     // op/ask.c's: the shrink that waits for the agreement of others; NULL: none
     // op/consent.c's: the fence knows who maps the region, if this is still its generation (fence_generation)
     uint64_t generation;

@@ -14,6 +14,7 @@
 struct event;
 struct event_base;
 struct former_look;
+struct half;
 struct opening;
 
 enum {
@@ -60,6 +61,7 @@ struct daemon {
     bool told_to_end;           // by a signal
     bool bad_settings;          // the file of the run-time quotas has a mistake
     unsigned n_disks;           // ever
+    struct half *halves;        // recovery.c's: of moves, whose other disk is not there
     struct opening *opening;    // opening.c's: a disk that is being added; NULL: none is
     struct former_look *former; // former.c's, while it looks
     struct disk *home;          // keeps what is of no single disk: .quota and .grace

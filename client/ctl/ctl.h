@@ -64,6 +64,7 @@ int quota_set_run(struct ctl *ctl);
 int quota_unset_run(struct ctl *ctl);
 int rm_run(struct ctl *ctl);
 int expiry_run(struct ctl *ctl);
+int move_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
 int run_run(struct ctl *ctl); // returns only if the program does not run

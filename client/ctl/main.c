@@ -26,6 +26,8 @@ static const struct command commands[] = {
     {"rm", NULL, rm_run, 1, 1, OPTION_FORCE, "rm [--force] NAME|HANDLE", "remove a region, USER/NAME another user's"},
     {"set-expiry", NULL, expiry_run, 2, 2, 0, "set-expiry NAME TIME|never",
      "remove the region when nobody has used it for that time, such as 30min, 12h, 7d"},
+    {"move", NULL, move_run, 2, 2, 0, "move NAME|HANDLE DISK",
+     "move a region that nobody uses to another spill directory of the daemon"},
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections"},
     {"check", NULL, check_run, 0, INT_MAX, OPTION_WARN | OPTION_CRIT, "check [SUBJECT...] [--warn 80%] [--crit 95%]",
      "one line about your usage, or about that of the subjects, as a plugin of Nagios prints it"},

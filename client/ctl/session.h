@@ -9,6 +9,9 @@ struct session {
     int fd;           // -1: not connected
     uint64_t last_id; // of the requests
     char said[160];   // why the daemon refused Hello, as it says itself; "": it did not
+    // Called with each event that comes while a reply is awaited; NULL: events are skipped.
+    void (*on_event)(void *data, const Diskalloc__V1__Event *event);
+    void *event_data;
 };
 
 // Connects to the socket PATH and sends Hello.  TIMEOUT_SECONDS bounds this, and later the wait for each answer.

@@ -14,7 +14,7 @@
 
 void op_bound(struct op *op, int fd)
 {
-    projects_bound(op->region->disk->projects, fd, &op->region->project, op->bound, op->may_keep_file);
+    projects_bound(op_disk(op)->projects, fd, op_project(op), op->bound, op->may_keep_file);
 }
 
 bool op_needs_project(const struct op *op)
@@ -24,7 +24,7 @@ bool op_needs_project(const struct op *op)
 
 void op_unbound(struct op *op)
 {
-    projects_release(op->region->disk->projects, &op->region->project);
+    projects_release(op_disk(op)->projects, op_project(op));
 }
 
 int op_extend_piece(struct op *op, uint64_t to)
@@ -33,8 +33,7 @@ int op_extend_piece(struct op *op, uint64_t to)
     struct project_usage u;
     int r = store_extend_piece(store, op->file, &op->at, to);
 
-    if ((r == -EDQUOT || r == -ENOSPC) &&
-        projects_refuses(op->region->disk->projects, &op->region->project, op->extra, &u) &&
+    if ((r == -EDQUOT || r == -ENOSPC) && projects_refuses(op_disk(op)->projects, op_project(op), op->extra, &u) &&
         store_truncate(store, op->file, op->at) == 0)
         r = store_extend_piece(store, op->file, &op->at, to);
     return r;

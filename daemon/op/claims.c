@@ -39,13 +39,13 @@ static bool waits_for_same(const struct op *o, const struct op *op)
         return false;
     if (a)
         return quota_charge_counts_in(&op->region->charge, a);
-    return op_takes_blocks(op) && o->region->disk == op->region->disk;
+    return op_takes_blocks(op) && op_disk(o) == op_disk(op);
 }
 
 // Whether both wait for the same limit, or for the same disk.
 static bool wait_for_one(const struct op *a, const struct op *b)
 {
-    return a->refusal.account == b->refusal.account && (a->refusal.account || a->region->disk == b->region->disk);
+    return a->refusal.account == b->refusal.account && (a->refusal.account || op_disk(a) == op_disk(b));
 }
 
 static uint64_t used_by(const struct op *op)

@@ -18,7 +18,7 @@ void op_init(struct op *op, struct op_env *env, const struct op_type *type, stru
     op->type = type;
     op->env = env;
     op->region = region;
-    op->fd = op->file = op->from = -1;
+    op->fd = op->file = op->from = op->old_file = -1;
     op->brief = true; // most types take no time; the others say otherwise in prepare
 }
 
@@ -46,7 +46,7 @@ int op_open_fd(const struct op *op, int flags)
 {
     const struct record *record = &op->region->record;
 
-    return store_open_file(op_store(op), record->owner_uid, &record->handle, flags);
+    return store_open_file(op->region->disk->store, record->owner_uid, &record->handle, flags);
 }
 
 int op_open_for_client(struct op *op, int flags, bool is_mark)
@@ -86,7 +86,7 @@ static bool name_project(struct op *op)
 {
     struct project_usage u;
 
-    if (!projects_refuses(op->region->disk->projects, &op->region->project, op->extra, &u))
+    if (!projects_refuses(op_disk(op)->projects, op_project(op), op->extra, &u))
         return false;
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "project quota of the region");
     op->refusal.limit = u.limit;
@@ -114,8 +114,10 @@ static void name_limit(struct op *op, int error)
 int op_explain_failure(struct op *op, int error)
 {
     // To the client -EROFS is a region that was attached for reading only.
-    if (error == -EROFS || error == -EIO)
+    if (error == -EROFS || error == -EIO) {
         store_suspect(op_store(op));
+        store_suspect(op->region->disk->store);
+    }
     if (error == -EROFS)
         return -EIO;
     if (error != -ENOSPC && error != -EDQUOT)

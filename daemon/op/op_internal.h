@@ -36,11 +36,26 @@ void op_note_cgroup(struct op *op);
 int op_link(struct op *op);
 void op_give_back_creation(struct op *op);
 
-// The store of the operation's region.
+// The disk that the operation writes to: that of its region, or where the region moves to.
+static inline struct disk *op_disk(const struct op *op)
+{
+    return op->moves ? op->to : op->region->disk;
+}
+
+// The project of the file that it writes to.
+static inline struct project *op_project(struct op *op)
+{
+    return op->moves ? &op->project : &op->region->project;
+}
+
 static inline struct store *op_store(const struct op *op)
 {
-    return op->region->disk->store;
+    return op_disk(op)->store;
 }
+
+// copy.c, of clone and move: one piece of what is to be done so that op->file, a new file on op_disk, gets the bytes of
+// op->from, but for op->discarded: blocks first, then the content.  1: there is more; 0: all is copied; -errno.
+int op_copy_piece(struct op *op);
 
 // op.c, for the types of operations:
 

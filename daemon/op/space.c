@@ -43,7 +43,7 @@ static bool has_room(const struct store_space *space, uint64_t keep, uint64_t by
 // Whether BYTES can be taken from what the last answer left.
 static bool take_ample(struct op *op, uint64_t bytes)
 {
-    struct disk *disk = op->region->disk;
+    struct disk *disk = op_disk(op);
     uint64_t left = disk->ample;
 
     if (!op->instant || left < bytes || clock_now() >= disk->ample_until)
@@ -60,7 +60,7 @@ static void note_ample(struct disk *disk, uint64_t left)
 static int check_disk(struct op *op, uint64_t bytes)
 {
     struct store *store = op_store(op);
-    uint64_t keep = op->region->disk->keep_free;
+    uint64_t keep = op_disk(op)->keep_free;
     struct store_space space;
     int r;
 
@@ -70,10 +70,10 @@ static int check_disk(struct op *op, uint64_t bytes)
     if (r == 0 && !has_room(&space, keep, bytes) && store_settle(store))
         r = store_space(store, &space);
     if (r == 0 && has_room(&space, keep, bytes)) {
-        note_ample(op->region->disk, space.available - keep - bytes);
+        note_ample(op_disk(op), space.available - keep - bytes);
         return 0;
     }
-    op->region->disk->ample = 0;
+    op_disk(op)->ample = 0;
     if (r < 0)
         return r;
     explain(op, keep > 0 ? "disk keep_free" : "disk", &space, u64_min(keep, space.total), bytes);
@@ -83,7 +83,7 @@ static int check_disk(struct op *op, uint64_t bytes)
 // An early grow leaves a quarter of the disk to those who need it now.
 static int check_early(struct op *op, uint64_t bytes)
 {
-    uint64_t keep = op->region->disk->keep_free, most;
+    uint64_t keep = op_disk(op)->keep_free, most;
     struct store_space space;
     int r = store_space(op_store(op), &space);
 
@@ -111,7 +111,7 @@ uint64_t op_bytes_at_work(const struct op_env *env, const struct disk *disk)
     uint64_t sum = 0;
 
     LIST_FOREACH (op, &env->at_work, at_work)
-        if (op->type->charges && op->region->disk == disk && op_takes_blocks(op))
+        if (op->type->charges && op_disk(op) == disk && op_takes_blocks(op))
             sum += op->extra;
     return sum;
 }

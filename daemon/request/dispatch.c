@@ -51,6 +51,7 @@ static int (*const handlers[])(const struct call *c) = {
     [DISKALLOC__V1__REQUEST__BODY_UNSET_QUOTA] = request_unset_quota,
     [DISKALLOC__V1__REQUEST__BODY_DISCONNECT_USER] = request_disconnect_user,
     [DISKALLOC__V1__REQUEST__BODY_CLONE_REGION] = request_clone_region,
+    [DISKALLOC__V1__REQUEST__BODY_MOVE_REGION] = request_move_region,
     [DISKALLOC__V1__REQUEST__BODY_CANCEL] = cancel,
 };
 

@@ -33,3 +33,13 @@ struct user *request_name_space(const struct call *c, const ProtobufCBinaryData 
 // The region NAME of the user that USER names, as above.  0, -ENOENT, or what is wrong with the name.
 int request_find_named(const struct call *c, const ProtobufCBinaryData *user, const ProtobufCBinaryData *name,
                        struct region **ret);
+// The region that a request names by its handle, or by its name: exactly one of them must be set.  0, -ENOENT, or what
+// is wrong.
+int request_find_target(const struct call *c, const ProtobufCBinaryData *handle, const ProtobufCBinaryData *user,
+                        const ProtobufCBinaryData *name, struct region **ret);
+
+// Sends the event KIND about the region HANDLE to the peer of the operation's request, if it is still there.
+void request_tell_progress(struct op *op, Diskalloc__V1__EventKind kind, const struct handle *handle, uint64_t done,
+                           uint64_t all);
+// The reply to a request that cannot be done while the region is being moved (region.mover).  0.
+int request_refuse_moving(const struct call *c);

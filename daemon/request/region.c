@@ -182,22 +182,6 @@ int request_unlink_region(const struct call *c)
     return policy_may_unlink(c->peer->user, region) ? request_unlink(c, region) : -EACCES;
 }
 
-// The region that a RemoveRegion names, by its name or by its handle.
-static int find_to_remove(const struct call *c, struct region **ret)
-{
-    const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
-    struct handle handle;
-
-    if ((m->name.len > 0) == (m->handle.len > 0))
-        return -EINVAL;
-    if (m->name.len > 0)
-        return request_find_named(c, &m->user, &m->name, ret);
-    if (message_take_handle(&m->handle, &handle) < 0)
-        return -EINVAL;
-    *ret = region_find(c->env->op.regions, &handle);
-    return *ret ? 0 : -ENOENT;
-}
-
 // The region is in use: the error comes with the list of its holders.
 static int reply_held(const struct call *c, const struct region *r)
 {
@@ -217,8 +201,9 @@ static int reply_held(const struct call *c, const struct region *r)
 
 int request_remove_region(const struct call *c)
 {
+    const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
     struct region *region;
-    int r = find_to_remove(c, &region);
+    int r = request_find_target(c, &m->handle, &m->user, &m->name, &region);
 
     if (r < 0)
         return r;

@@ -89,7 +89,11 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
     if (r < 0)
         log_warning("%s/%s/%s: the control group that it counts in cannot be read: %s", scan->store->dir, dir, f->name,
                     strerror(-r));
-    repair_entry(&e);
+    // The former file of a region that has moved is removed, or is of no use.
+    if (f->record.flags & RECORD_MOVED)
+        e.region.size = f->record.granted;
+    else
+        repair_entry(&e);
     r = scan->found(scan->data, &e.region);
     ranges_deinit(&e.region.discarded);
     return r;

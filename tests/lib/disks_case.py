@@ -14,6 +14,7 @@ from wire_case import MIB
 from wire_client import DEADLINE_SECONDS, Client, Refused, pb
 
 CLONE_NEWNS = 0x20000
+FEATURES = pb.FEATURE_MOVE
 
 can_mount = False
 
@@ -97,7 +98,7 @@ class DisksTest(unittest.TestCase):
         self.assertEqual(status, 0, log)
 
     def connect(self, **options):
-        client = Client(self.daemon.socket, **options)
+        client = Client(self.daemon.socket, features=FEATURES, **options)
         self.addCleanup(client.close)
         return client
 
@@ -137,6 +138,10 @@ class DisksTest(unittest.TestCase):
             os.close(fd)
             client.call(detach_region=pb.DetachRegion(handle=reply.region.handle))
         return content
+
+    def move(self, client, name, disk):
+        path = disk if disk.startswith("/") else self.daemon.path(disk)
+        return client.call(move_region=pb.MoveRegion(name=name, disk=path.encode())).region
 
     def assert_refused(self, code, words, call):
         with self.assertRaises(Refused) as caught:
