@@ -1,8 +1,8 @@
 // The daemon as a whole: its parts are made here from the configuration, tied together, and freed in the reverse order.
 //
-// Order of making: the store (locks the spill directory, so that a second daemon ends here), events, workers and loop,
-// settings, users, the queues, then the scan of the spill directory, and last the socket: no client is heard before
-// every region is known and charged.
+// Order of making: the disks (locks the spill directories, so that a second daemon ends here), events, workers and
+// loop, settings, users, the queues, then the scan of the spill directory, and last the socket: no client is heard
+// before every region is known and charged.
 //
 // Order of ending: the socket first, then the threads, then connections, queues and tables.  A thread that hangs in the
 // disk is not waited for longer than STOP_TIMEOUT_MS: the process then ends without freeing anything (ending.c), which
@@ -10,7 +10,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +24,15 @@
 #include "daemon/config/settings.h"
 #include "daemon/conn/conn.h"
 #include "daemon/conn/listener.h"
+#include "daemon/disks.h"
 #include "daemon/ending.h"
 #include "daemon/events.h"
-#include "daemon/fence/fence.h"
 #include "daemon/fences.h"
+#include "daemon/former.h"
 #include "daemon/grace.h"
+#include "daemon/halves.h"
+#include "daemon/health.h"
+#include "daemon/home.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
@@ -39,6 +42,7 @@
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
+#include "daemon/opening.h"
 #include "daemon/orphans.h"
 #include "daemon/proc.h"
 #include "daemon/quota/quota.h"
@@ -55,7 +59,6 @@
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
-#include "proto/util/size.h"
 
 enum {
     REPLY_ARENA_SIZE = 256 * 1024, // bytes
@@ -109,7 +112,7 @@ static void on_settings_changed(void *data)
     struct request_env *env = &d->request;
 
     env->config = settings_config(d->settings);
-    env->op.keep_free = config_value_bytes(&env->config->keep_free, env->space.total);
+    disks_configure(d, env->config);
     if (accounts_configure(d->accounts, env->config, env->space.total) < 0)
         log_error("out of memory: some users keep their former limits until the next reload");
     warn_of_few_descriptors(env->config, env->space.total);
@@ -125,16 +128,6 @@ static void on_names_changed(void *data)
 
     settings_names_changed(d->settings);
     lookup_names_changed(d->users);
-}
-
-static enum daemon_exit open_store(struct daemon *d, const struct config *config)
-{
-    _cleanup_free_ char *error = NULL;
-    int r = store_open(config->spill_dir, config->spill_dir_require_mount, &file_ops_system, &d->store, &error);
-
-    if (r < 0)
-        log_error("%s", error ? error : strerror(-r));
-    return r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 }
 
 // The user database has workers of its own: the disk's may all hang, and so may the database.
@@ -154,7 +147,7 @@ static int make_threads(struct daemon *d)
 // Takes CONFIG.
 static int make_settings(struct daemon *d, const struct settings_source *source, struct config *config)
 {
-    int r = settings_new(d->pool, d->store, source, config, on_settings_changed, d, &d->settings);
+    int r = settings_new(d->pool, d->home->store, source, config, on_settings_changed, d, &d->settings);
 
     if (r < 0) {
         config_free(config);
@@ -180,10 +173,7 @@ static int make_tables(struct daemon *d)
     if (r == 0)
         r = arena_init(&d->reply_arena, REPLY_ARENA_SIZE);
     if (r == 0)
-        r = store_space(d->store, &env->space);
-    if (r == 0)
-        store_look(d->store, &env->health);
-    env->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
+        r = health_begin(d);
     if (r == 0)
         r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)
@@ -204,7 +194,6 @@ static int fill_request_env(struct daemon *d)
 {
     struct request_env *env = &d->request;
 
-    env->op.store = d->store;
     env->op.regions = &d->regions;
     env->op.pool = d->pool;
     env->quota = d->quota;
@@ -225,19 +214,25 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
     int r = events_init(d);
 
     if (r == 0) {
-        region_table_init(&d->regions, store_block_size(d->store));
+        region_table_init(&d->regions, store_block_size(d->home->store));
         d->has_regions = true;
         d->quota = quota_new();
         if (d->quota)
             quota_set_time(d->quota, (uint64_t)time(NULL));
-        r = d->quota ? fences_init(d, config) : -ENOMEM;
+        r = d->quota ? fences_init(d) : -ENOMEM;
     }
+    if (r == 0)
+        r = disks_fence(d, config);
     if (r == 0) {
         r = make_threads(d);
     }
     if (r < 0) {
         config_free(config);
         return r;
+    }
+    if (home_settle(d) < 0) {
+        config_free(config);
+        return -EIO;
     }
     r = make_settings(d, source, config);
     if (r == 0)
@@ -256,6 +251,8 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         r = recovery_run(d);
     if (r == 0)
         grace_load(d);
+    if (r == 0)
+        former_look(d);
     return r;
 }
 
@@ -278,33 +275,23 @@ static int start_listening(struct daemon *d, int listen_fd)
     return r;
 }
 
-// One line for bug reports and for administrators who wonder what the daemon has found.
+// For bug reports and for administrators who wonder what the daemon has found.
 static void log_facts(const struct daemon *d)
 {
-    const struct spillfile_guarantee *g = store_guarantee(d->store);
-    char bytes[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], keep[SIZE_TEXT_MAX];
-    const char *names = fence_names(d->request.op.fence), *missing = fence_missing(d->request.op.fence);
     struct rlimit files = {0};
 
     getrlimit(RLIMIT_NOFILE, &files);
-    log_notice(
-        "diskallocd %s: spill directory %s on %s; the guarantee is %s%s%s; discard %s; %s are available, of which "
-        "%s are kept free; fences around descriptors: %s%s%s; found %" PRIu64
-        " regions with %s; limits of the process: %llu open files, %llu "
-        "inotify watches",
-        DISKALLOC_VERSION, store_dir(d->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ",
-        g->reason, g->can_discard ? "works" : "does not work", size_format(d->request.space.available, available),
-        size_format(d->request.op.keep_free, keep), *names ? names : "none", *missing ? "; " : "", missing,
-        d->regions.n_regions, size_format(quota_account_used(quota_total(d->quota), QUOTA_BYTES), bytes),
-        (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
+    disks_log(d);
+    log_notice("diskallocd %s: limits of the process: %llu open files, %llu inotify watches", DISKALLOC_VERSION,
+               (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
                             struct daemon **ret)
 {
     struct daemon *d = calloc(1, sizeof *d);
-    enum daemon_exit status = d ? open_store(d, config) : DAEMON_EXIT_FAILED;
-    int r;
+    int r = d ? disks_open(d, config) : -ENOMEM;
+    enum daemon_exit status = r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
 
     if (d)
         d->names = source->names;
@@ -395,7 +382,7 @@ void daemon_free(struct daemon *d)
         log_warning("the disk does not answer: ending without waiting for it");
         if (d->has_conns)
             conn_env_abandon(&d->conns);
-        ending_leave(d->store, d->exit_status);
+        ending_leave(d->request.op.disks, d->exit_status);
     }
     if (d->has_conns)
         conn_env_deinit(&d->conns);
@@ -414,14 +401,17 @@ void daemon_free(struct daemon *d)
         worker_pool_free(d->pool);
     if (d->lookups)
         worker_pool_free(d->lookups);
+    opening_forget(d);
+    former_forget(d);
+    halves_forget(&d->halves, NULL);
     user_table_free(d->users);
     accounts_free(d->accounts);
     if (d->quota)
         quota_free(d->quota);
     free(d->grace_text);
     arena_deinit(&d->reply_arena);
+    disks_close(d);
     fences_deinit(d);
-    store_close(d->store);
     events_deinit(d);
     free(d);
 }

@@ -1,7 +1,7 @@
 // The end of a daemon of which threads hang in the kernel.
 #pragma once
 
-struct store;
+struct disk;
 
-// Leaves the directory to the next daemon and ends the process, within a second.
-_Noreturn void ending_leave(struct store *store, int status);
+// Leaves the directories of DISKS, a list, to the next daemon and ends the process, within two seconds.
+_Noreturn void ending_leave(const struct disk *disks, int status);

@@ -1,10 +1,10 @@
 // Signals and timers: what the daemon does beside serving requests.  All callbacks run on the loop's thread.
 //
-// SIGTERM and SIGINT end the loop.  SIGHUP has the configuration read again, on a worker.  Every two seconds a worker
-// asks the disk for its free space, and whether it is still there; what others have freed may let waiting operations
-// go on.  The timers for orphans and for waiting operations are set by their queues, through events_wake_for_orphans
-// and events_wake_for_waiting.  The user database is asked again once a second about whatever is due.  The watchdog
-// is fed from the loop, so that a loop that has stopped is noticed by the service manager.
+// SIGTERM and SIGINT end the loop.  SIGHUP has the configuration read again, on a worker.  Every two seconds the disks
+// are asked how they are (health.c).  The timers for orphans and for waiting operations are set by their queues,
+// through events_wake_for_orphans and events_wake_for_waiting.  The user database is asked again once a second about
+// whatever is due.  The watchdog is fed from the loop, so that a loop that has stopped is noticed by the service
+// manager.
 #include "daemon/events.h"
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include "daemon/conn/conn.h"
 #include "daemon/fences.h"
 #include "daemon/grace.h"
+#include "daemon/health.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
@@ -27,76 +28,18 @@
 #include "daemon/notify.h"
 #include "daemon/op/op.h"
 #include "daemon/op/wait.h"
+#include "daemon/opening.h"
 #include "daemon/quota/quota.h"
 #include "daemon/reports.h"
 #include "daemon/request/metrics.h"
 #include "daemon/state.h"
-#include "daemon/store/lock.h"
-#include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "daemon/work/worker.h"
 #include "proto/util/clock.h"
-#include "proto/util/container.h"
 
 enum {
-    SPACE_SECONDS = 2,   // between two questions to the disk for its space and its health
-    HANGS_SECONDS = 10,  // without an answer
+    SPACE_SECONDS = 2,   // between two questions to a disk for its space and its health
     MOST_POSTPONED = 64, // turns of the loop by which waiting operations are put off
 };
-
-static enum work_status read_space(struct work *w)
-{
-    struct daemon *d = container_of(w, struct daemon, space_work);
-
-    d->space_result = store_space(d->store, &d->fresh_space);
-    store_look(d->store, &d->fresh_health);
-    if (d->lays_ghosts)
-        store_lock_lay_ghosts(store_lock(d->store));
-    return WORK_DONE;
-}
-
-// What concerns everybody.  TEXT may be NULL.
-static void report(struct daemon *d, enum report_kind kind, const char *text)
-{
-    struct report r = {.kind = kind, .is_public = true, .text = text};
-
-    reports_publish(d->request.op.reports, &r);
-}
-
-// GRANTS: new grants are made all the same.
-static void note_health(struct daemon *d, const char *problem, bool grants)
-{
-    struct store_health *h = &d->request.health;
-
-    if (grants && d->request.op.problem) // what is known to be wrong is worse than a disk that hangs
-        return;
-    d->request.op.problem = *problem && !grants ? h->problem : NULL;
-    if (strcmp(h->problem, problem) == 0)
-        return;
-    if (*problem)
-        log_error("spill directory %s: %s%s", store_dir(d->store), problem,
-                  grants ? "" : "; nothing new is granted until that is over");
-    else
-        log_notice("spill directory %s: all is well again", store_dir(d->store));
-    report(d, *problem ? REPORT_DISK_PROBLEM : REPORT_DISK_WELL, problem);
-    snprintf(h->problem, sizeof h->problem, "%s", problem);
-}
-
-static void space_is_read(struct work *w)
-{
-    struct daemon *d = container_of(w, struct daemon, space_work);
-
-    d->space_asked = false;
-    op_end_stuck(&d->request.op, d->space_asked_at);
-    note_health(d, d->fresh_health.problem, false);
-    memcpy(d->request.health.limits, d->fresh_health.limits, sizeof d->fresh_health.limits);
-    d->request.health.n_limits = d->fresh_health.n_limits;
-    if (d->space_result < 0)
-        return;
-    d->request.space = d->fresh_space;
-    // Other programs may have freed space, and users may have left groups: waiting operations may be granted now.
-    wait_poke(d->request.op.wait);
-}
 
 // Tells the service manager the usage, unless it has not changed.
 static void tell_status(struct daemon *d)
@@ -153,20 +96,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     grace_tick(d);
     keep_metrics(d);
     http_tick(d->http);
-    if (d->space_asked) { // the last question has no answer yet
-        if (clock_now() - d->space_asked_at > HANGS_SECONDS * 1000UL)
-            note_health(d, "the disk does not answer", true);
-        return;
-    }
-    // The answer decides whether it is the disk that holds operations up.  A file system whose journal is busy answers
-    // questions, and makes whoever changes something wait.
-    if (op_seem_stuck(&d->request.op, clock_now()))
-        store_suspect(d->store);
-    d->space_asked = true;
-    d->lays_ghosts = d->request.op.n_repairs == 0;
-    d->space_asked_at = clock_now();
-    d->space_work = (struct work){.lane = WORK_LANE_DAEMON, .brief = true, .run = read_space, .done = space_is_read};
-    worker_submit(d->pool, &d->space_work);
+    health_tick(d);
 }
 
 static void on_names_timer(evutil_socket_t fd, short what, void *data)
@@ -188,7 +118,7 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     (void)what;
     log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
-    report(d, REPORT_ENDING, NULL);
+    reports_publish_to_all(d->request.op.reports, REPORT_ENDING, NULL);
     if (d->has_conns)
         tell_reports(&d->conns);
     d->told_to_end = true;
@@ -268,10 +198,11 @@ static void reload_done(struct settings_change *change)
         log_error("the configuration is kept as it was: %s", change->error ? change->error : strerror(-change->result));
     else {
         log_notice("the configuration was read again");
-        report(d, REPORT_LIMITS_CHANGED, "the configuration was read again");
+        reports_publish_to_all(d->request.op.reports, REPORT_LIMITS_CHANGED, "the configuration was read again");
         // The administrator may have changed groups as well.
         names_refresh(d->names);
         lookup_all(d->users);
+        opening_begin(d);
     }
     settings_change_free(change);
     notify_ready();

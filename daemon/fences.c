@@ -10,7 +10,6 @@
 #include <event2/event.h>
 #include <string.h>
 
-#include "daemon/config/config.h"
 #include "daemon/fence/fence.h"
 #include "daemon/log.h"
 #include "daemon/op/op.h"
@@ -18,6 +17,7 @@
 #include "daemon/suspects.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 
 enum {
     GATHER_MS = 100,      // from the first event of a burst to the first read
@@ -34,11 +34,11 @@ static void wait_ms(struct event *timer, uint64_t ms)
 
 static void on_tripped(evutil_socket_t fd, short what, void *data)
 {
-    struct daemon *d = data;
+    struct daemon_disk *x = data;
 
     (void)fd;
     (void)what;
-    wait_ms(d->trip_timer, GATHER_MS);
+    wait_ms(x->trip_timer, GATHER_MS);
 }
 
 static void on_changed(void *data, const struct handle *handle)
@@ -53,19 +53,18 @@ static void on_changed(void *data, const struct handle *handle)
 
 static void on_trip_timer(evutil_socket_t fd, short what, void *data)
 {
-    struct daemon *d = data;
-    struct tripwire *t = fence_tripwire(d->request.op.fence);
-    bool lost, more = tripwire_read(t, on_changed, d, &lost);
+    struct daemon_disk *x = data;
+    bool lost, more = tripwire_read(fence_tripwire(x->disk.fence), on_changed, x->daemon, &lost);
 
     (void)fd;
     (void)what;
-    d->request.op.tally.fence_overflows += lost;
+    x->daemon->request.op.tally.fence_overflows += lost;
     if (lost)
-        suspects_note_all(d->request.op.suspects);
+        suspects_note_all(x->daemon->request.op.suspects);
     if (more)
-        wait_ms(d->trip_timer, BETWEEN_READS_MS);
+        wait_ms(x->trip_timer, BETWEEN_READS_MS);
     else
-        event_add(d->tripped, NULL);
+        event_add(x->tripped, NULL);
 }
 
 static void on_suspects(evutil_socket_t fd, short what, void *data)
@@ -89,46 +88,56 @@ static void wake(void *data, uint64_t at)
     wait_ms(d->suspects, clock_left(at));
 }
 
-static int make_events(struct daemon *d)
+int fences_init(struct daemon *d)
 {
-    struct tripwire *t = fence_tripwire(d->request.op.fence);
-
     d->suspects_at = UINT64_MAX;
     d->suspects = evtimer_new(d->base, on_suspects, d);
-    d->trip_timer = evtimer_new(d->base, on_trip_timer, d);
-    d->tripped = t ? event_new(d->base, tripwire_fd(t), EV_READ, on_tripped, d) : NULL;
-    if (!d->suspects || !d->trip_timer || (t && (!d->tripped || event_add(d->tripped, NULL) < 0)))
-        return -ENOMEM;
-    return suspects_new(&d->regions, wake, d, &d->request.op.suspects);
+    return d->suspects ? suspects_new(&d->regions, wake, d, &d->request.op.suspects) : -ENOMEM;
 }
 
-int fences_init(struct daemon *d, const struct config *config)
+int fences_make(struct daemon_disk *x, enum config_fence wanted, char **ret_error)
 {
-    _cleanup_free_ char *error = NULL;
-    int r = fence_new(config->fence, d->store, &d->request.op.fence, &error);
+    int r = fence_new(wanted, x->disk.store, &x->disk.fence, ret_error);
 
-    if (r == 0) {
-        d->request.op.projects = fence_projects(d->request.op.fence);
-        r = make_events(d);
-    }
-    if (error)
-        log_error("%s", error);
+    if (r == 0)
+        x->disk.projects = fence_projects(x->disk.fence);
     return r;
+}
+
+int fences_listen(struct daemon_disk *x)
+{
+    struct tripwire *t = fence_tripwire(x->disk.fence);
+    struct event_base *base = x->daemon->base;
+
+    if (!t)
+        return 0;
+    x->trip_timer = evtimer_new(base, on_trip_timer, x);
+    x->tripped = event_new(base, tripwire_fd(t), EV_READ, on_tripped, x);
+    return x->trip_timer && x->tripped && event_add(x->tripped, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+void fences_remove(struct daemon_disk *x)
+{
+    if (x->tripped)
+        event_free(x->tripped);
+    if (x->trip_timer)
+        event_free(x->trip_timer);
+    fence_free(x->disk.fence);
 }
 
 void fences_deinit(struct daemon *d)
 {
-    struct event *const events[] = {d->tripped, d->trip_timer, d->suspects};
-
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        if (events[i])
-            event_free(events[i]);
+    if (d->suspects)
+        event_free(d->suspects);
     suspects_free(d->request.op.suspects);
-    fence_free(d->request.op.fence);
 }
 
 void fences_tick(struct daemon *d)
 {
-    if (fence_is_blind(d->request.op.fence) && ++d->n_blind_ticks % BLIND_TICKS == 0)
-        suspects_note_all(d->request.op.suspects);
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next) {
+        struct daemon_disk *x = container_of(disk, struct daemon_disk, disk);
+
+        if (fence_is_blind(disk->fence) && ++x->n_blind_ticks % BLIND_TICKS == 0)
+            suspects_note_all(d->request.op.suspects);
+    }
 }

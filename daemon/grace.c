@@ -23,8 +23,6 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
 
-#define GRACE_FILE ".grace"
-
 static void take_line(struct daemon *d, const char *line)
 {
     struct quota_over over = {0};
@@ -33,16 +31,16 @@ static void take_line(struct daemon *d, const char *line)
     if (sscanf(line, "%" SCNu64 " %287[^\n]", &over.since, over.key) == 2)
         quota_note_over(d->quota, &over);
     else
-        log_warning("%s/%s has a line that means nothing, which is left out", store_dir(d->store), GRACE_FILE);
+        log_warning("%s/%s has a line that means nothing, which is left out", store_dir(d->home->store), GRACE_FILE);
 }
 
 void grace_load(struct daemon *d)
 {
     _cleanup_free_ char *text = NULL;
-    int r = small_file_read(store_dir_fd(d->store), GRACE_FILE, &text);
+    int r = small_file_read(store_dir_fd(d->home->store), GRACE_FILE, &text);
 
     if (r < 0 && r != -ENOENT)
-        log_warning("%s/%s cannot be read: %s: grace periods begin anew", store_dir(d->store), GRACE_FILE,
+        log_warning("%s/%s cannot be read: %s: grace periods begin anew", store_dir(d->home->store), GRACE_FILE,
                     strerror(-r));
     for (char *line = text, *end; line && *line; line = end + 1) {
         end = strchr(line, '\n');
@@ -78,7 +76,7 @@ static enum work_status write_grace(struct work *w)
 {
     struct daemon *d = container_of(w, struct daemon, grace_work);
 
-    d->grace_result = small_file_write(store_dir_fd(d->store), GRACE_FILE, d->grace_text);
+    d->grace_result = small_file_write(store_dir_fd(d->home->store), GRACE_FILE, d->grace_text);
     return WORK_DONE;
 }
 
@@ -89,8 +87,8 @@ static void grace_is_written(struct work *w)
     free(steal(&d->grace_text));
     if (d->grace_result < 0) {
         if (!d->grace_failed)
-            log_warning("%s/%s cannot be written: %s: a restart would begin grace periods anew", store_dir(d->store),
-                        GRACE_FILE, strerror(-d->grace_result));
+            log_warning("%s/%s cannot be written: %s: a restart would begin grace periods anew",
+                        store_dir(d->home->store), GRACE_FILE, strerror(-d->grace_result));
         d->grace_written = UINT64_MAX; // again
     }
     d->grace_failed = d->grace_result < 0;

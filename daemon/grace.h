@@ -1,6 +1,8 @@
 // Since when accounts are above their soft limits, across restarts: a file beside the regions.
 #pragma once
 
+#define GRACE_FILE ".grace"
+
 struct daemon;
 
 // After the regions of earlier daemons are charged: takes over what an earlier daemon has noted.

@@ -29,17 +29,31 @@ static const char usage[] =
     "\n"
     "  --config FILE     read FILE and FILE.d/*.conf (default " CONFIG_DEFAULT_PATH ")\n"
     "  --socket PATH     listen at PATH instead of the configured socket\n"
-    "  --spill-dir DIR   keep the files in DIR instead of the configured directory\n"
+    "  --spill-dir DIR   keep the files in DIR instead of the configured directories; may be given several times\n"
     "  --check-config    check the configuration and exit\n"
     "  --version         print the version and exit\n"
     "  --help            print this help and exit\n";
 
 struct options {
     struct settings_source source;
+    struct config_paths spill_dirs;
     bool check_config;
 };
 
 enum { EXIT_USAGE = 1 };
+
+static bool add_spill_dir(struct options *options, const char *path)
+{
+    _cleanup_free_ char *here = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
+    int r;
+
+    if (asprintf(&absolute, "%s%s%s", here ? here : "", here ? "/" : "", path) < 0)
+        absolute = NULL;
+    r = config_paths_add(&options->spill_dirs, absolute ? absolute : path);
+    if (r < 0)
+        fprintf(stderr, "diskallocd: --spill-dir %s: %s\n", path, config_paths_complaint(r));
+    return r == 0;
+}
 
 // -1: go on.  Any other value is the exit status of the process.
 static int parse_options(int argc, char **argv, struct options *ret)
@@ -64,7 +78,8 @@ static int parse_options(int argc, char **argv, struct options *ret)
             ret->source.socket = optarg;
             break;
         case 'd':
-            ret->source.spill_dir = optarg;
+            if (!add_spill_dir(ret, optarg))
+                return EXIT_USAGE;
             break;
         case 'k':
             ret->check_config = true;
@@ -169,7 +184,7 @@ static int run(struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.source.spill_dirs = &options.spill_dirs};
     struct config *config = NULL;
     int status;
 
@@ -196,5 +211,6 @@ int main(int argc, char **argv)
     }
     status = run(&options);
     names_free(options.source.names);
+    config_paths_clear(&options.spill_dirs);
     return status;
 }

@@ -11,11 +11,13 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
 #include "daemon/fence/fence.h"
+#include "daemon/halves.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/orphans.h"
@@ -25,6 +27,7 @@
 #include "daemon/store/store.h"
 #include "daemon/suspects.h"
 #include "daemon/user.h"
+#include "proto/util/container.h"
 
 enum { REPAIR_SECONDS = 3 };
 
@@ -55,16 +58,15 @@ static void set_awaited(struct holders *h, uint32_t flags)
 }
 
 // Processes may have descriptors from earlier daemons.  The scan looks at the regions of one user after the other; the
-// first one was looked at before its directory was watched, and is looked at once more.
-static void watch_owner(struct daemon *d, struct region *r)
+// first one was looked at before its directory was watched, and is looked at once more.  True: R is the first one.
+static bool watch_owner(struct daemon_disk *x, uid_t owner)
 {
-    if (d->has_watched && d->watched == r->record.owner_uid)
-        return;
-    d->has_watched = true;
-    d->watched = r->record.owner_uid;
-    fence_watch(d->request.op.fence, d->watched);
-    if (fence_tripwire(d->request.op.fence))
-        suspects_note(d->request.op.suspects, r);
+    if (x->has_watched && x->watched == owner)
+        return false;
+    x->has_watched = true;
+    x->watched = owner;
+    fence_watch(x->disk.fence, owner);
+    return true;
 }
 
 // Without memory the region counts in no control group: a daemon must start.
@@ -82,10 +84,10 @@ static void join_job(struct daemon *d, const char *path, struct region *r)
     quota_job_unref(job);
 }
 
-// For store_scan.
-static int found_region(void *data, struct store_found *found)
+// Makes a region of what was found on the disk.  IS_FIRST: as watch_owner says.
+static int take(struct daemon_disk *x, struct store_found *found, bool is_first)
 {
-    struct daemon *d = data;
+    struct daemon *d = x->daemon;
     const struct record *record = &found->record;
     struct user *owner;
     struct region *r;
@@ -102,27 +104,39 @@ static int found_region(void *data, struct store_found *found)
     user_unref(owner); // the region has a reference of its own
     if (!r)
         return -ENOMEM;
-    watch_owner(d, r);
+    region_set_disk(r, &x->disk);
+    if (is_first && fence_tripwire(x->disk.fence))
+        suspects_note(d->request.op.suspects, r);
     join_job(d, found->cgroup, r);
     r->size = found->size;
-    projects_adopt(d->request.op.projects, found->project, &r->project);
+    projects_adopt(x->disk.projects, found->project, &r->project);
     if (r->record.used > r->size) // the file was cut after the last commit
         r->record.used = r->size;
     r->discarded = found->discarded;
     // Stores to discarded parts raise no event.
-    if (r->discarded.sum > 0 && fence_tripwire(d->request.op.fence))
+    if (r->discarded.sum > 0 && fence_tripwire(x->disk.fence))
         suspects_note(d->request.op.suspects, r);
     found->discarded = (struct ranges){0};
     r->state = REGION_LIVE;
-    d->request.n_lacking_blocks += found->lacks_blocks;
+    x->disk.n_lacking_blocks += found->lacks_blocks;
     set_awaited(&r->holders, record->flags);
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
     quota_charge_tell(&r->charge);
     if (found->needs_repair)
-        return op_repair_region(&d->request.op, r, &d->request.n_lacking_blocks);
+        return op_repair_region(&d->request.op, r, &x->disk.n_lacking_blocks);
     orphans_consider(d->request.op.orphans, r);
     return 0;
+}
+
+// For store_scan.
+static int found_region(void *data, struct store_found *found)
+{
+    struct daemon_disk *x = data;
+
+    if (half_is(&found->record))
+        return halves_add(&x->daemon->halves, x, found);
+    return take(x, found, watch_owner(x, found->record.owner_uid));
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *data)
@@ -151,9 +165,108 @@ static int finish_repairs(struct daemon *d)
     return r;
 }
 
+// After halves_join: makes regions of what is whole now.
+static int take_joined(struct daemon *d)
+{
+    struct half *h;
+    int r = 0;
+
+    while (r == 0 && (h = halves_take_whole(&d->halves))) {
+        r = take(h->x, &h->found, watch_owner(h->x, h->found.record.owner_uid));
+        half_free(h);
+    }
+    return r;
+}
+
+static int settle_halves(struct daemon *d)
+{
+    struct half *h;
+    int r;
+
+    halves_join(&d->halves);
+    r = take_joined(d);
+    while ((h = halves_take_rest(&d->halves, &d->regions))) {
+        half_remove(h);
+        half_free(h);
+    }
+    halves_tell(d->halves);
+    return r;
+}
+
 int recovery_run(struct daemon *d)
 {
-    int r = store_scan(d->store, found_region, d, &d->request.n_foreign);
+    int r = 0;
 
+    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next)
+        r = store_scan(disk->store, found_region, container_of(disk, struct daemon_disk, disk), &disk->n_foreign);
+    if (r == 0)
+        r = settle_halves(d);
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        disk->written = disk->granted.used[QUOTA_BYTES];
     return r < 0 ? r : finish_repairs(d);
+}
+
+struct recovery_item {
+    struct store_found found;
+    bool is_first;
+};
+
+// For store_scan.
+static int collect(void *data, struct store_found *found)
+{
+    struct recovery_list *l = data;
+    struct recovery_item *items = l->items;
+
+    if (half_is(&found->record))
+        return halves_add(&l->disk->daemon->halves, l->disk, found);
+    if (l->n == l->n_allocated) {
+        size_t n = l->n_allocated ? 2 * l->n_allocated : 64;
+
+        items = reallocarray(items, n, sizeof *items);
+        if (!items)
+            return -ENOMEM;
+        l->items = items;
+        l->n_allocated = n;
+    }
+    items[l->n++] = (struct recovery_item){.found = *found, .is_first = watch_owner(l->disk, found->record.owner_uid)};
+    found->discarded = (struct ranges){0};
+    return 0;
+}
+
+int recovery_collect(struct daemon_disk *x, struct recovery_list *ret)
+{
+    int r;
+
+    *ret = (struct recovery_list){.disk = x};
+    r = store_scan(x->disk.store, collect, ret, &x->disk.n_foreign);
+    halves_join(&x->daemon->halves);
+    return r;
+}
+
+int recovery_take(struct recovery_list *l, struct half **ret_rest)
+{
+    struct daemon *d = l->disk->daemon;
+    struct half *h;
+    int r = 0;
+
+    *ret_rest = NULL;
+    for (size_t i = 0; r == 0 && i < l->n; i++)
+        r = take(l->disk, &l->items[i].found, l->items[i].is_first);
+    if (r == 0)
+        r = take_joined(d);
+    while ((h = halves_take_rest(&d->halves, &d->regions))) {
+        h->next = *ret_rest;
+        *ret_rest = h;
+    }
+    halves_tell(d->halves);
+    l->disk->disk.written = l->disk->disk.granted.used[QUOTA_BYTES];
+    return r;
+}
+
+void recovery_list_deinit(struct recovery_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        ranges_deinit(&l->items[i].found.discarded);
+    free(l->items);
+    *l = (struct recovery_list){0};
 }

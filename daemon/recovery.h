@@ -1,7 +1,22 @@
-// Takes over the regions of earlier daemons, at start.
+// Taking over the regions of earlier daemons.
 #pragma once
+#include <stddef.h>
 
 struct daemon;
+struct daemon_disk;
+struct half;
+struct recovery_item;
 
-// Scans the spill directory and puts every region of it into the tables.  Blocks.  0 or -errno.
+// Scans all disks, at start.  0 or -errno.
 int recovery_run(struct daemon *d);
+
+// The regions of one disk, while the daemon runs: collected on a worker, and taken over on the loop.
+struct recovery_list {
+    struct daemon_disk *disk;
+    struct recovery_item *items;
+    size_t n, n_allocated;
+};
+int recovery_collect(struct daemon_disk *x, struct recovery_list *ret); // 0 or -errno
+// 0; or -ENOMEM: some are missing.  *RET_REST: files that are to be removed, see halves.h.
+int recovery_take(struct recovery_list *l, struct half **ret_rest);
+void recovery_list_deinit(struct recovery_list *l);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/disk.h"
 #include "daemon/quota/charge.h"
 #include "daemon/user.h"
 #include "proto/util/checked.h"
@@ -113,6 +114,12 @@ void region_free(struct region *r)
     holders_deinit(&r->holders);
     ranges_deinit(&r->discarded);
     free(r);
+}
+
+void region_set_disk(struct region *r, struct disk *disk)
+{
+    r->disk = disk;
+    quota_charge_set_tally(&r->charge, r->record.flags & RECORD_SPARSE ? &disk->sparse : &disk->granted);
 }
 
 void region_drop_name(struct region_table *t, struct region *r)

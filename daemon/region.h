@@ -13,6 +13,7 @@
 #include "proto/spill/record.h"
 #include "proto/util/ranges.h"
 
+struct disk;
 struct op;
 struct suspicion;
 struct user;
@@ -29,6 +30,7 @@ struct region {
     struct quota_charge charge; // all bytes that are granted, and one region
     struct user *owner;         // a reference
     enum region_state state;
+    struct disk *disk; // where its file is; of a region that is being made: where it will be, NULL: not chosen yet
     struct holders holders;
     RB_ENTRY(region) by_handle, by_name;
     // op/queue.c's:
@@ -37,6 +39,7 @@ struct region {
     unsigned n_readers;   // clones that copy this region's file
     bool io_error_told;   // the log has named an error of this region's file
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
+    struct op *mover;     // the operation that moves the region to another disk, from its submission on; NULL: none
     struct op *asker;     // op/ask.c's: the shrink that waits for the agreement of others; NULL: none
     // op/consent.c's: the fence knows who maps the region, if this is still its generation (fence_generation)
     uint64_t generation;
@@ -86,6 +89,7 @@ struct region *region_add(struct region_table *t, const struct record *record, s
 // Takes R out of the tables and gives its charge back.  The file must have been unlinked, or the daemon ends.
 void region_remove(struct region_table *t, struct region *r);
 void region_free(struct region *r); // after region_remove; asserts that R is neither attached nor busy
+void region_set_disk(struct region *r, struct disk *disk); // from now on the charge of R counts there
 void region_drop_name(struct region_table *t, struct region *r);
 
 // SIZE bytes rounded up to blocks: the charge of a region of which nothing is discarded.  0, or -EOVERFLOW.

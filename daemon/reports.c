@@ -159,6 +159,13 @@ void reports_publish(struct reports *r, struct report *report)
             queue(w, report);
 }
 
+void reports_publish_to_all(struct reports *r, enum report_kind kind, const char *text)
+{
+    struct report report = {.kind = kind, .is_public = true, .text = text};
+
+    reports_publish(r, &report);
+}
+
 struct watcher *reports_next_watcher(const struct reports *r, const struct watcher *after)
 {
     if (after)

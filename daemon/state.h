@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "daemon/conn/conn.h"
+#include "daemon/disk.h"
 #include "daemon/quota/quota.h"
 #include "daemon/region.h"
 #include "daemon/request/arena.h"
@@ -12,7 +13,10 @@
 
 struct event;
 struct event_base;
+struct former_look;
+struct half;
 struct http;
+struct opening;
 
 enum {
     DAEMON_WORKERS = 8,        // threads for the disk
@@ -20,26 +24,48 @@ enum {
     DAEMON_LOOKUPS = 4,        // threads for the user database
 };
 
-// All fields belong to the loop's thread, but those that space_work writes, while space_asked.
+// A disk, and what the daemon keeps for it beside operations.  All fields belong to the loop's thread, but those that
+// look writes, while is_asked.
+struct daemon_disk {
+    struct disk disk;
+    struct daemon *daemon;
+    // fences.c's:
+    struct event *tripped, *trip_timer; // the tripwire has news; they are to be read
+    unsigned n_blind_ticks;
+    // recovery.c's:
+    bool has_watched; // watched is valid
+    uid_t watched;    // the owner whose directory the scan has had watched last
+    // health.c's:
+    struct work look;  // asks the disk for its space and health, on a worker
+    bool is_asked;     // look is submitted
+    bool lays_ghosts;  // look also notes that former daemons have been looked after
+    uint64_t asked_at; // ms, monotonic
+    uint64_t settled;  // bytes that were granted then, and had their blocks
+    int space_result;  // written by look, like the next two: 0 or -errno
+    struct store_space fresh_space;
+    struct store_health fresh_health;
+};
+
+// All fields belong to the loop's thread.
 struct daemon {
     struct event_base *base;
     struct event *on_term, *on_int, *on_hup; // signals
     struct event *orphans;                   // a timer: probe the orphans that are due
     struct event *waiting;                   // a timer: try the operations that wait for a limit
     struct event *space_timer, *watchdog;    // timers with a period
-    struct event *tripped, *trip_timer;      // fences.c's: the tripwire has news; they are to be read
     struct event *suspects;                  // a timer: look at the suspects that are due
     uint64_t suspects_at;                    // ms, monotonic: when it is due; UINT64_MAX: it is not set
-    unsigned n_blind_ticks;                  // fences_tick's
-    bool has_watched;                        // recovery.c's: WATCHED is valid
-    uid_t watched;                           // the owner whose directory the scan has had watched last
     struct event *names_timer;               // a timer with a period: the user database is asked again
     uint64_t told[3];                        // regions, bytes, connections: as last told to the service manager
     struct settings *settings;
-    int exit_status;   // of a daemon that ends without waiting for its threads
-    bool told_to_end;  // by a signal
-    bool bad_settings; // the file of the run-time quotas has a mistake
-    struct store *store;
+    int exit_status;            // of a daemon that ends without waiting for its threads
+    bool told_to_end;           // by a signal
+    bool bad_settings;          // the file of the run-time quotas has a mistake
+    unsigned n_disks;           // ever
+    struct half *halves;        // recovery.c's: of moves, whose other disk is not there
+    struct opening *opening;    // opening.c's: a disk that is being added; NULL: none is
+    struct former_look *former; // former.c's, while it looks
+    struct disk *home;          // keeps what is of no single disk: .quota and .grace
     struct quota *quota;
     struct names *names; // the caller's of daemon_new
     struct user_table *users;
@@ -52,17 +78,10 @@ struct daemon {
     struct request_env request;
     struct conn_env conns;
     struct listener *listener;
-    struct http *http;              // metrics and the page
-    bool has_conns, has_regions;    // conns and regions are initialised
-    bool missed_timer;              // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
-    unsigned n_postponed;           // turns of the loop by which the timer WAITING has been put off
-    struct work space_work;         // asks the disk for its space, on a worker
-    bool space_asked;               // space_work is submitted
-    bool lays_ghosts;               // space_work also notes that former daemons have been looked after
-    uint64_t space_asked_at;        // ms, monotonic
-    struct store_space fresh_space; // written by space_work, like the next two
-    int space_result;               // 0 or -errno
-    struct store_health fresh_health;
+    struct http *http;           // metrics and the page
+    bool has_conns, has_regions; // conns and regions are initialised
+    bool missed_timer;           // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
+    unsigned n_postponed;        // turns of the loop by which the timer WAITING has been put off
     // grace.c's:
     struct work grace_work;
     char *grace_text;       // what is written at present, or NULL

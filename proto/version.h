@@ -7,7 +7,8 @@ enum {
     // Every Feature bit that this source code knows.
     PROTOCOL_FEATURES = DISKALLOC__V1__FEATURE__FEATURE_EARLY_GROWTH | DISKALLOC__V1__FEATURE__FEATURE_HELD |
                         DISKALLOC__V1__FEATURE__FEATURE_EARLY_CREATE | DISKALLOC__V1__FEATURE__FEATURE_SHARING |
-                        DISKALLOC__V1__FEATURE__FEATURE_CLONE | DISKALLOC__V1__FEATURE__FEATURE_EVENTS,
+                        DISKALLOC__V1__FEATURE__FEATURE_CLONE | DISKALLOC__V1__FEATURE__FEATURE_MOVE |
+                        DISKALLOC__V1__FEATURE__FEATURE_EVENTS,
     CLIENT_NAME_MAX = 64, // bytes of Hello.client_name that the daemon keeps
 };
 

@@ -91,6 +91,7 @@ int quota_set_run(struct ctl *ctl);
 int quota_unset_run(struct ctl *ctl);
 int rm_run(struct ctl *ctl);
 int expiry_run(struct ctl *ctl);
+int move_run(struct ctl *ctl);
 int disconnect_run(struct ctl *ctl);
 int check_run(struct ctl *ctl);
 int help_run(struct ctl *ctl);

@@ -16,7 +16,7 @@
 #include "proto/util/cleanup.h"
 
 static const struct command commands[] = {
-    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disk, and the usage of all users together",
+    {"status", NULL, status_run, 0, 0, 0, "status", "the daemon, its disks, and the usage of all users together",
      WORD_NONE},
     {"usage", NULL, usage_run, 0, 1, OPTION_ALL, "usage [SUBJECT | --all]",
      "the usage of total, unlisted, user:NAME, group:NAME or cgroup:PATH; without SUBJECT, your own", WORD_SUBJECT},
@@ -31,6 +31,8 @@ static const struct command commands[] = {
      "remove a region, USER/NAME another user's; or all regions of a user", WORD_REGION},
     {"set-expiry", NULL, expiry_run, 2, 2, 0, "set-expiry NAME TIME|never",
      "remove the region when nobody has used it for that time, such as 30min, 12h, 7d", WORD_REGION},
+    {"move", NULL, move_run, 2, 2, 0, "move NAME|HANDLE DISK",
+     "move a region that nobody uses to another spill directory of the daemon", WORD_REGION},
     {"disconnect", NULL, disconnect_run, 1, 1, 0, "disconnect USER", "close all of a user's connections", WORD_USER},
     {"check", NULL, check_run, 0, INT_MAX, OPTION_WARN | OPTION_CRIT | OPTION_ALL,
      "check [SUBJECT... | --all] [-w 80%] [-c 95%]",

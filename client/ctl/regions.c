@@ -28,7 +28,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
 
     snprintf(mode, sizeof(mode), "%04o", r->mode);
     // clang-format off
-    return json_pack("{ss, so, so, so, so, so, so, so, so, si, ss, ss, so, so, sb, so}",
+    return json_pack("{ss, so, so, so, so, so, so, so, so, si, ss, ss, so, so, sb, so, so}",
                      "handle", text_handle(r->handle.data, r->handle.len, handle),
                      "name", r->name.len ? text_json_bytes(r->name.data, r->name.len) : json_null(),
                      "owner", text_json_bytes(r->owner.data, r->owner.len),
@@ -44,6 +44,7 @@ static json_t *region_json(const Diskalloc__V1__Region *r)
                      "created", text_json_time(r->created),
                      "expires_s", r->expires ? text_json_number(r->expires) : json_null(),
                      "sparse", (r->flags & DISKALLOC__V1__REGION_FLAG__REGION_SPARSE) != 0,
+                     "disk", text_json_bytes(r->disk.data, r->disk.len),
                      "holders", text_json_holders(r));
     // clang-format on
 }

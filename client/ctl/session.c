@@ -52,7 +52,7 @@ static int say_hello(struct session *s)
     int r;
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
-    hello.features = DISKALLOC__V1__FEATURE__FEATURE_EVENTS;
+    hello.features = DISKALLOC__V1__FEATURE__FEATURE_EVENTS | DISKALLOC__V1__FEATURE__FEATURE_MOVE;
     hello.client_name = field_text(name);
     hello.pid = (uint32_t)getpid();
     request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;
@@ -141,10 +141,11 @@ int session_call(struct session *s, Diskalloc__V1__Request *request, Diskalloc__
         r = receive_reply(s, ret);
         if (r < 0 || (*ret)->id == request->id)
             return r;
-        // Id 0 is an event, which is skipped; with an error, it is the last message before the daemon closes the
-        // connection.
+        // Id 0 is an event; with an error, it is the last message before the daemon closes the connection.
         if ((*ret)->id == 0 && (*ret)->error)
             return 0;
+        if (s->on_event && (*ret)->body_case == DISKALLOC__V1__REPLY__BODY_EVENT)
+            s->on_event(s->event_data, (*ret)->event);
         session_free_reply(*ret);
     }
 }

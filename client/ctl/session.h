@@ -10,6 +10,9 @@ struct session {
     uint64_t last_id;        // of the requests
     char said[400];          // why the daemon refused Hello, as it says itself; "": it did not
     char daemon_version[64]; // as the daemon says in its reply to Hello
+    // Called with each event that comes while a reply is awaited; NULL: events are skipped.
+    void (*on_event)(void *data, const Diskalloc__V1__Event *event);
+    void *event_data;
 };
 
 // Connects to the socket PATH and sends Hello.  TIMEOUT_SECONDS bounds this, and later the wait for each answer.

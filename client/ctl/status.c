@@ -1,4 +1,4 @@
-// `diskallocctl status`: the daemon, its disk, and the usage of all users together.
+// `diskallocctl status`: the daemon, its disks, and the usage of all users together.
 #include "client/ctl/ctl.h"
 
 #include <stdio.h>
@@ -21,10 +21,51 @@ static const char *guarantee_name(Diskalloc__V1__Guarantee guarantee)
     }
 }
 
+// An object of a disk.  One that is not in use has null in the place of its numbers.
+static json_t *disk_json(const Diskalloc__V1__Disk *d)
+{
+    // clang-format off
+    if (!d->in_use)
+        return json_pack("{so, sb, so}", "spill_dir", text_json_bytes(d->dir.data, d->dir.len), "in_use", false,
+                         "problem", text_json_bytes(d->problem.data, d->problem.len));
+    return json_pack("{so, sb, sb, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
+        "spill_dir", text_json_bytes(d->dir.data, d->dir.len),
+        "in_use", true,
+        "leaving", (int)d->is_leaving,
+        "file_system", text_json_bytes(d->file_system, strlen(d->file_system)),
+        "guarantee", guarantee_name(d->guarantee),
+        "guarantee_reason", text_json_bytes(d->guarantee_reason, strlen(d->guarantee_reason)),
+        "total", text_json_number(d->total),
+        "available", text_json_number(d->available),
+        "keep_free", text_json_number(d->keep_free),
+        "free", text_json_number(d->free),
+        "bytes", text_json_number(d->bytes),
+        "regions", text_json_number(d->regions),
+        "foreign_files", text_json_number(d->foreign_files),
+        "lacking_blocks", text_json_number(d->lacking_blocks),
+        "inodes", text_json_limit(d->inodes ? d->inodes : UINT64_MAX),
+        "inodes_available", text_json_limit(d->inodes ? d->inodes_available : UINT64_MAX),
+        "fs_quota_limit", text_json_limit(d->fs_quota_limit ? d->fs_quota_limit : UINT64_MAX),
+        "fs_quota_used", text_json_number(d->fs_quota_used),
+        "problem", text_json_bytes(d->problem.data, d->problem.len),
+        "fences", text_json_bytes(d->fences, strlen(d->fences)),
+        "fences_missing", text_json_bytes(d->fences_missing, strlen(d->fences_missing)));
+    // clang-format on
+}
+
+static json_t *disks_json(const Diskalloc__V1__Status *s)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < s->n_disks; i++)
+        json_array_append_new(array, disk_json(s->disks[i]));
+    return array;
+}
+
 static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
+    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "daemon_version", text_json_bytes(s->version, strlen(s->version)),
         "pid", (int)s->pid,
         "started", text_json_time(s->started),
@@ -52,7 +93,8 @@ static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
         "problem", text_json_bytes(s->problem.data, s->problem.len),
         "fences", text_json_bytes(s->fences, strlen(s->fences)),
         "fences_missing", text_json_bytes(s->fences_missing, strlen(s->fences_missing)),
-        "mended", text_json_number(s->mended)));
+        "mended", text_json_number(s->mended),
+        "disks", disks_json(s)));
     // clang-format on
 }
 
@@ -77,6 +119,57 @@ static const char *bar_of(const struct ctl *ctl, uint64_t used, uint64_t limit, 
     return ctl->human ? text_bar(used, limit, ctl->colour, ret) : ret;
 }
 
+static void add_fences(struct table *t, const char *name, const char *fences, const char *missing)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], value[3 * TEXT_MAX];
+
+    snprintf(value, sizeof(value), "%s%s%s", *fences ? text_escape(fences, strlen(fences), a) : "none",
+             *missing ? "; " : "", text_escape(missing, strlen(missing), b));
+    add_row(t, name, value);
+}
+
+static void add_guarantee(struct table *t, Diskalloc__V1__Guarantee guarantee, const char *reason)
+{
+    char a[TEXT_MAX], value[2 * TEXT_MAX];
+
+    snprintf(value, sizeof(value), "%s%s%s", guarantee_name(guarantee), *reason ? ": " : "",
+             text_escape(reason, strlen(reason), a));
+    add_row(t, "Guarantee", value);
+}
+
+// The rows of one of several disks.
+static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Disk *d)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], bar[TEXT_MAX], value[4 * TEXT_MAX];
+    bool human = ctl->human;
+
+    add_row(t, "", "");
+    add_row(t, "Spill directory", text_escape(d->dir.data, d->dir.len, a));
+    if (d->problem.len > 0)
+        add_row(t, d->in_use ? "Problem" : "Not in use", text_escape(d->problem.data, d->problem.len, a));
+    if (!d->in_use)
+        return;
+    if (d->is_leaving)
+        add_row(t, "Leaving", "not in the configuration any more: nothing new is made there");
+    add_row(t, "File system", text_escape(d->file_system, strlen(d->file_system), a));
+    add_guarantee(t, d->guarantee, d->guarantee_reason);
+    add_fences(t, "Fences", d->fences, d->fences_missing);
+    snprintf(value, sizeof(value), "%s, of which %s are available, and %s kept free", text_size(d->total, human, a),
+             text_size(d->available, human, b), text_size(d->keep_free, human, c));
+    add_row(t, "Disk", value);
+    if (d->inodes > 0)
+        add_used(t, "Inodes", text_count(d->inodes - u64_min(d->inodes, d->inodes_available), a),
+                 text_count(d->inodes, b),
+                 bar_of(ctl, d->inodes - u64_min(d->inodes, d->inodes_available), d->inodes, bar));
+    if (d->fs_quota_limit > 0)
+        add_used(t, "File system quota", text_size(d->fs_quota_used, human, a), text_size(d->fs_quota_limit, human, b),
+                 bar_of(ctl, d->fs_quota_used, d->fs_quota_limit, bar));
+    snprintf(value, sizeof(value), "%s, with %s", text_count(d->regions, a), text_size(d->bytes, human, b));
+    add_row(t, "Regions there", value);
+    if (d->foreign_files > 0)
+        add_row(t, "Foreign files", text_count(d->foreign_files, a));
+}
+
 static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     char a[TEXT_MAX], b[TEXT_MAX], value[3 * TEXT_MAX];
@@ -85,27 +178,25 @@ static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__
              s->pid, text_time(s->started, b));
     add_row(t, "Daemon", value);
     add_row(t, "Address", text_escape(ctl->address, strlen(ctl->address), a));
+    if (s->n_disks > 1)
+        return;
     add_row(t, "Spill directory", text_escape(s->spill_dir.data, s->spill_dir.len, a));
     add_row(t, "File system", text_escape(s->file_system, strlen(s->file_system), a));
-    snprintf(value, sizeof(value), "%s%s%s", guarantee_name(s->guarantee), *s->guarantee_reason ? ": " : "",
-             text_escape(s->guarantee_reason, strlen(s->guarantee_reason), a));
-    add_row(t, "Guarantee", value);
-    snprintf(value, sizeof(value), "%s%s%s", *s->fences ? text_escape(s->fences, strlen(s->fences), a) : "none",
-             *s->fences_missing ? "; " : "", text_escape(s->fences_missing, strlen(s->fences_missing), b));
-    add_row(t, "Fences", value);
+    add_guarantee(t, s->guarantee, s->guarantee_reason);
+    add_fences(t, "Fences", s->fences, s->fences_missing);
     if (s->problem.len > 0)
         add_row(t, "Problem", text_escape(s->problem.data, s->problem.len, a));
 }
 
-// What of the disk is in use: of that which may be, without what is kept free.
-static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
+// What of the disks is in use: of that which may be, without what is kept free.
+static void add_disks(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     uint64_t usable = s->disk_total > s->keep_free ? s->disk_total - s->keep_free : 0;
     char a[TEXT_MAX], bar[TEXT_MAX], value[2 * TEXT_MAX];
 
     bar_of(ctl, s->disk_total > s->disk_available ? s->disk_total - s->disk_available : 0, usable, bar);
     snprintf(value, sizeof(value), "%s%s%s", text_size(s->disk_total, ctl->human, a), *bar ? "  " : "", bar);
-    add_row(t, "Disk", value);
+    add_row(t, s->n_disks > 1 ? "Disks" : "Disk", value);
 }
 
 static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
@@ -113,14 +204,14 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
     char a[TEXT_MAX], b[TEXT_MAX], bar[TEXT_MAX];
     bool human = ctl->human;
 
-    add_disk(t, ctl, s);
-    add_row(t, "Disk available", text_size(s->disk_available, human, a));
+    add_disks(t, ctl, s);
+    add_row(t, s->n_disks > 1 ? "Disks available" : "Disk available", text_size(s->disk_available, human, a));
     add_row(t, "Kept free", text_size(s->keep_free, human, a));
-    if (s->disk_inodes > 0)
+    if (s->n_disks <= 1 && s->disk_inodes > 0)
         add_used(t, "Inodes", text_count(s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), a),
                  text_count(s->disk_inodes, b),
                  bar_of(ctl, s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), s->disk_inodes, bar));
-    if (s->fs_quota_limit > 0)
+    if (s->n_disks <= 1 && s->fs_quota_limit > 0)
         add_used(t, "File system quota", text_size(s->fs_quota_used, human, a), text_size(s->fs_quota_limit, human, b),
                  bar_of(ctl, s->fs_quota_used, s->fs_quota_limit, bar));
     add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b),
@@ -146,6 +237,8 @@ static int print_text(const struct ctl *ctl, const Diskalloc__V1__Status *s)
     table_init(&t, columns, 2);
     add_daemon(&t, ctl, s);
     add_numbers(&t, ctl, s);
+    for (size_t i = 0; s->n_disks > 1 && i < s->n_disks; i++)
+        add_disk(&t, ctl, s->disks[i]);
     r = table_print(&t, 0);
     table_deinit(&t);
     return r < 0 ? EXIT_REFUSED : EXIT_DONE;

@@ -111,6 +111,34 @@ const struct config_subject *config_find_subject(const struct config *c, enum co
     return s || !config_is_of_user_database(kind) || !id_parse(name, &id) ? s : config_find_id(c, kind, id);
 }
 
+const struct config_disk *config_find_disk(const struct config *c, const char *path)
+{
+    const struct config_disk *d = c->disks;
+
+    while (d && strcmp(d->path, path) != 0)
+        d = d->next;
+    return d;
+}
+
+int config_need_disk(struct config *c, const char *path, struct config_disk **ret)
+{
+    _cleanup_free_ char *copy = path[0] == '/' ? config_tidy_path(path) : NULL;
+    struct config_disk **at = &c->disks;
+
+    if (!copy)
+        return path[0] == '/' ? -ENOMEM : -EINVAL;
+    while (*at && strcmp((*at)->path, copy) != 0)
+        at = &(*at)->next;
+    if (!*at) {
+        *at = calloc(1, sizeof **at);
+        if (!*at)
+            return -ENOMEM;
+        (*at)->path = steal(&copy);
+    }
+    *ret = *at;
+    return 0;
+}
+
 bool config_has_cgroups(const struct config *c)
 {
     for (size_t i = 0; i < c->n_subjects; i++)
@@ -188,6 +216,20 @@ void config_subject_free(struct config_subject *s)
     free(s);
 }
 
+static void free_disks(struct config *c)
+{
+    struct config_disk *d;
+
+    while ((d = c->disks)) {
+        c->disks = d->next;
+        config_value_deinit(&d->keep_free);
+        config_value_deinit(&d->min_bytes);
+        free(d->users);
+        free(d->path);
+        free(d);
+    }
+}
+
 void config_free(struct config *c)
 {
     if (!c)
@@ -198,7 +240,8 @@ void config_free(struct config *c)
     config_value_deinit(&c->keep_free);
     free(c->admin_group);
     free(c->metrics_listen);
-    free(c->spill_dir);
+    config_paths_clear(&c->spill_dirs);
+    free_disks(c);
     free(c->socket);
     free(c);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/config/disk.h"
 #include "daemon/config/value.h"
 #include "daemon/tree.h"
 
@@ -74,7 +75,8 @@ struct config {
     unsigned socket_mode;            // permission bits
     char *metrics_listen;            // HOST:PORT of this machine only, or an absolute path; NULL: nowhere
     unsigned metrics_socket_mode;    // permission bits, of a socket with a path
-    char *spill_dir;                 // absolute path
+    struct config_paths spill_dirs;  // one at least
+    struct config_disk *disks;       // the first section [disk PATH]; a path need not be one of spill_dirs
     bool spill_dir_require_mount;
     enum config_fence fence;
     char *admin_group;
@@ -99,5 +101,7 @@ bool config_find_names_again(struct config *c, const struct config_resolver *nam
 // Finds a subject by the name that the configuration uses, or by "+ID".  NULL: the configuration says nothing about it.
 const struct config_subject *config_find_subject(const struct config *c, enum config_subject_kind kind,
                                                  const char *name);
+// The section [disk PATH]; NULL: there is none.
+const struct config_disk *config_find_disk(const struct config *c, const char *path);
 bool config_has_cgroups(const struct config *c); // whether a control group has a section
 void config_free(struct config *c);

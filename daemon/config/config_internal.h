@@ -18,6 +18,9 @@ struct config_subject *config_find_id(const struct config *c, enum config_subjec
 // The next subject of the same kind and number, in the order of the files; NULL: there is none.
 struct config_subject *config_next_same(const struct config_subject *s);
 
+// The section [disk PATH], which is made if there is none.  0, -EINVAL (no absolute path) or -ENOMEM.
+int config_need_disk(struct config *c, const char *path, struct config_disk **ret);
+
 // Copies where a value was said, FILE NULL for no file, and its text.  0, or -ENOMEM and nothing has changed.
 int config_value_set_origin(struct config_value *v, const char *file, unsigned line, const char *text);
 void config_value_deinit(struct config_value *v); // leaves it CONFIG_UNSET
@@ -33,8 +36,11 @@ struct config_key {
     const char *name;
     // Writes the meaning of TEXT to FIELD.  Returns NULL, or what is wrong with TEXT, which may be config_no_memory.
     const char *(*parse)(void *field, const char *text);
-    size_t offset; // of FIELD in struct config; 0 for the keys of quotas, whose FIELD is a config_value of a subject
+    // Of FIELD in struct config, or in struct config_disk; 0 for the keys of quotas, whose FIELD is a config_value of a
+    // subject.
+    size_t offset;
     bool is_value; // FIELD is a config_value, which keeps where it was said
+    bool is_list;  // FIELD is a struct config_paths: a section may have the key several times
 };
 
 extern const char config_no_memory[];
@@ -43,6 +49,7 @@ extern const struct config_key config_quota_keys[]; // by enum config_quota_key
 // NULL: there is no such key.
 const struct config_key *config_daemon_key(const char *name);
 const struct config_key *config_quota_key(const char *name);
+const struct config_key *config_disk_key(const char *name); // of [disk PATH]
 
 // ---- subjects.c ----
 

@@ -21,10 +21,11 @@ enum {
     KEYS_MAX = 16,                                      // keys of one section: more than there are
 };
 
-// A section of the daemon or of a subject, and the keys that this section has had so far.
+// A section of the daemon, a disk or a subject, and the keys that this section has had so far.
 struct section {
     bool is_daemon;
-    struct config_subject *subject; // NULL: [daemon], or no section yet
+    struct config_disk *disk;       // NULL: no [disk PATH]
+    struct config_subject *subject; // NULL: no [quota SUBJECT]
     char name[SECTION_MAX_LENGTH + 1];
     const struct config_key *keys[KEYS_MAX];
     unsigned lines[KEYS_MAX]; // where each of keys was set
@@ -58,13 +59,13 @@ __attribute__((format(printf, 3, 4))) static bool fail(struct reader *r, int err
 }
 
 // *LINE: where this file has the same section already, 0: nowhere; becomes the present line.
-static bool enter_section(struct reader *r, const char *name, struct config_subject *subject, unsigned *line)
+static bool enter_section(struct reader *r, const char *name, unsigned *line)
 {
     // Names that were unknown when they were set at run time may since have become names of one user.
     if (*line && r->layer != CONFIG_RUNTIME)
         return fail(r, -EINVAL, "[%s] was there already, on line %u", name, *line);
     *line = r->line;
-    r->section = (struct section){.is_daemon = !subject, .subject = subject};
+    r->section = (struct section){0};
     strcpy(r->section.name, name);
     return true;
 }
@@ -93,7 +94,37 @@ static bool begin_quota(struct reader *r, const char *name)
         s->last_file = r->config->n_files;
         s->last_line = 0;
     }
-    return enter_section(r, name, s, &s->last_line);
+    if (!enter_section(r, name, &s->last_line))
+        return false;
+    r->section.subject = s;
+    return true;
+}
+
+static bool begin_disk(struct reader *r, const char *name)
+{
+    struct config_disk *d;
+    int error = config_need_disk(r->config, name + strlen("disk "), &d);
+
+    if (error == -EINVAL)
+        return fail(r, error, "[%s] is no known section: a disk is named by the absolute path of a spill_dir", name);
+    if (error < 0)
+        return fail(r, error, "there is no memory for [%s]", name);
+    if (d->last_file != r->config->n_files) {
+        d->last_file = r->config->n_files;
+        d->last_line = 0;
+    }
+    if (!enter_section(r, name, &d->last_line))
+        return false;
+    r->section.disk = d;
+    return true;
+}
+
+static bool begin_daemon(struct reader *r, const char *name)
+{
+    if (!enter_section(r, name, &r->daemon_line))
+        return false;
+    r->section.is_daemon = true;
+    return true;
 }
 
 static bool begin_section(struct reader *r, char *line)
@@ -106,36 +137,57 @@ static bool begin_section(struct reader *r, char *line)
     if (end - name > SECTION_MAX_LENGTH)
         return fail(r, -EINVAL, "[%s] is too long for a section, which has at most %d bytes", name, SECTION_MAX_LENGTH);
     if (r->layer == CONFIG_FILES && strcmp(name, "daemon") == 0)
-        return enter_section(r, name, NULL, &r->daemon_line);
+        return begin_daemon(r, name);
+    if (r->layer == CONFIG_FILES && strncmp(name, "disk ", strlen("disk ")) == 0)
+        return begin_disk(r, name);
     if (strncmp(name, "quota ", strlen("quota ")) == 0)
         return begin_quota(r, name);
     return fail(r, -EINVAL, "[%s] is no known section", name);
 }
 
-static bool remember_key(struct reader *r, const struct config_key *key)
+// A list in a later file takes the place of that in an earlier one.
+static bool remember_key(struct reader *r, const struct config_key *key, void *field)
 {
     struct section *s = &r->section;
 
     for (size_t i = 0; i < s->n_keys; i++)
         if (s->keys[i] == key)
-            return fail(r, -EINVAL, "%s was said already in [%s], on line %u", key->name, s->name, s->lines[i]);
+            return key->is_list ||
+                   fail(r, -EINVAL, "%s was said already in [%s], on line %u", key->name, s->name, s->lines[i]);
+    if (key->is_list)
+        config_paths_clear(field);
     s->keys[s->n_keys] = key;
     s->lines[s->n_keys++] = r->line;
     return true;
 }
 
+static const struct config_key *find_key(const struct section *s, const char *name)
+{
+    if (s->is_daemon)
+        return config_daemon_key(name);
+    return s->disk ? config_disk_key(name) : config_quota_key(name);
+}
+
+static void *field_of(const struct reader *r, const struct config_key *key)
+{
+    const struct section *s = &r->section;
+
+    if (s->is_daemon)
+        return (char *)r->config + key->offset;
+    return s->disk ? (char *)s->disk + key->offset : (char *)&s->subject->values[r->layer][key - config_quota_keys];
+}
+
 static bool set_key(struct reader *r, const char *name, const char *text)
 {
-    struct config_subject *s = r->section.subject;
-    const struct config_key *key = s ? config_quota_key(name) : config_daemon_key(name);
+    const struct config_key *key = find_key(&r->section, name);
     const char *complaint;
     void *field;
 
     if (!key)
         return fail(r, -EINVAL, "%s is no known key of [%s]", name, r->section.name);
-    if (!remember_key(r, key))
+    field = field_of(r, key);
+    if (!remember_key(r, key, field))
         return false;
-    field = s ? (void *)&s->values[r->layer][key - config_quota_keys] : (char *)r->config + key->offset;
     complaint = *text ? key->parse(field, text) : "it has no value";
     if (!complaint && key->is_value && config_value_set_origin(field, r->path, r->line, text) < 0)
         complaint = config_no_memory;
@@ -164,7 +216,7 @@ static bool take_key(struct reader *r, char *line)
 
     if (!separator || *separator != '=' || separator == line)
         return fail(r, -EINVAL, "%s: neither [SECTION] nor KEY = VALUE", line);
-    if (!r->section.is_daemon && !r->section.subject)
+    if (!r->section.is_daemon && !r->section.disk && !r->section.subject)
         return fail(r, -EINVAL, "%s: it stands before any section", line);
     *separator = '\0';
     return set_key(r, trim(line), trim(separator + 1));

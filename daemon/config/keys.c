@@ -32,6 +32,15 @@ static const char *parse_path(void *field, const char *text)
     return set_string(field, text);
 }
 
+static const char *parse_dirs(void *field, const char *text)
+{
+    int r = config_paths_add(field, text);
+
+    if (r == -ENOMEM)
+        return config_no_memory;
+    return r < 0 ? config_paths_complaint(r) : NULL;
+}
+
 static const char *parse_socket(void *field, const char *text)
 {
     if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
@@ -103,6 +112,40 @@ static const char *parse_bool(void *field, const char *text)
     return "it has to be yes or no";
 }
 
+static const char *parse_require_mount(void *field, const char *text)
+{
+    struct config_disk *d = field;
+    const char *complaint = parse_bool(&d->require_mount, text);
+
+    d->has_require_mount = !complaint;
+    return complaint;
+}
+
+static const char *parse_new_regions(void *field, const char *text)
+{
+    bool open;
+    const char *complaint = parse_bool(&open, text);
+
+    if (!complaint)
+        *(bool *)field = !open;
+    return complaint;
+}
+
+static const char *parse_users(void *field, const char *text)
+{
+    char name[256];
+    const char *at = text;
+    id_t id;
+
+    while (config_disk_next_user(&at, name, sizeof name)) {
+        if (strchr(name, ','))
+            return "names of users have blanks in between";
+        if (name[0] == '+' && !id_parse(name, &id))
+            return "it has to be names of users, or +UID, with blanks in between";
+    }
+    return set_string(field, text);
+}
+
 static const char *parse_fence(void *field, const char *text)
 {
     static const char *const words[] = {[CONFIG_FENCE_AUTO] = "auto",
@@ -154,6 +197,16 @@ static const char *parse_size_or_percent(void *field, const char *text)
     }
 }
 
+static const char *parse_size(void *field, const char *text)
+{
+    uint64_t bytes;
+
+    if (size_parse(text, &bytes) < 0)
+        return "it has to be a whole number of bytes, or of K, M, G or T";
+    set_value(field, CONFIG_NUMBER, bytes);
+    return NULL;
+}
+
 static const char *parse_keep_free(void *field, const char *text)
 {
     if (strcmp(text, "unlimited") == 0)
@@ -198,16 +251,30 @@ static const char *parse_duration(void *field, const char *text)
 }
 
 static const struct config_key daemon_keys[] = {
-    {"socket", parse_socket, offsetof(struct config, socket), false},
-    {"socket_mode", parse_mode, offsetof(struct config, socket_mode), false},
-    {"spill_dir", parse_path, offsetof(struct config, spill_dir), false},
-    {"spill_dir_require_mount", parse_bool, offsetof(struct config, spill_dir_require_mount), false},
-    {"admin_group", parse_name, offsetof(struct config, admin_group), false},
-    {"keep_free", parse_keep_free, offsetof(struct config, keep_free), true},
-    {"fence", parse_fence, offsetof(struct config, fence), false},
-    {"metrics_listen", parse_metrics_listen, offsetof(struct config, metrics_listen), false},
-    {"metrics_socket_mode", parse_mode, offsetof(struct config, metrics_socket_mode), false},
-    {NULL, NULL, 0, false},
+    {.name = "socket", .parse = parse_socket, .offset = offsetof(struct config, socket)},
+    {.name = "socket_mode", .parse = parse_mode, .offset = offsetof(struct config, socket_mode)},
+    {.name = "spill_dir", .parse = parse_dirs, .offset = offsetof(struct config, spill_dirs), .is_list = true},
+    {.name = "spill_dir_require_mount",
+     .parse = parse_bool,
+     .offset = offsetof(struct config, spill_dir_require_mount)},
+    {.name = "admin_group", .parse = parse_name, .offset = offsetof(struct config, admin_group)},
+    {.name = "keep_free", .parse = parse_keep_free, .offset = offsetof(struct config, keep_free), .is_value = true},
+    {.name = "fence", .parse = parse_fence, .offset = offsetof(struct config, fence)},
+    {.name = "metrics_listen", .parse = parse_metrics_listen, .offset = offsetof(struct config, metrics_listen)},
+    {.name = "metrics_socket_mode", .parse = parse_mode, .offset = offsetof(struct config, metrics_socket_mode)},
+    {.name = NULL},
+};
+
+static const struct config_key disk_keys[] = {
+    {.name = "keep_free",
+     .parse = parse_keep_free,
+     .offset = offsetof(struct config_disk, keep_free),
+     .is_value = true},
+    {.name = "require_mount", .parse = parse_require_mount, .offset = 0},
+    {.name = "new_regions", .parse = parse_new_regions, .offset = offsetof(struct config_disk, is_closed)},
+    {.name = "users", .parse = parse_users, .offset = offsetof(struct config_disk, users)},
+    {.name = "min_bytes", .parse = parse_size, .offset = offsetof(struct config_disk, min_bytes), .is_value = true},
+    {.name = NULL},
 };
 
 const struct config_key config_quota_keys[] = {
@@ -232,6 +299,11 @@ static const struct config_key *find_key(const struct config_key *keys, const ch
 const struct config_key *config_daemon_key(const char *name)
 {
     return find_key(daemon_keys, name);
+}
+
+const struct config_key *config_disk_key(const char *name)
+{
+    return find_key(disk_keys, name);
 }
 
 const struct config_key *config_quota_key(const char *name)

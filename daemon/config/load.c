@@ -71,9 +71,9 @@ static struct config *config_new(const struct config_resolver *names)
     c->metrics_socket_mode = 0660;
     c->keep_free = (struct config_value){.kind = CONFIG_PERCENT, .number = 5};
     c->socket = strdup(DEFAULT_SOCKET);
-    c->spill_dir = strdup(default_spill_dir());
     c->admin_group = strdup(built_in_admin_group);
-    if (!c->socket || !c->spill_dir || !c->admin_group || set_built_in_quotas(c) < 0) {
+    if (!c->socket || config_paths_add(&c->spill_dirs, default_spill_dir()) < 0 || !c->admin_group ||
+        set_built_in_quotas(c) < 0) {
         config_free(c);
         return NULL;
     }
@@ -170,6 +170,18 @@ static void look_up_admin_group(struct config *c, config_warn_fn warn, void *war
         config_warn(warn, warn_data, "admin_group = %s: there is no such group", c->admin_group);
 }
 
+static void warn_of_unknown_users(struct config *c, const struct config_disk *d, config_warn_fn warn, void *warn_data)
+{
+    const char *at = d->users;
+    char name[256];
+    uint32_t uid;
+
+    while (at && config_disk_next_user(&at, name, sizeof name))
+        if (name[0] != '+' && c->names_by.find(c->names_by.data, true, name, &uid) == -ENOENT)
+            config_warn(warn, warn_data, "[disk %s] names an unknown user, %s, who means nothing until there is one",
+                        d->path, name);
+}
+
 bool config_is_default_admin_group(const char *name)
 {
     return strcmp(name, built_in_admin_group) == 0;
@@ -189,6 +201,8 @@ int config_load(const char *path, const struct config_resolver *names, config_wa
     }
     for (size_t i = 0; i < c->n_subjects; i++)
         warn_of_zeros(c->subjects[i], warn, warn_data);
+    for (const struct config_disk *d = c->disks; d; d = d->next)
+        warn_of_unknown_users(c, d, warn, warn_data);
     look_up_admin_group(c, warn, warn_data);
     *ret = c;
     return 0;

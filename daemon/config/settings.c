@@ -49,6 +49,25 @@ static bool override(char **key, const char *value)
     return true;
 }
 
+static bool override_dirs(struct config_paths *paths, const struct config_paths *value)
+{
+    bool ok = true;
+
+    if (!value || value->n == 0)
+        return true;
+    config_paths_clear(paths);
+    for (size_t i = 0; ok && i < value->n; i++)
+        ok = config_paths_add(paths, value->items[i]) == 0;
+    return ok;
+}
+
+static void warn_of_idle_sections(const struct config *c)
+{
+    for (const struct config_disk *d = c->disks; d; d = d->next)
+        if (!config_paths_have(&c->spill_dirs, d->path))
+            log_warning("[disk %s] means nothing: that is no spill_dir", d->path);
+}
+
 int settings_load(const struct settings_source *source, struct config **ret, char **ret_error)
 {
     const struct config_resolver names = {.find = names_resolve, .data = source->names};
@@ -60,11 +79,12 @@ int settings_load(const struct settings_source *source, struct config **ret, cha
     r = config_load(source->config, source->names ? &names : NULL, warn, NULL, &c, ret_error);
     if (r < 0)
         return r;
-    if (!override(&c->socket, source->socket) || !override(&c->spill_dir, source->spill_dir)) {
+    if (!override(&c->socket, source->socket) || !override_dirs(&c->spill_dirs, source->spill_dirs)) {
         config_free(c);
         return -ENOMEM;
     }
     c->socket_was_set |= source->socket != NULL;
+    warn_of_idle_sections(c);
     *ret = c;
     return 0;
 }
@@ -187,6 +207,11 @@ void settings_names_changed(struct settings *s)
         s->changed(s->data);
 }
 
+void settings_have_changed(struct settings *s)
+{
+    s->changed(s->data);
+}
+
 void settings_start(struct settings *s)
 {
     keep_names(s);
@@ -240,8 +265,8 @@ static void warn_of_what_needs_a_restart(const struct config *old, const struct 
 {
     if (old->fence != new->fence)
         log_warning("another fence needs a restart: the present one is kept");
-    if (strcmp(old->spill_dir, new->spill_dir) != 0 || strcmp(old->socket, new->socket) != 0)
-        log_warning("another spill_dir or socket needs a restart: the present one is kept");
+    if (strcmp(old->socket, new->socket) != 0)
+        log_warning("another socket needs a restart: the present one is kept");
 }
 
 static void start_first(struct settings *s);

@@ -12,9 +12,10 @@ struct store;
 
 // What the command line says of the configuration.
 struct settings_source {
-    const char *config, *socket, *spill_dir; // paths; NULL: the option was not given
-    struct names
-        *names; // what names mean; NULL, for settings_load only: ask the user database, however long that takes
+    const char *config, *socket;     // paths; NULL: the option was not given
+    struct config_paths *spill_dirs; // the same; empty, or NULL in tests: the option was not given
+    // What names mean; NULL, for settings_load only: ask the user database, however long that takes.
+    struct names *names;
 };
 
 // Blocks.  0, or -errno and *RET_ERROR is a sentence to be freed.
@@ -29,6 +30,7 @@ void settings_free(struct settings *s);
 int settings_load_runtime(struct settings *s);
 // Names mean something else than before (names_start).
 void settings_names_changed(struct settings *s);
+void settings_have_changed(struct settings *s); // calls CHANGED: something outside of the files has changed
 // Looks after the names of the configuration from now on, and calls CHANGED for the first time.
 void settings_start(struct settings *s);
 const struct config *settings_config(const struct settings *s);

@@ -190,12 +190,29 @@ static void write_refusals(struct output *o, const struct metrics_source *s)
     output_add(o, "]");
 }
 
-static void write_fences(struct output *o, const struct op_env *env)
+// The fences of the disk that lacks most of them.
+static const struct fence *fewest_fences(const struct metrics_source *s)
 {
+    const struct fence *found = NULL;
+
+    for (size_t i = 0; i < s->n_disks; i++) {
+        const struct fence *fence = s->disks[i].fence;
+
+        if (fence && (!found || strlen(fence_names(fence)) < strlen(fence_names(found))))
+            found = fence;
+    }
+    return found;
+}
+
+static void write_fences(struct output *o, const struct metrics_source *s)
+{
+    const struct fence *fence = fewest_fences(s);
+    const struct op_env *env = s->op;
+
     key(o, "fences");
     output_add(o, "{");
-    text(o, "active", env->fence ? fence_names(env->fence) : "");
-    text(o, "missing", env->fence ? fence_missing(env->fence) : "");
+    text(o, "active", fence ? fence_names(fence) : "");
+    text(o, "missing", fence ? fence_missing(fence) : "");
     number(o, "events", env->tally.fence_events);
     number(o, "tampered", env->tally.fence_tampered);
     number(o, "frozen", env->tally.fence_frozen);
@@ -242,7 +259,7 @@ void state_write(struct output *o, struct metrics *m, const struct metrics_sourc
     for (size_t i = 0; i < s->n_disks; i++)
         write_disk(o, &s->disks[i]);
     output_add(o, "]");
-    write_fences(o, s->op);
+    write_fences(o, s);
     write_regions(o, s, metrics_biggest(m, s));
     write_refusals(o, s);
     write_operations(o, s->op);

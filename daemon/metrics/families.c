@@ -348,11 +348,18 @@ static void write_errors(struct exposition *e, const struct family *f)
 static void write_fences(struct exposition *e, const struct family *f)
 {
     static const char *const fences[] = {"landlock", "passthrough", "tripwire", "project quotas"};
-    const char *active = e->source->op->fence ? fence_names(e->source->op->fence) : "";
 
     (void)f;
-    for (size_t i = 0; i < sizeof fences / sizeof *fences; i++)
-        sample_of(e, "fence", fences[i], strstr(active, fences[i]) != NULL);
+    for (size_t i = 0; i < sizeof fences / sizeof *fences; i++) {
+        bool holds = e->source->n_disks > 0;
+
+        for (size_t k = 0; k < e->source->n_disks; k++) {
+            const struct fence *fence = e->source->disks[k].fence;
+
+            holds &= fence && strstr(fence_names(fence), fences[i]) != NULL;
+        }
+        sample_of(e, "fence", fences[i], holds);
+    }
 }
 
 static void write_mended(struct exposition *e, const struct family *f)

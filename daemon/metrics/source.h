@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 struct config;
+struct fence;
 struct op_env;
 struct quota;
 struct spillfile_guarantee;
@@ -15,6 +16,7 @@ struct user_table;
 struct metrics_disk {
     const char *path; // the spill directory
     const struct spillfile_guarantee *guarantee;
+    const struct fence *fence; // NULL, in tests: none
     const struct store_space *space;
     const struct store_health *health;
     uint64_t keep_free;

@@ -91,7 +91,7 @@ static int write_record(struct op *op)
     int r = op_open_file(op);
 
     if (r == 0)
-        r = store_write_record(op->env->store, op->file, &op->record);
+        r = store_write_record(op_store(op), op->file, &op->record);
     op->record_is_written |= r == 0;
     cleanup_close(&op->file);
     op->file = -1;
@@ -201,7 +201,7 @@ static int prepare_commit(struct op *op)
 
 static enum work_status run_commit(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     uid_t owner = op->record.owner_uid;
     bool is_written = false;
     int r = op_open_file(op);

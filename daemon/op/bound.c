@@ -14,26 +14,26 @@
 
 void op_bound(struct op *op, int fd)
 {
-    projects_bound(op->env->projects, fd, &op->region->project, op->bound, op->may_keep_file);
+    projects_bound(op_disk(op)->projects, fd, op_project(op), op->bound, op->may_keep_file);
 }
 
 bool op_needs_project(const struct op *op)
 {
-    return op->env->projects && !op->read_only && op->region->project.id == 0;
+    return op->region->disk->projects && !op->read_only && op->region->project.id == 0;
 }
 
 void op_unbound(struct op *op)
 {
-    projects_release(op->env->projects, &op->region->project);
+    projects_release(op_disk(op)->projects, op_project(op));
 }
 
 int op_extend_piece(struct op *op, uint64_t to)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     struct project_usage u;
     int r = store_extend_piece(store, op->file, &op->at, to);
 
-    if ((r == -EDQUOT || r == -ENOSPC) && projects_refuses(op->env->projects, &op->region->project, op->extra, &u) &&
+    if ((r == -EDQUOT || r == -ENOSPC) && projects_refuses(op_disk(op)->projects, op_project(op), op->extra, &u) &&
         store_truncate(store, op->file, op->at) == 0)
         r = store_extend_piece(store, op->file, &op->at, to);
     return r;
@@ -74,7 +74,7 @@ void op_tighten(struct op *op)
     struct op *lower;
 
     if (op->type == &op_lower || r->state != REGION_LIVE ||
-        !projects_is_loose(op->env->projects, &r->project, r->charge.amount[QUOTA_BYTES], r->file_is_listed))
+        !projects_is_loose(op->region->disk->projects, &r->project, r->charge.amount[QUOTA_BYTES], r->file_is_listed))
         return;
     lower = malloc(sizeof *lower);
     if (!lower) // the next operation tries again

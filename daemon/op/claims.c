@@ -37,7 +37,15 @@ static bool waits_for_same(const struct op *o, const struct op *op)
 
     if (o->refusal.resource != QUOTA_BYTES)
         return false;
-    return a ? quota_charge_counts_in(&op->region->charge, a) : op_takes_blocks(op);
+    if (a)
+        return quota_charge_counts_in(&op->region->charge, a);
+    return op_takes_blocks(op) && op_disk(o) == op_disk(op);
+}
+
+// Whether both wait for the same limit, or for the same disk.
+static bool wait_for_one(const struct op *a, const struct op *b)
+{
+    return a->refusal.account == b->refusal.account && (a->refusal.account || op_disk(a) == op_disk(b));
 }
 
 static uint64_t used_by(const struct op *op)
@@ -65,7 +73,7 @@ static bool takes_of_others(struct wait_queue *w, const struct op *op, const str
     struct op *other;
 
     for (other = wait_first_head(w); other; other = wait_next_head(w, other)) {
-        if (other->refusal.account != o->refusal.account)
+        if (!wait_for_one(other, o))
             continue;
         other->judgement = w->judgement;
         n_users += other->region->owner != op->region->owner;
@@ -74,8 +82,7 @@ static bool takes_of_others(struct wait_queue *w, const struct op *op, const str
     if (used_by(op) + (early ? op->extra : 0) <= fair)
         return false;
     for (other = wait_first_head(w); other; other = wait_next_head(w, other))
-        if (other->refusal.account == o->refusal.account && other->region->owner != op->region->owner &&
-            (early || has_claim(other, now)))
+        if (wait_for_one(other, o) && other->region->owner != op->region->owner && (early || has_claim(other, now)))
             claimed += u64_min(other->extra, fair - u64_min(fair, used_by(other)));
     return claimed > left || (early && claimed > left - u64_min(left, op->extra));
 }

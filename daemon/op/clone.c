@@ -23,7 +23,6 @@
 #include "daemon/quota/charge.h"
 #include "daemon/store/store.h"
 #include "daemon/user.h"
-#include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
 
 // The submitter has entered the region as REGION_BEING_MADE; its record says owner, name, mode and flags.
@@ -53,6 +52,7 @@ static int prepare_clone(struct op *op)
     op->size = source->size;
     op->source_owner = source->record.owner_uid;
     op->source_handle = source->record.handle;
+    op->source_disk = source->disk;
     op->at = 0;
     op->copied = 0;
     op->shares = false;
@@ -79,27 +79,10 @@ static void refused_clone(struct op *op)
     region_remove(op->env->regions, op->region);
 }
 
-// The next granted bytes from *AT on: moves *AT there, and returns where they end.  *AT: there are none.
-static uint64_t granted_until(const struct op *op, uint64_t *at)
-{
-    size_t i = ranges_find(&op->discarded, *at);
-
-    if (i < op->discarded.n && op->discarded.items[i].offset <= *at) {
-        *at = u64_min(op->discarded.items[i].offset + op->discarded.items[i].length, op->size);
-        i++;
-    }
-    return i < op->discarded.n ? u64_min(op->discarded.items[i].offset, op->size) : op->size;
-}
-
-static bool may_share(const struct op *op)
-{
-    return !op_takes_blocks(op) || !store_guarantee(op->env->store)->hard;
-}
-
 // The file of the source may be longer than what is granted, and may have blocks where parts are discarded.
 static int share(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r;
 
     op->work.slow = true; // what is in memory is written to the disk first
@@ -117,47 +100,25 @@ static int share(struct op *op)
 
 static int start_clone(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r;
 
-    op->from = store_open_file(store, op->source_owner, &op->source_handle, O_RDONLY);
+    op->from = store_open_file(op->source_disk->store, op->source_owner, &op->source_handle, O_RDONLY);
     if (op->from < 0)
         return op->from == -ENOENT ? -ESTALE : op->from; // an administrator has removed it by hand
     r = store_create(store, op->record.owner_uid, &op->file);
     if (r == 0)
         op_bound(op, op->file);
-    if (r < 0 || (may_share(op) && share(op)))
+    if (r < 0 || (op_may_share(op, op->region->disk) && share(op)))
         return r;
     return op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
-}
-
-// One piece of what is to be done.  1: there is more; 0: all is copied; -errno.
-static int run_piece(struct op *op)
-{
-    uint64_t at = op->at, end = granted_until(op, &at);
-    int r;
-
-    if (op_takes_blocks(op) && at < end) {
-        op->at = at;
-        r = op_extend_piece(op, end);
-        return r < 0 ? r : 1;
-    }
-    at = op->copied;
-    end = granted_until(op, &at);
-    if (at >= end)
-        return 0;
-    r = at == 0 ? store_truncate(op->env->store, op->file, op->size) : 0;
-    if (r == 0)
-        r = store_copy_piece(op->env->store, op->from, op->file, &at, end);
-    op->copied = at;
-    return r < 0 ? r : 1;
 }
 
 // The same as the end of op_create.
 static int finish_clone(struct op *op)
 {
     struct record *record = &op->record;
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r = op_check_kept(op);
 
     if (r == 0 && !op->shares)
@@ -183,7 +144,7 @@ static enum work_status run_clone(struct op *op)
     else if (op->file < 0)
         r = start_clone(op);
     if (r == 0 && !op->shares)
-        r = run_piece(op);
+        r = op_copy_piece(op);
     if (r > 0)
         return WORK_AGAIN;
     if (r == 0)
@@ -224,6 +185,7 @@ const struct op_type op_clone = {
     .conclude = conclude_clone,
     .charges = true,
     .undoes = true,
+    .makes_region = true,
 };
 
 void op_tell_progress(struct op_env *env)

@@ -28,7 +28,7 @@
 
 static bool has_passthrough(const struct op *op)
 {
-    return op->env->fence && fence_waits(op->env->fence);
+    return op->region->disk->fence && fence_waits(op->region->disk->fence);
 }
 
 void op_note_unused(struct op *op)
@@ -58,7 +58,7 @@ static bool is_known(const struct op *op)
 
     if (r->record.flags & RECORD_MARKED)
         return true;
-    return r->generation != 0 && has_passthrough(op) && r->generation == fence_generation(op->env->fence);
+    return r->generation != 0 && has_passthrough(op) && r->generation == fence_generation(op->region->disk->fence);
 }
 
 // Only marks tell several processes from further ones.
@@ -137,7 +137,7 @@ int op_check_alone(struct op *op)
     else if (op->asks_marks && region->record.flags & RECORD_MARKED)
         r = store_is_alone(op->file, op->identity);
     else if (op->asks_marks)
-        r = fence_is_alone(op->env->fence, region->generation, &region->record.handle, op->identity);
+        r = fence_is_alone(op->region->disk->fence, region->generation, &region->record.handle, op->identity);
     return r < 0 ? r : r == 0 ? -EBUSY : 0;
 }
 

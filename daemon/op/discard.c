@@ -41,7 +41,7 @@ static int check_range(const struct op *op, uint64_t most)
         return -ESTALE;
     if (!checked_add(op->offset, op->length, &end) || end > most || (op->offset | op->length) & mask)
         return -EINVAL;
-    if (r->record.flags & RECORD_SPARSE || !store_guarantee(op->env->store)->can_discard)
+    if (r->record.flags & RECORD_SPARSE || !store_guarantee(op_store(op))->can_discard)
         return -EOPNOTSUPP;
     return 0;
 }
@@ -79,7 +79,7 @@ static int start_discard(struct op *op)
         r = op_check_alone(op);
     if (r < 0 || op->region->record.flags & RECORD_HAS_HOLES)
         return r;
-    return store_write_record(op->env->store, op->file, &op->record);
+    return store_write_record(op_store(op), op->file, &op->record);
 }
 
 // Moves *AT to the next byte that was granted before this operation.  Returns where those granted bytes end, END at
@@ -136,7 +136,7 @@ static void undo_discard(struct op *op, uint64_t end)
     uint64_t at = op->offset, until;
 
     while ((until = granted_until(&op->region->discarded, &at, end)) > at)
-        if (store_allocate_piece(op->env->store, op->file, &at, until) < 0) {
+        if (store_allocate_piece(op_store(op), op->file, &at, until) < 0) {
             keep_discarded(op, at, end);
             return;
         }
@@ -152,7 +152,7 @@ static enum work_status run_discard(struct op *op)
     // Pieces end at multiples of their size, which no large page crosses: so none has to be written out for its other
     // half.
     to = u64_min((op->at | (SPILLFILE_PIECE - 1)) + 1, end);
-    r = store_punch(op->env->store, op->file, op->at, to - op->at);
+    r = store_punch(op_store(op), op->file, op->at, to - op->at);
     if (r < 0)
         undo_discard(op, to);
     op->at = to;
@@ -240,8 +240,8 @@ static enum work_status undo_piece(struct op *op)
         return op_finish_run(op, op->undo);
     end = u64_min(end, from + SPILLFILE_PIECE);
     // A second try may succeed.  If it fails too, these blocks stay in the file, and the next start charges them.
-    if (store_punch(op->env->store, op->file, from, end - from) < 0)
-        store_punch(op->env->store, op->file, from, end - from);
+    if (store_punch(op_store(op), op->file, from, end - from) < 0)
+        store_punch(op_store(op), op->file, from, end - from);
     op->at = end;
     return WORK_AGAIN;
 }
@@ -283,7 +283,7 @@ static enum work_status run_restore(struct op *op)
         return r < 0 ? undo_restore(op, r) : op_finish_run(op, 0);
     }
     op->at = from;
-    r = store_allocate_piece(op->env->store, op->file, &op->at, end);
+    r = store_allocate_piece(op_store(op), op->file, &op->at, end);
     return r < 0 ? undo_restore(op, r) : WORK_AGAIN;
 }
 

@@ -1,6 +1,5 @@
 // The parts of the daemon that operations use, and what the daemon has done to all operations from time to time.
 #pragma once
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -9,37 +8,28 @@
 #include "daemon/tally.h"
 
 struct attachment;
-struct fence;
+struct disk;
 struct news;
 struct orphans;
-struct projects;
 struct reports;
-struct store;
 struct suspects;
 struct wait_queue;
 struct worker_pool;
 
 struct op_env {
     struct tally tally; // the loop's
-    struct store *store;
+    struct disk *disks; // the first one
     struct region_table *regions;
     struct worker_pool *pool;
     struct orphans *orphans;
     struct wait_queue *wait;
-    struct reports *reports;      // NULL, in tests: nobody watches
-    struct news *news;            // NULL, in tests: nobody is told of changes, nor asked
-    struct fence *fence;          // NULL, in tests: descriptors are plain
-    struct projects *projects;    // NULL: the fence of project quotas does not hold
-    struct suspects *suspects;    // NULL, in tests: no file is looked at
-    uint64_t n_mended;            // files that were made again what is granted of them; the loop's
-    const char *problem;          // why nothing new is granted; NULL: all is well.  The loop's
-    uint64_t full_told;           // when a refusal by the disk was logged last (ms, monotonic); 0: never
-    uint64_t full_audited;        // when such a refusal last made all regions suspects; 0: never
-    _Atomic uint64_t keep_free;   // bytes of the disk that are never granted; set by the loop, read by workers
-    _Atomic uint64_t ample;       // bytes that may be granted without asking the disk; set by space.c only
-    _Atomic uint64_t ample_until; // until then (ms, monotonic)
-    LIST_HEAD(, op) at_work;      // operations that are submitted to the pool
-    uint64_t n_repairs;           // regions whose files are still to be made what their records say
+    struct reports *reports;   // NULL, in tests: nobody watches
+    struct news *news;         // NULL, in tests: nobody is told of changes, nor asked
+    struct suspects *suspects; // NULL, in tests: no file is looked at
+    uint64_t n_mended;         // files that were made again what is granted of them; the loop's
+    uint64_t full_audited;     // when a full disk last made all regions suspects (ms, monotonic); 0: never
+    LIST_HEAD(, op) at_work;   // operations that are submitted to the pool
+    uint64_t n_repairs;        // regions whose files are still to be made what their records say
     // expire.c's: operations under way, and the region that was looked at last, if there is one
     unsigned n_expiring;
     bool has_expiry_cursor;
@@ -55,11 +45,14 @@ void op_reap_orphans(struct op_env *env, uint64_t now);
 // At start: makes R's file what its record says, as an operation.  Adds one to *N_LACKING if some granted bytes get no
 // blocks.  0 or -ENOMEM.
 int op_repair_region(struct op_env *env, struct region *r, uint64_t *n_lacking);
-// Ends the operations that are held up by others, and tells the log who may hold their files.  ANSWERED: when the
-// disk was asked a question that it has answered (ms, monotonic).
-void op_end_stuck(struct op_env *env, uint64_t answered);
-// Whether an operation has been at work for so long that op_end_stuck might end it, as of NOW (ms, monotonic).
-bool op_seem_stuck(const struct op_env *env, uint64_t now);
+// Ends the operations on regions of DISK that are held up by others, and tells the log who may hold their files.
+// ANSWERED: when the disk was asked a question that it has answered (ms, monotonic).
+void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered);
+// Whether an operation on a region of DISK has been at work for so long that op_end_stuck might end it, as of NOW (ms,
+// monotonic).
+bool op_seem_stuck(const struct op_env *env, const struct disk *disk, uint64_t now);
+// Bytes that are charged and for which blocks are being allocated on DISK.
+uint64_t op_bytes_at_work(const struct op_env *env, const struct disk *disk);
 // Looks at the files of the regions that are due at NOW (ms, monotonic), and makes them what is granted.
 void op_verify_suspects(struct op_env *env, uint64_t now);
 // Looks at some regions that are to be removed when nobody uses them, and removes those whose time is over.  Called

@@ -68,7 +68,7 @@ static enum work_status run_set(struct op *op)
     int r = op_open_file(op);
 
     if (r == 0)
-        r = store_write_record(op->env->store, op->file, &op->record);
+        r = store_write_record(op_store(op), op->file, &op->record);
     if (r == 0 && !op_seal(op))
         r = op_restore_record(op);
     return op_finish_run(op, r);
@@ -120,7 +120,7 @@ static enum work_status run_expire(struct op *op)
     if (r == 0)
         r = op_open_file(op);
     if (r == 0)
-        r = store_write_record(op->env->store, op->file, &op->record);
+        r = store_write_record(op_store(op), op->file, &op->record);
     return op_finish_run(op, r);
 }
 

@@ -61,9 +61,9 @@ static void log_full_disk(const struct op *op)
 {
     uint64_t now = clock_now();
 
-    if (op->env->full_told && now - op->env->full_told < FULL_TOLD_MS)
+    if (op_disk(op)->full_told && now - op_disk(op)->full_told < FULL_TOLD_MS)
         return;
-    op->env->full_told = now;
+    op_disk(op)->full_told = now;
     log_refusal(op, LOG_LEVEL_WARNING, "such refusals are not logged again for ten minutes");
 }
 

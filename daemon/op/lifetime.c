@@ -42,9 +42,9 @@ void op_note_cgroup(struct op *op)
 // On a worker: gives the new file its name, which makes it a region.
 int op_link(struct op *op)
 {
-    int r = op->cgroup ? store_write_cgroup(op->env->store, op->file, op->cgroup) : 0;
+    int r = op->cgroup ? store_write_cgroup(op_store(op), op->file, op->cgroup) : 0;
 
-    return r < 0 ? r : store_link(op->env->store, op->file, &op->record);
+    return r < 0 ? r : store_link(op_store(op), op->file, &op->record);
 }
 
 void op_give_back_creation(struct op *op)
@@ -99,7 +99,7 @@ static int start_create(struct op *op)
     int r = op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 
     if (r == 0)
-        r = store_create(op->env->store, op->region->record.owner_uid, &op->file);
+        r = store_create(op_store(op), op->region->record.owner_uid, &op->file);
     if (r == 0)
         op_bound(op, op->file);
     return r;
@@ -110,7 +110,7 @@ static int start_create(struct op *op)
 static int finish_create(struct op *op)
 {
     struct record *record = &op->record;
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r = op->at > 0 ? op_check_kept(op) : 0;
 
     if (r == 0 && op->at < op->size)
@@ -169,6 +169,7 @@ const struct op_type op_create = {
     .run = run_create,
     .conclude = conclude_create,
     .charges = true,
+    .makes_region = true,
 };
 
 static int prepare_unlink(struct op *op)
@@ -188,7 +189,7 @@ static enum work_status run_unlink(struct op *op)
     int r = op_open_file(op);
 
     if (r == 0)
-        r = store_write_record(op->env->store, op->file, &op->record);
+        r = store_write_record(op_store(op), op->file, &op->record);
     if (r == 0 && !op_seal(op))
         r = op_restore_record(op);
     return op_finish_run(op, r);

@@ -18,7 +18,7 @@ void op_init(struct op *op, struct op_env *env, const struct op_type *type, stru
     op->type = type;
     op->env = env;
     op->region = region;
-    op->fd = op->file = op->from = -1;
+    op->fd = op->file = op->from = op->old_file = -1;
     op->brief = true; // most types take no time; the others say otherwise in prepare
 }
 
@@ -37,11 +37,16 @@ bool op_takes_blocks(const struct op *op)
     return !(op->region->record.flags & RECORD_SPARSE);
 }
 
+bool op_may_share(const struct op *op, const struct disk *disk)
+{
+    return !op_takes_blocks(op) || !store_guarantee(disk->store)->hard;
+}
+
 int op_open_fd(const struct op *op, int flags)
 {
     const struct record *record = &op->region->record;
 
-    return store_open_file(op->env->store, record->owner_uid, &record->handle, flags);
+    return store_open_file(op->region->disk->store, record->owner_uid, &record->handle, flags);
 }
 
 int op_open_for_client(struct op *op, int flags, bool is_mark)
@@ -55,7 +60,8 @@ int op_open_for_client(struct op *op, int flags, bool is_mark)
                                       .is_mark = is_mark};
 
     op->generation = 0;
-    op->fd = op->env->fence ? fence_open(op->env->fence, &order, &op->generation) : op_open_fd(op, flags);
+    op->fd =
+        op->region->disk->fence ? fence_open(op->region->disk->fence, &order, &op->generation) : op_open_fd(op, flags);
     if (op->fd == -ETIMEDOUT)
         op->why = "no descriptor of the region can be opened now: the daemon's FUSE server does not answer, and is "
                   "started again; try again later";
@@ -66,7 +72,7 @@ int op_open_for_client(struct op *op, int flags, bool is_mark)
 
 bool op_may_open_instantly(const struct op *op)
 {
-    return !op->env->fence || !fence_waits(op->env->fence);
+    return !op->region->disk->fence || !fence_waits(op->region->disk->fence);
 }
 
 int op_open_file(struct op *op)
@@ -80,7 +86,7 @@ static bool name_project(struct op *op)
 {
     struct project_usage u;
 
-    if (!projects_refuses(op->env->projects, &op->region->project, op->extra, &u))
+    if (!projects_refuses(op_disk(op)->projects, op_project(op), op->extra, &u))
         return false;
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "project quota of the region");
     op->refusal.limit = u.limit;
@@ -95,7 +101,7 @@ static void name_limit(struct op *op, int error)
 
     if (name_project(op))
         return;
-    store_explain_full(op->env->store, error, op->extra, &why);
+    store_explain_full(op_store(op), error, op->extra, &why);
     snprintf(op->refusal.limit_name, sizeof op->refusal.limit_name, "%s", why.name);
     op->refusal.limit = why.limit;
     op->refusal.used = why.used;
@@ -108,8 +114,10 @@ static void name_limit(struct op *op, int error)
 int op_explain_failure(struct op *op, int error)
 {
     // To the client -EROFS is a region that was attached for reading only.
-    if (error == -EROFS || error == -EIO)
-        store_suspect(op->env->store);
+    if (error == -EROFS || error == -EIO) {
+        store_suspect(op_store(op));
+        store_suspect(op->region->disk->store);
+    }
     if (error == -EROFS)
         return -EIO;
     if (error != -ENOSPC && error != -EDQUOT)
@@ -130,7 +138,7 @@ bool op_seal(struct op *op)
 
 int op_restore_record(struct op *op)
 {
-    int r = store_write_record(op->env->store, op->file, &op->region->record);
+    int r = store_write_record(op_store(op), op->file, &op->region->record);
 
     if (r < 0)
         log_error("an operation on a region of uid %u was cancelled, and its record cannot be written: %s",

@@ -75,6 +75,7 @@ struct op {
     unsigned n_others;
     uint64_t extra;         // bytes charged beyond the region's charge before
     struct record record;   // the record that will be written
+    uint64_t tried;         // of create and clone: disks that have refused the region, see struct disk_wish
     const char *cgroup;     // create: is noted with the file, unless NULL; the region's job has it
     bool record_is_written; // open: it was written, whatever the result is
     // Shrink and discard, after run has failed: the disk does not give all blocks back that were freed.  size or
@@ -84,16 +85,28 @@ struct op {
 
     // Of clone:
     struct region *source; // the region that is copied, which the submitter keeps (region.n_readers)
-    // The submitter is told, on the loop, how far the copying has come.  May be NULL.
+    // The submitter is told, on the loop, how far the copying has come; of move too.  May be NULL.
     void (*tell)(struct op *op, uint64_t done, uint64_t all);
-    uid_t source_owner; // set in prepare, like the next: the source's
+    uid_t source_owner; // set in prepare, like the next two: the source's
     struct handle source_handle;
+    struct disk *source_disk;
     uint64_t told;           // what the submitter was told last
-    _Atomic uint64_t copied; // bytes: run has come up to this offset
+    _Atomic uint64_t copied; // of move too.  Bytes: run has come up to this offset
+
+    // Of move:
+    struct disk *to;     // set by the submitter: where the region moves to
+    bool is_forced;      // set by the submitter: no limit refuses the copy
+    bool moves;          // it has been prepared, and copy and project are valid
+    bool has_moved;      // run has come so far that the region is on the other disk
+    bool is_left_behind; // the former file could not be removed
+    int step;            // move.c's
+    int old_file;        // the former file, open for writing; -1: not open
+    struct quota_charge copy;
+    struct project project; // of the new file
 
     // Used by run, between its pieces:
     struct work work;
-    int from;         // clone: the source's file; -1: not open
+    int from;         // clone and move: the file that is copied; -1: not open
     bool shares;      // clone: the two files share their blocks
     int file;         // the region's file; -1: not open
     uint64_t at;      // bytes: the offset up to which this operation has come
@@ -135,5 +148,8 @@ bool op_cancel(struct op *op);
 // returns, also on a disk that hangs.  Not to be called from done, waits or late.
 void op_abandon(struct op *op);
 
+// The daemon ends while this move is under way: gives its charge back.
+void op_move_forget(struct op *op);
+
 extern const struct op_type op_create, op_open, op_grow, op_shrink, op_commit, op_unlink, op_reap, op_discard,
-    op_restore, op_verify, op_set_expiry, op_clone;
+    op_restore, op_verify, op_set_expiry, op_clone, op_move;

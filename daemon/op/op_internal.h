@@ -1,5 +1,6 @@
 // The parts of operations that the files of this folder share, beside op.h.
 #pragma once
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 #include "daemon/reports.h"
@@ -26,6 +27,7 @@ struct op_type {
     bool undoes;       // run calls op_seal before it succeeds, and undoes everything when that says so
     bool changes_file; // run writes to the region's file beside its record
     bool is_news;      // success changes what other clients know of the region
+    bool makes_region; // the disk of the region is chosen before prepare
     bool keeps_file;   // uses the file that the region keeps open; all other types close that file first
 };
 
@@ -37,12 +39,35 @@ void op_note_cgroup(struct op *op);
 int op_link(struct op *op);
 void op_give_back_creation(struct op *op);
 
+// The disk that the operation writes to: that of its region, or where the region moves to.
+static inline struct disk *op_disk(const struct op *op)
+{
+    return op->moves ? op->to : op->region->disk;
+}
+
+// The project of the file that it writes to.
+static inline struct project *op_project(struct op *op)
+{
+    return op->moves ? &op->project : &op->region->project;
+}
+
+static inline struct store *op_store(const struct op *op)
+{
+    return op_disk(op)->store;
+}
+
+// copy.c, of clone and move: one piece of what is to be done so that op->file, a new file on op_disk, gets the bytes of
+// op->from, but for op->discarded: blocks first, then the content.  1: there is more; 0: all is copied; -errno.
+int op_copy_piece(struct op *op);
+
 // op.c, for the types of operations:
 
 // In prepare: sets op->brief and op->instant by what the operation does to BYTES of the disk.
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
 // Whether the region's bytes have blocks.  A sparse region is charged, but takes space only when it is written.
 bool op_takes_blocks(const struct op *op);
+// Of a clone: whether it may share the blocks of its source, if both are on DISK.
+bool op_may_share(const struct op *op, const struct disk *disk);
 // In run: opens the file of the operation's region with FLAGS (O_RDWR or O_RDONLY).  A new descriptor or -errno.
 int op_open_fd(const struct op *op, int flags);
 // The same for reading and writing, as op->file.  0 or -errno.

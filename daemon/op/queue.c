@@ -115,6 +115,38 @@ static bool wait_or_end(struct op *op, int result)
     return waits;
 }
 
+static struct disk *choose_disk(const struct op *op)
+{
+    struct region *r = op->region, *source = op->source;
+    const struct disk_wish wish = {.owner = r->record.owner_uid,
+                                   .owner_name = user_name(r->owner),
+                                   .size = source ? source->size : op->size,
+                                   .tried = op->tried,
+                                   .favourite = source && op_may_share(op, source->disk) ? source->disk : NULL};
+
+    return disk_choose(op->env->disks, &wish);
+}
+
+static bool place(struct op *op)
+{
+    struct disk *disk = choose_disk(op);
+
+    if (disk)
+        region_set_disk(op->region, disk);
+    return disk;
+}
+
+// The disk has refused a new region, or failed: another one may have it.
+static bool tries_elsewhere(struct op *op)
+{
+    bool by_disk = op->result == -ENOSPC || op->result == -EXFULL || op->result == -EIO;
+
+    if (!op->type->makes_region || !by_disk || op->cancelled)
+        return false;
+    op->tried |= UINT64_C(1) << op->region->disk->number;
+    return choose_disk(op);
+}
+
 static void work_done(struct work *w)
 {
     struct op *op = op_of(w);
@@ -134,6 +166,10 @@ static void work_done(struct work *w)
     if (op->type->releases && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
     op_tighten(op);
+    if (tries_elsewhere(op)) {
+        advance(env, r);
+        return;
+    }
     if (wait_or_end(op, op->result))
         poke = false; // OP would be tried again at once
     advance(env, r);
@@ -160,6 +196,7 @@ static void run(struct op *op)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
         .lane = lane_of(op->source ? op->source : op->region),
+        .disk = op->region->disk->number,
         .brief = op->brief,
         .instant = op->instant,
         .run = run_work,
@@ -179,7 +216,11 @@ static int prepare(struct op *op)
     op->refusal = (struct quota_refusal){0};
     op->result = op->undo = 0;
     op->sealed = op->is_partial = op->changed = false;
-    op->why = op->type->charges ? op->env->problem : NULL;
+    if (op->type->makes_region && !place(op)) {
+        op->why = "no spill directory takes new regions of this user: see [disk PATH] in diskallocd.conf(5)";
+        return -EACCES;
+    }
+    op->why = op->type->charges ? op->region->disk->problem : NULL;
     if (op->why)
         return -EIO;
     result = op->type->prepare(op);
@@ -277,7 +318,10 @@ void op_give_up(struct op *op, int result)
 void op_try_again(struct op *op)
 {
     struct quota_refusal before = op->refusal;
-    int result = prepare(op);
+    int result;
+
+    op->tried = 0;
+    result = prepare(op);
 
     if (result == -EDQUOT) {
         // From now on OP waits for the limit that refused it this time.

@@ -66,11 +66,11 @@ static enum work_status run_reap(struct op *op)
     if (r < 0)
         return end_reap(op, r);
     op->at = op->at > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : 0;
-    r = store_truncate(op->env->store, op->file, op->at);
+    r = store_truncate(op_store(op), op->file, op->at);
     if (r == 0 && op->at > 0)
         return WORK_AGAIN;
     if (r == 0)
-        r = store_unlink(op->env->store, record->owner_uid, &record->handle);
+        r = store_unlink(op_store(op), record->owner_uid, &record->handle);
     return end_reap(op, r);
 }
 

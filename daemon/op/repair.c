@@ -30,7 +30,7 @@ static enum work_status run_repair(struct op *op)
 {
     struct repair *repair = op->owner;
 
-    op->result = store_repair(op->env->store, &repair->found);
+    op->result = store_repair(op_store(op), &repair->found);
     return WORK_DONE;
 }
 

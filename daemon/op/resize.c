@@ -83,15 +83,15 @@ static int prepare_grow(struct op *op)
 // All blocks are allocated: commits the grow, if other programs have left enough of keep_free.
 static int commit_growth(struct op *op)
 {
-    int r = op_takes_blocks(op) ? op_check_kept(op) : store_truncate(op->env->store, op->file, op->size);
+    int r = op_takes_blocks(op) ? op_check_kept(op) : store_truncate(op_store(op), op->file, op->size);
 
-    return r < 0 ? r : store_write_record(op->env->store, op->file, &op->record);
+    return r < 0 ? r : store_write_record(op_store(op), op->file, &op->record);
 }
 
 // Frees the last block again that the grow has granted.
 static void discard_tail(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     uint64_t block = op->env->regions->block_size, size = op->region->size, from = align_down(size, block);
 
     // If the block cannot be punched, cut it off and set the size again: it was discarded and has no content to lose.
@@ -104,11 +104,11 @@ static enum work_status undo_piece(struct op *op)
 {
     uint64_t size = op->region->size;
 
-    if (op->at - size > SPILLFILE_PIECE && store_truncate(op->env->store, op->file, op->at - SPILLFILE_PIECE) == 0) {
+    if (op->at - size > SPILLFILE_PIECE && store_truncate(op_store(op), op->file, op->at - SPILLFILE_PIECE) == 0) {
         op->at -= SPILLFILE_PIECE;
         return WORK_AGAIN;
     }
-    store_truncate(op->env->store, op->file, size);
+    store_truncate(op_store(op), op->file, size);
     if (discarded_tail(op) > 0)
         discard_tail(op);
     return op_finish_run(op, op->undo);
@@ -199,7 +199,7 @@ static int prepare_shrink(struct op *op)
 // Allocates again what was cut, but for what was discarded before.
 static int grant_again(struct op *op)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     const struct region *region = op->region;
     int r = 0;
 
@@ -219,7 +219,7 @@ static void find_end(struct op *op)
     const struct store_grant grant = {.size = op->at, .discarded = &none, .sparse = true};
     struct store_deviation d;
 
-    if (store_compare(op->env->store, op->file, &grant, false, &d) == 0)
+    if (store_compare(op_store(op), op->file, &grant, false, &d) == 0)
         op->at -= u64_min(d.shorter, op->at - op->size);
 }
 
@@ -241,7 +241,7 @@ static void report_wrong_record(const struct op *op, int error)
 
 static enum work_status undo_shrink(struct op *op, int error)
 {
-    struct store *store = op->env->store;
+    struct store *store = op_store(op);
     int r;
 
     find_end(op);
@@ -267,12 +267,12 @@ static enum work_status run_shrink(struct op *op)
         op->at = op->region->size;
         r = op_check_alone(op);
         if (r == 0)
-            r = store_write_record(op->env->store, op->file, &op->record);
+            r = store_write_record(op_store(op), op->file, &op->record);
         if (r < 0)
             return op_finish_run(op, r);
     }
     to = op->at - op->size > SPILLFILE_PIECE ? op->at - SPILLFILE_PIECE : op->size;
-    r = store_truncate(op->env->store, op->file, to);
+    r = store_truncate(op_store(op), op->file, to);
     if (r < 0)
         return undo_shrink(op, r);
     op->at = to;

@@ -78,17 +78,17 @@ static void end_stuck(struct op *op)
     op_end_behind(op, -ETIMEDOUT, why_file);
 }
 
-bool op_seem_stuck(const struct op_env *env, uint64_t now)
+bool op_seem_stuck(const struct op_env *env, const struct disk *disk, uint64_t now)
 {
     const struct op *op;
 
     LIST_FOREACH (op, &env->at_work, at_work)
-        if (now - worker_since(env->pool, &op->work) >= STUCK_MS)
+        if (op->region->disk == disk && now - worker_since(env->pool, &op->work) >= STUCK_MS)
             return true;
     return false;
 }
 
-void op_end_stuck(struct op_env *env, uint64_t answered)
+void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered)
 {
     uint64_t before = answered > STUCK_MS ? answered - STUCK_MS : 0;
     uint64_t slow_before = answered > SLOW_STUCK_MS ? answered - SLOW_STUCK_MS : 0;
@@ -96,6 +96,8 @@ void op_end_stuck(struct op_env *env, uint64_t answered)
 
     for (op = LIST_FIRST(&env->at_work); op; op = next) {
         next = LIST_NEXT(op, at_work);
+        if (op->region->disk != disk)
+            continue;
         if (worker_since(env->pool, &op->work) > (op->work.slow ? slow_before : before))
             continue;
         if (worker_withdraw(env->pool, &op->work, before))

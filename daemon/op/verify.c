@@ -63,7 +63,7 @@ static enum work_status look(struct op *op)
     int r = op_open_file(op);
 
     if (r == 0)
-        r = store_compare(op->env->store, op->file, &grant, op->deep, &op->deviation);
+        r = store_compare(op_store(op), op->file, &grant, op->deep, &op->deviation);
     if (r < 0 || !deviates(&op->deviation))
         return op_finish_run(op, r);
     // Mending takes as long as the change was large: that is no work for the worker that is kept for brief work.
@@ -83,7 +83,7 @@ static bool has_odd_end(struct op *op)
     const struct store_grant grant = grant_of(op);
     struct store_deviation d;
 
-    return store_compare(op->env->store, op->file, &grant, true, &d) == 0 && d.behind > 0;
+    return store_compare(op_store(op), op->file, &grant, true, &d) == 0 && d.behind > 0;
 }
 
 // Discarded parts are punched again: a store through a mapping has given them blocks.
@@ -93,7 +93,7 @@ static int discard_again(struct op *op)
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < discarded->n; i++)
-        r = store_punch(op->env->store, op->file, discarded->items[i].offset, discarded->items[i].length);
+        r = store_punch(op_store(op), op->file, discarded->items[i].offset, discarded->items[i].length);
     return r;
 }
 
@@ -104,7 +104,7 @@ static enum work_status cut(struct op *op)
 
     op->is_cut = true;
     if (d->longer || d->extra)
-        r = store_truncate(op->env->store, op->file, op->region->size);
+        r = store_truncate(op_store(op), op->file, op->region->size);
     if (r == 0 && d->extra > d->behind)
         r = discard_again(op);
     if (r == 0 && d->behind && !d->longer && has_odd_end(op))
@@ -122,12 +122,12 @@ static enum work_status fill_piece(struct op *op)
     int r = 0;
 
     if (op->deviation.missing)
-        r = store_fill(op->env->store, op->file, op->at, to, &region->discarded);
+        r = store_fill(op_store(op), op->file, op->at, to, &region->discarded);
     op->at = to;
     if (r == 0 && op->deviation.missing && to < region->size)
         return WORK_AGAIN;
     if (op->deviation.shorter) {
-        int size_error = store_truncate(op->env->store, op->file, region->size);
+        int size_error = store_truncate(op_store(op), op->file, region->size);
 
         r = r < 0 ? r : size_error;
     }

@@ -84,6 +84,17 @@ void quota_charge_set_job(struct quota_charge *c, struct quota_job *job)
     c->job = job;
 }
 
+void quota_charge_set_tally(struct quota_charge *c, struct quota_tally *tally)
+{
+    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++) {
+        if (c->tally)
+            c->tally->used[r] -= c->amount[r];
+        if (tally)
+            tally->used[r] += c->amount[r];
+    }
+    c->tally = tally;
+}
+
 static bool warn(struct quota *q, struct quota_account *a, enum quota_mark mark)
 {
     return !q->warning || q->warning(q->warning_data, a, mark);
@@ -171,6 +182,8 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
     c->user->held[resource] += amount;
     if (c->job)
         c->job->held[resource] += amount;
+    if (c->tally)
+        c->tally->used[resource] += amount;
     c->amount[resource] += amount;
     return 0;
 }
@@ -243,6 +256,8 @@ void quota_charge_sub(struct quota_charge *c, enum quota_resource resource, uint
     c->user->held[resource] -= amount;
     if (c->job)
         c->job->held[resource] -= amount;
+    if (c->tally)
+        c->tally->used[resource] -= amount;
     c->amount[resource] -= amount;
 }
 

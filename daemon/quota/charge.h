@@ -5,10 +5,16 @@
 #include "daemon/quota/job.h"
 #include "daemon/quota/quota.h"
 
+// A sum of charges beside the accounts, without a limit.
+struct quota_tally {
+    uint64_t used[QUOTA_RESOURCE_N];
+};
+
 // The part of the accounts that one consumer (a region, a connection) holds.
 struct quota_charge {
-    struct quota_user *user; // a reference; NULL: holds nothing
-    struct quota_job *job;   // a reference; NULL: the charge counts in no account of a control group
+    struct quota_user *user;   // a reference; NULL: holds nothing
+    struct quota_job *job;     // a reference; NULL: the charge counts in no account of a control group
+    struct quota_tally *tally; // NULL: the charge counts in none
     uint64_t amount[QUOTA_RESOURCE_N];
 };
 
@@ -16,6 +22,8 @@ void quota_charge_init(struct quota_charge *c, struct quota_user *user); // take
 void quota_charge_deinit(struct quota_charge *c);                        // gives all of it back; idempotent
 // Before anything is charged.  Takes a reference of its own; JOB may be NULL.
 void quota_charge_set_job(struct quota_charge *c, struct quota_job *job);
+// From now on the charge, with what it holds, counts in TALLY and no longer in another one.  TALLY may be NULL.
+void quota_charge_set_tally(struct quota_charge *c, struct quota_tally *tally);
 // Charges all accounts or none.  Nobody is warned before quota_charge_tell.  0; -EDQUOT and *RET says which limit
 // refused; -EOVERFLOW: a sum would wrap.
 int quota_charge_add(struct quota_charge *c, enum quota_resource resource, uint64_t amount, struct quota_refusal *ret);

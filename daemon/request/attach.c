@@ -49,6 +49,8 @@ static int attach(const struct call *c, struct region *r, uint32_t flags, enum h
 
     if (!policy_may_attach(c->peer->user, r, read_only, peer_in_group(c->peer, r->record.owner_gid)))
         return -EACCES;
+    if (r->mover)
+        return request_refuse_moving(c);
     // The operation that makes the region was cancelled when the connection of the first try closed.  The region is
     // wanted after all.
     if (r->state == REGION_BEING_MADE && !TAILQ_EMPTY(&r->ops))

@@ -10,7 +10,6 @@
 #include "daemon/request/message.h"
 #include "daemon/request/operation.h"
 #include "daemon/user.h"
-#include "proto/field.h"
 
 static void clone_done(struct op *op)
 {
@@ -24,19 +23,7 @@ static void clone_done(struct op *op)
 
 static void tell(struct op *op, uint64_t done, uint64_t all)
 {
-    struct request *request = op->owner;
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
-
-    if (!request->peer)
-        return;
-    event.kind = DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS;
-    event.handle = field_handle(&op->source_handle);
-    event.used = done;
-    event.limit = all;
-    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
-    reply.event = &event;
-    request_reply(request->peer, 0, &reply, -1);
+    request_tell_progress(op, DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS, &op->source_handle, done, all);
 }
 
 // The request was made before, and its connection was lost.

@@ -54,6 +54,7 @@ static int (*const handlers[])(const struct call *c) = {
     [DISKALLOC__V1__REQUEST__BODY_GET_METRICS] = request_get_metrics,
     [DISKALLOC__V1__REQUEST__BODY_LIST_USAGE] = request_list_usage,
     [DISKALLOC__V1__REQUEST__BODY_WATCH_EVENTS] = request_watch_events,
+    [DISKALLOC__V1__REQUEST__BODY_MOVE_REGION] = request_move_region,
     [DISKALLOC__V1__REQUEST__BODY_CANCEL] = cancel,
 };
 

@@ -20,6 +20,9 @@ int request_open_file(const struct call *c);
 // clone.c
 int request_clone_region(const struct call *c);
 
+// move.c
+int request_move_region(const struct call *c);
+
 // region.c
 int request_grow_region(const struct call *c);
 int request_shrink_region(const struct call *c);
@@ -36,6 +39,8 @@ int request_set_expiry(const struct call *c);
 // query.c
 int request_get_usage(const struct call *c);
 int request_list_regions(const struct call *c);
+
+// status.c
 int request_get_status(const struct call *c);
 
 // metrics.c

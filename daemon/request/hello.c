@@ -8,6 +8,7 @@
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
+#include "daemon/disk.h"
 #include "daemon/lookup.h"
 #include "daemon/proc.h"
 #include "daemon/quota/charge.h"
@@ -19,6 +20,15 @@
 #include "proto/packet.h"
 #include "proto/util/container.h"
 #include "proto/version.h"
+
+// A region may be on any disk, so the weakest guarantee counts.
+static Diskalloc__V1__Guarantee guarantee(const struct disk *disk)
+{
+    for (; disk; disk = disk->next)
+        if (!store_guarantee(disk->store)->hard)
+            return DISKALLOC__V1__GUARANTEE__SOFT;
+    return DISKALLOC__V1__GUARANTEE__HARD;
+}
 
 static void send_hello_reply(struct request *request)
 {
@@ -32,8 +42,7 @@ static void send_hello_reply(struct request *request)
     hello.max_packet = PACKET_MAX;
     hello.max_in_flight = PEER_MAX_REQUESTS;
     hello.block_size = env->op.regions->block_size;
-    hello.guarantee =
-        store_guarantee(env->op.store)->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
+    hello.guarantee = guarantee(env->op.disks);
     hello.daemon_version = (char *)DISKALLOC_VERSION;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_HELLO;
     reply.hello = &hello;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/disk.h"
 #include "daemon/region.h"
 #include "daemon/request/peer.h"
 #include "daemon/user.h"
@@ -83,6 +84,8 @@ void message_region(const struct region *r, const struct peer *peer, Diskalloc__
     ret->unlinked = (r->record.flags & RECORD_UNLINKED) != 0;
     ret->discarded = r->discarded.sum;
     ret->expires = r->record.flags & RECORD_EXPIRES ? r->record.expires : 0;
+    if (r->disk)
+        ret->disk = field_text(store_dir(r->disk->store));
     ret->orphaned = region_is_transient(r) && r->holders.n_attached == 0;
     ret->mapped = ret->orphaned && r->n_probes > 0; // a probe has found it in use
 }

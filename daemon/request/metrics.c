@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/disk.h"
 #include "daemon/metrics/metrics.h"
 #include "daemon/policy.h"
 #include "daemon/request/handlers.h"
@@ -24,27 +25,33 @@ struct cursor {
 
 void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
 {
-    const struct quota_account *total = quota_total(env->quota);
+    uint64_t n_foreign = 0, n_lacking_blocks = 0;
+    size_t n = 0;
 
-    ret->disks[0] = (struct metrics_disk){
-        .path = store_dir(env->op.store),
-        .guarantee = store_guarantee(env->op.store),
-        .space = &env->space,
-        .health = &env->health,
-        .keep_free = env->op.keep_free,
-        .granted = quota_account_used(total, QUOTA_BYTES),
-        .n_regions = env->op.regions->n_regions,
-    };
+    for (const struct disk *d = env->op.disks; d && n < METRICS_MOST_DISKS; d = d->next) {
+        ret->disks[n++] = (struct metrics_disk){
+            .path = store_dir(d->store),
+            .guarantee = store_guarantee(d->store),
+            .fence = d->fence,
+            .space = &d->space,
+            .health = &d->health,
+            .keep_free = d->keep_free,
+            .granted = d->granted.used[QUOTA_BYTES] + d->sparse.used[QUOTA_BYTES],
+            .n_regions = d->granted.used[QUOTA_REGIONS] + d->sparse.used[QUOTA_REGIONS],
+        };
+        n_foreign += d->n_foreign;
+        n_lacking_blocks += d->n_lacking_blocks;
+    }
     ret->source = (struct metrics_source){
         .op = &env->op,
         .quota = env->quota,
         .users = env->users,
         .config = env->config,
         .disks = ret->disks,
-        .n_disks = 1,
+        .n_disks = n,
         .started = env->started,
-        .n_foreign = env->n_foreign,
-        .n_lacking_blocks = env->n_lacking_blocks,
+        .n_foreign = n_foreign,
+        .n_lacking_blocks = n_lacking_blocks,
     };
 }
 

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 
+#include "daemon/policy.h"
 #include "daemon/request/audit.h"
 #include "daemon/request/changes.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
+#include "proto/field.h"
 #include "proto/util/cleanup.h"
 
 static void reply_region(struct request *request, int fd)
@@ -98,6 +100,31 @@ static void op_is_late(struct op *op)
     request_leave_peer(request);
 }
 
+void request_tell_progress(struct op *op, Diskalloc__V1__EventKind kind, const struct handle *handle, uint64_t done,
+                           uint64_t all)
+{
+    struct request *request = op->owner;
+    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
+    Diskalloc__V1__Event event = DISKALLOC__V1__EVENT__INIT;
+
+    if (!request->peer)
+        return;
+    event.kind = kind;
+    event.handle = field_handle(handle);
+    event.used = done;
+    event.limit = all;
+    reply.body_case = DISKALLOC__V1__REPLY__BODY_EVENT;
+    reply.event = &event;
+    request_reply(request->peer, 0, &reply, -1);
+}
+
+int request_refuse_moving(const struct call *c)
+{
+    request_reply_sentence(c->peer, c->id, -EBUSY,
+                           "the region is being moved to another disk: try again when that has ended");
+    return 0;
+}
+
 struct request *request_new_op(const struct call *c, const struct op_type *type, struct region *r)
 {
     struct request *request = request_new(c);
@@ -125,6 +152,8 @@ int request_unlink(const struct call *c, struct region *r, struct audit *audit)
     }
     request->audit = audit;
     request->op.done = unlink_done;
+    if (r->mover) // whoever gives the region up does not want it elsewhere
+        op_cancel(r->mover);
     op_submit(&request->op);
     return 0;
 }
@@ -157,6 +186,13 @@ struct user *request_name_space(const struct call *c, const ProtobufCBinaryData 
     return message_take_text(field, name, sizeof name) < 0 ? NULL : user_find_by_name(c->env->users, name);
 }
 
+bool request_is_others_business(const struct call *c, const ProtobufCBinaryData *user)
+{
+    const struct user *owner = request_name_space(c, user);
+
+    return owner != c->peer->user && !policy_is_admin(c->env->config, c->peer->user);
+}
+
 int request_find_named(const struct call *c, const ProtobufCBinaryData *user, const ProtobufCBinaryData *name,
                        struct region **ret)
 {
@@ -167,4 +203,29 @@ int request_find_named(const struct call *c, const ProtobufCBinaryData *user, co
         return r;
     *ret = owner ? region_find_name(c->env->op.regions, owner->uid, (const char *)name->data, name->len) : NULL;
     return *ret ? 0 : -ENOENT;
+}
+
+int request_find_target(const struct call *c, const ProtobufCBinaryData *handle, const ProtobufCBinaryData *user,
+                        const ProtobufCBinaryData *name, struct region **ret)
+{
+    struct handle wanted;
+
+    if ((name->len > 0) == (handle->len > 0))
+        return -EINVAL;
+    if (name->len > 0)
+        return request_find_named(c, user, name, ret);
+    if (message_take_handle(handle, &wanted) < 0)
+        return -EINVAL;
+    *ret = region_find(c->env->op.regions, &wanted);
+    return *ret ? 0 : -ENOENT;
+}
+
+struct audit *request_audit_region(const struct call *c, const struct region *r, bool force, const char *action)
+{
+    struct audit *a = NULL;
+
+    if (policy_is_admin(c->env->config, c->peer->user) && (force || r->owner != c->peer->user))
+        a = audit_new(c->peer, action);
+    audit_region(a, r);
+    return a;
 }

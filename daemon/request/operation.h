@@ -33,3 +33,20 @@ struct user *request_name_space(const struct call *c, const ProtobufCBinaryData 
 // The region NAME of the user that USER names, as above.  0, -ENOENT, or what is wrong with the name.
 int request_find_named(const struct call *c, const ProtobufCBinaryData *user, const ProtobufCBinaryData *name,
                        struct region **ret);
+// The region that a request names by its handle, or by its name: exactly one of them must be set.  0, -ENOENT, or what
+// is wrong.
+int request_find_target(const struct call *c, const ProtobufCBinaryData *handle, const ProtobufCBinaryData *user,
+                        const ProtobufCBinaryData *name, struct region **ret);
+
+// Whether the peer, which names a region of USER's, gets no other answer than -EACCES.  That must not tell whether the
+// region exists.
+bool request_is_others_business(const struct call *c, const ProtobufCBinaryData *user);
+// Begins the entry of the log about an ACTION of an administrator.  What users do to their own regions is their
+// business; NULL: it is not logged.
+struct audit *request_audit_region(const struct call *c, const struct region *r, bool force, const char *action);
+
+// Sends the event KIND about the region HANDLE to the peer of the operation's request, if it is still there.
+void request_tell_progress(struct op *op, Diskalloc__V1__EventKind kind, const struct handle *handle, uint64_t done,
+                           uint64_t all);
+// The reply to a request that cannot be done while the region is being moved (region.mover).  0.
+int request_refuse_moving(const struct call *c);

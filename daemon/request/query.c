@@ -1,15 +1,13 @@
-// Requests that only look: usage, lists of regions, the status of the daemon.  They are answered at once, on the loop's
-// thread, from the tables: they never touch the disk.
+// Requests that only look: usage, and lists of regions (status.c has the status of the daemon).  They are answered at
+// once, on the loop's thread, from the tables: they never touch the disk.
 //
 // A list comes in pages, each of which fits into a packet.  Its cursor is the handle of the last region looked at, so
 // that regions which come or go between two pages cannot make a page skip or repeat others.
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/account.h"
 #include "daemon/config/subjects.h"
-#include "daemon/fence/fence.h"
 #include "daemon/lookup.h"
 #include "daemon/op/wait.h"
 #include "daemon/policy.h"
@@ -17,6 +15,7 @@
 #include "daemon/request/handlers.h"
 #include "daemon/request/message.h"
 #include "daemon/request/query.h"
+#include "daemon/request/status.h"
 #include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
@@ -31,25 +30,11 @@ enum {
     REPLY_SLACK = 1024,          // bytes of a packet for the parts of the reply beside the list
 };
 
-// Bytes that the disk could grant now; limits of the configuration are not considered.
-static uint64_t disk_left(const struct request_env *env)
-{
-    uint64_t left = env->space.available > env->op.keep_free ? env->space.available - env->op.keep_free : 0;
-
-    for (unsigned i = 0; i < env->health.n_limits; i++) {
-        const struct full_limit *l = &env->health.limits[i];
-
-        if (!l->counts_files)
-            left = u64_min(left, l->limit > l->used ? l->limit - l->used : 0);
-    }
-    return env->op.problem ? 0 : left;
-}
-
 void query_fill_usage(const struct request_env *env, const struct named_account *found, Diskalloc__V1__Usage *ret)
 {
     const struct quota_account *a = found->account;
     const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
-    uint64_t disk = disk_left(env), left = found->left;
+    uint64_t disk = status_disk_left(env->op.disks), left = found->left;
 
     diskalloc__v1__usage__init(ret);
     ret->subject = field_text(quota_account_label(a));
@@ -306,61 +291,5 @@ int request_list_regions(const struct call *c)
     list.n_regions = page.n;
     reply.body_case = DISKALLOC__V1__REPLY__BODY_REGION_LIST;
     reply.region_list = &list;
-    return request_answer(c, &reply);
-}
-
-static void fill_health(const struct store_health *h, Diskalloc__V1__Status *ret)
-{
-    ret->problem = field_text(h->problem);
-    for (unsigned i = 0; i < h->n_limits; i++) {
-        const struct full_limit *l = &h->limits[i];
-        uint64_t left = l->limit > l->used ? l->limit - l->used : 0;
-
-        if (!l->counts_files) {
-            ret->fs_quota_limit = l->limit;
-            ret->fs_quota_used = l->used;
-        } else if (!ret->disk_inodes || left < ret->disk_inodes_available) {
-            ret->disk_inodes = l->limit;
-            ret->disk_inodes_available = left;
-        }
-    }
-}
-
-int request_get_status(const struct call *c)
-{
-    const struct request_env *env = c->env;
-    const struct spillfile_guarantee *guarantee = store_guarantee(env->op.store);
-    const struct quota_account *total = quota_total(env->quota);
-    const struct quota_limits *limits = quota_account_limits(total);
-    Diskalloc__V1__Reply reply = DISKALLOC__V1__REPLY__INIT;
-    Diskalloc__V1__Status status = DISKALLOC__V1__STATUS__INIT;
-
-    status.version = (char *)DISKALLOC_VERSION;
-    status.pid = (uint32_t)getpid();
-    status.started = env->started;
-    status.spill_dir = field_text(store_dir(env->op.store));
-    status.file_system = (char *)guarantee->file_system;
-    status.guarantee = guarantee->hard ? DISKALLOC__V1__GUARANTEE__HARD : DISKALLOC__V1__GUARANTEE__SOFT;
-    status.guarantee_reason = (char *)guarantee->reason;
-    status.disk_total = env->space.total;
-    status.disk_available = env->space.available;
-    status.keep_free = env->op.keep_free;
-    status.bytes = quota_account_used(total, QUOTA_BYTES);
-    status.bytes_limit = limits->max[QUOTA_BYTES];
-    status.regions = quota_account_used(total, QUOTA_REGIONS);
-    status.regions_limit = limits->max[QUOTA_REGIONS];
-    status.connections = quota_account_used(total, QUOTA_CONNECTIONS);
-    status.connections_limit = limits->max[QUOTA_CONNECTIONS];
-    status.orphans = env->op.regions->n_orphans;
-    status.foreign_files = env->n_foreign;
-    status.lacking_blocks = env->n_lacking_blocks;
-    fill_health(&env->health, &status);
-    if (env->op.fence) {
-        status.fences = (char *)fence_names(env->op.fence);
-        status.fences_missing = (char *)fence_missing(env->op.fence);
-    }
-    status.mended = env->op.n_mended;
-    reply.body_case = DISKALLOC__V1__REPLY__BODY_STATUS;
-    reply.status = &status;
     return request_answer(c, &reply);
 }

@@ -174,42 +174,15 @@ int request_list_discarded(const struct call *c)
     return request_answer(c, &reply);
 }
 
-// Whether the peer, which names a region of USER's, gets no other answer than -EACCES.  That must not tell whether the
-// region exists.
-static bool is_others_business(const struct call *c, const ProtobufCBinaryData *user)
-{
-    const struct user *owner = request_name_space(c, user);
-
-    return owner != c->peer->user && !policy_is_admin(c->env->config, c->peer->user);
-}
-
 int request_unlink_region(const struct call *c)
 {
     const Diskalloc__V1__UnlinkRegion *m = c->message->unlink_region;
     struct region *region;
-    int r = is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
+    int r = request_is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
 
     if (r < 0)
         return r;
     return policy_may_unlink(c->peer->user, region) ? request_unlink(c, region, NULL) : -EACCES;
-}
-
-// The region that a RemoveRegion names, by its name or by its handle.
-static int find_to_remove(const struct call *c, struct region **ret)
-{
-    const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
-    struct handle handle;
-
-    if ((m->name.len > 0) == (m->handle.len > 0))
-        return -EINVAL;
-    if (m->name.len > 0 && is_others_business(c, &m->user))
-        return -EACCES;
-    if (m->name.len > 0)
-        return request_find_named(c, &m->user, &m->name, ret);
-    if (message_take_handle(&m->handle, &handle) < 0)
-        return -EINVAL;
-    *ret = region_find(c->env->op.regions, &handle);
-    return *ret ? 0 : -ENOENT;
 }
 
 // The region is in use: the error comes with the list of its holders.
@@ -229,21 +202,10 @@ static int reply_held(const struct call *c, const struct region *r)
     return request_answer(c, &reply);
 }
 
-// What users do to their own regions is their business; NULL: it is not logged.
-static struct audit *audit_region_change(const struct call *c, const struct region *r, bool force, const char *action)
-{
-    struct audit *a = NULL;
-
-    if (policy_is_admin(c->env->config, c->peer->user) && (force || r->owner != c->peer->user))
-        a = audit_new(c->peer, action);
-    audit_region(a, r);
-    return a;
-}
-
 static int remove_region(const struct call *c, struct region *r)
 {
     bool force = c->message->remove_region->force;
-    struct audit *audit = audit_region_change(c, r, force, force ? "rm --force" : "rm");
+    struct audit *audit = request_audit_region(c, r, force, force ? "rm --force" : "rm");
     char size[SIZE_TEXT_MAX];
 
     audit_say(audit, AUDIT_BEFORE, "%s, attached by %u", size_format(r->size, size), r->holders.n_attached);
@@ -252,11 +214,13 @@ static int remove_region(const struct call *c, struct region *r)
 
 int request_remove_region(const struct call *c)
 {
+    const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
     struct region *region;
-    int r = find_to_remove(c, &region);
+    int r;
 
-    if (r == -EACCES)
+    if (m->name.len > 0 && request_is_others_business(c, &m->user))
         return request_refuse_others(c);
+    r = request_find_target(c, &m->handle, &m->user, &m->name, &region);
     if (r < 0)
         return r;
     // By a handle -EACCES tells that the region exists: a handle is no secret, and cannot be guessed.
@@ -278,7 +242,7 @@ int request_set_expiry(const struct call *c)
     char before[DURATION_TEXT_MAX], after[DURATION_TEXT_MAX];
     struct request *request;
     struct region *region;
-    int r = is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
+    int r = request_is_others_business(c, &m->user) ? -EACCES : request_find_named(c, &m->user, &m->name, &region);
 
     if (r == -EACCES)
         return request_refuse_others(c);
@@ -290,7 +254,7 @@ int request_set_expiry(const struct call *c)
     if (!request)
         return -ENOMEM;
     request->op.expires = m->expires;
-    request->audit = audit_region_change(c, region, false, "set-expiry");
+    request->audit = request_audit_region(c, region, false, "set-expiry");
     audit_say(request->audit, AUDIT_BEFORE, "%s",
               expiry_text(region->record.flags & RECORD_EXPIRES ? region->record.expires : 0, before));
     audit_say(request->audit, AUDIT_AFTER, "%s", expiry_text(m->expires, after));

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 #include "daemon/request/budget.h"
@@ -20,13 +21,11 @@ struct request_env {
     const struct config *config; // the present one; the daemon exchanges it after each change of the settings
     struct settings *settings;
     struct metrics *metrics;
-    struct arena *reply_arena; // for the parts of a reply; each handler that uses the arena resets it first
-    struct store_space space;  // of the disk in bytes; a timer of the daemon renews it, and health
-    struct store_health health;
-    uint8_t generation[16];    // random, the same while this daemon runs: clients notice a restart by it
-    uint64_t started;          // seconds since the epoch
-    uint64_t n_foreign;        // entries of the spill directory that are not the daemon's
-    uint64_t n_lacking_blocks; // regions of which some granted bytes had no blocks at start, and got none
+    struct arena *reply_arena;     // for the parts of a reply; each handler that uses the arena resets it first
+    struct store_space space;      // bytes, of the file systems of all disks together; health.c renews it
+    struct disk_absence *absences; // spill directories that are not in use
+    uint8_t generation[16];        // random, the same while this daemon runs: clients notice a restart by it
+    uint64_t started;              // seconds since the epoch
 };
 
 struct audit;

@@ -89,7 +89,11 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
     if (r < 0)
         log_warning("%s/%s/%s: the control group that it counts in cannot be read: %s", scan->store->dir, dir, f->name,
                     strerror(-r));
-    repair_entry(&e);
+    // The former file of a region that has moved is removed, or is of no use.
+    if (f->record.flags & RECORD_MOVED)
+        e.region.size = f->record.granted;
+    else
+        repair_entry(&e);
     r = scan->found(scan->data, &e.region);
     ranges_deinit(&e.region.discarded);
     return r;
@@ -115,12 +119,16 @@ static int scan_user(struct scan *scan, const char *name, uid_t uid)
 static bool is_known_neighbour(const char *name)
 {
     static const char *const known[] = {".", "..", STORE_LOCK_NAME, STORE_RESERVE_NAME, "lost+found"};
+    // And the temporary files of their replacement.
+    static const char *const replaced[] = {STORE_GRACE_NAME, STORE_QUOTA_NAME, STORE_DISKS_NAME};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
-    return strncmp(name, STORE_GRACE_NAME, strlen(STORE_GRACE_NAME)) == 0 ||
-           strncmp(name, STORE_QUOTA_NAME, strlen(STORE_QUOTA_NAME)) == 0; // and the temporary file of its replacement
+    for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
+        if (strncmp(name, replaced[i], strlen(replaced[i])) == 0)
+            return true;
+    return false;
 }
 
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)

@@ -75,6 +75,7 @@ static int check_dir(struct store *s, char **ret_error)
 
     if (fstat(s->dir_fd, &st) < 0)
         return refuse(ret_error, -errno, "spill directory %s: %s", s->dir, strerror(errno));
+    s->device = st.st_dev;
     if (st.st_uid != geteuid() && st.st_uid != 0)
         return refuse(ret_error, -EPERM, "spill directory %s belongs to another user%s", s->dir, "");
     if (st.st_mode & (S_IWGRP | S_IWOTH))
@@ -257,9 +258,19 @@ uint32_t store_block_size(const struct store *s)
     return s->block_size;
 }
 
+void store_set_block_size(struct store *s, uint32_t n)
+{
+    s->block_size = n;
+}
+
 int store_dir_fd(const struct store *s)
 {
     return s->dir_fd;
+}
+
+dev_t store_device(const struct store *s)
+{
+    return s->device;
 }
 
 const char *store_dir(const struct store *s)

@@ -21,8 +21,11 @@ struct store_lock *store_lock(struct store *s); // see lock.h
 
 const struct spillfile_guarantee *store_guarantee(const struct store *s);
 uint32_t store_block_size(const struct store *s);
+// Whole blocks are those of N bytes, which is a multiple of the block size.  Before store_scan.
+void store_set_block_size(struct store *s, uint32_t n);
 const char *store_dir(const struct store *s);
-int store_dir_fd(const struct store *s); // borrowed
+int store_dir_fd(const struct store *s);   // borrowed
+dev_t store_device(const struct store *s); // of the file system
 
 struct store_space {
     uint64_t total, used, available; // bytes; available to this daemon; the rest is reserved for root

@@ -12,12 +12,14 @@
 
 #define STORE_QUOTA_NAME ".quota" // run-time quotas, see daemon/config/runtime.h
 #define STORE_GRACE_NAME ".grace" // see daemon/grace.c
+#define STORE_DISKS_NAME ".disks" // see daemon/former.c
 #define STORE_RESERVE_NAME ".reserve"
 
 struct store {
     const struct file_ops *ops;
     char *dir;
     int dir_fd;
+    dev_t device;
     struct store_lock lock;
     bool require_mount;           // a file system must be mounted at the directory: see store_is_mounted
     pthread_mutex_t reserve_lock; // held from store_free_reserve to store_make_reserve

@@ -8,14 +8,14 @@
 
 static int lane_compare(const struct lane *a, const struct lane *b)
 {
-    return (a->key > b->key) - (a->key < b->key);
+    return a->key != b->key ? (a->key > b->key ? 1 : -1) : (a->disk > b->disk) - (a->disk < b->disk);
 }
 
 TREE_GENERATE(lane_tree, lane, node, lane_compare)
 
-static void lane_init(struct lane *lane, uint64_t key)
+static void lane_init(struct lane *lane, uint64_t key, unsigned disk)
 {
-    *lane = (struct lane){.key = key};
+    *lane = (struct lane){.key = key, .disk = disk};
     TAILQ_INIT(&lane->running);
     TAILQ_INIT(&lane->brief);
     TAILQ_INIT(&lane->other);
@@ -25,7 +25,7 @@ void lanes_init(struct lanes *l, unsigned n_workers)
 {
     RB_INIT(&l->tree);
     TAILQ_INIT(&l->ring);
-    lane_init(&l->everybody, 0);
+    lane_init(&l->everybody, 0, 0);
     l->most = n_workers > 1 ? n_workers / 2 : 1;
 }
 
@@ -39,16 +39,16 @@ void lanes_deinit(struct lanes *l)
     }
 }
 
-static struct lane *find(struct lanes *l, uint64_t key)
+static struct lane *find(struct lanes *l, uint64_t key, unsigned disk)
 {
-    struct lane wanted = {.key = key}, *lane = RB_FIND(lane_tree, &l->tree, &wanted);
+    struct lane wanted = {.key = key, .disk = disk}, *lane = RB_FIND(lane_tree, &l->tree, &wanted);
 
     if (lane)
         return lane;
     lane = malloc(sizeof *lane);
     if (!lane)
         return &l->everybody;
-    lane_init(lane, key);
+    lane_init(lane, key, disk);
     RB_INSERT(lane_tree, &l->tree, lane);
     return lane;
 }
@@ -76,7 +76,7 @@ static struct work_queue *queue_of(const struct work *w)
 
 struct lane *lanes_push(struct lanes *l, struct work *w)
 {
-    struct lane *lane = w->queue = find(l, w->lane);
+    struct lane *lane = w->queue = find(l, w->lane, w->disk);
 
     TAILQ_INSERT_TAIL(queue_of(w), w, entry);
     l->n_queued++;

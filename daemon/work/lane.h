@@ -7,9 +7,10 @@
 #include "daemon/tree.h"
 #include "daemon/work/work.h"
 
-// The work of one key (struct work.lane).  A lane exists while it has work, queued or running.
+// The work of one key (struct work.lane) on one disk.  A lane exists while it has work, queued or running.
 struct lane {
     uint64_t key;
+    unsigned disk;
     unsigned n_running;
     struct work_queue running; // in the order in which their present pieces began
     struct work_queue brief, other;

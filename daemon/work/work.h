@@ -20,6 +20,7 @@ enum work_status {
 // A piece of work, embedded in the struct that it is about.  From worker_submit until done() it belongs to the pool.
 struct work {
     uint64_t lane; // whose share of the workers this work takes: see user_lane, and the lanes above
+    unsigned disk; // the number of the disk that it is about: on each disk, the lane has a share of its own
     bool brief;    // ends soon on a healthy disk: the worker for brief work may take it
     bool instant;  // takes microseconds: the thread that turns the loop may run it, see loop.c
     // Set by run: this piece may take very long on a healthy disk, and does not show that the work is held up.

@@ -1,19 +1,19 @@
 // The format of the record, with all integers little-endian (offset, length, field):
 //
 //    0  4  magic "DAr1"         16 16  handle
-//    4  1  version, 3 or 4      32  4  created, seconds since the epoch
+//    4  1  version, 3 to 5      32  4  created, seconds since the epoch
 //    5  1  name length          36  4  flags
 //    6  2  mode                 40  8  granted, bytes
 //    8  4  owner uid            48  8  inode
 //   12  4  owner gid            56 12  used, bytes (8), and element size (4), if the region was committed
-//                               .. 12  in version 4: expires, in seconds (4), and unused since, since the epoch (8)
+//                               .. 12  if it expires: expires, in seconds (4), and unused since, since the epoch (8)
 //                               ..  n  name
 //                               ..  4  CRC-32 (IEEE 802.3, reflected) of all before
 //
-// Version 4 is written of regions that have an expiry, and version 3 of all others, so that a daemon before version 4
-// leaves only the former alone.  Older versions are read and not written.  In version 2 created had 8 bytes, and used
-// and element size stood behind it in every record; version 1 had the id of the machine's boot in place of granted and
-// inode.
+// Version 5 is written of halves of a move, version 4 of other regions that have an expiry, and version 3 of all
+// others, so that an older daemon leaves only those alone that it does not understand.  Older versions are read and not
+// written.  In version 2 created had 8 bytes, and used and element size stood behind it in every record; version 1 had
+// the id of the machine's boot in place of granted and inode.
 //
 // The handle is also the name of the file in a daemon's spill directory.  It stands in the record too, so that a copied
 // file is told from the original.
@@ -30,10 +30,14 @@ enum {
     COMMITTED_AT = 56,
     COMMITTED_SIZE = 12,
     EXPIRY_SIZE = 12,
-    WITH_EXPIRY = 4,  // the version
+    PLAIN = 3, // versions
+    WITH_EXPIRY = 4,
+    HALF = 5,
     OLD_NAME_AT = 72, // in versions 1 and 2
     CRC_SIZE = 4,
 };
+
+static const uint32_t half_flags = RECORD_INCOMING | RECORD_MOVED;
 
 static const uint8_t magic[4] = {'D', 'A', 'r', '1'};
 
@@ -52,6 +56,13 @@ static uint64_t get(const uint8_t *at, size_t n)
     return value;
 }
 
+static uint8_t version_of(uint32_t flags)
+{
+    if (flags & half_flags)
+        return HALF;
+    return flags & RECORD_EXPIRES ? WITH_EXPIRY : PLAIN;
+}
+
 void record_copy(struct record *to, const struct record *from)
 {
     memcpy(to, from, offsetof(struct record, name) + from->name_length + 1);
@@ -62,7 +73,7 @@ size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX])
     size_t n = COMMITTED_AT;
 
     memcpy(ret, magic, sizeof magic);
-    put(ret + 4, r->flags & RECORD_EXPIRES ? WITH_EXPIRY : WITH_EXPIRY - 1, 1);
+    put(ret + 4, version_of(r->flags), 1);
     put(ret + 5, r->name_length, 1);
     put(ret + 6, r->mode, 2);
     put(ret + 8, r->owner_uid, 4);
@@ -94,12 +105,17 @@ static size_t expiry_at(const uint8_t *bytes)
     return get(bytes + 36, 4) & RECORD_COMMITTED ? COMMITTED_AT + COMMITTED_SIZE : COMMITTED_AT;
 }
 
+static bool has_expiry(const uint8_t *bytes)
+{
+    return bytes[4] == WITH_EXPIRY || (bytes[4] == HALF && get(bytes + 36, 4) & RECORD_EXPIRES);
+}
+
 // Where the name begins, behind the fields of fixed length.
 static size_t name_at(const uint8_t *bytes)
 {
     if (bytes[4] < 3)
         return OLD_NAME_AT;
-    return expiry_at(bytes) + (bytes[4] == WITH_EXPIRY ? EXPIRY_SIZE : 0);
+    return expiry_at(bytes) + (has_expiry(bytes) ? EXPIRY_SIZE : 0);
 }
 
 static void decode_old(const uint8_t *bytes, struct record *r)
@@ -118,7 +134,7 @@ static void decode_present(const uint8_t *bytes, struct record *r)
 {
     r->created = get(bytes + 32, 4);
     r->flags = (uint32_t)get(bytes + 36, 4);
-    if (bytes[4] == WITH_EXPIRY) {
+    if (has_expiry(bytes)) {
         r->expires = get(bytes + expiry_at(bytes), 4);
         r->unused_since = get(bytes + expiry_at(bytes) + 4, 8);
     }
@@ -159,7 +175,7 @@ int record_decode(const uint8_t *bytes, size_t n, struct record *ret)
         decode_present(bytes, &r);
     if (r.granted > INT64_MAX && r.granted != RECORD_UNKNOWN_SIZE)
         return -EBADMSG;
-    if (!(r.flags & RECORD_EXPIRES) == (bytes[4] == WITH_EXPIRY))
+    if (version_of(r.flags) != (bytes[4] < PLAIN ? PLAIN : bytes[4]))
         return -EBADMSG;
     *ret = r;
     return 0;

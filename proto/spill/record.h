@@ -12,7 +12,7 @@
 #define RECORD_XATTR "user.diskalloc"
 
 enum {
-    RECORD_VERSION = 4, // the newest; see record.c
+    RECORD_VERSION = 5, // the newest; see record.c
     RECORD_MAX = 1024,  // bytes, of any version
 };
 
@@ -30,6 +30,10 @@ enum record_flag {
     RECORD_PASSTHROUGH = 1 << 7,
     RECORD_EXPIRES = 1 << 8, // the region is removed when nobody has used it for a time: expires is valid
     RECORD_UNUSED = 1 << 9,  // with RECORD_EXPIRES: nobody uses it, and unused_since is valid
+    // Halves of a move to another disk (daemon/op/move.c).  INCOMING: the region is the file on the other disk, unless
+    // that has MOVED.  MOVED: the region is the file on the other disk.
+    RECORD_INCOMING = 1 << 10,
+    RECORD_MOVED = 1 << 11,
     // Bits 24 to 31, with RECORD_SHARED: how many holders the region had when the last one came; 0 or 255: not known.
     RECORD_HOLDERS_AT = 24,
     RECORD_HOLDERS_MOST = 255,

@@ -23,7 +23,7 @@ static void an_empty_file_means_the_built_in_values(void **state)
     assert_false(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0666);
     assert_int_equal(f.config->fence, CONFIG_FENCE_AUTO);
-    assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc");
+    assert_string_equal(f.config->spill_dirs.items[0], "/var/lib/diskalloc");
     assert_false(f.config->spill_dir_require_mount);
     assert_string_equal(f.config->admin_group, "diskalloc");
     assert_int_equal(f.config->keep_free.kind, CONFIG_PERCENT);
@@ -54,13 +54,13 @@ static void the_directory_that_systemd_has_made_is_the_default(void **state)
     config_fixture_init(&f);
     setenv("STATE_DIRECTORY", "/var/lib/diskalloc-two", 1);
     load_text(&f, "");
-    assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc-two");
+    assert_string_equal(f.config->spill_dirs.items[0], "/var/lib/diskalloc-two");
     load_text(&f, "[daemon]\nspill_dir = /spill\n");
-    assert_string_equal(f.config->spill_dir, "/spill");
+    assert_string_equal(f.config->spill_dirs.items[0], "/spill");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         setenv("STATE_DIRECTORY", others[i], 1);
         load_text(&f, "");
-        assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc");
+        assert_string_equal(f.config->spill_dirs.items[0], "/var/lib/diskalloc");
     }
     unsetenv("STATE_DIRECTORY");
     config_fixture_deinit(&f);
@@ -78,7 +78,7 @@ static void every_key_of_the_daemon_is_taken(void **state)
     assert_string_equal(f.config->socket, "/a b");
     assert_true(f.config->socket_was_set);
     assert_int_equal(f.config->socket_mode, 0660);
-    assert_string_equal(f.config->spill_dir, "/spill");
+    assert_string_equal(f.config->spill_dirs.items[0], "/spill");
     assert_true(f.config->spill_dir_require_mount);
     assert_true(f.config->admin_gid_known);
     assert_int_equal(f.config->admin_gid, 0);
@@ -112,6 +112,65 @@ static void metrics_are_served_at_addresses_of_this_machine_only(void **state)
     config_fixture_init(&f);
     load_text(&f, "[daemon]\nmetrics_listen = off\n");
     assert_null(f.config->metrics_listen);
+    config_fixture_deinit(&f);
+}
+
+static void expect_dirs(const struct config_fixture *f, const char *a, const char *b)
+{
+    const struct config_paths *dirs = &f->config->spill_dirs;
+
+    assert_int_equal(dirs->n, b ? 2 : 1);
+    assert_string_equal(dirs->items[0], a);
+    if (b)
+        assert_string_equal(dirs->items[1], b);
+}
+
+static void there_may_be_several_spill_directories_and_a_later_file_replaces_them_all(void **state)
+{
+    struct config_fixture f;
+
+    (void)state;
+    config_fixture_init(&f);
+    load_text(&f, "[daemon]\nspill_dir = /a//b/\nkeep_free = 1G\nspill_dir = /c\n");
+    expect_dirs(&f, "/a/b", "/c");
+    write_drop_in(&f, "10.conf", "[daemon]\nspill_dir = /d\n");
+    load_text(&f, "[daemon]\nspill_dir = /a\nspill_dir = /b\n");
+    expect_dirs(&f, "/d", NULL);
+    write_drop_in(&f, "20.conf", "[daemon]\nspill_dir = /b\nspill_dir = /a\n");
+    load_text(&f, "[daemon]\nspill_dir = /a\nspill_dir = /b\n");
+    expect_dirs(&f, "/b", "/a");
+    assert_string_equal(f.warnings, "");
+    config_fixture_deinit(&f);
+}
+
+static void every_key_of_a_disk_is_taken_and_later_files_win_key_by_key(void **state)
+{
+    struct config_fixture f;
+    const struct config_disk *d;
+
+    (void)state;
+    config_fixture_init(&f);
+    load_text(&f,
+              "[disk /a/]\nkeep_free = 7G\nrequire_mount = yes\nnew_regions = no\nusers = root +12\nmin_bytes = 2M\n"
+              "[disk /b c]\n");
+    assert_null(config_find_disk(f.config, "/c"));
+    d = config_find_disk(f.config, "/b c");
+    assert_int_equal(d->keep_free.kind, CONFIG_UNSET);
+    assert_false(d->has_require_mount || d->is_closed || d->users);
+    d = config_find_disk(f.config, "/a");
+    assert_int_equal(config_value_bytes(&d->keep_free, GIB), 7 * GIB);
+    assert_true(d->has_require_mount && d->require_mount && d->is_closed);
+    assert_int_equal(d->min_bytes.number, 2 << 20);
+    assert_true(config_disk_names_user(d, 12, "anybody"));
+    assert_true(config_disk_names_user(d, 0, "root"));
+    assert_false(config_disk_names_user(d, 1, "roo"));
+    assert_string_equal(f.warnings, "");
+    write_drop_in(&f, "10.conf", "[disk /a]\nnew_regions = yes\nusers = nobody-has-this-name\n");
+    load_text(&f, "[disk /a]\nkeep_free = 7G\nnew_regions = no\n");
+    d = config_find_disk(f.config, "/a");
+    assert_false(d->is_closed);
+    assert_int_equal(config_value_bytes(&d->keep_free, GIB), 7 * GIB);
+    assert_non_null(strstr(f.warnings, "[disk /a] names an unknown user, nobody-has-this-name"));
     config_fixture_deinit(&f);
 }
 
@@ -169,7 +228,7 @@ static void drop_ins_are_read_in_the_order_of_their_names_and_later_keys_win(voi
     assert_int_equal(limits_of_user(&f, 5, GIB).max[QUOTA_BYTES], 3);
     assert_int_equal(limits_of_user(&f, 5, GIB).max[QUOTA_REGIONS], 11);
     assert_int_equal(limits_of_user(&f, 5, GIB).max[QUOTA_CONNECTIONS], 44);
-    assert_string_equal(f.config->spill_dir, "/a");
+    assert_string_equal(f.config->spill_dirs.items[0], "/a");
     s = f.config->subjects[f.config->n_subjects - 1];
     snprintf(path, sizeof(path), "%s.d/a.conf", f.path);
     assert_string_equal(s->values[CONFIG_FILES][CONFIG_QUOTA_BYTES].file, path);
@@ -400,6 +459,8 @@ int main(void)
         TEST(the_directory_that_systemd_has_made_is_the_default),
         TEST(every_key_of_the_daemon_is_taken),
         TEST(metrics_are_served_at_addresses_of_this_machine_only),
+        TEST(there_may_be_several_spill_directories_and_a_later_file_replaces_them_all),
+        TEST(every_key_of_a_disk_is_taken_and_later_files_win_key_by_key),
         TEST(byte_order_mark_crlf_indentation_and_a_missing_last_newline_are_fine),
         TEST(drop_ins_are_read_in_the_order_of_their_names_and_later_keys_win),
         TEST(unknown_users_and_groups_are_accepted_with_a_warning),

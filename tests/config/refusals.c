@@ -68,6 +68,20 @@ static void a_refusal_names_file_line_and_what_is_wrong(void **state)
          {"metrics_listen", "107 bytes"}},
         {"[daemon]\nmetrics_listen =\n", 2, {"metrics_listen", "no value"}},
         {"[daemon]\nmetrics_socket_mode = 0888\n", 2, {"metrics_socket_mode", "octal"}},
+        {"[daemon]\nspill_dir = /a\nspill_dir = /b\nspill_dir = /a//\n", 4, {"spill_dir = /a//", "there twice"}},
+        {"[daemon]\nspill_dir = /a\nspill_dir = b\n", 3, {"spill_dir", "absolute"}},
+        {"[disk]\n", 1, {"[disk]", "no known section"}},
+        {"[disk spill]\n", 1, {"[disk spill]", "absolute path of a spill_dir"}},
+        {"[disk /a]\n[disk /b]\n[disk /a/]\n", 3, {"[disk /a/]", "already", "line 1"}},
+        {"[disk /a]\nbytes = 3G\n", 2, {"bytes", "no known key", "[disk /a]"}},
+        {"[disk /a]\nkeep_free = unlimited\n", 2, {"keep_free"}},
+        {"[disk /a]\nkeep_free = 5%\nkeep_free = 6%\n", 3, {"keep_free", "already", "line 2"}},
+        {"[disk /a]\nrequire_mount = perhaps\n", 2, {"require_mount", "yes or no"}},
+        {"[disk /a]\nnew_regions = never\n", 2, {"new_regions", "yes or no"}},
+        {"[disk /a]\nusers =\n", 2, {"users", "no value"}},
+        {"[disk /a]\nusers = alice, bob\n", 2, {"users", "blanks in between"}},
+        {"[disk /a]\nusers = alice +x\n", 2, {"users", "+UID"}},
+        {"[disk /a]\nmin_bytes = 5%\n", 2, {"min_bytes", "K, M, G or T"}},
         {"[quota total]\nmetrics_listen = 5\n", 2, {"metrics_listen", "no known key", "[quota total]"}},
         {"[quota total]\nbytes = 5X\n", 2, {"bytes = 5X", "K, M, G or T"}},
         {"[quota total]\nbytes = 5 G\n", 2, {"bytes = 5 G", "K, M, G or T"}},
@@ -133,8 +147,8 @@ static void a_line_of_198_bytes_is_taken_whole_and_a_longer_one_refused_even_as_
     config_fixture_init(&f);
     snprintf(text, sizeof(text), "[daemon]\nspill_dir = /%0*d\r\n", 198 - 13, 7);
     load_text(&f, text);
-    assert_int_equal(strlen(f.config->spill_dir), 198 - 12);
-    assert_int_equal(f.config->spill_dir[198 - 13], '7');
+    assert_int_equal(strlen(f.config->spill_dirs.items[0]), 198 - 12);
+    assert_int_equal(f.config->spill_dirs.items[0][198 - 13], '7');
     for (int i = 0; i < 2; i++) {
         snprintf(text, sizeof(text), "[daemon]\n%s%0*d\n", i ? "# comment = " : "spill_dir =/", 199 - 12, 7);
         write_main(&f, text);

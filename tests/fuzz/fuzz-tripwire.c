@@ -48,7 +48,7 @@ static void start(void)
 {
     fixture_init(&fixture);
     FUZZ_ASSERT(suspects_new(&fixture.regions, no_wake, NULL, &fixture.env.suspects) == 0);
-    FUZZ_ASSERT(tripwire_new(store_dir_fd(fixture.env.store), &tripwire) == 0);
+    FUZZ_ASSERT(tripwire_new(store_dir_fd(fixture.disk.store), &tripwire) == 0);
     atexit(stop);
 }
 
@@ -56,7 +56,7 @@ static void make_region(uint64_t size)
 {
     FUZZ_ASSERT(create(&fixture, "", size, &region) == 0);
     FUZZ_ASSERT(tripwire_watch(tripwire, OWNER) == 0);
-    file = store_open_file(fixture.env.store, OWNER, &region->record.handle, O_RDWR);
+    file = store_open_file(fixture.disk.store, OWNER, &region->record.handle, O_RDWR);
     FUZZ_ASSERT(file >= 0);
     for (uint64_t at = 0; at < size; at++)
         before[at] = (uint8_t)(1 + at / BLOCK + at);
@@ -78,7 +78,7 @@ static void remove_region(void)
     op_close_unused_files(&fixture.env);
     finish_operations();
     peer_detach(&fixture.peer, TAILQ_FIRST(&fixture.peer.attachments));
-    FUZZ_ASSERT(store_unlink(fixture.env.store, OWNER, &region->record.handle) == 0);
+    FUZZ_ASSERT(store_unlink(fixture.disk.store, OWNER, &region->record.handle) == 0);
     region_remove(&fixture.regions, region);
     region->orphaned = false;
     region_free(region);
@@ -130,7 +130,7 @@ static void expect_granted(void)
 
     FUZZ_ASSERT(fstat(file, &st) == 0 && (uint64_t)st.st_size == region->size);
     FUZZ_ASSERT(region->has_odd_end || extents_count_behind(file, end, &behind) < 0 || behind == 0);
-    FUZZ_ASSERT(store_compare(fixture.env.store, file, &grant, true, &d) == 0);
+    FUZZ_ASSERT(store_compare(fixture.disk.store, file, &grant, true, &d) == 0);
     FUZZ_ASSERT(d.longer == 0 && d.shorter == 0 && d.missing == 0 && d.extra == 0);
     FUZZ_ASSERT(charged(&fixture) == end - region->discarded.sum);
 }
@@ -264,7 +264,7 @@ static void read_events(const uint8_t *data, size_t n)
         n -= length;
     }
     FUZZ_ASSERT(events >= 0 && write(events, bytes, size) == (ssize_t)size && lseek(events, 0, SEEK_SET) == 0);
-    FUZZ_ASSERT(tripwire_new(store_dir_fd(fixture.env.store), &t) == 0);
+    FUZZ_ASSERT(tripwire_new(store_dir_fd(fixture.disk.store), &t) == 0);
     FUZZ_ASSERT(dup3(events, tripwire_fd(t), O_CLOEXEC) >= 0);
     close(events);
     FUZZ_ASSERT(tripwire_read(t, count_found, &n_found, &found_lost) == (size > 0));

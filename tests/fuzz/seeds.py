@@ -133,6 +133,8 @@ CONFIGS = [
     "[daemon]\nmetrics_listen = [::1]:0\n", "[daemon]\nmetrics_listen = 127.0.0.1.1:99999\n", "[daemon]\nmetrics_listen = /run/m.sock\n",
     "[quota total]\nbytes = 80%\nregions = 100000\nconnections = 10000\n\n[quota default]\nbytes = 50G\nregion_bytes = unlimited\n"
     "warn_at = 80%\n\n[quota user:root]\nbytes = 500G\n[quota members:root]\nbytes = 200G\n[quota group:root]\nbytes = 2T\n",
+    "[daemon]\nspill_dir = /a\nspill_dir = /b//\n[disk /b]\nkeep_free = 1G\nrequire_mount = yes\nnew_regions = no\nusers = root +0\n"
+    "min_bytes = 1M\n[disk /c]\n",
     "[quota user:+1000]\nbytes = 0\n",
     "[quota unlisted]\nbytes = 1G\nregions = 10\n",
     "[quota group:no such]\nregions = 18446744073709551615\n",

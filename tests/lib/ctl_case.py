@@ -14,6 +14,18 @@ import wire_case
 program = os.environ.get("TEST_DISKALLOCCTL", "diskallocctl")
 
 
+def read_terminal(primary):
+    """All that was written to a terminal that nobody has open any more; closes it."""
+    text = b""
+    try:
+        while data := os.read(primary, 4096):
+            text += data
+    except OSError:
+        pass  # Linux says EIO at the end
+    os.close(primary)
+    return text
+
+
 class CtlTest(unittest.TestCase):
     def start_ctl(self, *arguments, address=None, user=None):
         """What the tool did, as USER (uid, gid, groups) if that is given."""
@@ -53,12 +65,6 @@ class CtlTest(unittest.TestCase):
             env=os.environ | {"TERM": "xterm"} | environment,
         )
         os.close(secondary)
-        text = b""
-        try:
-            while data := os.read(primary, 4096):
-                text += data
-        except OSError:
-            pass  # Linux says EIO at the end
-        os.close(primary)
+        text = read_terminal(primary)
         self.assertEqual(done.wait(60), 0)
         return text.decode()

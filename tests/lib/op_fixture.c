@@ -25,7 +25,7 @@ _Atomic int fault_countdown, fault_error, n_faults;
 
 bool fails(enum fault_kind kind)
 {
-    if (fault_kind != kind || --fault_countdown > 0)
+    if ((fault_kind != kind && fault_kind != EVERY) || --fault_countdown > 0)
         return false;
     n_faults++;
     return true;
@@ -128,8 +128,9 @@ void fixture_init(struct fixture *f)
     f->ops.sync_fs = no_sync_fs;
     f->base = event_base_new();
     f->waiting = evtimer_new(f->base, on_waiting, f);
-    assert_int_equal(store_open(f->dir, false, &f->ops, &f->env.store, &error), 0);
-    region_table_init(&f->regions, store_block_size(f->env.store));
+    assert_int_equal(store_open(f->dir, false, &f->ops, &f->disk.store, &error), 0);
+    region_table_init(&f->regions, store_block_size(f->disk.store));
+    f->env.disks = &f->disk;
     f->env.regions = &f->regions;
     f->quota = quota_new();
     assert_int_equal(worker_pool_new(f->base, 4, &f->env.pool), 0);
@@ -169,7 +170,7 @@ void fixture_deinit(struct fixture *f)
     worker_pool_free(f->env.pool);
     user_table_free(f->users);
     quota_free(f->quota); // asserts that every account is zero
-    store_close(f->env.store);
+    store_close(f->disk.store);
     event_free(f->waiting);
     event_base_free(f->base);
     snprintf(command, sizeof command, "rm -rf %s", f->dir);

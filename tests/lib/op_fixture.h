@@ -1,6 +1,7 @@
 // For the tests of operations: a store whose calls fail when they are told to, and operations that are run to their
 // end.
 #pragma once
+#include "daemon/disk.h"
 #include "daemon/op/env.h"
 #include "daemon/op/op.h"
 
@@ -26,7 +27,19 @@
 enum { OWNER = 4242 };
 
 // The next failure: the COUNTDOWN-th call from now of any kind that KIND allows.
-enum fault_kind { NO_FAULT, OPEN, ALLOCATE, TRUNCATE, LINK, UNLINK, SET_XATTR, STAT_FS, SYNC, FAULT_KIND_N };
+enum fault_kind {
+    NO_FAULT,
+    OPEN,
+    ALLOCATE,
+    TRUNCATE,
+    LINK,
+    UNLINK,
+    SET_XATTR,
+    STAT_FS,
+    SYNC,
+    FAULT_KIND_N,
+    EVERY = FAULT_KIND_N, // a call of any of these kinds: as if the daemon had been killed
+};
 extern _Atomic(enum fault_kind) fault_kind;
 extern _Atomic int fault_countdown, fault_error, n_faults;
 
@@ -40,6 +53,7 @@ struct fixture {
     struct user_table *users;
     struct user *owner;
     struct region_table regions;
+    struct disk disk;
     struct op_env env;
     struct file_ops ops;
     struct peer peer;

@@ -59,13 +59,16 @@ class Daemon:
         with open(self.config, "w", encoding="ascii") as file:
             file.write(config)
 
+    def arguments(self):
+        return ["--config", self.config, "--socket", self.socket, "--spill-dir", self.spill]
+
     def start(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.settimeout(60)
             notify.bind(os.path.join(self.dir, "notify"))
             with open(os.path.join(self.dir, "log"), "ab") as log:
                 self.process = subprocess.Popen(
-                    [program, "--config", self.config, "--socket", self.socket, "--spill-dir", self.spill],
+                    [program, *self.arguments()],
                     env=os.environ | {"NOTIFY_SOCKET": notify.getsockname()},
                     stdin=subprocess.DEVNULL,
                     stderr=log,

@@ -53,8 +53,10 @@ static void scene_init(struct scene *s)
         charge(s, i, (uint64_t)i + 1);
     }
     s->space.available = 77;
-    s->disk = (struct metrics_disk){
-        .path = "/spill", .guarantee = store_guarantee(s->f.env.store), .space = &s->space, .health = &s->health};
+    s->disk = (struct metrics_disk){.path = "/spill",
+                                    .guarantee = store_guarantee(s->f.env.disks->store),
+                                    .space = &s->space,
+                                    .health = &s->health};
     s->source = (struct metrics_source){.op = &s->f.env,
                                         .quota = s->f.quota,
                                         .users = s->f.users,

@@ -16,7 +16,7 @@ static void count_waits(struct op *op, bool waits)
 
 static int marked_by(struct fixture *f, const struct region *r, uint64_t identity)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDWR);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDWR);
 
     assert_true(fd >= 0);
     assert_int_equal(store_mark(fd, identity), 0);

@@ -13,7 +13,7 @@ static void begin(struct fixture *f)
     fake_projects_reset();
     fixture_init(f);
     f->ops.allocate = fake_allocate;
-    assert_int_equal(projects_new(&fake_projects, store_dir_fd(f->env.store), &f->env.projects, &why), 0);
+    assert_int_equal(projects_new(&fake_projects, store_dir_fd(f->disk.store), &f->disk.projects, &why), 0);
 }
 
 static void settle(struct fixture *f, struct region *r)
@@ -24,7 +24,7 @@ static void settle(struct fixture *f, struct region *r)
 
 static void end(struct fixture *f)
 {
-    struct projects *p = f->env.projects;
+    struct projects *p = f->disk.projects;
 
     for (struct region *r = NULL; (r = region_next(&f->regions, r ? &r->record.handle : NULL));)
         settle(f, r);
@@ -159,7 +159,7 @@ static void what_a_client_has_taken_is_cut_off_before_a_grow_is_refused(void **s
     begin(&f);
     assert_int_equal(create(&f, "a", 32 * MIB_, &r), 0);
     settle(&f, r);
-    fd = store_open_file(f.env.store, OWNER, &r->record.handle, O_RDWR);
+    fd = store_open_file(f.disk.store, OWNER, &r->record.handle, O_RDWR);
     assert_int_equal(fallocate(fd, FALLOC_FL_KEEP_SIZE, 60 * MIB_, 16 * MIB_), 0);
     assert_int_equal(resize(&f, r, 36 * MIB_), 0);
     assert_int_equal(n_fake_refusals, 1);

@@ -66,7 +66,7 @@ static void deinit(struct fixture *f)
 
 static void fill(struct fixture *f, const struct region *r, char value)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDWR);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDWR);
     char block[BLOCK];
 
     memset(block, value, sizeof block);
@@ -77,7 +77,7 @@ static void fill(struct fixture *f, const struct region *r, char value)
 
 static void expect_content(struct fixture *f, const struct region *r, uint64_t from, uint64_t to, char value)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDONLY);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
     char c;
 
     for (uint64_t at = from; at < to; at += at + BLOCK < to ? BLOCK - 1 : 1) {
@@ -166,7 +166,7 @@ static int discard(struct fixture *f, struct region *r, uint64_t offset, uint64_
 
 static uint64_t missing(struct fixture *f, const struct region *r)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDONLY);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
     uint64_t n = UINT64_MAX;
 
     assert_int_equal(holes_count(fd, 0, r->size, &r->discarded, &n), 0);
@@ -350,7 +350,7 @@ static void one_that_is_held_up_is_answered(void **state)
     begin(&f, &c, source);
     while (sem_wait(&begun) < 0)
         continue;
-    op_end_stuck(&f.env, clock_now() + 60 * 1000);
+    op_end_stuck(&f.env, &f.disk, clock_now() + 60 * 1000);
     assert_true(c.op.cancelled);
     held = false;
     sem_post(&go);
@@ -405,7 +405,7 @@ static void a_source_whose_file_was_changed_does_no_harm(void **state)
     assert_int_equal(create(&f, "source", SIZE, &source), 0);
     fill(&f, source, 7);
     assert_int_equal(discard(&f, source, 0, 10 * BLOCK), 0);
-    fd = store_open_file(f.env.store, OWNER, &source->record.handle, O_RDWR);
+    fd = store_open_file(f.disk.store, OWNER, &source->record.handle, O_RDWR);
     assert_return_code(ftruncate(fd, 100 * BLOCK), errno);
     assert_int_equal(pwrite(fd, "stored where nothing is granted", 31, BLOCK), 31);
     assert_int_equal(make_clone(&f, source, &r), 0);
@@ -435,14 +435,14 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_int_equal(create(&f, "source", SIZE, &source), 0);
     fill(&f, source, 7);
     assert_int_equal(discard(&f, source, 100 * BLOCK, 10 * BLOCK), 0);
-    g = (struct spillfile_guarantee *)store_guarantee(f.env.store);
+    g = (struct spillfile_guarantee *)store_guarantee(f.disk.store);
     g->hard = true;
     assert_int_equal(make_clone(&f, source, &r), 0);
     assert_int_equal(n_shares, 0);
     drop(&f, r);
     g->hard = false;
     n_writes = 0;
-    fd = store_open_file(f.env.store, OWNER, &source->record.handle, O_RDWR);
+    fd = store_open_file(f.disk.store, OWNER, &source->record.handle, O_RDWR);
     assert_int_equal(pwrite(fd, "behind the end", 14, 2 * SIZE), 14);
     assert_int_equal(pwrite(fd, "where nothing is granted", 24, 100 * BLOCK), 24);
     assert_int_equal(make_clone(&f, source, &r), 0);
@@ -472,7 +472,7 @@ static void a_source_that_was_unlinked_or_removed_is_refused(void **state)
     (void)state;
     init(&f);
     assert_int_equal(create(&f, "source", SIZE, &source), 0);
-    assert_int_equal(store_unlink(f.env.store, OWNER, &source->record.handle), 0); // by hand
+    assert_int_equal(store_unlink(f.disk.store, OWNER, &source->record.handle), 0); // by hand
     assert_int_equal(make_clone(&f, source, &r), -ESTALE);
     op_init(&op, &f.env, &op_unlink, source);
     assert_int_equal(run_op(&f, &op), 0);

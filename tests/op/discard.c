@@ -17,7 +17,7 @@ static int discard_or_restore(struct fixture *f, const struct op_type *type, str
 static uint64_t blocks_on_disk(struct fixture *f, const struct region *r)
 {
     struct stat st;
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDONLY);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
 
     assert_int_equal(fstat(fd, &st), 0);
     close(fd);
@@ -218,7 +218,7 @@ static void charges_equal_model_and_files_after_any_sequence(void **state)
     memset(models, 0, sizeof models);
     fixture_init(&f);
     for (int step = 0; step < STEPS; step++) {
-        struct granted found = {.store = f.env.store};
+        struct granted found = {.store = f.disk.store};
         uint64_t expected = 0, n_foreign;
 
         if (rand_r(&seed) % 3 == 0)
@@ -232,7 +232,7 @@ static void charges_equal_model_and_files_after_any_sequence(void **state)
         assert_int_equal(charged(&f), expected);
         if (step % 50 != 0)
             continue;
-        assert_int_equal(store_scan(f.env.store, sum_granted, &found, &n_foreign), 0);
+        assert_int_equal(store_scan(f.disk.store, sum_granted, &found, &n_foreign), 0);
         assert_int_equal(found.sum, expected);
         assert_int_equal(n_foreign, 0);
     }

@@ -339,11 +339,11 @@ static void above_three_quarters_of_the_disk_it_is_refused(void **state)
     expect_consistent(&f, 4096, 1);
     assert_int_equal(resize_early(&f, r, 2 * 4096), 0);
     // keep_free counts as used.
-    f.env.keep_free = 4096;
+    f.disk.keep_free = 4096;
     assert_int_equal(resize_early(&f, r, 3 * 4096), -EXFULL);
-    f.env.keep_free = UINT64_MAX;
+    f.disk.keep_free = UINT64_MAX;
     assert_int_equal(resize_early(&f, r, 3 * 4096), -EXFULL);
-    f.env.keep_free = 4096;
+    f.disk.keep_free = 4096;
     assert_int_equal(resize(&f, r, 3 * 4096), 0);
     expect_consistent(&f, 3 * 4096, 1);
     fixture_deinit(&f);

@@ -173,7 +173,7 @@ static void discarding_and_restoring_500_gib_go_in_pieces_between_which_others_w
 
     (void)state;
     begin(&f, &large, &small);
-    if (!store_guarantee(f.env.store)->can_discard) {
+    if (!store_guarantee(f.disk.store)->can_discard) {
         fixture_deinit(&f);
         skip();
         return;
@@ -239,7 +239,7 @@ static void a_grow_that_is_given_up_on_the_way_is_undone(void **state)
     assert_int_equal(seam.largest, GIB);
     assert_int_equal(seam.n_truncated, 99);
     expect_consistent(&f, 2 * 4096, 2);
-    fd = store_open_file(f.env.store, OWNER, &large->record.handle, O_RDONLY);
+    fd = store_open_file(f.disk.store, OWNER, &large->record.handle, O_RDONLY);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, 4096);
     close(fd);

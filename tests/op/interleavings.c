@@ -127,7 +127,7 @@ static void hold_up(void)
 
     trace("  whatever is at work is stuck");
     machine.now += LONG_MS;
-    op_end_stuck(&machine.d.request.op, machine.now);
+    op_end_stuck(&machine.d.request.op, &machine.disk.disk, machine.now);
 }
 
 static void take(const struct option *o, struct bounds *left)

@@ -86,16 +86,16 @@ static void expect_granted(struct fixture *f, const struct region *r, uint64_t b
     const struct store_grant grant = {.size = r->size, .discarded = &r->discarded};
     struct store_deviation d;
     uint64_t sum = 0, n_foreign;
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDONLY);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
 
     all_is_well();
-    assert_int_equal(store_compare(f->env.store, fd, &grant, true, &d), 0);
+    assert_int_equal(store_compare(f->disk.store, fd, &grant, true, &d), 0);
     close(fd);
     assert_int_equal(d.missing, 0);
     assert_int_equal(d.shorter, 0);
     assert_int_equal(r->size - r->discarded.sum, bytes);
     assert_int_equal(charged(f), bytes);
-    assert_int_equal(store_scan(f->env.store, found, &sum, &n_foreign), 0);
+    assert_int_equal(store_scan(f->disk.store, found, &sum, &n_foreign), 0);
     assert_int_equal(sum, bytes);
 }
 

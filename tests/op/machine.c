@@ -240,16 +240,16 @@ void machine_open(void)
     machine.ops.unlink_at = unlink_at;
     machine.ops.set_xattr = set_xattr;
     machine.ops.sync = machine.ops.sync_fs = no_sync;
-    assert_int_equal(store_open(machine.dir, false, &machine.ops, &machine.d.store, &error), 0);
+    assert_int_equal(store_open(machine.dir, false, &machine.ops, &machine.disk.disk.store, &error), 0);
     machine.d.base = event_base_new();
     assert_non_null(machine.d.base);
-    assert_int_equal(fence_new(CONFIG_FENCE_OFF, machine.d.store, &machine.d.request.op.fence, &error), 0);
+    assert_int_equal(fence_new(CONFIG_FENCE_OFF, machine.disk.disk.store, &machine.disk.disk.fence, &error), 0);
 }
 
 void machine_close(void)
 {
-    fence_free(machine.d.request.op.fence);
-    store_close(machine.d.store);
+    fence_free(machine.disk.disk.fence);
+    store_close(machine.disk.disk.store);
     event_base_free(machine.d.base);
     scratch_remove_tree(machine.dir);
 }
@@ -312,7 +312,7 @@ static void recover(void)
     assert_int_equal(recovery_run(&machine.d), 0);
     event_free(turn);
     assert_int_equal(machine.d.request.op.n_repairs, 0);
-    assert_int_equal(machine.d.request.n_foreign, 0);
+    assert_int_equal(machine.disk.disk.n_foreign, 0);
 }
 
 void machine_start(void)
@@ -323,15 +323,15 @@ void machine_start(void)
                                   .warn_bytes = QUOTA_UNLIMITED};
     struct daemon *d = &machine.d;
     struct request_env *env = &d->request;
-    struct fence *fence = env->op.fence;
+    struct disk *disk = &machine.disk.disk;
 
     machine.is_dead = false;
     machine.failing = DISK_NONE;
     machine.calls_left = UINT_MAX;
     machine.wait_at = machine.orphans_at = UINT64_MAX;
-    *env = (struct request_env){.op = {.store = d->store, .regions = &d->regions, .fence = fence}, .config = &config};
-    d->has_watched = false;
-    region_table_init(&d->regions, store_block_size(d->store));
+    *env = (struct request_env){.op = {.disks = disk, .regions = &d->regions}, .config = &config};
+    machine.disk = (struct daemon_disk){.daemon = d, .disk = {.store = disk->store, .fence = disk->fence}};
+    region_table_init(&d->regions, store_block_size(disk->store));
     d->quota = env->quota = quota_new();
     assert_non_null(d->quota);
     quota_account_set(quota_total(d->quota), "total", &limits);

@@ -20,6 +20,7 @@ struct machine {
     char dir[256];
     struct file_ops ops;
     struct daemon d;
+    struct daemon_disk disk;
     struct user *user[MACHINE_USERS];
     uint64_t limit;               // bytes, of all users together
     uint64_t now;                 // ms, monotonic

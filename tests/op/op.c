@@ -73,7 +73,7 @@ static void blocks_of_a_failed_grow_are_given_back(void **state)
     assert_int_equal(create(&f, "", 4096, &r), 0);
     inject(ALLOCATE, 1, ENOSPC);
     assert_int_equal(resize(&f, r, 64 << 20), -ENOSPC);
-    fd = store_open_file(f.env.store, OWNER, &r->record.handle, O_RDONLY);
+    fd = store_open_file(f.disk.store, OWNER, &r->record.handle, O_RDONLY);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(st.st_blocks * 512 <= 64 * 1024);
     close(fd);
@@ -82,7 +82,7 @@ static void blocks_of_a_failed_grow_are_given_back(void **state)
 
 static uint64_t used_on_disk(struct fixture *f, const struct region *r)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDONLY);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
     struct record record;
 
     assert_int_equal(record_load(&file_ops_system, fd, &record), 0);
@@ -171,7 +171,7 @@ static void a_region_that_somebody_maps_is_not_removed(void **state)
     assert_int_equal(create(&f, "", 1 << 20, &r), 0);
     peer_detach(&f.peer, holders_find(&r->holders, &f.peer));
     for (int flags = O_RDONLY; flags <= O_RDWR; flags += O_RDWR - O_RDONLY) {
-        fd = store_open_file(f.env.store, OWNER, &r->record.handle, flags);
+        fd = store_open_file(f.disk.store, OWNER, &r->record.handle, flags);
         assert_true(fd >= 0);
         op_init(&op, &f.env, &op_reap, r);
         assert_int_equal(run_op(&f, &op), -EBUSY);

@@ -114,7 +114,7 @@ static void check_at_rest(const struct region *r)
     promise(r->charge.amount[QUOTA_BYTES] == round_up(r->size) - r->discarded.sum,
             "a region of %llu bytes, %llu of them discarded, is charged %llu", (unsigned long long)r->size,
             (unsigned long long)r->discarded.sum, (unsigned long long)r->charge.amount[QUOTA_BYTES]);
-    fd = store_open_file(machine.d.store, r->record.owner_uid, &r->record.handle, O_RDONLY);
+    fd = store_open_file(machine.disk.disk.store, r->record.owner_uid, &r->record.handle, O_RDONLY);
     promise(fd >= 0, "a region has no file");
     promise(record_load(&file_ops_system, fd, &record) == 0, "a region has no record");
     fstat(fd, &st);

@@ -101,14 +101,14 @@ static void a_durable_commit_on_a_slow_disk_is_not_stuck(void **state)
     submit(&f, &commits, &op_commit, r, SIZE);
     await_begun();
     submit(&f, &grows, &op_grow, r, 2 * SIZE);
-    assert_true(op_seem_stuck(&f.env, clock_now() + MINUTE));
-    op_end_stuck(&f.env, clock_now() + 10 * MINUTE);
+    assert_true(op_seem_stuck(&f.env, &f.disk, clock_now() + MINUTE));
+    op_end_stuck(&f.env, &f.disk, clock_now() + 10 * MINUTE);
     assert_false(commits.late || commits.done || grows.done || r->stuck_told);
     let_go();
     turn_until(&f, &grows.done);
     assert_int_equal(commits.op.result, 0);
     assert_int_equal(grows.op.result, 0);
-    assert_false(op_seem_stuck(&f.env, clock_now() + MINUTE));
+    assert_false(op_seem_stuck(&f.env, &f.disk, clock_now() + MINUTE));
     deinit(&f);
 }
 
@@ -126,7 +126,7 @@ static void a_durable_commit_that_never_ends_is_answered(void **state)
     submit(&f, &commits, &op_commit, r, SIZE);
     await_begun();
     submit(&f, &grows, &op_grow, r, 2 * SIZE);
-    op_end_stuck(&f.env, clock_now() + 2 * HOUR);
+    op_end_stuck(&f.env, &f.disk, clock_now() + 2 * HOUR);
     assert_true(commits.late && r->stuck_told);
     assert_true(grows.done);
     assert_int_equal(grows.op.result, -ETIMEDOUT);
@@ -152,7 +152,7 @@ static void what_waits_for_durable_commits_is_begun(void **state)
         await_begun();
     }
     submit(&f, &large, &op_grow, r[N_WORKERS_OF_LANE], 100 * SIZE); // not brief
-    op_end_stuck(&f.env, clock_now() + 10 * MINUTE);
+    op_end_stuck(&f.env, &f.disk, clock_now() + 10 * MINUTE);
     assert_false(large.done);
     let_go();
     turn_until(&f, &large.done);
@@ -175,9 +175,9 @@ static void a_file_that_is_held_is_stuck(void **state)
     submit(&f, &shrinks, &op_shrink, r, SIZE);
     await_begun();
     submit(&f, &grows, &op_grow, r, 4 * SIZE);
-    op_end_stuck(&f.env, clock_now() + 9000);
+    op_end_stuck(&f.env, &f.disk, clock_now() + 9000);
     assert_false(grows.done);
-    op_end_stuck(&f.env, clock_now() + MINUTE);
+    op_end_stuck(&f.env, &f.disk, clock_now() + MINUTE);
     assert_true(r->stuck_told);
     assert_int_equal(grows.op.result, -ETIMEDOUT);
     let_go();

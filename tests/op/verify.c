@@ -34,7 +34,7 @@ static void deinit(struct fixture *f)
 
 static int open_plain(struct fixture *f, const struct region *r)
 {
-    int fd = store_open_file(f->env.store, OWNER, &r->record.handle, O_RDWR);
+    int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDWR);
 
     assert_true(fd >= 0);
     return fd;
@@ -59,7 +59,7 @@ static void expect_mended(struct fixture *f, int fd, uint64_t n_mended)
     const struct store_grant grant = {.size = SIZE, .discarded = &none};
     struct store_deviation d;
 
-    assert_int_equal(store_compare(f->env.store, fd, &grant, true, &d), 0);
+    assert_int_equal(store_compare(f->disk.store, fd, &grant, true, &d), 0);
     assert_int_equal(d.longer | d.shorter | d.extra | d.missing, 0);
     assert_int_equal(f->env.n_mended, n_mended);
 }

@@ -1,0 +1,84 @@
+// Where new regions are made.
+//
+// The space of a disk is asked for every two seconds.  Since then more may have been granted, and what is granted may
+// not have its blocks yet: it is being allocated, or the region is sparse, or the file system cannot allocate.  So what
+// is granted now is compared with what was on the disk when it was asked.  What other programs keep on the disk looks
+// like written parts of sparse regions, so a disk that is not for the daemon alone may seem to have more free than it
+// has.
+#include "daemon/disk.h"
+
+#include "daemon/config/disk.h"
+#include "proto/util/checked.h"
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+// Granted bytes without blocks, when the space was read.
+static uint64_t unwritten(const struct disk *d)
+{
+    const uint64_t dense = d->granted.used[QUOTA_BYTES], sparse = d->sparse.used[QUOTA_BYTES];
+    bool allocates = store_guarantee(d->store)->can_allocate;
+
+    return u64_min(less(dense + sparse, d->space.used), allocates ? sparse : dense + sparse);
+}
+
+uint64_t disk_free(const struct disk *d)
+{
+    const uint64_t granted = d->granted.used[QUOTA_BYTES], keep = d->keep_free;
+    // Regions that were removed since then have given their blocks back.
+    const uint64_t available = d->space.available + less(d->written, granted);
+
+    return less(less(available, keep), less(granted, d->written) + unwritten(d));
+}
+
+// ANY_SIZE: min_bytes does not count.
+static bool may_have(const struct disk *d, const struct disk_wish *w, bool is_named, bool any_size)
+{
+    const struct config_disk *rule = d->rule;
+
+    if (d->is_leaving || (rule && rule->is_closed))
+        return false;
+    if (is_named ? !config_disk_names_user(rule, w->owner, w->owner_name) : config_disk_names_users(rule))
+        return false;
+    return any_size || !rule || rule->min_bytes.kind == CONFIG_UNSET || w->size >= rule->min_bytes.number;
+}
+
+static bool is_named(const struct disk *d, const struct disk_wish *w)
+{
+    for (; d; d = d->next)
+        if (config_disk_names_user(d->rule, w->owner, w->owner_name))
+            return true;
+    return false;
+}
+
+// *RET_ANY: a disk may have it, tried or not.
+static struct disk *choose(struct disk *disks, const struct disk_wish *w, bool named, bool any_size, bool *ret_any)
+{
+    struct disk *best = NULL;
+
+    *ret_any = false;
+    for (struct disk *d = disks; d; d = d->next) {
+        if (!may_have(d, w, named, any_size))
+            continue;
+        *ret_any = true;
+        if (w->tried & UINT64_C(1) << d->number)
+            continue;
+        if (d == w->favourite && !d->problem)
+            return d;
+        if (!best || (best->problem && !d->problem) ||
+            (!best->problem == !d->problem && disk_free(d) > disk_free(best)))
+            best = d;
+    }
+    return best;
+}
+
+struct disk *disk_choose(struct disk *disks, const struct disk_wish *wish)
+{
+    const bool named = is_named(disks, wish);
+    bool any;
+    struct disk *d = choose(disks, wish, named, false, &any);
+
+    return any ? d : choose(disks, wish, named, true, &any);
+}

@@ -1,0 +1,255 @@
+// The disks of the running daemon: see disks.h.
+#include "daemon/disks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/config/config.h"
+#include "daemon/config/limits.h"
+#include "daemon/fence/fence.h"
+#include "daemon/fences.h"
+#include "daemon/log.h"
+#include "daemon/state.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/container.h"
+#include "proto/util/size.h"
+
+static struct daemon_disk *of(struct disk *disk)
+{
+    return container_of(disk, struct daemon_disk, disk);
+}
+
+bool disks_have(const struct daemon *d, const char *dir)
+{
+    for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        if (strcmp(store_dir(disk->store), dir) == 0)
+            return true;
+    return false;
+}
+
+// The disk that has the same directory under another path.  Opening it twice would lose its lock.
+static const struct disk *find_same(const struct daemon *d, const char *dir)
+{
+    struct stat mine, other;
+
+    if (stat(dir, &mine) < 0)
+        return NULL;
+    for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        if (fstat(store_dir_fd(disk->store), &other) == 0 && other.st_dev == mine.st_dev && other.st_ino == mine.st_ino)
+            return disk;
+    return NULL;
+}
+
+bool disks_require_mount(const struct config *config, const char *dir)
+{
+    const struct config_disk *rule = config_find_disk(config, dir);
+
+    return rule && rule->has_require_mount ? rule->require_mount : config->spill_dir_require_mount;
+}
+
+int disks_open_one(struct daemon *d, const char *dir, bool require_mount, struct daemon_disk **ret, char **ret_error)
+{
+    const struct disk *same = find_same(d, dir);
+    struct daemon_disk *x;
+    int r;
+
+    *ret_error = NULL;
+    if (same) {
+        if (asprintf(ret_error, "spill directory %s: it is the same directory as %s", dir, store_dir(same->store)) < 0)
+            *ret_error = NULL;
+        return -EEXIST;
+    }
+    x = calloc(1, sizeof *x);
+    if (!x)
+        return -ENOMEM;
+    x->daemon = d;
+    r = store_open(dir, require_mount, &file_ops_system, &x->disk.store, ret_error);
+    if (r < 0)
+        free(x);
+    else
+        *ret = x;
+    return r;
+}
+
+void disks_append(struct daemon *d, struct daemon_disk *x)
+{
+    struct disk **at = &d->request.op.disks;
+
+    while (*at)
+        at = &(*at)->next;
+    *at = &x->disk;
+    x->disk.number = d->n_disks++;
+    if (!d->home)
+        d->home = &x->disk;
+    disks_forget_absence(d, store_dir(x->disk.store));
+}
+
+static void free_absence(struct disk_absence *a)
+{
+    free(a->problem);
+    free(a->dir);
+    free(a);
+}
+
+void disks_forget_absence(struct daemon *d, const char *dir)
+{
+    for (struct disk_absence **at = &d->request.absences, *a; (a = *at); at = &a->next)
+        if (strcmp(a->dir, dir) == 0) {
+            *at = a->next;
+            free_absence(a);
+            return;
+        }
+}
+
+// PROBLEM without the name of the directory in front.
+static const char *cut_name(const char *problem, const char *dir)
+{
+    static const char before[] = "spill directory ";
+    const size_t n = sizeof before - 1, length = strlen(dir);
+
+    if (strncmp(problem, before, n) != 0 || strncmp(problem + n, dir, length) != 0 ||
+        strncmp(problem + n + length, ": ", 2) != 0)
+        return problem;
+    return problem + n + length + 2;
+}
+
+// Without memory it is not noted: the log has told.
+void disks_note_absence(struct daemon *d, const char *dir, const char *problem, bool is_configured)
+{
+    struct disk_absence *a = calloc(1, sizeof *a);
+
+    disks_forget_absence(d, dir);
+    if (!a)
+        return;
+    *a = (struct disk_absence){.next = d->request.absences,
+                               .dir = strdup(dir),
+                               .problem = strdup(cut_name(problem, dir)),
+                               .is_configured = is_configured};
+    if (a->dir && a->problem)
+        d->request.absences = a;
+    else
+        free_absence(a);
+}
+
+// One rounding for all: a charge is the same on each disk.
+static void agree_on_blocks(struct daemon *d)
+{
+    uint32_t most = 0;
+
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        if (store_block_size(disk->store) > most)
+            most = store_block_size(disk->store);
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        store_set_block_size(disk->store, most);
+}
+
+int disks_open(struct daemon *d, const struct config *config)
+{
+    for (size_t i = 0; i < config->spill_dirs.n; i++) {
+        const char *dir = config->spill_dirs.items[i];
+        _cleanup_free_ char *error = NULL;
+        struct daemon_disk *x;
+        int r = disks_open_one(d, dir, disks_require_mount(config, dir), &x, &error);
+        const char *sentence = error ? error : strerror(-r);
+
+        if (r == 0) {
+            disks_append(d, x);
+            continue;
+        }
+        if (i == 0 || r == -EBUSY || r == -EEXIST || r == -ENOMEM) {
+            log_error("%s", sentence);
+            return r;
+        }
+        log_error("%s; the regions there are unavailable until it can be used and the daemon is told to reload",
+                  sentence);
+        disks_note_absence(d, dir, sentence, true);
+    }
+    agree_on_blocks(d);
+    return 0;
+}
+
+int disks_fence(struct daemon *d, const struct config *config)
+{
+    int r = 0;
+
+    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next) {
+        _cleanup_free_ char *error = NULL;
+
+        r = fences_make(of(disk), config->fence, &error);
+        if (r == 0)
+            r = fences_listen(of(disk));
+        if (error)
+            log_error("%s", error);
+    }
+    return r;
+}
+
+static void configure(struct disk *disk, const struct config *config)
+{
+    const char *dir = store_dir(disk->store);
+    const struct config_disk *rule = config_find_disk(config, dir);
+    bool own = rule && rule->keep_free.kind != CONFIG_UNSET, leaves = !config_paths_have(&config->spill_dirs, dir);
+
+    if (leaves && !disk->is_leaving)
+        log_warning("spill directory %s is not in the configuration any more: the regions there stay in use until the "
+                    "daemon is started anew, and new ones are made elsewhere",
+                    dir);
+    disk->rule = rule;
+    disk->is_leaving = leaves;
+    disk->keep_free = config_value_bytes(own ? &rule->keep_free : &config->keep_free, disk->space.total);
+}
+
+void disks_configure(struct daemon *d, const struct config *config)
+{
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        configure(disk, config);
+    for (struct disk_absence *a = d->request.absences, *next; a; a = next) {
+        next = a->next;
+        if (a->is_configured && !config_paths_have(&config->spill_dirs, a->dir))
+            disks_forget_absence(d, a->dir);
+    }
+}
+
+static void log_disk(const struct disk *disk)
+{
+    const struct spillfile_guarantee *g = store_guarantee(disk->store);
+    const char *names = fence_names(disk->fence), *missing = fence_missing(disk->fence);
+    char bytes[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], keep[SIZE_TEXT_MAX];
+    const uint64_t found = disk->granted.used[QUOTA_BYTES] + disk->sparse.used[QUOTA_BYTES];
+
+    log_notice("spill directory %s on %s; the guarantee is %s%s%s; discard %s; %s are available, of which %s are kept "
+               "free; fences around descriptors: %s%s%s; found %" PRIu64 " regions with %s",
+               store_dir(disk->store), g->file_system, g->hard ? "hard" : "soft", g->hard ? "" : ": ", g->reason,
+               g->can_discard ? "works" : "does not work", size_format(disk->space.available, available),
+               size_format(disk->keep_free, keep), *names ? names : "none", *missing ? "; " : "", missing,
+               disk->granted.used[QUOTA_REGIONS] + disk->sparse.used[QUOTA_REGIONS], size_format(found, bytes));
+}
+
+void disks_log(const struct daemon *d)
+{
+    for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        log_disk(disk);
+}
+
+void disks_free_one(struct daemon_disk *x)
+{
+    fences_remove(x);
+    store_close(x->disk.store);
+    free(x);
+}
+
+void disks_close(struct daemon *d)
+{
+    struct disk *disk;
+
+    while ((disk = d->request.op.disks)) {
+        d->request.op.disks = disk->next;
+        disks_free_one(of(disk));
+    }
+    while (d->request.absences)
+        disks_forget_absence(d, d->request.absences->dir);
+}

@@ -1,0 +1,31 @@
+// The disks of the running daemon: opened at start, in the order of the configuration, and closed at the end.
+//
+// A disk that cannot be opened keeps the daemon from starting only if it is the first one, which has the quotas set at
+// run time, or if another daemon has it.  Without another one the daemon goes on: the regions there are unavailable.
+#pragma once
+#include <stdbool.h>
+
+struct config;
+struct daemon;
+struct daemon_disk;
+
+// Locks the spill directories that CONFIG names.  0; or -errno, and the reason was logged; -EBUSY: another daemon has
+// one of them.
+int disks_open(struct daemon *d, const struct config *config);
+// The fences around the regions of all disks.  0; or -errno, and the reason was logged.
+int disks_fence(struct daemon *d, const struct config *config);
+// Takes over the values that follow from CONFIG.  A disk that CONFIG names no longer stays, and gets no new region.
+void disks_configure(struct daemon *d, const struct config *config);
+void disks_log(const struct daemon *d); // a line for each disk
+void disks_close(struct daemon *d);
+
+// Opens one directory, which may block.  0; or -errno and *RET_ERROR is a sentence, to be freed.
+int disks_open_one(struct daemon *d, const char *dir, bool require_mount, struct daemon_disk **ret, char **ret_error);
+bool disks_require_mount(const struct config *config, const char *dir);
+// The disk belongs to the daemon from now on.
+void disks_append(struct daemon *d, struct daemon_disk *x);
+void disks_free_one(struct daemon_disk *x);
+bool disks_have(const struct daemon *d, const char *dir);
+// Notes that DIR is not in use, and why.  IS_CONFIGURED: the configuration names it.
+void disks_note_absence(struct daemon *d, const char *dir, const char *problem, bool is_configured);
+void disks_forget_absence(struct daemon *d, const char *dir); // if there is one

@@ -1,0 +1,221 @@
+// Adding disks while the daemon runs: see opening.h.
+//
+// A worker opens and locks the directory, sets up its fences, and scans it.  Then the loop takes the regions over, all
+// in one turn: so no client can take a name meanwhile that one of them has.  One disk is opened at a time, and the
+// list of disks does not change while a worker does that.
+#include "daemon/opening.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
+#include "daemon/disks.h"
+#include "daemon/fences.h"
+#include "daemon/former.h"
+#include "daemon/halves.h"
+#include "daemon/health.h"
+#include "daemon/log.h"
+#include "daemon/recovery.h"
+#include "daemon/state.h"
+#include "daemon/work/worker.h"
+#include "proto/util/cleanup.h"
+#include "proto/util/container.h"
+
+struct opening {
+    struct work work;
+    struct daemon *daemon;
+    char *dir;
+    bool require_mount;
+    enum config_fence fence;
+    uint64_t tried; // of the directories of the configuration: a bit for each that was tried
+    // The worker's, until opening_done:
+    struct daemon_disk *disk;
+    struct recovery_list found;
+    int result;        // 0 or -errno
+    char *error;       // a sentence, or NULL
+    struct half *rest; // files to be removed, when the disk was added
+};
+
+// Charges are rounded to the blocks of the daemon, so that they are the same on each disk.
+static int check_blocks(struct opening *o)
+{
+    struct store *store = o->disk->disk.store;
+    uint32_t ours = o->daemon->regions.block_size, its = store_block_size(store);
+
+    if (its <= ours) {
+        store_set_block_size(store, ours);
+        return 0;
+    }
+    if (asprintf(&o->error,
+                 "spill directory %s: its file system has blocks of %" PRIu32 " bytes, more than the other "
+                 "disks have: start the daemon anew to use it",
+                 o->dir, its) < 0)
+        o->error = NULL;
+    return -EINVAL;
+}
+
+static int open_disk(struct opening *o)
+{
+    struct disk *disk;
+    int r = disks_open_one(o->daemon, o->dir, o->require_mount, &o->disk, &o->error);
+
+    if (r < 0)
+        return r;
+    disk = &o->disk->disk;
+    r = check_blocks(o);
+    if (r == 0)
+        r = fences_make(o->disk, o->fence, &o->error);
+    if (r == 0)
+        r = store_space(disk->store, &disk->space);
+    if (r == 0)
+        store_look(disk->store, &disk->health);
+    disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
+    return r == 0 ? recovery_collect(o->disk, &o->found) : r;
+}
+
+static enum work_status run_open(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    o->result = open_disk(o);
+    return WORK_DONE;
+}
+
+static void take_over(struct opening *o)
+{
+    struct daemon *d = o->daemon;
+    struct daemon_disk *x = o->disk;
+
+    disks_append(d, x);
+    o->disk = NULL;
+    if (recovery_take(&o->found, &o->rest) < 0)
+        log_error("spill directory %s: out of memory: some regions there are unavailable until the daemon is started "
+                  "anew",
+                  o->dir);
+    health_add_up(d);
+    settings_have_changed(d->settings); // percentages are of the sum of all disks
+    log_notice("spill directory %s was added, with %zu regions", o->dir, o->found.n);
+    former_look(d);
+}
+
+static void fail(struct opening *o)
+{
+    const char *sentence = o->error ? o->error : strerror(-o->result);
+
+    log_error("%s; the spill directory is not used until the daemon is told to reload again", sentence);
+    disks_note_absence(o->daemon, o->dir, sentence, true);
+}
+
+static void deinit(struct opening *o)
+{
+    recovery_list_deinit(&o->found);
+    halves_forget(&o->rest, NULL);
+    if (o->disk) {
+        halves_forget(&o->daemon->halves, o->disk);
+        disks_free_one(o->disk);
+    }
+    o->disk = NULL;
+    free(steal(&o->error));
+    free(steal(&o->dir));
+}
+
+static void open_next(struct opening *o);
+
+static enum work_status run_remove(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    for (const struct half *h = o->rest; h; h = h->next)
+        half_remove(h);
+    return WORK_DONE;
+}
+
+static void remove_done(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    deinit(o);
+    open_next(o);
+}
+
+static void opening_done(struct work *w)
+{
+    struct opening *o = container_of(w, struct opening, work);
+
+    if (o->result == 0)
+        o->result = fences_listen(o->disk);
+    if (o->result == 0)
+        take_over(o);
+    else
+        fail(o);
+    if (!o->rest) {
+        remove_done(w);
+        return;
+    }
+    o->work = (struct work){.lane = WORK_LANE_DAEMON, .run = run_remove, .done = remove_done};
+    worker_submit(o->daemon->pool, &o->work);
+}
+
+// The next directory of the configuration that is not in use and was not tried.  NULL: there is none.
+static const char *next_dir(struct opening *o)
+{
+    const struct config_paths *dirs = &o->daemon->request.config->spill_dirs;
+
+    for (size_t i = 0; i < dirs->n; i++) {
+        if (o->tried & UINT64_C(1) << i)
+            continue;
+        o->tried |= UINT64_C(1) << i;
+        if (!disks_have(o->daemon, dirs->items[i]))
+            return dirs->items[i];
+    }
+    return NULL;
+}
+
+static void open_next(struct opening *o)
+{
+    struct daemon *d = o->daemon;
+    const struct config *config = d->request.config;
+    const char *dir = next_dir(o);
+
+    o->dir = dir ? strdup(dir) : NULL;
+    if (!o->dir) {
+        opening_forget(d);
+        return;
+    }
+    if (d->n_disks == CONFIG_MOST_DISKS) {
+        o->result = -ENOSPC;
+        fail(o);
+        opening_forget(d);
+        return;
+    }
+    o->require_mount = disks_require_mount(config, dir);
+    o->fence = config->fence;
+    o->work = (struct work){.lane = WORK_LANE_DAEMON, .run = run_open, .done = opening_done};
+    worker_submit(d->pool, &o->work);
+}
+
+void opening_begin(struct daemon *d)
+{
+    if (d->opening) { // goes on with the directories that the configuration names now
+        d->opening->tried = 0;
+        return;
+    }
+    d->opening = calloc(1, sizeof *d->opening);
+    if (!d->opening) {
+        log_error("out of memory: new spill directories are not used until the daemon is told to reload again");
+        return;
+    }
+    d->opening->daemon = d;
+    open_next(d->opening);
+}
+
+void opening_forget(struct daemon *d)
+{
+    if (d->opening)
+        deinit(d->opening);
+    free(steal(&d->opening));
+}

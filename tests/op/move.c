@@ -1,0 +1,486 @@
+// A region moves to another disk: with its content, its charge and its name, or not at all.  Wherever the daemon is
+// killed on the way, its successor finds exactly one whole region.
+#include "daemon/fence/fence.h"
+#include "daemon/halves.h"
+#include "daemon/op/op_internal.h"
+#include "daemon/recovery.h"
+#include "daemon/state.h"
+#include "tests/lib/two_disks.h"
+
+enum { BLOCK = 4096, SIZE = 40 * BLOCK + 7, CHARGED = 41 * BLOCK };
+
+struct scene {
+    struct two_disks d;
+    struct region *r;
+};
+
+static const char *content(void)
+{
+    static char bytes[SIZE];
+
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i / BLOCK + i % 251 + 1);
+    return bytes;
+}
+
+static void fill(const struct disk *disk, const struct region *r)
+{
+    int fd = store_open_file(disk->store, OWNER, &r->record.handle, O_RDWR);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, content(), SIZE, 0), SIZE);
+    close(fd);
+}
+
+static void expect_content(const struct disk *disk, const struct record *record)
+{
+    int fd = store_open_file(disk->store, OWNER, &record->handle, O_RDONLY);
+    char bytes[SIZE + 1];
+
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, sizeof bytes, 0), SIZE);
+    assert_memory_equal(bytes, content(), SIZE);
+    close(fd);
+}
+
+static bool is_there(const struct disk *disk, const struct record *record)
+{
+    int fd = store_open_file(disk->store, OWNER, &record->handle, O_RDONLY);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+// Thousands of moves must not wait for a real disk.
+static int quick_sync(int fd)
+{
+    (void)fd;
+    return fails(SYNC) ? -fault_error : 0;
+}
+
+static void leave(struct scene *s)
+{
+    peer_detach(&s->d.f.peer, holders_find(&s->r->holders, &s->d.f.peer));
+}
+
+static void init(struct scene *s)
+{
+    two_disks_init(&s->d);
+    s->d.f.ops.sync = quick_sync;
+    assert_int_equal(create(&s->d.f, "moves", SIZE, &s->r), 0);
+    assert_ptr_equal(s->r->disk, &s->d.f.disk);
+    fill(&s->d.f.disk, s->r);
+    leave(s);
+}
+
+static void deinit(struct scene *s)
+{
+    two_disks_deinit(&s->d);
+}
+
+static int move(struct scene *s, const char **ret_why)
+{
+    struct op op;
+    int r;
+
+    op_init(&op, &s->d.f.env, &op_move, s->r);
+    op.to = &s->d.second;
+    r = run_op(&s->d.f, &op);
+    if (ret_why)
+        *ret_why = op.why;
+    return r;
+}
+
+// The region is on one of the disks, whole, charged once, and nothing is left on the other one.
+static void expect_on(struct scene *s, struct disk *disk)
+{
+    struct disk *other = disk == &s->d.second ? &s->d.f.disk : &s->d.second;
+
+    assert_ptr_equal(s->r->disk, disk);
+    expect_content(disk, &s->r->record);
+    assert_false(is_there(other, &s->r->record));
+    assert_int_equal(charged(&s->d.f), CHARGED);
+    assert_int_equal(quota_account_used(quota_total(s->d.f.quota), QUOTA_REGIONS), 1);
+    assert_int_equal(disk->granted.used[QUOTA_BYTES], CHARGED);
+    assert_int_equal(disk->granted.used[QUOTA_REGIONS], 1);
+    assert_int_equal(other->granted.used[QUOTA_BYTES], 0);
+    assert_int_equal(other->granted.used[QUOTA_REGIONS], 0);
+}
+
+static void a_region_moves_with_its_content_its_name_and_its_charge(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    init(&s);
+    assert_int_equal(move(&s, NULL), 0);
+    expect_on(&s, &s.d.second);
+    assert_ptr_equal(region_find_name(&s.d.f.regions, OWNER, "moves", 5), s.r);
+    assert_int_equal(s.r->record.flags & (RECORD_INCOMING | RECORD_MOVED), 0);
+    // It goes on there as before.
+    assert_int_equal(resize(&s.d.f, s.r, 2 * SIZE), 0);
+    assert_int_equal(resize(&s.d.f, s.r, SIZE), 0);
+    expect_on(&s, &s.d.second);
+    deinit(&s);
+}
+
+static void discarded_parts_stay_discarded(void **state)
+{
+    struct scene s;
+    struct op op;
+
+    (void)state;
+    init(&s);
+    if (!store_guarantee(s.d.second.store)->can_discard) {
+        deinit(&s);
+        skip();
+    }
+    op_init(&op, &s.d.f.env, &op_discard, s.r);
+    op.offset = 10 * BLOCK;
+    op.length = 20 * BLOCK;
+    assert_int_equal(run_op(&s.d.f, &op), 0);
+    assert_int_equal(move(&s, NULL), 0);
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    assert_int_equal(s.r->discarded.sum, 20 * BLOCK);
+    assert_int_equal(charged(&s.d.f), CHARGED - 20 * BLOCK);
+    assert_true(s.r->record.flags & RECORD_HAS_HOLES);
+    deinit(&s);
+}
+
+static void a_move_that_makes_no_sense_is_refused_with_a_sentence(void **state)
+{
+    struct scene s;
+    const char *why;
+    struct op op;
+    int fd;
+
+    (void)state;
+    init(&s);
+    assert_int_equal(peer_attach(&s.d.f.peer, s.r, false, HOLDER_IS_NEW), 0);
+    assert_int_equal(move(&s, &why), -EBUSY);
+    assert_non_null(strstr(why, "attached"));
+    leave(&s);
+    fd = store_open_file(s.d.f.disk.store, OWNER, &s.r->record.handle, O_RDONLY); // as a process that maps it
+    assert_int_equal(move(&s, &why), -EBUSY);
+    assert_non_null(strstr(why, "maps"));
+    close(fd);
+    s.r->n_readers++;
+    assert_int_equal(move(&s, &why), -EBUSY);
+    assert_non_null(strstr(why, "cloned"));
+    s.r->n_readers--;
+    s.d.second.problem = "it burns";
+    assert_int_equal(move(&s, &why), -EIO);
+    assert_string_equal(why, "it burns");
+    s.d.second.problem = NULL;
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.f.disk;
+    assert_int_equal(run_op(&s.d.f, &op), -EEXIST);
+    assert_non_null(strstr(op.why, "already"));
+    expect_on(&s, &s.d.f.disk);
+    op_init(&op, &s.d.f.env, &op_unlink, s.r);
+    assert_int_equal(run_op(&s.d.f, &op), 0);
+    assert_int_equal(move(&s, NULL), -ESTALE);
+    deinit(&s);
+}
+
+static void an_anonymous_region_does_not_move(void **state)
+{
+    struct scene s;
+    struct region *named, *r;
+    const char *why;
+
+    (void)state;
+    init(&s);
+    named = s.r;
+    assert_int_equal(create(&s.d.f, "", BLOCK, &r), 0);
+    s.r = r;
+    assert_int_equal(move(&s, &why), -EINVAL);
+    assert_non_null(strstr(why, "anonymous"));
+    s.r = named;
+    deinit(&s);
+}
+
+static void the_copy_is_charged_too_unless_an_administrator_moves_it(void **state)
+{
+    struct quota_limits limits = {.max = {CHARGED + BLOCK, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                  .region_bytes = QUOTA_UNLIMITED,
+                                  .warn_bytes = QUOTA_UNLIMITED};
+    struct scene s;
+    struct op op;
+
+    (void)state;
+    init(&s);
+    quota_account_set(quota_total(s.d.f.quota), "total", &limits);
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.second;
+    assert_int_equal(run_op(&s.d.f, &op), -EDQUOT);
+    assert_string_equal(op.refusal.limit_name, "total bytes");
+    assert_int_equal(op.refusal.used, CHARGED);
+    assert_int_equal(op.refusal.asked, CHARGED);
+    expect_on(&s, &s.d.f.disk);
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.second;
+    op.is_forced = true;
+    assert_int_equal(run_op(&s.d.f, &op), 0);
+    expect_on(&s, &s.d.second);
+    deinit(&s);
+}
+
+static void keep_free_of_the_other_disk_is_kept(void **state)
+{
+    struct scene s;
+    struct op op;
+
+    (void)state;
+    init(&s);
+    s.d.second.keep_free = UINT64_MAX;
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.second;
+    assert_int_equal(run_op(&s.d.f, &op), -ENOSPC);
+    assert_string_equal(op.refusal.limit_name, "disk keep_free");
+    expect_on(&s, &s.d.f.disk);
+    deinit(&s);
+}
+
+// Each call of the two stores fails in turn, with all of its kind behind it.
+static void whatever_fails_the_region_is_whole_on_one_disk(void **state)
+{
+    (void)state;
+    FOR_EACH_FAULT(kind, error)
+    {
+        for (int nth = 1, more = 1; more; nth++) {
+            struct scene s;
+            int r;
+
+            init(&s);
+            inject(kind, nth, error);
+            r = move(&s, NULL);
+            more = n_faults > 0;
+            inject(NO_FAULT, 0, 0);
+            expect_content(s.r->disk, &s.r->record);
+            assert_ptr_equal(s.r->disk, r == 0 ? &s.d.second : &s.d.f.disk);
+            assert_int_equal(charged(&s.d.f), CHARGED);
+            assert_int_equal(s.d.f.disk.granted.used[QUOTA_BYTES] + s.d.second.granted.used[QUOTA_BYTES], CHARGED);
+            deinit(&s);
+        }
+    }
+}
+
+struct moving {
+    struct op op;
+    bool done;
+};
+
+static void begin(struct scene *s, struct moving *m)
+{
+    *m = (struct moving){0};
+    op_init(&m->op, &s->d.f.env, &op_move, s->r);
+    m->op.to = &s->d.second;
+    m->op.done = set_done;
+    m->op.owner = &m->done;
+    op_submit(&m->op);
+}
+
+static void cancelled_before_it_has_come_too_far_it_stays(void **state)
+{
+    struct scene s;
+    struct moving c;
+
+    (void)state;
+    init(&s);
+    begin(&s, &c);
+    op_cancel(&c.op);
+    turn_until(&s.d.f, &c.done);
+    if (c.op.result == 0)
+        expect_on(&s, &s.d.second);
+    else {
+        assert_int_equal(c.op.result, -ECANCELED);
+        expect_on(&s, &s.d.f.disk);
+    }
+    deinit(&s);
+}
+
+static void what_waits_behind_a_move_finds_the_region_on_its_new_disk(void **state)
+{
+    struct scene s;
+    struct moving c;
+    struct op op;
+
+    (void)state;
+    init(&s);
+    begin(&s, &c);
+    op_init(&op, &s.d.f.env, &op_open, s.r);
+    assert_int_equal(run_op(&s.d.f, &op), 0);
+    assert_true(c.done);
+    assert_int_equal(c.op.result, 0);
+    expect_on(&s, &s.d.second);
+    deinit(&s);
+}
+
+// ---- A daemon that was killed ----
+
+// The next daemon, with one of the disks or both.
+struct successor {
+    struct daemon d;
+    struct daemon_disk disks[2];
+    struct user *owner;
+};
+
+static void no_wake(void *data, uint64_t at)
+{
+    (void)data;
+    (void)at;
+}
+
+static void start_successor(struct successor *n, struct scene *s, bool has_first, bool has_second)
+{
+    struct daemon *d = &n->d;
+    char *error = NULL;
+
+    memset(n, 0, sizeof *n);
+    n->disks[0].disk.store = s->d.f.disk.store;
+    n->disks[1].disk.store = s->d.second.store;
+    n->disks[1].disk.number = 1;
+    for (int i = 0; i < 2; i++) {
+        n->disks[i].daemon = d;
+        assert_int_equal(fence_new(CONFIG_FENCE_OFF, n->disks[i].disk.store, &n->disks[i].disk.fence, &error), 0);
+    }
+    n->disks[0].disk.next = has_second ? &n->disks[1].disk : NULL;
+    d->request.op.disks = has_first ? &n->disks[0].disk : &n->disks[1].disk;
+    d->base = s->d.f.base;
+    d->quota = quota_new();
+    region_table_init(&d->regions, BLOCK);
+    d->request.op.regions = &d->regions;
+    d->request.op.pool = s->d.f.env.pool;
+    assert_int_equal(user_table_new(NULL, d->quota, &d->users), 0);
+    n->owner = user_ref(d->users, OWNER);
+    n->owner->known = true; // nobody is looked up
+    assert_int_equal(orphans_new(&d->regions, no_wake, NULL, &d->request.op.orphans), 0);
+    assert_int_equal(wait_new(&d->regions, no_wake, NULL, &d->request.op.wait), 0);
+    assert_int_equal(recovery_run(d), 0);
+}
+
+static void end_successor(struct successor *n)
+{
+    struct daemon *d = &n->d;
+    struct region *r;
+
+    halves_forget(&d->halves, NULL);
+    while ((r = region_next(&d->regions, NULL))) {
+        region_remove(&d->regions, r);
+        r->orphaned = false;
+        region_free(r);
+    }
+    orphans_free(d->request.op.orphans);
+    wait_free(d->request.op.wait);
+    user_unref(n->owner);
+    user_table_free(d->users);
+    quota_free(d->quota);
+    for (int i = 0; i < 2; i++)
+        fence_free(n->disks[i].disk.fence);
+}
+
+// 0: on the first disk; 1: on the second one.
+static int expect_one_whole_region(struct scene *s)
+{
+    struct successor n;
+    struct region *r;
+    int at;
+
+    start_successor(&n, s, true, true);
+    assert_int_equal(n.d.regions.n_regions, 1);
+    r = region_next(&n.d.regions, NULL);
+    assert_string_equal(r->record.name, "moves");
+    assert_int_equal(r->size, SIZE);
+    assert_int_equal(r->record.flags & (RECORD_INCOMING | RECORD_MOVED), 0);
+    assert_int_equal(quota_account_used(quota_total(n.d.quota), QUOTA_BYTES), CHARGED);
+    at = r->disk == &n.disks[1].disk;
+    expect_content(r->disk, &r->record);
+    assert_false(is_there(&n.disks[!at].disk, &r->record));
+    assert_int_equal(n.disks[at].disk.granted.used[QUOTA_BYTES], CHARGED);
+    assert_int_equal(n.disks[!at].disk.granted.used[QUOTA_BYTES], 0);
+    assert_null(n.d.halves);
+    end_successor(&n);
+    return at;
+}
+
+// From the Nth call on nothing reaches the disks any more.  True: there was no Nth call.
+static bool move_until_killed(struct scene *s, int nth)
+{
+    bool ended;
+
+    inject(EVERY, nth, EIO);
+    move(s, NULL);
+    ended = n_faults == 0;
+    inject(NO_FAULT, 0, 0);
+    return ended;
+}
+
+static void a_daemon_killed_at_any_moment_leaves_exactly_one_whole_region(void **state)
+{
+    int n_first = 0, n_second = 0;
+
+    (void)state;
+    for (int nth = 1;; nth++) {
+        struct scene s;
+        bool ended;
+
+        init(&s);
+        ended = move_until_killed(&s, nth);
+        if (expect_one_whole_region(&s))
+            n_second++;
+        else
+            n_first++;
+        deinit(&s);
+        if (ended)
+            break;
+    }
+    // The kills came before and after the region had moved.
+    assert_true(n_first > 4);
+    assert_true(n_second > 2);
+}
+
+// The successor has one of the disks only, and the one behind it both.
+static void a_half_without_the_other_disk_is_left_alone_until_that_is_back(void **state)
+{
+    (void)state;
+    for (int nth = 1;; nth++) {
+        struct scene s;
+        struct successor n;
+        bool ended;
+        uint64_t found = 0;
+
+        init(&s);
+        ended = move_until_killed(&s, nth);
+        for (int i = 0; i < 2; i++) {
+            start_successor(&n, &s, i == 0, i == 1);
+            found += n.d.regions.n_regions;
+            end_successor(&n);
+        }
+        assert_true(found <= 1);
+        expect_one_whole_region(&s);
+        deinit(&s);
+        if (ended)
+            break;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_region_moves_with_its_content_its_name_and_its_charge),
+        TEST(discarded_parts_stay_discarded),
+        TEST(a_move_that_makes_no_sense_is_refused_with_a_sentence),
+        TEST(an_anonymous_region_does_not_move),
+        TEST(the_copy_is_charged_too_unless_an_administrator_moves_it),
+        TEST(keep_free_of_the_other_disk_is_kept),
+        TEST(whatever_fails_the_region_is_whole_on_one_disk),
+        TEST(cancelled_before_it_has_come_too_far_it_stays),
+        TEST(what_waits_behind_a_move_finds_the_region_on_its_new_disk),
+        TEST(a_daemon_killed_at_any_moment_leaves_exactly_one_whole_region),
+        TEST(a_half_without_the_other_disk_is_left_alone_until_that_is_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,414 @@
+#!/usr/bin/python3
+"""A daemon with several spill directories: where regions go, how they move, and what becomes of a disk that is lost."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import disks_case
+import wire_case
+from disks_case import FEATURES, DisksTest, wait_until
+from wire_case import MIB
+from wire_client import Client, Refused, pb
+
+TAKEN, FAILED = 75, 1
+
+
+def setUpModule():
+    disks_case.mount_unseen()
+
+
+class ChoiceTest(DisksTest):
+    def test_status_tells_of_each_disk_and_counts_one_file_system_once(self):
+        self.start(text="[disk DIR/b]\nkeep_free = 3M\n[quota total]\nbytes = 100%\n")
+        status = self.status()
+        a, b = status.disks
+        self.assertEqual([d.dir.decode() for d in (a, b)], [self.daemon.path("a"), self.daemon.path("b")])
+        self.assertTrue(a.in_use and b.in_use and not a.is_leaving)
+        self.assertEqual((a.keep_free, b.keep_free, status.keep_free), (0, 3 * MIB, 3 * MIB))
+        self.assertEqual((status.disk_total, status.spill_dir), (a.total, a.dir))
+        self.assertEqual(status.bytes_limit, a.total)
+        self.assertEqual((a.regions, a.bytes, b.regions), (0, 0, 0))
+        with self.connect() as client:
+            _, disk = self.make(client, b"one")
+            self.assertEqual((self.disk(disk).regions, self.disk(disk).bytes), (1, MIB))
+
+    def test_a_closed_disk_gets_no_new_region_and_names_are_those_of_all_disks(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n")
+        with self.connect() as client:
+            self.assertEqual(self.make(client, b"one")[1], "a")
+            self.daemon.configure(text="[disk DIR/a]\nnew_regions = no\n")
+            self.daemon.reload()
+            self.assertEqual(self.make(client, b"two")[1], "b")
+            self.assert_refused(pb.EXISTS, "", lambda: self.make(client, b"one"))
+            found = client.call(open_region=pb.OpenRegion(name=b"one")).region
+            self.assertEqual(found.disk, self.daemon.path("a").encode())
+            self.daemon.configure(text="[disk DIR/a]\nnew_regions = no\n[disk DIR/b]\nnew_regions = no\n")
+            self.daemon.reload()
+            self.assert_refused(pb.ACCESS, "no spill directory takes new regions", lambda: self.make(client, b"three"))
+
+    def test_rules_by_user_and_by_size(self):
+        self.start(text=f"[disk DIR/b]\nusers = +{os.getuid()}\n")
+        with self.connect() as client:
+            self.assertEqual(self.make(client, b"one")[1], "b")
+            self.daemon.configure(text=f"[disk DIR/b]\nusers = +{os.getuid() + 1}\n")
+            self.daemon.reload()
+            self.assertEqual(self.make(client, b"two")[1], "a")
+            self.daemon.configure(text="[disk DIR/a]\nmin_bytes = 2M\n[disk DIR/b]\nkeep_free = 1M\n")
+            self.daemon.reload()
+            self.assertEqual(self.make(client, b"three", size=2 * MIB - 1)[1], "b")
+            self.assertEqual(self.make(client, b"four", size=2 * MIB)[1], "a")
+
+    def test_regions_go_where_most_is_free(self):
+        self.start_mounted({"a": 64, "b": 96}, text="[quota default]\nbytes = unlimited\n[quota total]\nbytes = 100%\n")
+        status = self.status()
+        self.assertEqual(status.disk_total, sum(d.total for d in status.disks))
+        self.assertEqual(status.bytes_limit, status.disk_total)
+        with self.connect() as client:
+            made = [self.make(client, b"%d" % i, size=8 * MIB)[1] for i in range(8)]
+            self.assertEqual(made[0], "b")
+            self.assertIn("a", made)
+            a, b = self.disk("a"), self.disk("b")
+            self.assertLess(abs(a.free - b.free), 24 * MIB)
+            # What neither disk has is refused by the disk, and what one has is not.
+            room = max(a.free, b.free)
+            self.assert_refused(pb.NO_SPACE, "", lambda: self.make(client, b"large", size=room + 32 * MIB))
+            self.make(client, b"fits", size=room - 8 * MIB)
+
+
+    def test_file_systems_with_blocks_of_different_sizes_charge_alike(self):
+        self.start_mounted({"a": 32, "b": 64}, block_sizes={"b": 1024})
+        with self.connect() as client:
+            self.assertEqual(client.hello.block_size, 4096)
+            region, disk = self.make(client, b"one", size=5 * 4096 + 1)
+            self.assertEqual((disk, region.granted), ("b", 6 * 4096))
+            client.call(discard_region=pb.DiscardRegion(handle=region.handle, offset=4096, length=2 * 4096))
+        self.daemon.restart()
+        with self.connect() as client:
+            found = client.call(open_region=pb.OpenRegion(name=b"one")).region
+            self.assertEqual((found.granted, found.discarded), (4 * 4096, 2 * 4096))
+            client.call(detach_region=pb.DetachRegion(handle=region.handle))
+            self.assertEqual(self.move(client, b"one", "a").granted, 4 * 4096)
+
+    def test_a_disk_with_larger_blocks_is_not_added_to_a_running_daemon(self):
+        self.start_mounted({"a": 32}, block_sizes={"a": 1024})
+        os.mkdir(self.daemon.path("b"), 0o700)
+        self.mount("b", 32)
+        self.daemon.configure(names=("a", "b"))
+        self.daemon.reload()
+        missing = wait_until(lambda: self.disk("b"))
+        self.assertFalse(missing.in_use)
+        self.assertIn(b"blocks of 4096 bytes", missing.problem)
+        self.daemon.restart()
+        self.assertTrue(self.disk("b").in_use)
+
+
+class MoveTest(DisksTest):
+    def test_a_region_moves_with_its_content_and_is_charged_once(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n")
+        region, _ = self.make_and_leave(b"one", size=5 * MIB + 3, content=b"hello")
+        with self.connect() as client:
+            moved = self.move(client, b"one", "b")
+            self.assertEqual((moved.handle, moved.size, moved.disk), (region.handle, 5 * MIB + 3, self.daemon.path("b").encode()))
+            self.assertEqual(client.call(get_usage=pb.GetUsage()).usage.bytes, moved.granted)
+            self.assertEqual((self.files("a"), self.files("b")), ([], [region.handle.hex()]))
+            self.assertEqual((self.disk("a").bytes, self.disk("b").bytes), (0, moved.granted))
+            self.assertEqual(self.read(b"one", 5), b"hello")
+            by_handle = client.call(move_region=pb.MoveRegion(handle=region.handle, disk=self.daemon.path("a").encode()))
+            self.assertEqual(by_handle.region.disk, self.daemon.path("a").encode())
+        self.daemon.restart()
+        self.assertEqual(self.read(b"one", 5), b"hello")
+        self.assertEqual(self.files("b"), [])
+
+    def move_between(self, kind, megabytes):
+        if kind != "tmpfs" and not shutil.which(f"mkfs.{kind}"):
+            self.skipTest(f"mkfs.{kind} is not there")
+        self.start_mounted({"a": 64, "b": megabytes}, text="[disk DIR/b]\nnew_regions = no\n", kinds={"b": kind})
+        self.assertEqual(self.disk("b").file_system, kind)
+        content = os.urandom(3 * MIB + 5)
+        region, _ = self.make_and_leave(b"one", size=len(content), content=content)
+        for disk, other in (("b", "a"), ("a", "b")):
+            with self.connect() as client:
+                self.move(client, b"one", disk)
+                self.assertEqual((self.files(disk), self.files(other)), ([region.handle.hex()], []))
+            self.daemon.restart()
+            self.assertEqual(self.read(b"one", len(content)), content)
+        self.assertEqual((self.disk("a").bytes, self.disk("b").bytes), (region.granted, 0))
+
+    def test_a_region_moves_to_tmpfs_unless_parts_of_it_are_discarded(self):
+        self.move_between("tmpfs", 64)
+        with self.connect() as client:
+            region = client.call(open_region=pb.OpenRegion(name=b"one")).region
+            client.call(discard_region=pb.DiscardRegion(handle=region.handle, offset=0, length=MIB))
+            client.call(detach_region=pb.DetachRegion(handle=region.handle))
+            self.assert_refused(pb.UNSUPPORTED, "discarded", lambda: self.move(client, b"one", "b"))
+
+    def test_a_region_moves_to_xfs(self):
+        self.move_between("xfs", 320)
+
+    def test_a_region_moves_to_btrfs(self):
+        self.move_between("btrfs", 128)
+
+    def test_what_cannot_move_is_refused_with_a_sentence(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n")
+        with self.connect() as client, self.connect() as other:
+            region, _ = self.make(client, b"one")
+            self.assert_refused(pb.BUSY, "has the region attached", lambda: self.move(other, b"one", "b"))
+            client.call(detach_region=pb.DetachRegion(handle=region.handle))
+            self.assert_refused(pb.EXISTS, "on that disk already", lambda: self.move(other, b"one", "a"))
+            self.assert_refused(pb.NOT_FOUND, "no such disk", lambda: self.move(other, b"one", "c"))
+            self.assert_refused(pb.NOT_FOUND, "no such disk", lambda: self.move(other, b"one", self.daemon.path("b") + "/"))
+            self.assert_refused(pb.NOT_FOUND, "", lambda: self.move(other, b"two", "b"))
+            self.assert_refused(pb.INVALID, "", lambda: other.call(move_region=pb.MoveRegion(disk=b"/")))
+            anonymous = client.call(create_region=pb.CreateRegion(handle=os.urandom(16), size=5)).region
+            self.assert_refused(
+                pb.INVALID,
+                "anonymous",
+                lambda: other.call(
+                    move_region=pb.MoveRegion(handle=anonymous.handle, disk=self.daemon.path("b").encode())
+                ),
+            )
+            self.daemon.configure(names=("a",), text="")
+            self.daemon.reload()
+            self.assertTrue(self.disk("b").is_leaving)
+            self.assert_refused(pb.NOT_FOUND, "not in the configuration any more", lambda: self.move(other, b"one", "b"))
+
+    @unittest.skipUnless(os.getuid() == 0, "another user can be had by root only")
+    def test_a_stranger_moves_nothing_and_an_owner_needs_the_quota_for_the_copy(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n[quota user:+4242]\nbytes = 3M\n")
+        os.chmod(self.daemon.dir, 0o755)
+
+        def as_user(uid, what):
+            """The exit status of a child with that uid, which is 0 if WHAT raises nothing."""
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    os.setgroups([])
+                    os.setresgid(uid, uid, uid)
+                    os.setresuid(uid, uid, uid)
+                    with Client(self.daemon.socket, features=FEATURES) as client:
+                        what(client)
+                    status = 0
+                except Refused as refusal:
+                    status = 100 + refusal.code
+                finally:
+                    os._exit(status)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        self.assertEqual(as_user(4242, lambda client: self.make(client, b"one", size=2 * MIB)), 0)
+        owned = pb.MoveRegion(name=b"one", user=b"+4242", disk=self.daemon.path("b").encode())
+        self.assertEqual(as_user(4243, lambda client: client.call(move_region=owned)), 100 + pb.ACCESS)
+        self.assertEqual(as_user(4242, lambda client: client.call(move_region=owned)), 100 + pb.LIMIT)
+        with self.connect() as client:  # an administrator
+            self.assertEqual(client.call(move_region=owned).region.disk, self.daemon.path("b").encode())
+
+    def test_a_daemon_killed_during_a_move_leaves_exactly_one_whole_region(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n")
+        content = os.urandom(4096) * (16 * MIB // 4096)
+        region, _ = self.make_and_leave(b"one", size=len(content), content=content)
+        places = {"a": "b", "b": "a"}
+        where = "a"
+        for i in range(10):
+            with self.connect() as client:
+                client.send(
+                    pb.Request(move_region=pb.MoveRegion(name=b"one", disk=self.daemon.path(places[where]).encode()))
+                )
+                time.sleep(0.004 * i)  # anywhere: nothing is expected of the moment
+                self.daemon.kill()
+            self.daemon.start()
+            files = self.files("a") + self.files("b")
+            self.assertEqual(files, [region.handle.hex()])
+            where = "a" if self.files("a") else "b"
+            self.assertEqual(self.read(b"one", len(content)), content)
+            with self.connect() as client:
+                self.assertEqual(client.call(get_usage=pb.GetUsage()).usage.bytes, len(content))
+
+    def test_while_it_is_copied_it_cannot_be_attached_and_a_cancel_or_rm_ends_the_move(self):
+        self.start_mounted({"a": 48, "b": 48}, text="[disk DIR/b]\nnew_regions = no\n")
+        self.make_and_leave(b"one", size=16 * MIB, content=b"hello" * 100000)
+        frozen = self.daemon.path("b")
+        self.addCleanup(subprocess.run, ["fsfreeze", "-u", frozen], check=False, stderr=subprocess.DEVNULL)
+        for how in ("cancel", "rm"):
+            subprocess.run(["fsfreeze", "-f", frozen], check=True)
+            client = self.connect()  # whose requests are taken in their order
+            moving = client.send(pb.Request(move_region=pb.MoveRegion(name=b"one", disk=frozen.encode())))
+            self.assert_refused(pb.BUSY, "being moved", lambda: client.call(open_region=pb.OpenRegion(name=b"one")))
+            self.assert_refused(pb.BUSY, "being moved", lambda: self.move(client, b"one", "b"))
+            if how == "cancel":
+                last = client.send(pb.Request(cancel=pb.Cancel(target=moving)))
+            else:
+                last = client.send(pb.Request(remove_region=pb.RemoveRegion(name=b"one")))
+            subprocess.run(["fsfreeze", "-u", frozen], check=True)
+            replies = {}
+            while len(replies) < 2:
+                reply, _ = client.receive()
+                replies[reply.id] = reply
+            self.assertEqual(replies[moving].error.code, pb.CANCELLED)
+            self.assertFalse(replies[last].HasField("error"))
+            self.assertEqual(self.files("b"), [])
+            self.assertEqual(self.disk("b").bytes, 0)
+            if how == "cancel":
+                self.assertEqual(self.read(b"one", 5), b"hello")
+        self.assert_refused(pb.NOT_FOUND, "", lambda: client.call(open_region=pb.OpenRegion(name=b"one")))
+
+class ComeAndGoTest(DisksTest):
+    def test_a_disk_that_is_taken_out_keeps_its_regions_and_is_told_of_until_it_is_back(self):
+        self.start(text="[disk DIR/a]\nnew_regions = no\n")
+        region, disk = self.make_and_leave(b"one", content=b"hello")
+        self.assertEqual(disk, "b")
+        self.daemon.configure(names=("a",), text="")
+        self.daemon.restart()
+        gone = wait_until(lambda: self.disk("b"))
+        self.assertFalse(gone.in_use)
+        self.assertIn(b"holds 1 regions", gone.problem)
+        self.assertIn("not in the configuration any more, and holds 1 regions", self.daemon.log())
+        with self.connect() as client:
+            self.assert_refused(pb.NOT_FOUND, "", lambda: self.attach_by_name(client, b"one"))
+        self.assertEqual(self.files("b"), [region.handle.hex()])
+        self.daemon.configure(names=("a", "b"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("b").in_use)
+        self.assertEqual(self.read(b"one", 5), b"hello")
+        self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, MIB))
+
+    def attach_by_name(self, client, name):
+        return client.call(open_region=pb.OpenRegion(name=name, flags=pb.REGION_READ_ONLY))
+
+    def test_a_name_that_was_given_anew_meanwhile_is_not_taken_away(self):
+        self.start(text="[disk DIR/a]\nnew_regions = no\n")
+        self.make_and_leave(b"one", content=b"older")
+        self.daemon.configure(names=("a",), text="")
+        self.daemon.restart()
+        self.make_and_leave(b"one", content=b"newer")
+        self.daemon.configure(names=("a", "b"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("b").in_use)
+        self.assertEqual(self.read(b"one", 5), b"newer")
+        self.assertIn("has two regions with the name one", self.daemon.log())
+        self.assertEqual(len(self.files("b")), 1)
+
+    def test_a_disk_is_added_by_a_reload_and_leaves_with_a_restart(self):
+        self.start(names=("a",))
+        self.daemon.configure(names=("a", "b"), text="[disk DIR/a]\nnew_regions = no\n")
+        self.daemon.reload()
+        wait_until(lambda: len(self.status().disks) == 2)
+        with self.connect() as client:
+            region, disk = self.make(client, b"one", content=b"hello")
+            self.assertEqual(disk, "b")
+            self.daemon.configure(names=("a",), text="")
+            self.daemon.reload()
+            self.assertTrue(self.disk("b").is_leaving)
+            # What is there goes on, and nothing new comes.
+            self.assertEqual(client.call(grow_region=pb.GrowRegion(handle=region.handle, size=2 * MIB)).region.size, 2 * MIB)
+            self.assertEqual(self.make(client, b"two")[1], "a")
+            client.call(detach_region=pb.DetachRegion(handle=region.handle))
+            self.assertEqual(self.move(client, b"one", "a").disk, self.daemon.path("a").encode())
+        self.daemon.restart()
+        self.assertEqual(self.read(b"one", 5), b"hello")
+        wait_until(lambda: len(self.status().disks) == 1)
+
+    def test_quotas_set_at_run_time_are_found_when_the_order_has_changed(self):
+        self.start()
+
+        def set_to(text):
+            with self.connect() as client:
+                client.call(
+                    set_quota=pb.SetQuota(subject=b"default", settings=[pb.QuotaSetting(key=b"regions", text=text)])
+                )
+
+        def limit():
+            with self.connect() as client:
+                return client.call(get_usage=pb.GetUsage()).usage.regions_limit
+
+        set_to(b"33")
+        for names, value in ((("b", "a"), 34), (("a", "b"), 35)):
+            before = limit()
+            self.daemon.configure(names=names)
+            self.daemon.restart()
+            self.assertEqual(limit(), before)
+            set_to(b"%d" % value)
+            self.assertEqual(limit(), value)
+        self.daemon.restart()
+        self.assertEqual(limit(), 35)
+
+    def refused_start(self, status, words, **configuration):
+        self.daemon.configure(**configuration)
+        done = subprocess.run(
+            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
+        )
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertIn(words, done.stderr)
+
+    def test_directories_that_are_one_or_anothers_or_the_first_and_missing_are_refused_at_start(self):
+        self.start()
+        os.mkdir(self.daemon.path("c"), 0o700)
+        self.refused_start(TAKEN, "another diskallocd has it", names=("c", "b"))
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.process.wait(60), 0)
+        os.symlink(self.daemon.path("a"), self.daemon.path("d"))
+        self.refused_start(FAILED, "it is the same directory as", names=("a", "d"))
+        self.daemon.configure(names=("a", "b"))
+        shutil.rmtree(self.daemon.path("c"))
+        with open(self.daemon.config, encoding="ascii") as file:
+            text = file.read().replace("/a\n", "/c\n")
+        with open(self.daemon.config, "w", encoding="ascii") as file:
+            file.write(text)
+        done = subprocess.run(
+            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
+        )
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("No such file or directory", done.stderr)
+
+    def test_without_a_further_disk_the_daemon_starts_and_takes_it_when_it_is_there(self):
+        self.start()
+        self.make_and_leave(b"one", content=b"hello")
+        shutil.move(self.daemon.path("b"), self.daemon.path("away"))
+        self.daemon.restart()
+        missing = self.disk("b")
+        self.assertFalse(missing.in_use)
+        self.assertIn(b"No such file or directory", missing.problem)
+        self.daemon.reload()
+        wait_until(lambda: "is not used until the daemon is told to reload again" in self.daemon.log())
+        shutil.move(self.daemon.path("away"), self.daemon.path("b"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("b").in_use)
+        self.assertEqual(self.read(b"one", 5), b"hello")
+
+
+class LostTest(DisksTest):
+    def test_a_disk_that_is_lost_stops_its_own_regions_only(self):
+        self.start_mounted({"a": 48, "b": 96})
+        path = self.daemon.path("b")
+        with self.connect() as client:
+            lost, disk = self.make(client, b"lost")
+            self.assertEqual(disk, "b")
+            self.daemon.configure(text="[disk DIR/b]\nnew_regions = no\n")
+            self.daemon.reload()
+            kept, disk = self.make(client, b"kept")
+            self.assertEqual(disk, "a")
+            self.daemon.configure(text="[daemon]\nkeep_free = 0\n")
+            self.daemon.reload()
+            subprocess.run(["mount", "-t", "tmpfs", "none", path], check=True)
+            self.daemon.mounts.append(path)
+            wait_until(lambda: self.disk("b").problem)
+            self.assertEqual(self.disk("a").problem, b"")
+            self.assert_refused(
+                pb.IO, "another directory", lambda: client.call(grow_region=pb.GrowRegion(handle=lost.handle, size=2 * MIB))
+            )
+            client.call(grow_region=pb.GrowRegion(handle=kept.handle, size=2 * MIB))
+            self.assertEqual(self.make(client, b"new")[1], "a")
+            client.call(detach_region=pb.DetachRegion(handle=kept.handle))
+            self.assert_refused(pb.IO, "another directory", lambda: self.move(client, b"kept", "b"))
+            subprocess.run(["umount", path], check=True)
+            wait_until(lambda: not self.disk("b").problem)
+            client.call(grow_region=pb.GrowRegion(handle=lost.handle, size=2 * MIB))
+            self.assertEqual(self.make(client, b"newer")[1], "b")
+
+
+if __name__ == "__main__":
+    wire_case.program = wire_case.take_argument() or wire_case.program
+    unittest.main()
