@@ -4,8 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libprotobuf-c-dev protobuf-c-compiler
-    libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev
-    libncurses-dev)
+    libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev libncurses-dev)
 # Without these some tests are skipped.
 PACKAGES_TEST=(python3 mandoc python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
     dpkg-dev strace python3-numpy sqlite3 xz-utils jq

@@ -28,7 +28,7 @@ class SelftestTest(AdminTest):
         for step in ("store", "write back", "verify"):
             self.assertRegex(lines[1 + STEPS.index(step)], r"[\d.]+[KMGT]/s$")
         self.assertEqual(lines[-1], "Everything works.")
-        self.assertEqual(self.run_json("usage")["regions"], 0)
+        self.wait_for_regions(0)
 
     def test_as_json(self):
         answer = self.run_json("selftest", "--size", "8M")
@@ -46,7 +46,7 @@ class SelftestTest(AdminTest):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stdout, r"(?m)^grow +FAILED\n    .*" + self.me + r" bytes.*\n    next: diskallocctl usage")
         self.assertIn("diskallocctl: grow failed: ", done.stderr)
-        self.assertEqual(self.run_json("usage")["regions"], 0)
+        self.wait_for_regions(0)
         done = self.start_ctl("--json", "selftest", "--size", "8M")
         answer = json.loads(done.stdout)
         self.assertEqual((done.returncode, answer["passed"]), (1, False))
