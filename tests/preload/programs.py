@@ -176,8 +176,11 @@ class ProgramsTest(PreloadCase):
 
     @needs("Rscript", "r-base-core")
     def test_r_with_a_matrix(self):
-        code = "set.seed(1); m <- matrix(runif(2.5e7), 5000); n <- m + t(m); cat(sum(m), sum(n), sum(diag(n)), '\\n')"
-        self.check("R", ["Rscript", "--vanilla", "-e", code], 150)
+        code = (
+            "set.seed(1); m <- matrix(runif(2e7), 4000); n <- m * 2 + 1; v <- n %*% rep(1, ncol(n));"
+            "cat(sum(m), sum(n), sum(v), colSums(n)[c(1, 99)], sum(diag(n)), max(n), '\\n')"
+        )
+        self.check("R", ["Rscript", "--vanilla", "-e", code], 90)
 
 
 if __name__ == "__main__":
