@@ -13,8 +13,8 @@
 // program is killed, nothing stays behind.
 //
 // The merge says what it will read (diskalloc_region_prefetch), 256 KiB of each run ahead, and nothing else is to be
-// read for it (ADVICE_RANDOM).  By itself the kernel reads 2 MiB at each place: of a hundred runs that is more than there
-// may be memory for, and then it goes before it is used.
+// read for it (ADVICE_RANDOM).  By itself the kernel reads 2 MiB at each place: of a hundred runs that may be more than
+// there is memory for, and then it goes before it is used.
 //
 // How to see it: give the program less memory than the text has.
 //
