@@ -16,7 +16,6 @@
 // All with the lock.
 struct blocks {
     struct pieces pieces;
-    char *elsewhere; // addresses for blocks that have grown; NULL: none yet
     unsigned n_blocks, most_blocks;
 };
 
@@ -42,5 +41,3 @@ int blocks_open(void);
 // With the lock.  Maps LENGTH bytes of a region at AT, which is the caller's to map at; what was there is gone.  0 or
 // -errno.
 int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint64_t offset);
-// With the lock.  LENGTH bytes of addresses for the caller, a multiple of 2 MiB; MAP_FAILED: there are none.
-void *blocks_reserve(uint64_t length);
