@@ -12,6 +12,7 @@
 #include "client/preload/kernel.h"
 #include "client/preload/log.h"
 #include "client/preload/opened.h"
+#include "client/preload/single.h"
 #include "proto/util/checked.h"
 #include "proto/util/page.h"
 
@@ -25,6 +26,11 @@ static _Atomic bool there;
 void blocks_lock(void)
 {
     pthread_mutex_lock(&lock);
+}
+
+bool blocks_try_lock(void)
+{
+    return pthread_mutex_trylock(&lock) == 0;
 }
 
 void blocks_unlock(void)
@@ -62,8 +68,12 @@ int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint6
         return fd;
     if (kernel_mmap(to, length, access, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (int64_t)offset) == MAP_FAILED)
         return -errno;
-    if (length >= DISK_LARGE_PAGE)
-        kernel_madvise(to, length, MADV_HUGEPAGE); // a kernel without large pages refuses, and nothing is lost
+    // A kernel without large pages refuses, and nothing is lost.
+    if (single_is(region, offset, length)) {
+        kernel_madvise(to, length, MADV_NOHUGEPAGE);
+        kernel_madvise(to, length, MADV_RANDOM);
+    } else if (length >= DISK_LARGE_PAGE)
+        kernel_madvise(to, length, MADV_HUGEPAGE);
     return 0;
 }
 

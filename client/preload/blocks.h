@@ -22,6 +22,7 @@ struct blocks {
 extern struct blocks blocks;
 
 void blocks_lock(void);
+bool blocks_try_lock(void);
 void blocks_unlock(void);
 // The calling process was forked, and has one thread.
 void blocks_forked(void);
