@@ -185,6 +185,9 @@ int main(int argc, char **argv)
     if (options.check_config) {
         status = (int)load(&options.source, &config);
         config_free(config);
+        // Another user may read more of the files, or less.
+        if (status == DAEMON_EXIT_OK)
+            printf("no mistake in the configuration, as user %u reads it\n", (unsigned)geteuid());
         return status;
     }
     if (names_new(&options.source.names) < 0) {

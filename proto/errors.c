@@ -22,7 +22,7 @@ static const struct protocol_error errors[] = {
     {EACCES, EACCES, CODE(ACCESS), "permission denied"},
     {EPERM, EACCES, CODE(ACCESS), "permission denied"},
     {ENOENT, ENOENT, CODE(NOT_FOUND), "there is no such region"},
-    {ESRCH, ENOENT, CODE(NOT_FOUND), "nobody of that name has anything here"},
+    {ESRCH, ENOENT, CODE(NOT_FOUND), "nothing here belongs to a user or group of that name"},
     {EEXIST, EEXIST, CODE(EXISTS), "it exists already"},
     {ESTALE, ESTALE, CODE(STALE), "the region was unlinked, or has changed meanwhile"},
     {EBUSY, EBUSY, CODE(BUSY), "others are attached to the region, or may still map it"},

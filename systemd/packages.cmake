@@ -8,8 +8,14 @@ set(CPACK_GENERATOR DEB)
 # Each package has its own summary.  CMake would put that of the project before it.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_PACKAGE_NAME diskalloc)
-set(CPACK_PACKAGE_CONTACT "The diskalloc authors <diskalloc@example.org>" CACHE STRING
-  "Who answers for the packages")
+# Whoever builds packages for others answers for them: named as for Debian's own tools.
+if(DEFINED ENV{DEBFULLNAME} AND DEFINED ENV{DEBEMAIL})
+  set(contact "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+else()
+  set(contact "The diskalloc authors <diskalloc@example.org>")
+  message(NOTICE "The packages name no real maintainer: set DEBFULLNAME and DEBEMAIL, or -D CPACK_PACKAGE_CONTACT=, before you pass them on.")
+endif()
+set(CPACK_PACKAGE_CONTACT "${contact}" CACHE STRING "Who answers for the packages: Name <address>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
@@ -53,13 +59,22 @@ package(ctl diskallocctl admin "memory for really big vectors, on disk: administ
 "diskallocctl shows what a diskallocd holds and for whom, and sets quotas while
 it runs.
 .
-diskallocctl run puts the large blocks of memory of any program on disk, without
-a change to the program, and also without a daemon.")
+diskallocctl run puts the large blocks of memory of any program on disk,
+without a change to the program, and also without a daemon.")
 package(python python3-diskalloc python "memory for really big vectors, on disk: Python"
 "Arrays and strings larger than memory for Python: they grow in place and never
 move, so that numpy arrays over them stay valid, and other processes attach
 them without copying.")
 
+# The same sources make the same packages: their times are that of the release, unless SOURCE_DATE_EPOCH is set.
+set(released 1795327200) # of the version in CMakeLists.txt, in seconds since 1970
+if(DEFINED ENV{SOURCE_DATE_EPOCH})
+  set(released $ENV{SOURCE_DATE_EPOCH})
+endif()
+set(CPACK_DISKALLOC_RELEASED ${released})
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_SOURCE_DIR}/systemd/debian/times.cmake)
+execute_process(COMMAND date --utc --date @${released} "+%a, %d %b %Y %H:%M:%S +0000"
+  COMMAND_ERROR_IS_FATAL ANY OUTPUT_VARIABLE release_date OUTPUT_STRIP_TRAILING_WHITESPACE)
 configure_file(systemd/debian/changelog.in systemd/changelog.Debian @ONLY)
 
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
@@ -75,6 +90,12 @@ set(debian ${PROJECT_SOURCE_DIR}/systemd/debian)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA ${debian}/postinst ${debian}/prerm ${debian}/postrm ${debian}/conffiles)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${debian}/python/postinst ${debian}/python/prerm)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/triggers ${debian}/shlibs)
+# Documents: for administrators with the daemon, for programmers with the headers.
+install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/diskallocd COMPONENT daemon)
+set(documents ${CMAKE_INSTALL_DATAROOTDIR}/doc/libdiskalloc-client-dev)
+install(FILES README.md proto/diskalloc.proto DESTINATION ${documents} COMPONENT development)
+install(FILES CHANGELOG.md DESTINATION ${documents} RENAME changelog COMPONENT development)
+install(DIRECTORY client/examples DESTINATION ${documents} COMPONENT development FILES_MATCHING PATTERN "*.[ch]" PATTERN "*.py")
 # debian/conffiles lists this file, so that dpkg does not overwrite it when it was edited.
 install(FILES systemd/diskallocd.conf DESTINATION /etc/diskalloc COMPONENT daemon)
 install(DIRECTORY DESTINATION /etc/diskalloc/diskallocd.conf.d COMPONENT daemon)

@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libprotobuf-c-dev protobuf-c-compiler
     libcmocka-dev libsystemd-dev libjansson-dev libbsd-dev zlib1g-dev)
 # Without these some tests are skipped.
-PACKAGES_TEST=(python3 python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
+PACKAGES_TEST=(python3 mandoc python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
     dpkg-dev strace python3-numpy sqlite3 xz-utils jq
     libjemalloc2 rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
 # Other programs that tests/preload runs, if they are there: default-jdk-headless nodejs r-base-core

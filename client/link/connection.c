@@ -125,7 +125,10 @@ static int connect_to(const char *path, int sock)
     case EPROTOTYPE:
     case ENOTSOCK:
     case ECONNREFUSED:
-        return error_why(-ECONNREFUSED, "nobody answers at %s", path);
+        // Each start of the daemon's socket makes a new file: a container that has the old one alone finds nobody.
+        return error_why(-ECONNREFUSED,
+                         "nobody answers at %s (a container needs the socket's directory, and not the socket alone)",
+                         path);
     default:
         return error_why(-errno, "connecting to %s", path);
     }

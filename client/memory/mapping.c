@@ -48,8 +48,10 @@ static int refuse(uint64_t reserve, int error)
         return error_why(
             -ENOMEM, "no %s of address space: after mlockall(MCL_FUTURE), RLIMIT_MEMLOCK leaves not even a page of it",
             size_format(reserve, text));
-    return error_why(-ENOMEM, "no %s of address space, the library holds %s of it", size_format(reserve, text),
-                     size_format(reservation_held(), held));
+    return error_why(-ENOMEM,
+                     "no %s of address space, the library holds %s of it (ulimit -v? a smaller reserve, or "
+                     "$DISKALLOC_RESERVE, needs less)",
+                     size_format(reserve, text), size_format(reservation_held(), held));
 }
 
 // Takes RESERVE bytes of address space at a multiple of RESERVATION_ALIGN.  NULL: the kernel refuses, errno says why.

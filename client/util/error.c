@@ -105,6 +105,19 @@ static void append(const char *format, ...)
     va_end(args);
 }
 
+// The words of the C library, and our own where these speak of sockets and of files.
+static const char *error_words(int r)
+{
+    switch (r) {
+    case -EPROTOTYPE:
+        return "The region holds something else";
+    case -ESTALE:
+        return "The region was unlinked, or changed by others";
+    default:
+        return strerrordesc_np(-r);
+    }
+}
+
 int error_end(int r)
 {
     const struct diskalloc_error_info *info = &last.info;
@@ -129,7 +142,7 @@ int error_end(int r)
         format_number(info->limit_name, info->asked, asked);
         append("%s: limit %s, used %s, asked %s: ", info->limit_name, limit, used, asked);
     }
-    append("%s", strerrordesc_np(-r));
+    append("%s", error_words(r));
     return r;
 }
 

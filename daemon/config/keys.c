@@ -110,14 +110,14 @@ static const char *parse_size_or_percent(void *field, const char *text)
     case -ERANGE:
         return "it is more than any file system has; write unlimited for no limit";
     default:
-        return "it has to be a whole number of bytes, or of K, M, G or T, or N%, or unlimited";
+        return "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 80%, or unlimited";
     }
 }
 
 static const char *parse_keep_free(void *field, const char *text)
 {
     if (strcmp(text, "unlimited") == 0)
-        return "it has to be a whole number of bytes, or of K, M, G or T, or N%";
+        return "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 5%";
     return parse_size_or_percent(field, text);
 }
 

@@ -14,6 +14,7 @@
 #include "proto/version.h"
 
 static const char built_in_admin_group[] = "diskalloc";
+static const char built_in_spill_dir[] = "/var/lib/diskalloc";
 
 static int set_built_in_quotas(struct config *c)
 {
@@ -49,6 +50,14 @@ static int set_built_in_quotas(struct config *c)
     return 0;
 }
 
+// systemd makes a directory for each instance, /var/lib/diskalloc-NAME, and names it here.
+static const char *default_spill_dir(void)
+{
+    const char *made = secure_getenv("STATE_DIRECTORY");
+
+    return made && made[0] == '/' && !strchr(made, ':') ? made : built_in_spill_dir;
+}
+
 static struct config *config_new(const struct config_resolver *names)
 {
     struct config *c = calloc(1, sizeof(*c));
@@ -61,7 +70,7 @@ static struct config *config_new(const struct config_resolver *names)
     c->socket_mode = 0666;
     c->keep_free = (struct config_value){.kind = CONFIG_PERCENT, .number = 5};
     c->socket = strdup(DEFAULT_SOCKET);
-    c->spill_dir = strdup("/var/lib/diskalloc");
+    c->spill_dir = strdup(default_spill_dir());
     c->admin_group = strdup(built_in_admin_group);
     if (!c->socket || !c->spill_dir || !c->admin_group || set_built_in_quotas(c) < 0) {
         config_free(c);

@@ -12,7 +12,7 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
 
-static bool is_run_by_systemd(void)
+bool store_is_run_by_systemd(void)
 {
     const char *pid = getenv("SYSTEMD_EXEC_PID");
     uint64_t value;
@@ -30,7 +30,7 @@ bool store_is_mounted(int dirfd, const char *path)
 
     if (!surroundings_is_mount_point(dirfd, path))
         return false;
-    if (!is_run_by_systemd())
+    if (!store_is_run_by_systemd())
         return true;
     fd = openat(dirfd, *path ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 || mountinfo_id(fd, &id) < 0 || mountinfo_shows_another(id);

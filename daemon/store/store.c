@@ -26,6 +26,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "daemon/store/advice.h"
 #include "daemon/store/lease.h"
 #include "daemon/store/mounted.h"
 #include "daemon/store/store_internal.h"
@@ -46,7 +47,12 @@ static void region_path(char path[static PATH_LENGTH], uid_t uid, const struct h
 
 static int refuse(char **ret_error, int error, const char *format, const char *dir, const char *detail)
 {
-    if (asprintf(ret_error, format, dir, detail) < 0)
+    char advice[STORE_ADVICE_MAX];
+    _cleanup_free_ char *sentence = NULL;
+
+    if (asprintf(&sentence, format, dir, detail) < 0)
+        sentence = NULL;
+    if (!sentence || asprintf(ret_error, "%s%s", sentence, store_advice(error, dir, advice)) < 0)
         *ret_error = NULL;
     return error;
 }

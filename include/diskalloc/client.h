@@ -51,6 +51,14 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
+/* Marks what a later version will not have, with a sentence that says what to use instead.  Whoever defines
+ * DISKALLOC_NO_DEPRECATION_WARNINGS before including this header hears nothing of it. */
+#if defined(__GNUC__) && !defined(DISKALLOC_NO_DEPRECATION_WARNINGS)
+#define DISKALLOC_DEPRECATED(sentence) __attribute__((deprecated(sentence)))
+#else
+#define DISKALLOC_DEPRECATED(sentence)
+#endif
+
 /* There is a macro for every addition to this header after which a program may want to ask. */
 #define DISKALLOC_HAVE_REGION 1        /* create, open, attach, close, unlink, resize, refresh, sync */
 #define DISKALLOC_HAVE_COMMIT 1        /* diskalloc_region_commit, diskalloc_region_used */

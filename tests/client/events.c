@@ -276,6 +276,7 @@ static void the_error_in_the_end_says_what_was_waited_for(void **state)
     EXPECT_FAILURE(-ECONNRESET, "diskalloc_region_resize", diskalloc_region_resize(r, MIB));
     assert_non_null(strstr(diskalloc_last_error(), "did not come back in 1 s"));
     assert_non_null(strstr(diskalloc_last_error(), "nobody answers"));
+    assert_non_null(strstr(diskalloc_last_error(), "a container needs the socket's directory"));
     assert_non_null(strstr(diskalloc_last_error(), b.daemon.socket));
     test_daemon_restart(&b.daemon);
     assert_int_equal(diskalloc_region_resize(r, MIB), 0);

@@ -11,6 +11,16 @@ endfunction()
 
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/prefix)
 file(GLOB_RECURSE pc ${work}/prefix/*/diskalloc-client.pc)
+# A page is found by each of its names.
+foreach(page name_push.3:^\\.so diskalloc_region_unlink.3:^\\.so diskalloc_region_open.3:^\\.Dd diskalloc.7:^\\.Dd)
+  string(REPLACE ":" ";" page ${page})
+  list(POP_BACK page begins)
+  file(GLOB_RECURSE found ${work}/prefix/*/${page})
+  file(READ "${found}" text LIMIT 100)
+  if(NOT text MATCHES "${begins} ")
+    message(FATAL_ERROR "the manual page ${page} begins with \"${text}\"")
+  endif()
+endforeach()
 file(WRITE ${work}/program/main.c [[
 #include <diskalloc/vec.h>
 #include <stdio.h>
@@ -36,6 +46,8 @@ project(program C)
 find_package(diskalloc 0.1 REQUIRED)
 add_executable(program main.c)
 target_link_libraries(program PRIVATE diskalloc::client)
+add_executable(program-static main.c)
+target_link_libraries(program-static PRIVATE diskalloc::client-static)
 ]])
 
 cmake_path(GET pc PARENT_PATH pc_dir)
@@ -52,11 +64,38 @@ if(NOT out STREQUAL "42")
 endif()
 unset(ENV{LD_LIBRARY_PATH})
 
+# Linked statically, the library meets no function of the program: this one has the names of functions that are inside.
+file(WRITE ${work}/program/clash.c [[
+int error_begin(void);
+int mapping_init(void);
+int packet_send(void);
+int error_begin(void) { return 1; }
+int mapping_init(void) { return 1; }
+int packet_send(void) { return 1; }
+]])
+run(${PKG_CONFIG} --static --cflags --libs diskalloc-client)
+separate_arguments(flags UNIX_COMMAND "${out}")
+string(FIND "${own_flags}" "-fsanitize" sanitized)
+if(sanitized EQUAL -1) # sanitizers can't be linked statically
+  list(PREPEND flags -static)
+else()
+  list(TRANSFORM flags REPLACE "^-ldiskalloc-client$" "-l:libdiskalloc-client.a")
+endif()
+run(${CC} ${own_flags} ${work}/program/main.c ${work}/program/clash.c -o ${work}/static ${flags})
+run(${work}/static dir:${work})
+if(NOT out STREQUAL "42")
+  message(FATAL_ERROR "the static program built by pkg-config said \"${out}\"")
+endif()
+
 run(${CMAKE_COMMAND} -G Ninja -S ${work}/program -B ${work}/by-cmake -DCMAKE_PREFIX_PATH=${work}/prefix -DCMAKE_C_COMPILER=${CC}
   "-DCMAKE_C_FLAGS=${CFLAGS}")
 run(${CMAKE_COMMAND} --build ${work}/by-cmake)
 run(${work}/by-cmake/program dir:${work})
 if(NOT out STREQUAL "42")
   message(FATAL_ERROR "the program built by find_package said \"${out}\"")
+endif()
+run(${work}/by-cmake/program-static dir:${work})
+if(NOT out STREQUAL "42")
+  message(FATAL_ERROR "the program built by find_package with the archive said \"${out}\"")
 endif()
 file(REMOVE_RECURSE ${work})

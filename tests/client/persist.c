@@ -161,6 +161,7 @@ static void an_empty_region_keeps_its_element_size_once_a_vector_had_it(struct t
     u64vec_deinit(&v);
     assert_int_equal(open_named(b->da, "typed", 0, 0, &r), 0);
     assert_int_equal(u32vec_init_region(&other, r), -EPROTOTYPE);
+    assert_non_null(strstr(diskalloc_last_error(), ": The region holds something else"));
     assert_int_equal(u64vec_init_region(&v, r), 0);
     u64vec_deinit(&v);
     assert_int_equal(diskalloc_region_unlink(b->da, "typed"), 0);

@@ -44,6 +44,28 @@ static void an_empty_file_means_the_built_in_values(void **state)
     config_fixture_deinit(&f);
 }
 
+// An instance needs no spill_dir of its own in its configuration.
+static void the_directory_that_systemd_has_made_is_the_default(void **state)
+{
+    static const char *const others[] = {"", "relative", "/var/lib/one:/var/lib/two"};
+    struct config_fixture f;
+
+    (void)state;
+    config_fixture_init(&f);
+    setenv("STATE_DIRECTORY", "/var/lib/diskalloc-two", 1);
+    load_text(&f, "");
+    assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc-two");
+    load_text(&f, "[daemon]\nspill_dir = /spill\n");
+    assert_string_equal(f.config->spill_dir, "/spill");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        setenv("STATE_DIRECTORY", others[i], 1);
+        load_text(&f, "");
+        assert_string_equal(f.config->spill_dir, "/var/lib/diskalloc");
+    }
+    unsetenv("STATE_DIRECTORY");
+    config_fixture_deinit(&f);
+}
+
 static void every_key_of_the_daemon_is_taken(void **state)
 {
     struct config_fixture f;
@@ -349,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_unlisted_have_the_limits_of_their_section_and_else_those_of_default),
         TEST(an_empty_file_means_the_built_in_values),
+        TEST(the_directory_that_systemd_has_made_is_the_default),
         TEST(every_key_of_the_daemon_is_taken),
         TEST(byte_order_mark_crlf_indentation_and_a_missing_last_newline_are_fine),
         TEST(drop_ins_are_read_in_the_order_of_their_names_and_later_keys_win),

@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "daemon/store/advice.h"
 #include "tests/lib/harness.h"
 #include "tests/lib/scratch.h"
 
@@ -57,6 +58,25 @@ static void expect_refused(const char *path, bool require_mount, int error, cons
     free(text);
 }
 
+// Under systemd the user may see the directory, and the service not.
+static void a_directory_that_systemd_hides_is_refused_with_that_reason(void **state)
+{
+    static const char hidden[] = "; systemd hides /home, /root, /tmp and /var/tmp from the service: choose another";
+    char pid[16], advice[STORE_ADVICE_MAX];
+
+    (void)state;
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    setenv("SYSTEMD_EXEC_PID", pid, 1);
+    expect_refused("/home/nobody-has-this/spill", false, -ENOENT, hidden);
+    expect_refused("/var/tmp/nobody-has-this", false, -ENOENT, hidden);
+    expect_refused("/homeless-nobody-has-this", false, -ENOENT, "; mount its disk, or make it: ");
+    assert_non_null(strstr(store_advice(-EROFS, "/srv/spill", advice), "spill-mount.conf"));
+    assert_string_equal(store_advice(-EIO, "/home/spill", advice), "");
+    unsetenv("SYSTEMD_EXEC_PID");
+    assert_string_equal(store_advice(-EROFS, "/srv/spill", advice), "");
+    expect_refused("/home/nobody-has-this/spill", false, -ENOENT, "; mount its disk, or make it: ");
+}
+
 static void shell(const char *format, ...)
 {
     char command[1024];
@@ -98,12 +118,14 @@ static void a_directory_that_is_not_there_or_not_ours_alone_is_refused(void **st
     (void)state;
     snprintf(path, sizeof path, "%s/missing", dir);
     expect_refused(path, false, -ENOENT, "No such file");
+    expect_refused(path, false, -ENOENT, "; mount its disk, or make it: install -d -m 700 -o ");
     snprintf(path, sizeof path, "%s/file", dir);
     shell("touch file");
     expect_refused(path, false, -ENOTDIR, "Not a directory");
     snprintf(path, sizeof path, "%s/shared", dir);
     shell("mkdir -m 1777 shared");
     expect_refused(path, false, -EPERM, "others may write");
+    expect_refused(path, false, -EPERM, "; give it to the daemon's user: chown ");
     expect_refused(dir, true, -ENOTDIR, "no mount point");
 }
 
@@ -489,6 +511,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_directory_that_is_not_there_or_not_ours_alone_is_refused, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(a_directory_that_systemd_hides_is_refused_with_that_reason, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_second_daemon_is_refused_and_told_the_pid_of_the_first, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_directory_where_the_kernel_does_not_see_mappings_is_refused, make_dir,

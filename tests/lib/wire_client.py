@@ -98,15 +98,19 @@ class Client:
         assert reply.has_fd == (len(fds) == 1), "has_fd and the descriptors that came disagree"
         return reply, (fds[0] if fds else None)
 
+    def next_reply(self):
+        """The next Reply to a request, and its descriptor.  Events that come before it are kept for next_event."""
+        while True:
+            reply, fd = self.receive()
+            if reply.id:
+                return reply, fd
+            self.events.append(reply.event)
+
     def call_with_fd(self, **body):
         """Sends a Request with that body and waits for its Reply."""
         wanted = self.send(pb.Request(**body))
-        while True:
-            reply, fd = self.receive()
-            if reply.id == wanted:
-                break
-            assert reply.id == 0, "an answer to something that was not asked"
-            self.events.append(reply.event)
+        reply, fd = self.next_reply()
+        assert reply.id == wanted, "an answer to something that was not asked"
         if reply.HasField("error"):
             raise Refused(reply.error)
         return reply, fd

@@ -268,7 +268,7 @@ class CloneTest(WireTest):
                 client.close()
             else:
                 cancel = client.send(pb.Request(cancel=pb.Cancel(target=target)))
-                replies = [client.receive() for _ in range(2)]
+                replies = [client.next_reply() for _ in range(2)]
                 self.assertEqual([reply.id for reply, _ in replies], [target, cancel])
                 clone, fd = replies[0]
                 if fd is not None:
