@@ -63,7 +63,7 @@ def programs(here, quick):
     k = 20 if quick else 1
     lines, source = os.path.join(here, "lines"), os.path.join(here, "source.c")
     write_lines(lines, 1_000_000 // k)
-    write_source(source, 3000 // k)
+    write_source(source, 1000 // k)
     objects = f"d = {{}}\nfor i in range({3_000_000 // k}): d[i % 5000] = [i, str(i)]\nprint(len(d))"
     query = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {3_000_000 // k}) SELECT sum(length(hex(i))) FROM n;"
     n = 40_000_000 // k
