@@ -8,7 +8,7 @@ PACKAGES_BUILD=(gcc g++ libc6-dev cmake ninja-build pkg-config libevent-dev libp
 # Without these some tests are skipped.
 PACKAGES_TEST=(python3 mandoc python3-protobuf protobuf-compiler e2fsprogs xfsprogs btrfs-progs mount procps systemd-container
     dpkg-dev strace python3-numpy sqlite3 xz-utils jq
-    python3-pyte bash-completion zsh fish rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
+    python3-pyte bash-completion zsh fish libjemalloc2 rustc cargo libstb-dev uthash-dev liblua5.4-dev libsqlite3-dev)
 # Other programs that tests/preload runs, if they are there: default-jdk-headless nodejs r-base-core
 # and tests/metrics: prometheus python3-prometheus-client chromium
 

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/progress.h" // optional: for somebody who waits
+
 DISKALLOC_VEC_DEFINE(numbers, uint64_t)
 
 struct arguments {
@@ -69,6 +71,37 @@ static uint64_t take_batch(const struct numbers *v, size_t from, size_t n)
     return sum;
 }
 
+static int fill(struct numbers *v, const struct arguments *a)
+{
+    struct progress p;
+    int r = 0;
+
+    progress_begin(&p, "pushing", a->n * sizeof *v->data);
+    while (r == 0 && v->len < a->n) {
+        r = push_batch(v, a->n - v->len < a->batch ? a->n - v->len : a->batch);
+        progress_show(&p, v->len * sizeof *v->data);
+    }
+    progress_end(&p);
+    return r;
+}
+
+static int consume(struct numbers *v, const struct arguments *a, uint64_t *ret_sum)
+{
+    struct progress p;
+    int r = 0;
+
+    progress_begin(&p, "consuming", v->len * sizeof *v->data);
+    for (size_t at = 0; r == 0 && at < v->len; at += a->batch) {
+        size_t n = v->len - at < a->batch ? v->len - at : a->batch;
+
+        *ret_sum += take_batch(v, at, n);
+        r = numbers_discard_front(v, at + n);
+        progress_show(&p, (at + n) * sizeof *v->data);
+    }
+    progress_end(&p);
+    return r;
+}
+
 static int run(struct diskalloc *da, const struct arguments *a)
 {
     uint64_t sum = 0;
@@ -77,14 +110,9 @@ static int run(struct diskalloc *da, const struct arguments *a)
 
     if (r < 0)
         return fail();
-    while (r == 0 && v.len < a->n)
-        r = push_batch(&v, a->n - v.len < a->batch ? a->n - v.len : a->batch);
-    for (size_t at = 0; r == 0 && at < v.len; at += a->batch) {
-        size_t n = v.len - at < a->batch ? v.len - at : a->batch;
-
-        sum += take_batch(&v, at, n);
-        r = numbers_discard_front(&v, at + n);
-    }
+    r = fill(&v, a);
+    if (r == 0)
+        r = consume(&v, a, &sum);
     if (r == 0)
         printf("%zu numbers, sum %llu\n", v.len, (unsigned long long)sum);
     numbers_deinit(&v);

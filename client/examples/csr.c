@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/progress.h" // optional: for somebody who waits
+
 struct edge {
     uint32_t from, to;
 };
@@ -54,13 +56,18 @@ static uint64_t next_random(uint64_t *state)
 static int make_edges(struct edges *e, uint32_t n_nodes, uint32_t degree)
 {
     uint64_t state = 88172645463325252;
+    struct progress p;
     int r = 0;
 
+    progress_begin(&p, "making edges", (uint64_t)n_nodes * degree * sizeof *e->data);
     for (uint64_t i = 0; r == 0 && i < (uint64_t)n_nodes * degree; i++) {
         uint64_t x = next_random(&state), y = next_random(&state);
 
         r = edges_push(e, (struct edge){(uint32_t)(x % n_nodes), (uint32_t)(y % n_nodes & (y >> 40))});
+        if (i % DISCARD_STEP == 0)
+            progress_show(&p, i * sizeof *e->data);
     }
+    progress_end(&p);
     return r;
 }
 

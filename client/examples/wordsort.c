@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/progress.h" // optional: for somebody who waits
 #include "wordsort.h"
 
 struct reader {
@@ -28,8 +29,11 @@ struct reader {
     size_t length;    // its letters so far; may be more than fit into the record
 };
 
+static struct progress reading;
+
 _Noreturn static void die(const char *what)
 {
+    progress_end(&reading);
     fprintf(stderr, "wordsort: %s: %s\n", what, *diskalloc_last_error() ? diskalloc_last_error() : strerror(errno));
     exit(1);
 }
@@ -63,11 +67,14 @@ static void read_file(struct reader *r, const char *path)
     ssize_t n;
 
     if (fd < 0) {
+        progress_end(&reading);
         fprintf(stderr, "wordsort: %s: %s\n", path, strerror(errno));
         exit(1);
     }
-    while ((n = read(fd, buffer, sizeof buffer)) > 0)
+    while ((n = read(fd, buffer, sizeof buffer)) > 0) {
         read_bytes(r, buffer, (size_t)n);
+        progress_show(&reading, r->words->len * sizeof(struct word));
+    }
     if (n < 0)
         die(path);
     close(fd);
@@ -79,12 +86,14 @@ static unsigned read_files(struct words *words, char **paths, uint64_t min)
     struct reader r = {.words = words};
     unsigned passes = 0;
 
+    progress_begin(&reading, "reading", min);
     do {
         for (char **path = paths; *path; path++)
             read_file(&r, *path);
         passes++;
     } while (words->len > 0 && words->len * sizeof(struct word) < min);
     end_word(&r);
+    progress_end(&reading);
     return passes;
 }
 

@@ -7,29 +7,30 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "client/preload/addresses.h"
 #include "client/preload/disk.h"
 #include "client/preload/kernel.h"
 #include "client/preload/log.h"
 #include "client/preload/opened.h"
-#include "client/preload/own.h"
+#include "client/preload/single.h"
 #include "proto/util/checked.h"
 #include "proto/util/page.h"
 
 #define SMALL_UNIT ((uint64_t)64 << 10)
-#define ELSEWHERE ((uint64_t)8 << 40) // addresses
-#define ELSEWHERE_LEAST ((uint64_t)1 << 30)
-
-enum { ROOM_FACTOR = 4 }; // addresses of a block that has grown, as multiples of its size
 
 struct blocks blocks;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct extents elsewhere; // USED: of a block
 static _Atomic bool there;
 
 void blocks_lock(void)
 {
     pthread_mutex_lock(&lock);
+}
+
+bool blocks_try_lock(void)
+{
+    return pthread_mutex_trylock(&lock) == 0;
 }
 
 void blocks_unlock(void)
@@ -58,20 +59,6 @@ int blocks_open(void)
     return e;
 }
 
-void *blocks_reserve(uint64_t length)
-{
-    uint64_t whole = length + DISK_LARGE_PAGE, before;
-    char *at = kernel_mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (at == MAP_FAILED)
-        return at;
-    before = -(uintptr_t)at & (DISK_LARGE_PAGE - 1);
-    if (before > 0)
-        kernel_munmap(at, before);
-    kernel_munmap(at + before + length, whole - before - length);
-    return at + before;
-}
-
 int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint64_t offset)
 {
     int fd = diskalloc_region_fd(disk.regions[region].region);
@@ -81,8 +68,12 @@ int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint6
         return fd;
     if (kernel_mmap(to, length, access, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (int64_t)offset) == MAP_FAILED)
         return -errno;
-    if (length >= DISK_LARGE_PAGE)
-        kernel_madvise(to, length, MADV_HUGEPAGE); // a kernel without large pages refuses, and nothing is lost
+    // A kernel without large pages refuses, and nothing is lost.
+    if (single_is(region, offset, length)) {
+        kernel_madvise(to, length, MADV_NOHUGEPAGE);
+        kernel_madvise(to, length, MADV_RANDOM);
+    } else if (length >= DISK_LARGE_PAGE)
+        kernel_madvise(to, length, MADV_HUGEPAGE);
     return 0;
 }
 
@@ -147,12 +138,6 @@ static size_t find(const void *block, const char *call)
     return i;
 }
 
-static void release(uint64_t reserve, uintptr_t at)
-{
-    if (reserve > 0)
-        extents_set(&elsewhere, at - (uintptr_t)blocks.elsewhere, reserve, EXTENT_BLANK);
-}
-
 void blocks_free(void *block)
 {
     uint64_t reserve;
@@ -165,7 +150,7 @@ void blocks_free(void *block)
     for (size_t k = i; k < i + n; k++)
         give(&blocks.pieces.items[k]);
     pieces_remove(&blocks.pieces, i, n);
-    release(reserve, (uintptr_t)block);
+    addresses_release((uintptr_t)block, reserve);
     blocks.n_blocks--;
     blocks_unlock();
 }
@@ -265,40 +250,6 @@ static int grow_elsewhere(size_t i, size_t n, uint64_t length, uint64_t more)
     return e;
 }
 
-static int open_elsewhere(void)
-{
-    uint64_t length = ELSEWHERE;
-    void *at = blocks_reserve(length);
-
-    while (at == MAP_FAILED && length > ELSEWHERE_LEAST)
-        at = blocks_reserve(length /= 2);
-    if (at == MAP_FAILED || extents_init(&elsewhere, length) < 0)
-        return -ENOMEM;
-    if (!own_add(at, length, OWN_BLOCKS, NULL))
-        return -ENOMEM;
-    blocks.elsewhere = at;
-    return 0;
-}
-
-// Addresses for a block of LENGTH bytes, with room behind it.
-static int reserve_elsewhere(uint64_t length, uintptr_t *ret, uint64_t *ret_reserve)
-{
-    uint64_t offset, wanted = align_up(length, DISK_LARGE_PAGE) * ROOM_FACTOR;
-    int e = blocks.elsewhere ? 0 : open_elsewhere();
-
-    if (e < 0)
-        return e;
-    while (!extents_find(&elsewhere, wanted, 0, DISK_LARGE_PAGE, 1 << EXTENT_BLANK, &offset)) {
-        if (wanted <= align_up(length, DISK_LARGE_PAGE))
-            return -ENOMEM;
-        wanted = u64_max(align_up(length, DISK_LARGE_PAGE), wanted / 2);
-    }
-    e = extents_set(&elsewhere, offset, wanted, EXTENT_USED);
-    *ret = (uintptr_t)blocks.elsewhere + offset;
-    *ret_reserve = wanted;
-    return e;
-}
-
 // Maps the N pieces from index I on once more, in a row from AT on.
 static int map_again(size_t i, size_t n, uintptr_t at)
 {
@@ -327,7 +278,7 @@ static int move(size_t i, size_t n, uint64_t length, uint64_t more, uintptr_t *r
     uint64_t reserve, old_reserve = blocks.pieces.items[i].reserve;
     uintptr_t from = blocks.pieces.items[i].at;
     struct piece p = {0};
-    int e = reserve_elsewhere(length + more, ret, &reserve);
+    int e = addresses_take(length + more, ret, &reserve);
 
     if (e < 0)
         return e;
@@ -342,7 +293,7 @@ static int move(size_t i, size_t n, uint64_t length, uint64_t more, uintptr_t *r
     }
     if (e < 0) {
         kernel_vacate((void *)*ret, length + more);
-        release(reserve, *ret);
+        addresses_release(*ret, reserve);
         return e;
     }
     p.block = *ret;
@@ -358,7 +309,7 @@ static int move(size_t i, size_t n, uint64_t length, uint64_t more, uintptr_t *r
         if (moved.at < from) // sorted before the others
             i++;
     }
-    release(old_reserve, from);
+    addresses_release(from, old_reserve);
     i = pieces_find_block(&blocks.pieces, *ret);
     join(&blocks.pieces.items[i + n - 1], &p);
     return 0;

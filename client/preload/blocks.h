@@ -16,13 +16,13 @@
 // All with the lock.
 struct blocks {
     struct pieces pieces;
-    char *elsewhere; // addresses for blocks that have grown; NULL: none yet
     unsigned n_blocks, most_blocks;
 };
 
 extern struct blocks blocks;
 
 void blocks_lock(void);
+bool blocks_try_lock(void);
 void blocks_unlock(void);
 // The calling process was forked, and has one thread.
 void blocks_forked(void);
@@ -42,5 +42,3 @@ int blocks_open(void);
 // With the lock.  Maps LENGTH bytes of a region at AT, which is the caller's to map at; what was there is gone.  0 or
 // -errno.
 int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint64_t offset);
-// With the lock.  LENGTH bytes of addresses for the caller, a multiple of 2 MiB; MAP_FAILED: there are none.
-void *blocks_reserve(uint64_t length);

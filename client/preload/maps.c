@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "client/preload/addresses.h"
 #include "client/preload/blocks.h"
 #include "client/preload/disk.h"
 #include "client/preload/kernel.h"
@@ -95,7 +96,7 @@ void *maps_map(void *at, size_t length, int access)
     blocks_lock();
     e = blocks_open();
     if (e == 0 && !at)
-        to = blocks_reserve(rounded);
+        to = addresses_reserve(rounded);
     if (e == 0 && to == MAP_FAILED)
         e = -ENOMEM;
     if (e == 0 && at && is_of_malloc((uintptr_t)at))

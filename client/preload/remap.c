@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "client/preload/addresses.h"
 #include "client/preload/blocks.h"
 #include "client/preload/disk.h"
 #include "client/preload/kernel.h"
@@ -140,7 +141,7 @@ static void *remap(struct remap m, int flags, void *to)
         return error ? fail(error) : (void *)m.from;
     if (!(flags & MREMAP_MAYMOVE))
         return fail(ENOMEM);
-    at = blocks_reserve(align_up(m.length, DISK_LARGE_PAGE));
+    at = addresses_reserve(align_up(m.length, DISK_LARGE_PAGE));
     if (at == MAP_FAILED)
         return at;
     kernel_munmap((char *)at + m.length, align_up(m.length, DISK_LARGE_PAGE) - m.length);

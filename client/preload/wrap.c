@@ -1,9 +1,11 @@
 // Calls of the client library, inside of which nothing comes from itself.  The linker sends them here (CMakeLists.txt).
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/types.h>
 
+#include "client/preload/advice.h"
 #include "client/preload/inside.h"
 #include "client/preload/kernel.h"
 #include "client/preload/next.h"
@@ -43,9 +45,18 @@ void *__wrap_mremap(void *at, size_t old_length, size_t length, int flags, void 
     return kernel_mremap(at, old_length, length, flags, to);
 }
 
+// Set on the library's own thread.
+static _Thread_local bool is_librarys __attribute__((__tls_model__("initial-exec")));
+
 int __wrap_madvise(void *at, size_t length, int advice)
 {
-    return kernel_madvise(at, length, advice);
+    int r = kernel_madvise(at, length, advice), e = errno;
+
+    if (is_librarys) {
+        advice_repeat(at, length, advice);
+        errno = e;
+    }
+    return r;
 }
 
 int __wrap_mprotect(void *at, size_t length, int access)
@@ -64,6 +75,7 @@ static void *run_inside(void *data)
 
     free(data);
     inside = 1;
+    is_librarys = true;
     return start.run(start.argument);
 }
 

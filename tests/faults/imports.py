@@ -50,7 +50,7 @@ class ImportsTest(unittest.TestCase):
         self.assertTrue(BINARIES)
         for path in BINARIES:
             imported = {name for name in symbols(path, "--undefined-only") if not OURS.match(name)}
-            self.assertIn("malloc", imported)
+            self.assertTrue({"malloc", "dlsym"} & imported)  # the preloaded library finds the next malloc by dlsym
             self.assertEqual(sorted(imported - self.injected - set(listed())), [], f"of {path}: inject them, or say in {LIST} why not")
 
     def test_a_reason_is_given_once_and_for_what_is_not_injected(self):

@@ -320,6 +320,7 @@ static const struct scene {
     {"mremap", play_mremap},
     {"madvise", play_madvise},
     {"over", play_over},
+    {"random", play_random},
     {"threads", play_threads},
     {"dlopen", play_dlopen},
     {"cancel", play_cancel},

@@ -32,7 +32,8 @@ void play_fork_small(void);   // with small blocks on disk
 void play_mmap(void);
 void play_mremap(void);
 void play_madvise(void);
-void play_over(void); // something else is mapped over a part
+void play_over(void);   // something else is mapped over a part
+void play_random(void); // it is read at random, beyond memory
 // allocator_threads.c
 void play_threads(void);
 void play_dlopen(void);

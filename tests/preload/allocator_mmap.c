@@ -1,5 +1,6 @@
 // Scenes with mmap and its relatives: see allocator.h.
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -135,4 +136,68 @@ void play_over(void)
     CHECK(mmap(m + MIB, 1, RW, ANONYMOUS | MAP_FIXED, 77, 1) == MAP_FAILED); // refused: all is as it was
     CHECK(is_filled(m + MIB, MIB, 2));
     CHECK(munmap(m, SIZE) == 0);
+}
+
+// Whether the kernel reads single pages only at P: "rr" among the flags of its mapping.
+static bool is_read_by_single_pages(const char *p)
+{
+    unsigned long from, to;
+    bool found = false;
+    char line[512];
+    FILE *f = fopen("/proc/self/smaps", "re");
+
+    CHECK(f);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            found = (uintptr_t)p >= from && (uintptr_t)p < to;
+        if (found && strncmp(line, "VmFlags:", 8) == 0)
+            break;
+    }
+    fclose(f);
+    CHECK(found);
+    return strstr(line, " rr") != NULL;
+}
+
+static char *map_filled(size_t size)
+{
+    char *m = map(size);
+
+    fill(m, size, 5);
+    return m;
+}
+
+// Run with less memory than that.
+void play_random(void)
+{
+    enum { N = 40 };
+    const size_t size = 4 * MIB;
+    uint64_t x = 88172645463325252, sum = 0;
+    unsigned n_single = 0;
+    char *m[N];
+
+    for (int i = 0; i < N; i++)
+        m[i] = map_filled(size);
+    while (n_single < N / 2) {
+        for (int i = 0; i < 1000; i++) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            sum += (unsigned char)m[x % N][(x >> 20) % size];
+        }
+        n_single = 0;
+        for (int i = 0; i < N; i++)
+            n_single += is_read_by_single_pages(m[i]);
+    }
+    CHECK(sum > 0);
+    // What is mapped anew where the region is read so is read so as well.
+    for (int i = 0; i < N / 2; i++)
+        munmap(m[i], size);
+    n_single = 0;
+    for (int i = 0; i < N / 2; i++) {
+        m[i] = mmap(NULL, size, RW, ANONYMOUS, -1, 0);
+        n_single += is_read_by_single_pages(m[i]);
+    }
+    CHECK(n_single > 0);
+    for (int i = N / 2; i < N; i++)
+        CHECK(is_filled(m[i], size, 5));
 }

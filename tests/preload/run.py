@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unittest
 
+from memory_group import MemoryGroup
 from preload_case import CTL, LIBRARY, MIB, PreloadCase
 import wire_case
 from wire_client import Client, pb
@@ -91,6 +92,14 @@ class SceneTest(PreloadCase):
 
     def test_something_else_is_mapped_over_a_part(self):
         self.play("over")
+
+    def test_memory_of_mmap_that_is_read_at_random_is_read_by_single_pages(self):
+        try:
+            group = MemoryGroup(70 * MIB)
+        except MemoryGroup.NoGroup as error:
+            self.skipTest(str(error))
+        with group:
+            self.run_both("--threshold", "1M", ALLOCATOR, "random", preexec_fn=group.enter)
 
     def test_small_blocks_on_disk(self):
         self.play("small", "--all")
