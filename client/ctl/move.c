@@ -1,26 +1,23 @@
 // `diskallocctl move`: a region moves to another disk of the daemon.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/ctl/ctl.h"
 #include "client/ctl/target.h"
 #include "client/ctl/text.h"
+#include "client/progress.h"
 #include "proto/field.h"
 
 enum { PATIENCE_SECONDS = 7 * 24 * 3600 }; // for an answer: a large region takes long
 
-// On a terminal only.
 static void show_progress(void *data, const Diskalloc__V1__Event *e)
 {
-    char done[TEXT_MAX], all[TEXT_MAX], bar[TEXT_MAX];
+    struct progress *p = data;
 
     if (e->kind != DISKALLOC__V1__EVENT_KIND__EVENT_MOVE_PROGRESS)
         return;
-    fprintf(stderr, "\r%s %s of %s\033[K", text_bar(e->used, e->limit, false, bar), text_size(e->used, true, done),
-            text_size(e->limit, true, all));
-    *(bool *)data = true;
+    p->total = e->limit;
+    progress_show(p, e->used);
 }
 
 static int move(struct ctl *ctl, const struct target *t)
@@ -28,7 +25,7 @@ static int move(struct ctl *ctl, const struct target *t)
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
     Diskalloc__V1__MoveRegion m = DISKALLOC__V1__MOVE_REGION__INIT;
     Diskalloc__V1__Reply *reply;
-    bool shown = false;
+    struct progress progress;
     int status;
 
     if (t->by_handle)
@@ -42,13 +39,11 @@ static int move(struct ctl *ctl, const struct target *t)
     request.move_region = &m;
     if (ctl->timeout_seconds == 0)
         ctl->timeout_seconds = PATIENCE_SECONDS;
-    if (isatty(STDERR_FILENO)) {
-        ctl->session.on_event = show_progress;
-        ctl->session.event_data = &shown;
-    }
+    progress_begin(&progress, "moving", 0);
+    ctl->session.on_event = show_progress;
+    ctl->session.event_data = &progress;
     reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION, &status);
-    if (shown)
-        fputc('\n', stderr);
+    progress_end(&progress);
     if (!reply)
         return status;
     if (ctl->json)
