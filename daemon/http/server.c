@@ -1,76 +1,276 @@
 // An HTTP server whose clients cannot hold up the daemon's other clients.
 //
-// It runs on the daemon's loop, because what it shows belongs to the loop.  libevent reads and writes HTTP, and bounds
-// the length of a request and the time without any progress.  It does not bound how many connections there are, how
-// many come in one turn of the loop, how many requests a connection sends, and how long it lasts.  So here:
-//   - a connection is for one request: each reply closes it;
+// It runs on the daemon's loop, because what it shows belongs to the loop.  So everything is bounded:
+//   - a connection is for one request, of MOST_HEAD bytes and without a body: each reply closes it;
 //   - at most MOST_GUESTS connections exist, and ACCEPTS_A_TURN are accepted before others have their turn: then the
 //     listener rests for a moment.  Further clients wait in the kernel's queue, or are refused by the kernel;
-//   - a connection ends after DEADLINE_MS, however slowly it sends or reads.
+//   - a connection ends after IDLE_MS without progress, and after DEADLINE_MS, however slowly it sends or reads.
 // All requests of a second together cost the loop as much as one (metrics/metrics.c), beside some ten microseconds for
 // each connection, some hundreds of which come in a second at most.
 //
-// libevent (2.1) does not hand out the connections of its server before their requests have been read.  Each connection
-// has a bufferevent that is made here (make_stream), and libevent makes its connection the argument of the
-// bufferevent's callbacks.  So it is found as soon as libevent is done with accepting (on_arrived).
+// The server of libevent (evhttp, 2.1) has none of these bounds, and ends the process when getnameinfo(3) fails, as it
+// does without memory; and it closes a descriptor twice when the loop has no memory for its events, which may be
+// another client's by then.
+//
+// Connections need no memory but for what they are sent: their places, with their events, exist from the start.
 #include "daemon/http/server.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/http.h>
-#include <event2/listener.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/http/request.h"
+#include "proto/util/checked.h"
 #include "proto/util/clock.h"
 
 enum {
     MOST_GUESTS = 32,
     ACCEPTS_A_TURN = 4,
-    REST_MS = 10,
-    WATCH_MS = 500,   // between two looks at the deadlines
-    IDLE_SECONDS = 5, // without any byte
-    DEADLINE_MS = 20000,
-    MOST_HEADERS = 8192, // bytes of a request
+    REST_US = 10 * 1000,
+    IDLE_MS = 5 * 1000,
+    DEADLINE_MS = 20 * 1000,
+    LINGER_MS = 1000,         // after the reply, for what the client still sends
+    MOST_LINGERING = 1 << 20, // bytes of that
+    MOST_HEAD = 8192,         // bytes of a request
 };
 
-// A connection.
+enum guest_state { GUEST_READS, GUEST_WRITES, GUEST_LINGERS };
+
+// A place for a connection.
 struct guest {
     struct server *server;
-    struct bufferevent *stream;           // a reference, until the connection is known
-    struct evhttp_connection *connection; // NULL: not known yet, if there is a stream; else this place is free
-    uint64_t until;                       // ms, monotonic
+    int fd; // -1: the place is free
+    enum guest_state state;
+    struct event *event;
+    uint64_t until, idle_until; // ms, monotonic
+    bool is_head;
+    struct evbuffer *out; // what is still to be sent
+    size_t n;             // bytes read; of a guest that lingers: since then
+    char head[MOST_HEAD + 1];
 };
 
 struct server {
     struct event_base *base;
-    struct evhttp *http;
-    struct evconnlistener *listener; // HTTP's
-    struct event *timer;
-    struct event *arrived; // becomes active when there are guests whose connections are not known
+    int fd;
+    struct event *listener; // somebody connects
+    struct event *timer;    // the listener has rested
     struct guest guests[MOST_GUESTS];
     unsigned n_guests;
-    unsigned n_accepted; // since the listener has rested
-    void (*answer)(void *data, struct evhttp_request *request);
+    void (*answer)(void *data, struct guest *guest, const struct http_request *request);
     void *data;
 };
 
-static void wait_ms(struct server *s, unsigned ms)
+static void dismiss(struct guest *g)
 {
-    const struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    event_add(s->timer, &delay);
+    event_del(g->event);
+    if (g->out)
+        evbuffer_free(g->out);
+    g->out = NULL;
+    close(g->fd);
+    g->fd = -1;
+    // The listener rests while all places are taken.
+    if (g->server->n_guests-- == MOST_GUESTS)
+        event_add(g->server->listener, NULL);
 }
 
+static void on_guest(evutil_socket_t fd, short what, void *data);
+
+// Goes on when the socket is ready.  PROGRESS: the client has done something.
+static void await(struct guest *g, short what, bool progress)
+{
+    const uint64_t now = clock_now();
+    struct timeval timeout;
+    uint64_t left;
+
+    if (progress)
+        g->idle_until = now + (g->state == GUEST_LINGERS ? LINGER_MS : IDLE_MS);
+    left = u64_min(g->until, g->idle_until);
+    left = left > now ? left - now : 0;
+    timeout = (struct timeval){.tv_sec = (time_t)(left / 1000), .tv_usec = (suseconds_t)(left % 1000 * 1000)};
+    if (left == 0 || event_assign(g->event, g->server->base, g->fd, what, on_guest, g) < 0 ||
+        event_add(g->event, &timeout) < 0)
+        dismiss(g);
+}
+
+// Closing a socket with something unread makes the kernel throw away what the client has not received yet.
+static void linger(struct guest *g)
+{
+    shutdown(g->fd, SHUT_WR);
+    g->state = GUEST_LINGERS;
+    g->n = 0;
+    await(g, EV_READ, true);
+}
+
+static void write_some(struct guest *g)
+{
+    int n = evbuffer_write(g->out, g->fd);
+
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        dismiss(g);
+    else if (evbuffer_get_length(g->out) == 0)
+        linger(g);
+    else
+        await(g, EV_WRITE, n > 0);
+}
+
+void server_reply(struct guest *g, int code, const char *headers, struct evbuffer *body, const char *sentence)
+{
+    const size_t n = body ? evbuffer_get_length(body) : strlen(sentence) + 1;
+    bool good;
+
+    g->out = evbuffer_new();
+    good = g->out && evbuffer_add_printf(g->out,
+                                         "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n"
+                                         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                                         "Cross-Origin-Resource-Policy: same-origin\r\n%s%s\r\n",
+                                         code, body ? "OK" : "Refused", n,
+                                         body ? "" : "Content-Type: text/plain; charset=utf-8\r\n", headers) >= 0;
+    if (good && !g->is_head)
+        good = body ? evbuffer_add_buffer(g->out, body) == 0 : evbuffer_add_printf(g->out, "%s\n", sentence) >= 0;
+    if (body)
+        evbuffer_free(body);
+    g->state = GUEST_WRITES;
+    if (good)
+        write_some(g);
+    else
+        dismiss(g);
+}
+
+static const char *sentence_of(int status)
+{
+    switch (status) {
+    case 413:
+        return "a request has no body here";
+    case 505:
+        return "only HTTP/1.0 and HTTP/1.1";
+    default:
+        return "this is no request of HTTP/1.1";
+    }
+}
+
+static void serve(struct guest *g)
+{
+    struct http_request request;
+    int status = http_request_parse(g->head, &request);
+
+    g->is_head = status == 0 && request.method == HTTP_HEAD;
+    if (status)
+        server_reply(g, status, "", NULL, sentence_of(status));
+    else if (request.method == HTTP_OTHER)
+        server_reply(g, 405, "Allow: GET, HEAD\r\n", NULL, "only GET and HEAD: nothing can be changed here");
+    else
+        g->server->answer(g->server->data, g, &request);
+}
+
+// Whether the empty line has come behind the head.  NULs would hide what is behind them.
+static bool is_whole(struct guest *g)
+{
+    char *end;
+
+    if (memchr(g->head, '\0', g->n))
+        return true; // and no request
+    g->head[g->n] = '\0';
+    end = strstr(g->head, "\r\n\r\n");
+    if (!end)
+        end = strstr(g->head, "\n\n");
+    if (end)
+        *end = '\0';
+    return end != NULL;
+}
+
+static void read_some(struct guest *g)
+{
+    ssize_t n = recv(g->fd, g->head + g->n, MOST_HEAD - g->n, 0);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        await(g, EV_READ, false);
+        return;
+    }
+    if (n <= 0) {
+        dismiss(g);
+        return;
+    }
+    g->n += (size_t)n;
+    if (is_whole(g))
+        serve(g);
+    else if (g->n == MOST_HEAD)
+        server_reply(g, 431, "", NULL, "the request is too long");
+    else
+        await(g, EV_READ, true);
+}
+
+static void drop_some(struct guest *g)
+{
+    ssize_t n = recv(g->fd, g->head, MOST_HEAD, 0);
+
+    if (n > 0)
+        g->n += (size_t)n;
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || g->n > MOST_LINGERING)
+        dismiss(g);
+    else
+        await(g, EV_READ, false);
+}
+
+static void on_guest(evutil_socket_t fd, short what, void *data)
+{
+    struct guest *g = data;
+
+    (void)fd;
+    if (what & EV_TIMEOUT)
+        dismiss(g);
+    else if (g->state == GUEST_READS)
+        read_some(g);
+    else if (g->state == GUEST_WRITES)
+        write_some(g);
+    else
+        drop_some(g);
+}
+
+static void receive(struct server *s, int fd)
+{
+    struct guest *g = s->guests;
+
+    while (g->fd >= 0)
+        g++;
+    s->n_guests++;
+    g->fd = fd;
+    g->state = GUEST_READS;
+    g->is_head = false;
+    g->n = 0;
+    g->until = clock_now() + DEADLINE_MS;
+    await(g, EV_READ, true);
+}
+
+// Stops accepting for a moment; while all places are taken, dismiss() ends the rest sooner.  Without the timer nobody
+// would accept again: rather the loop comes back at once.
 static void rest(struct server *s)
 {
-    evconnlistener_disable(s->listener);
-    wait_ms(s, REST_MS);
+    static const struct timeval pause = {.tv_usec = REST_US};
+
+    if (event_add(s->timer, &pause) == 0)
+        event_del(s->listener);
+}
+
+static void on_connect(evutil_socket_t listening, short what, void *data)
+{
+    struct server *s = data;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_A_TURN && s->n_guests < MOST_GUESTS; i++) {
+        int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0)
+            break;
+        receive(s, fd);
+    }
+    rest(s);
 }
 
 void server_tick(struct server *s)
@@ -78,13 +278,10 @@ void server_tick(struct server *s)
     const uint64_t now = clock_now();
 
     for (unsigned i = 0; i < MOST_GUESTS; i++)
-        if (s->guests[i].connection && now >= s->guests[i].until)
-            evhttp_connection_free(s->guests[i].connection); // on_gone follows
-    s->n_accepted = 0;
+        if (s->guests[i].fd >= 0 && now >= s->guests[i].until)
+            dismiss(&s->guests[i]);
     if (s->n_guests < MOST_GUESTS)
-        evconnlistener_enable(s->listener);
-    if (s->n_guests > 0)
-        wait_ms(s, WATCH_MS);
+        event_add(s->listener, NULL);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *data)
@@ -94,163 +291,39 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
     server_tick(data);
 }
 
-static void forget(struct guest *g)
+static bool make_events(struct server *s)
 {
-    g->server->n_guests--;
-    *g = (struct guest){.server = g->server};
-}
-
-// libevent is about to free the connection.
-static void on_gone(struct evhttp_connection *connection, void *data)
-{
-    struct guest *g = data;
-    struct server *s = g->server;
-
-    (void)connection;
-    forget(g);
-    // The listener was resting because the house was full.
-    if (s->n_guests == MOST_GUESTS - 1)
-        wait_ms(s, REST_MS);
-}
-
-// Nothing has been read from the new connections: the loop has not turned since they were accepted.
-static void on_arrived(evutil_socket_t fd, short what, void *data)
-{
-    struct server *s = data;
-
-    (void)fd;
-    (void)what;
     for (unsigned i = 0; i < MOST_GUESTS; i++) {
         struct guest *g = &s->guests[i];
-        struct bufferevent *stream = g->stream;
-        bufferevent_event_cb callback;
-        void *connection;
 
-        if (!stream)
-            continue;
-        bufferevent_getcb(stream, NULL, NULL, &callback, &connection);
-        g->stream = NULL;
-        if (callback) {
-            g->connection = connection;
-            evhttp_connection_set_closecb(g->connection, on_gone, g);
-        } else { // libevent had no memory for the connection
-            forget(g);
-            if (bufferevent_getfd(stream) < 0) // nor has it taken the stream
-                bufferevent_free(stream);
-        }
-        bufferevent_decref(stream);
+        g->server = s;
+        g->event = event_new(s->base, -1, 0, on_guest, g);
+        if (!g->event)
+            return false;
     }
+    s->timer = evtimer_new(s->base, on_timer, s);
+    s->listener = event_new(s->base, s->fd, EV_READ | EV_PERSIST, on_connect, s);
+    return s->timer && s->listener && event_add(s->listener, NULL) == 0;
 }
 
-static struct guest *free_place(struct server *s)
-{
-    unsigned i = 0;
-
-    while (s->guests[i].stream || s->guests[i].connection)
-        i++;
-    return &s->guests[i];
-}
-
-// For libevent, which has accepted a connection.
-static struct bufferevent *make_stream(struct event_base *base, void *data)
-{
-    struct server *s = data;
-    // The stream closes the socket, and not before the loop has forgotten it: another socket could get its number.
-    struct bufferevent *stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-
-    if (stream && s->n_guests < MOST_GUESTS) {
-        struct guest *g = free_place(s);
-
-        bufferevent_incref(stream);
-        *g = (struct guest){.server = s, .stream = stream, .until = clock_now() + DEADLINE_MS};
-        s->n_guests++;
-        event_active(s->arrived, EV_TIMEOUT, 0);
-    }
-    if (s->n_guests == MOST_GUESTS || ++s->n_accepted == ACCEPTS_A_TURN)
-        rest(s);
-    else if (!event_pending(s->timer, EV_TIMEOUT, NULL))
-        wait_ms(s, WATCH_MS);
-    return stream;
-}
-
-// Most often, descriptors have run out.
-static void on_accept_error(struct evconnlistener *listener, void *data)
-{
-    (void)listener;
-    rest(data);
-}
-
-static void on_request(struct evhttp_request *request, void *data)
-{
-    const enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    struct server *s = data;
-
-    if (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD) {
-        s->answer(s->data, request);
-        return;
-    }
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
-    server_reply(request, HTTP_BADMETHOD, "only GET and HEAD: nothing can be changed here", NULL, NULL);
-}
-
-void server_reply(struct evhttp_request *request, int code, const char *sentence, const char *type,
-                  struct evbuffer *body)
-{
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    struct evbuffer *out = body ? body : evbuffer_new();
-    char length[24];
-
-    if (!body && out)
-        evbuffer_add_printf(out, "%s\n", sentence);
-    snprintf(length, sizeof length, "%zu", out ? evbuffer_get_length(out) : 0);
-    evhttp_add_header(headers, "Connection", "close");
-    evhttp_add_header(headers, "Content-Length", length);
-    evhttp_add_header(headers, "Content-Type", type ? type : "text/plain; charset=utf-8");
-    evhttp_add_header(headers, "Cache-Control", "no-store");
-    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-    evhttp_send_reply(request, code, body ? "OK" : sentence,
-                      evhttp_request_get_command(request) == EVHTTP_REQ_HEAD ? NULL : out);
-    if (out)
-        evbuffer_free(out);
-}
-
-static bool make_http(struct server *s)
-{
-    s->http = evhttp_new(s->base);
-    s->timer = s->http ? evtimer_new(s->base, on_timer, s) : NULL;
-    s->arrived = s->timer ? evtimer_new(s->base, on_arrived, s) : NULL;
-    if (!s->arrived)
-        return false;
-    evhttp_set_timeout(s->http, IDLE_SECONDS);
-    evhttp_set_max_headers_size(s->http, MOST_HEADERS);
-    evhttp_set_max_body_size(s->http, 0);
-    // All methods that libevent knows, so that the reply can say which ones are allowed.
-    evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
-                                            EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_bevcb(s->http, make_stream, s);
-    evhttp_set_gencb(s->http, on_request, s);
-    return true;
-}
-
-struct server *server_new(struct event_base *base, int fd, void (*answer)(void *data, struct evhttp_request *request),
+struct server *server_new(struct event_base *base, int fd,
+                          void (*answer)(void *data, struct guest *guest, const struct http_request *request),
                           void *data)
 {
     struct server *s = calloc(1, sizeof *s);
 
-    if (s) {
-        *s = (struct server){.base = base, .answer = answer, .data = data};
-        if (make_http(s))
-            s->listener = evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-        if (s->listener && evhttp_bind_listener(s->http, s->listener)) {
-            evconnlistener_set_error_cb(s->listener, on_accept_error);
-            return s;
-        }
-    }
-    if (s && s->listener)
-        evconnlistener_free(s->listener);
-    else
+    if (!s) {
         close(fd);
+        return NULL;
+    }
+    s->base = base;
+    s->fd = fd;
+    s->answer = answer;
+    s->data = data;
+    for (unsigned i = 0; i < MOST_GUESTS; i++)
+        s->guests[i].fd = -1;
+    if (make_events(s))
+        return s;
     server_free(s);
     return NULL;
 }
@@ -259,14 +332,18 @@ void server_free(struct server *s)
 {
     if (!s)
         return;
-    if (s->http)
-        evhttp_free(s->http); // and the listener, and all connections
-    for (unsigned i = 0; i < MOST_GUESTS; i++)
-        if (s->guests[i].stream)
-            bufferevent_decref(s->guests[i].stream);
+    for (unsigned i = 0; i < MOST_GUESTS; i++) {
+        struct guest *g = &s->guests[i];
+
+        if (g->fd >= 0)
+            dismiss(g);
+        if (g->event)
+            event_free(g->event);
+    }
+    if (s->listener)
+        event_free(s->listener);
     if (s->timer)
         event_free(s->timer);
-    if (s->arrived)
-        event_free(s->arrived);
+    close(s->fd);
     free(s);
 }

@@ -6,8 +6,6 @@
 #include "daemon/http/site.h"
 
 #include <event2/buffer.h>
-#include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +15,7 @@
 
 #include "daemon/http/accept.h"
 #include "daemon/http/page.h"
+#include "daemon/http/request.h"
 #include "daemon/http/server.h"
 #include "daemon/http/state.h"
 #include "daemon/metrics/metrics.h"
@@ -52,36 +51,40 @@ static void release(const void *bytes, size_t n, void *data)
     snapshot_unref(data);
 }
 
+static void refuse_without_memory(struct guest *g)
+{
+    server_reply(g, 503, "", NULL, "the daemon is out of memory");
+}
+
 // Takes the reference to SNAPSHOT; NULL: no memory.  All who are sent a snapshot share its bytes.
-static void reply_snapshot(struct evhttp_request *request, struct snapshot *snapshot, const char *type)
+static void reply_snapshot(struct guest *g, struct snapshot *snapshot, const char *headers)
 {
     struct evbuffer *body = snapshot ? evbuffer_new() : NULL;
 
     if (body && evbuffer_add_reference(body, snapshot->data, snapshot->n, release, snapshot) == 0) {
-        server_reply(request, HTTP_OK, NULL, type, body);
+        server_reply(g, 200, headers, body, NULL);
         return;
     }
     if (body)
         evbuffer_free(body);
     snapshot_unref(snapshot);
-    server_reply(request, HTTP_SERVUNAVAIL, "the daemon is out of memory", NULL, NULL);
+    refuse_without_memory(g);
 }
 
-static void answer_metrics(struct site *s, struct evhttp_request *request)
+static void answer_metrics(struct site *s, struct guest *g, const char *accept)
 {
-    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
     const bool openmetrics = accept_wants_openmetrics(accept);
     struct metrics_readings readings;
 
     request_read_metrics(s->env, &readings);
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Vary", "Accept");
     reply_snapshot(
-        request, metrics_snapshot(s->env->metrics, &readings.source, openmetrics ? METRICS_OPENMETRICS : METRICS_TEXT),
-        openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                    : "text/plain; version=0.0.4; charset=utf-8");
+        g, metrics_snapshot(s->env->metrics, &readings.source, openmetrics ? METRICS_OPENMETRICS : METRICS_TEXT),
+        openmetrics ? "Vary: Accept\r\n"
+                      "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
+                    : "Vary: Accept\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 }
 
-static void answer_state(struct site *s, struct evhttp_request *request)
+static void answer_state(struct site *s, struct guest *g)
 {
     if (!s->state || clock_now() - s->state->made_at > SNAPSHOT_MS) {
         struct metrics_readings readings;
@@ -94,7 +97,7 @@ static void answer_state(struct site *s, struct evhttp_request *request)
     }
     if (s->state)
         s->state->n_refs++;
-    reply_snapshot(request, s->state, "application/json");
+    reply_snapshot(g, s->state, "Content-Type: application/json\r\n");
 }
 
 // Each page has a number of its own, which its script and its style have to show: anything else is not run.
@@ -110,52 +113,46 @@ static void add_page(struct evbuffer *body, const char *nonce)
     evbuffer_add_reference(body, at, (size_t)(end - at), NULL, NULL);
 }
 
-static void answer_page(struct evhttp_request *request)
+static void answer_page(struct guest *g)
 {
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     struct evbuffer *body = evbuffer_new();
     uint64_t random[2];
-    char nonce[33], policy[300];
+    char nonce[33], headers[500];
 
     if (!body || getrandom(random, sizeof random, 0) != sizeof random) {
         if (body)
             evbuffer_free(body);
-        server_reply(request, HTTP_SERVUNAVAIL, "the daemon is out of memory", NULL, NULL);
+        refuse_without_memory(g);
         return;
     }
     snprintf(nonce, sizeof nonce, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-    snprintf(policy, sizeof policy,
-             "default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; connect-src 'self'; img-src data:; "
-             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    snprintf(headers, sizeof headers,
+             "Content-Type: text/html; charset=utf-8\r\nReferrer-Policy: no-referrer\r\n"
+             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; "
+             "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n",
              nonce, nonce);
-    evhttp_add_header(headers, "Content-Security-Policy", policy);
-    evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
     add_page(body, nonce);
-    server_reply(request, HTTP_OK, NULL, "text/html; charset=utf-8", body);
+    server_reply(g, 200, headers, body, NULL);
 }
 
-// NULL: a client of HTTP/1.0 that names no host.  Clients of a socket with a path may say anything.
-static bool is_this_host(struct evhttp_request *request)
+// NULL: a client of HTTP/1.0 that names no host.  A name such as 127.0.0.1.example.org is somebody's.
+static bool is_this_host(const char *host)
 {
-    const char *host = evhttp_request_get_host(request);
-
-    return !host || strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
+    if (!host || strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+        return true;
+    return strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0';
 }
 
-void site_answer(void *data, struct evhttp_request *request)
+void site_answer(void *data, struct guest *g, const struct http_request *request)
 {
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Cross-Origin-Resource-Policy", "same-origin");
-    if (!is_this_host(request))
-        server_reply(request, 421, "ask for localhost or 127.0.0.1: no other name is served here", NULL, NULL);
-    else if (path && strcmp(path, "/metrics") == 0)
-        answer_metrics(data, request);
-    else if (path && strcmp(path, "/state.json") == 0)
-        answer_state(data, request);
-    else if (path && strcmp(path, "/") == 0)
-        answer_page(request);
+    if (!is_this_host(request->host))
+        server_reply(g, 421, "", NULL, "ask for localhost or 127.0.0.1: no other name is served here");
+    else if (strcmp(request->path, "/metrics") == 0)
+        answer_metrics(data, g, request->accept);
+    else if (strcmp(request->path, "/state.json") == 0)
+        answer_state(data, g);
+    else if (strcmp(request->path, "/") == 0)
+        answer_page(g);
     else
-        server_reply(request, HTTP_NOTFOUND, "there are / and /metrics here, and nothing else", NULL, NULL);
+        server_reply(g, 404, "", NULL, "there are / and /metrics here, and nothing else");
 }

@@ -111,9 +111,9 @@ static void a_bad_configuration_and_bad_run_time_quotas_end_with_78_and_a_senten
     FILE *f;
 
     (void)state;
-    assert_int_equal(test_daemon_start_expecting_failure(&bad, "[daemon]\nmetrics_listen = *:9464\n", NULL),
-                     78);
-    assert_true(test_daemon_logged(&bad, "diskallocd.conf:2: metrics_listen = *:9464: it has to be an address of this machine only"));
+    assert_int_equal(test_daemon_start_expecting_failure(&bad, "[daemon]\nmetrics_listen = *:9464\n", NULL), 78);
+    assert_true(test_daemon_logged(
+        &bad, "diskallocd.conf:2: metrics_listen = *:9464: it has to be an address of this machine only"));
     test_daemon_stop_and_remove(&bad);
     test_daemon_start(&good, NULL, NULL);
     test_daemon_stop(&good);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/http/accept.h"
+#include "daemon/http/request.h"
 #include "daemon/metrics/output.h"
 #include "daemon/tally.h"
 #include "tests/lib/harness.h"
@@ -164,6 +165,54 @@ static void openmetrics_goes_to_those_who_want_it(void **state)
             fail_msg("%s", headers[i].header);
 }
 
+static void the_head_of_a_request_is_read(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+        enum http_method method;
+        const char *path, *host, *accept;
+    } heads[] = {
+        {"GET / HTTP/1.1", 0, HTTP_GET, "/", NULL, NULL},
+        {"GET /a/b?c=d#e HTTP/1.0\r\nHost: localhost:9464\r\nAccept:*/*", 0, HTTP_GET, "/a/b", "localhost", "*/*"},
+        {"HEAD /x HTTP/1.1\nhOsT:\t[::1]:80\nX: y", 0, HTTP_HEAD, "/x", "[::1]", NULL},
+        {"GET http://127.0.0.1:1/m?q HTTP/1.1\r\nHost: evil.example", 0, HTTP_GET, "/m", "127.0.0.1", NULL},
+        {"GET HTTP://[::1]:1/ HTTP/1.1", 0, HTTP_GET, "/", "[::1]", NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 0", 0, HTTP_OTHER, "/", NULL, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 1", 413, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/1.1\r\nTransfer-Encoding: chunked", 413, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/2.0", 505, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET /", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET  / HTTP/1.1", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/1.1 x", 505, HTTP_OTHER, NULL, NULL, NULL},
+        {"get / HTTP/1.1", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {" ", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET x HTTP/1.1", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET http://localhost HTTP/1.1", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/1.1\r\nno colon", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/1.1\r\n: y", 400, HTTP_OTHER, NULL, NULL, NULL},
+        {"GET / HTTP/1.1\r\nX: y\r\n folded: z", 400, HTTP_OTHER, NULL, NULL, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        char *text = strdup(heads[i].text);
+        struct http_request r;
+
+        assert_non_null(text);
+        if (http_request_parse(text, &r) != heads[i].status)
+            fail_msg("%s", heads[i].text);
+        if (heads[i].status == 0) {
+            assert_int_equal(r.method, heads[i].method);
+            assert_string_equal(r.path, heads[i].path);
+            assert_string_equal(r.host ? r.host : "-", heads[i].host ? heads[i].host : "-");
+            assert_string_equal(r.accept ? r.accept : "-", heads[i].accept ? heads[i].accept : "-");
+        }
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +224,7 @@ int main(void)
         TEST(text_has_a_bound),
         TEST(numbers_are_written_whole),
         TEST(openmetrics_goes_to_those_who_want_it),
+        TEST(the_head_of_a_request_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

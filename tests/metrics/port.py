@@ -96,7 +96,7 @@ class ServingTest(WireTest):
 
     def test_another_hosts_name_is_refused(self):
         """A page from elsewhere whose name has come to mean this machine must not read this one."""
-        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "128.0.0.1", "[::2]:1"):
+        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "128.0.0.1", "127.0.0.1.evil.example", "[::2]:1", ""):
             for path in ("/", "/metrics", "/state.json"):
                 response, body = ask(path, headers={"Host": host})
                 self.assertEqual(response.status, 421, (host, path))
@@ -131,7 +131,7 @@ class RefusalTest(WireTest):
             response, body = ask("/metrics", method=method)
             self.assertEqual((response.status, response.headers["Allow"]), (405, "GET, HEAD"), method)
             self.assertIn(b"nothing can be changed", body)
-        self.assertEqual(self.status_of(b"BREW /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), 501)
+        self.assertEqual(self.status_of(b"BREW /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), 405)
 
     def test_bodies_are_refused(self):
         self.assertEqual(ask("/metrics", method="POST", body=b"x" * 100)[0].status, 413)
@@ -142,13 +142,13 @@ class RefusalTest(WireTest):
         for data in (b"GET /" + b"x" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"G" * 100000,
                      b"GET / HTTP/1.1\r\nX: " + b"y" * 100000 + b"\r\n\r\n",
                      b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % i for i in range(20000)) + b"\r\n"):
-            self.assertIn(self.status_of(data), (400, 413, None))
+            self.assertIn(self.status_of(data), (400, 431))
 
     def test_garbage_is_refused(self):
         for data in (b"\r\n\r\n", b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
                      b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", os.urandom(5000), b"GET http://[::1 HTTP/1.1\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n"):
             status = self.status_of(data, shut=True)
-            self.assertTrue(status is None or status >= 400, (data[:40], status))
+            self.assertIn(status, (None, 400, 404, 505), data[:40])
 
     def test_one_request_a_connection(self):
         answer = raw(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
@@ -336,7 +336,7 @@ class ListeningTest(unittest.TestCase):
         port = int(re.findall(r"served at http://\[::1\]:(\d+)/", daemon.log())[-1])
         with socket.create_connection(("::1", port), timeout=60) as s:
             s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            self.assertTrue(s.recv(100).startswith(b"HTTP/1.0 200"))
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200"))
 
     def test_an_address_that_is_taken_is_tried_again(self):
         with socket.socket() as other:

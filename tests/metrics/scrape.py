@@ -49,11 +49,14 @@ class PrometheusTest(unittest.TestCase):
                 cwd=self.dir, stderr=log, stdout=log, preexec_fn=wire_case.die_with_parent)
         self.addCleanup(self.process.wait, 60)
         self.addCleanup(self.process.kill)
-        metrics_case.wait_until(lambda: "Listening on" in self.log() and self.find_port(), "Prometheus listens\n")
+        metrics_case.wait_until(self.is_ready, "Prometheus is ready")
 
     def log(self):
         with open(os.path.join(self.dir, "log"), encoding="utf-8") as file:
             return file.read()
+
+    def is_ready(self):
+        return self.find_port() and metrics_case.ask("/-/ready", at=self.port)[0].status == 200
 
     def find_port(self):
         """Prometheus does not tell which port the kernel chose."""
