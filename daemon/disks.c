@@ -152,7 +152,7 @@ int disks_open(struct daemon *d, const struct config *config)
     for (size_t i = 0; i < config->spill_dirs.n; i++) {
         const char *dir = config->spill_dirs.items[i];
         _cleanup_free_ char *error = NULL;
-        struct daemon_disk *x;
+        struct daemon_disk *x = NULL;
         int r = disks_open_one(d, dir, disks_require_mount(config, dir), &x, &error);
         const char *sentence = error ? error : strerror(-r);
 
