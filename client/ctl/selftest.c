@@ -143,7 +143,7 @@ static int compare(struct step *s, const uint64_t *data, uint64_t size)
         if (data[i] == pattern(i))
             continue;
         snprintf(s->why, sizeof(s->why), "at byte %llu there is something else than was stored",
-                 (unsigned long long)(i * sizeof(*data)));
+                 (unsigned long long)i * sizeof(*data));
         s->next = "the disk, or its memory, loses data: see journalctl -k";
         return -1;
     }
