@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import tempfile
 import threading
 import unittest
@@ -234,6 +235,9 @@ class DoctorTest(AdminTest):
         _, fd = client.call_with_fd(create_region=pb.CreateRegion(handle=self.handle, size=4096))
         client.close()
         with os.fdopen(fd, "r+b"):
+            deadline = time.monotonic() + 60
+            while "orphans" not in self.examine()[0] and time.monotonic() < deadline:
+                pass  # the daemon has not noticed the end yet
             self.assertIn("1 regions wait", self.find("orphans", "note")["what"])
             (region,) = [r for r in self.run_json("regions")["regions"] if r["handle"] == self.handle.hex()]
             self.assertEqual(region["state"], "mapped")
