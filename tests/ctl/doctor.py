@@ -6,9 +6,9 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import tempfile
 import threading
+import time
 import unittest
 
 import ctl_case
