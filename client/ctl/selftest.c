@@ -87,7 +87,7 @@ static const char *next_for(int error)
 static int connect_to(struct selftest *t, struct step *s)
 {
     struct diskalloc_options options = DISKALLOC_OPTIONS_INIT;
-    struct diskalloc_usage usage;
+    struct diskalloc_usage usage = {0};
     int r;
 
     options.client_name = "diskallocctl selftest";
@@ -196,7 +196,7 @@ static int drop(struct selftest *t, struct step *s)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
     uint64_t deadline = clock_after(GIVEN_BACK_MS);
-    struct diskalloc_usage usage;
+    struct diskalloc_usage usage = {0};
     int r;
 
     diskalloc_region_close(t->region);
