@@ -75,8 +75,8 @@ static void dismiss(struct guest *g)
     g->out = NULL;
     close(g->fd);
     g->fd = -1;
-    // The listener rests while all places are taken.
-    if (g->server->n_guests-- == MOST_GUESTS)
+    // The listener rests while all places are taken, and as long as the timer runs.
+    if (g->server->n_guests-- == MOST_GUESTS && !event_pending(g->server->timer, EV_TIMEOUT, NULL))
         event_add(g->server->listener, NULL);
 }
 
@@ -248,7 +248,7 @@ static void receive(struct server *s, int fd)
     await(g, EV_READ, true);
 }
 
-// Stops accepting for a moment; while all places are taken, dismiss() ends the rest sooner.  Without the timer nobody
+// Stops accepting for a moment, and then as long as all places are taken: until dismiss().  Without the timer nobody
 // would accept again: rather the loop comes back at once.
 static void rest(struct server *s)
 {
