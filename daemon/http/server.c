@@ -169,13 +169,11 @@ static void serve(struct guest *g)
         g->server->answer(g->server->data, g, &request);
 }
 
-// Whether the empty line has come behind the head.  NULs would hide what is behind them.
+// Whether the empty line has come behind the head.
 static bool is_whole(struct guest *g)
 {
     char *end;
 
-    if (memchr(g->head, '\0', g->n))
-        return true; // and no request
     g->head[g->n] = '\0';
     end = strstr(g->head, "\r\n\r\n");
     if (!end)
@@ -198,7 +196,10 @@ static void read_some(struct guest *g)
         return;
     }
     g->n += (size_t)n;
-    if (is_whole(g))
+    // A NUL would hide what is behind it.
+    if (memchr(g->head, '\0', g->n))
+        server_reply(g, 400, "", NULL, sentence_of(400));
+    else if (is_whole(g))
         serve(g);
     else if (g->n == MOST_HEAD)
         server_reply(g, 431, "", NULL, "the request is too long");

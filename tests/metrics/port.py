@@ -150,6 +150,10 @@ class RefusalTest(WireTest):
             status = self.status_of(data, shut=True)
             self.assertIn(status, (None, 400, 404, 505), data[:40])
 
+    def test_a_nul_is_refused_wherever_it_stands(self):
+        for data in (b"GET /x HTTP/1.0\r\n\0", b"GET /x\0 HTTP/1.0\r\n\r\n", b"GET /x HTTP/1.0\r\nA: b\0c\r\n\r\n"):
+            self.assertEqual(self.status_of(data), 400, data)
+
     def test_one_request_a_connection(self):
         answer = raw(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
         self.assertEqual(answer.count(b"HTTP/1.1 404"), 1)
