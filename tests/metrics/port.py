@@ -101,7 +101,7 @@ class ServingTest(WireTest):
                 response, body = ask(path, headers={"Host": host})
                 self.assertEqual(response.status, 421, (host, path))
                 self.assertIn(b"localhost", body)
-        for host in ("localhost", "localhost:1", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464"):
+        for host in ("localhost", "LocalHost:80 ", "localhost:1", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464"):
             self.assertEqual(ask("/", headers={"Host": host})[0].status, 200, host)
 
     def test_a_program_name_in_the_state_is_text(self):
