@@ -118,6 +118,28 @@ static void the_largest_users_and_the_configured_ones_are_shown_and_the_others_a
     free(all);
 }
 
+static void a_configured_user_without_an_account_of_its_own_is_no_user_of_the_sum(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+    struct shown_accounts *all = malloc(sizeof *all);
+    const struct shown_account *rest;
+
+    (void)state;
+    assert_true(s && all);
+    scene_init(s);
+    // Its section is there, and the user database has not been asked since.
+    s->users[0]->shared_account = quota_unlisted(s->f.quota);
+    accounts_collect(&s->source, all);
+    assert_null(find(all, QUOTA_KIND_USER, "+5000"));
+    rest = find(all, QUOTA_KIND_N, "");
+    assert_non_null(rest);
+    assert_int_equal(rest->used[QUOTA_REGIONS], USERS - ACCOUNTS_OF_USERS - 1);
+    assert_int_equal(all->hidden[QUOTA_KIND_USER], all->n_users - ACCOUNTS_OF_USERS);
+    scene_deinit(s);
+    free(s);
+    free(all);
+}
+
 static void groups_beyond_the_bound_are_hidden_and_counted(void **state)
 {
     struct scene *s = malloc(sizeof *s);
@@ -294,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_largest_users_and_the_configured_ones_are_shown_and_the_others_as_one),
+        TEST(a_configured_user_without_an_account_of_its_own_is_no_user_of_the_sum),
         TEST(groups_beyond_the_bound_are_hidden_and_counted),
         TEST(the_biggest_of_many_regions_are_found_bit_by_bit),
         TEST(few_regions_are_shown_as_they_are_now),
