@@ -451,10 +451,27 @@ static const struct family families[] = {
 };
 // clang-format on
 
-void families_write(struct exposition *e, bool for_admins)
+enum { FAMILIES = sizeof families / sizeof *families };
+
+void families_write(struct exposition *e)
 {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (for_admins || families[i].for_all)
-            exposition_family(e, &families[i]);
+    for (size_t i = 0; i < FAMILIES; i++)
+        exposition_family(e, &families[i]);
     exposition_end(e);
+}
+
+size_t families_write_part(struct exposition *e, size_t first, size_t most)
+{
+    for (size_t i = first; i < FAMILIES; i++) {
+        const size_t n = e->out.n;
+
+        if (families[i].for_all)
+            exposition_family(e, &families[i]);
+        if (e->out.n > most && n > 0) {
+            e->out.n = n;
+            return i;
+        }
+    }
+    exposition_end(e);
+    return 0;
 }

@@ -283,6 +283,61 @@ static void the_history_keeps_an_hour(void **state)
     free(s);
 }
 
+// Three disks whose paths make each family of theirs long.
+static void add_disks(struct scene *s, struct metrics_disk disks[3], char paths[3][1000])
+{
+    for (int i = 0; i < 3; i++) {
+        disks[i] = s->disk;
+        memset(paths[i], 'a' + i, sizeof paths[i]);
+        paths[i][sizeof paths[i] - 1] = '\0';
+        disks[i].path = paths[i];
+    }
+    s->source.disks = disks;
+    s->source.n_disks = 3;
+}
+
+static void what_others_see_of_many_disks_comes_in_parts_of_whole_families(void **state)
+{
+    enum { MOST = 5000 };
+    struct scene *s = malloc(sizeof *s);
+    struct metrics_disk disks[3];
+    char paths[3][1000];
+    struct output whole, text = {0}, part;
+    size_t next = 0;
+    unsigned n = 0;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    add_disks(s, disks, paths);
+    assert_int_equal(metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, 0, 1 << 20, &whole), 0);
+    do {
+        next = metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, next, MOST, &part);
+        assert_false(part.failed);
+        assert_in_range(part.n, 1, MOST + 16);
+        assert_int_equal(memcmp(part.data, "# TYPE ", 7), 0);
+        output_bytes(&text, part.data, part.n);
+        free(part.data);
+        n++;
+    } while (next);
+    assert_in_range(n, 4, 20);
+    assert_int_equal(text.n, whole.n);
+    assert_int_equal(memcmp(text.data, whole.data, text.n), 0);
+    free(text.data);
+    free(whole.data);
+    // A family that is longer than a part comes alone.
+    next = metrics_write_for(&s->source, s->users[1], METRICS_TEXT, 0, 1, &part);
+    assert_int_equal(next, 1);
+    assert_true(part.n > 1);
+    free(part.data);
+    // Behind the last one is the end.
+    assert_int_equal(metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, 1000, MOST, &part), 0);
+    assert_int_equal(part.n, strlen("# EOF\n"));
+    free(part.data);
+    scene_deinit(s);
+    free(s);
+}
+
 static void what_is_given_out_is_a_second_old_at_most_and_found_again(void **state)
 {
     struct scene *s = malloc(sizeof *s);
@@ -321,6 +376,7 @@ int main(void)
         TEST(the_biggest_of_many_regions_are_found_bit_by_bit),
         TEST(few_regions_are_shown_as_they_are_now),
         TEST(the_history_keeps_an_hour),
+        TEST(what_others_see_of_many_disks_comes_in_parts_of_whole_families),
         TEST(what_is_given_out_is_a_second_old_at_most_and_found_again),
     };
 
