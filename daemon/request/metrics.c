@@ -34,11 +34,15 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
     for (const struct disk *d = env->op.disks; d && n < METRICS_MOST_DISKS; d = d->next) {
         ret->disks[n++] = (struct metrics_disk){
             .path = store_dir(d->store),
+            .device = store_device(d->store),
             .guarantee = store_guarantee(d->store),
             .fence = d->fence,
             .space = &d->space,
             .health = &d->health,
+            .is_stopped = d->problem,
+            .is_leaving = d->is_leaving,
             .keep_free = d->keep_free,
+            .free = d->problem || d->is_leaving ? 0 : disk_free(d),
             .granted = d->granted.used[QUOTA_BYTES] + d->sparse.used[QUOTA_BYTES],
             .n_regions = d->granted.used[QUOTA_REGIONS] + d->sparse.used[QUOTA_REGIONS],
         };
@@ -52,6 +56,8 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
         .config = env->config,
         .disks = ret->disks,
         .n_disks = n,
+        .absences = env->absences,
+        .available = env->space.available,
         .started = env->started,
         .n_foreign = n_foreign,
         .n_lacking_blocks = n_lacking_blocks,

@@ -52,7 +52,6 @@ static void scene_init(struct scene *s)
         quota_charge_init(&s->charges[i], s->users[i]->quota);
         charge(s, i, (uint64_t)i + 1);
     }
-    s->space.available = 77;
     s->disk = (struct metrics_disk){.path = "/spill",
                                     .guarantee = store_guarantee(s->f.env.disks->store),
                                     .space = &s->space,
@@ -62,7 +61,8 @@ static void scene_init(struct scene *s)
                                         .users = s->f.users,
                                         .config = &s->config,
                                         .disks = &s->disk,
-                                        .n_disks = 1};
+                                        .n_disks = 1,
+                                        .available = 77};
 }
 
 static void scene_deinit(struct scene *s)
