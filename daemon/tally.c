@@ -6,11 +6,11 @@
 #include <string.h>
 
 const char *const tally_operation_names[TALLY_OPERATION_N] = {
-    [TALLY_OTHER] = "other",     [TALLY_CREATE] = "create",         [TALLY_OPEN] = "open",
-    [TALLY_GROW] = "grow",       [TALLY_SHRINK] = "shrink",         [TALLY_DISCARD] = "discard",
-    [TALLY_RESTORE] = "restore", [TALLY_COMMIT] = "commit",         [TALLY_CLONE] = "clone",
-    [TALLY_UNLINK] = "unlink",   [TALLY_SET_EXPIRY] = "set_expiry", [TALLY_REAP] = "reap",
-    [TALLY_VERIFY] = "verify",
+    [TALLY_OTHER] = "other",     [TALLY_CREATE] = "create", [TALLY_OPEN] = "open",
+    [TALLY_GROW] = "grow",       [TALLY_SHRINK] = "shrink", [TALLY_DISCARD] = "discard",
+    [TALLY_RESTORE] = "restore", [TALLY_COMMIT] = "commit", [TALLY_CLONE] = "clone",
+    [TALLY_MOVE] = "move",       [TALLY_UNLINK] = "unlink", [TALLY_SET_EXPIRY] = "set_expiry",
+    [TALLY_REAP] = "reap",       [TALLY_VERIFY] = "verify",
 };
 
 const char *const tally_result_names[TALLY_RESULT_N] = {

@@ -14,6 +14,7 @@ enum tally_operation {
     TALLY_RESTORE,
     TALLY_COMMIT,
     TALLY_CLONE,
+    TALLY_MOVE,
     TALLY_UNLINK,
     TALLY_SET_EXPIRY,
     TALLY_REAP,

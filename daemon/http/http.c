@@ -123,7 +123,7 @@ static int listen_at_path(struct http *h, char **ret_error)
 
     if (r < 0)
         return r;
-    if (h->group != (gid_t)-1 && chown(h->address, (uid_t)-1, h->group) < 0)
+    if (h->group != (gid_t)-1 && lchown(h->address, (uid_t)-1, h->group) < 0)
         log_warning("metrics_listen = %s: the socket can't be given to the admin_group, of which the daemon is no "
                     "member: %m",
                     h->address);

@@ -1,6 +1,7 @@
 // The head of an HTTP request (RFC 9112): as much of it as a server needs that only shows something.
 #include "daemon/http/request.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -64,8 +65,11 @@ static int parse_target(char *target, struct http_request *ret)
     return *target == '/' ? 0 : 400;
 }
 
-static int parse_first_line(char *line, struct http_request *ret)
+// *RET_NEEDS_HOST: a header has to name the host.
+static int parse_first_line(char *line, struct http_request *ret, bool *ret_needs_host)
 {
+    int status;
+
     char *target = cut_word(line), *version = cut_word(target);
 
     if (!*line || line[strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] || !*target)
@@ -73,38 +77,61 @@ static int parse_first_line(char *line, struct http_request *ret)
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return strncmp(version, "HTTP/", 5) == 0 ? 505 : 400;
     ret->method = method_of(line);
-    return parse_target(target, ret);
+    status = parse_target(target, ret);
+    *ret_needs_host = !ret->host && strcmp(version, "HTTP/1.1") == 0;
+    return status;
 }
 
-static int parse_header(char *line, struct http_request *ret)
+// Cuts the blanks off at both ends.
+static char *strip(char *text)
+{
+    char *end;
+
+    text += strspn(text, " \t");
+    for (end = text + strlen(text); end > text && (end[-1] == ' ' || end[-1] == '\t'); end--)
+        continue;
+    *end = '\0';
+    return text;
+}
+
+// *HOST: the host that a header has named before; NULL: none has.
+static int parse_header(char *line, struct http_request *ret, const char **host)
 {
     char *value = strchr(line, ':');
 
-    if (!value || value == line || *line == ' ' || *line == '\t')
+    // A blank before the colon, or a second host, would make others read another request than this server.
+    if (!value || line + strcspn(line, " \t:") != value || value == line)
         return 400;
     *value++ = '\0';
-    value += strspn(value, " \t");
-    if (strcasecmp(line, "Host") == 0 && !ret->host)
-        ret->host = cut_port(value);
-    else if (strcasecmp(line, "Accept") == 0)
+    value = strip(value);
+    if (strcasecmp(line, "Host") == 0) {
+        if (*host)
+            return 400;
+        *host = cut_port(value);
+    } else if (strcasecmp(line, "Accept") == 0) {
         ret->accept = value;
-    else if (strcasecmp(line, "Transfer-Encoding") == 0 ||
-             (strcasecmp(line, "Content-Length") == 0 && strcmp(value, "0") != 0))
+    } else if (strcasecmp(line, "Transfer-Encoding") == 0 ||
+               (strcasecmp(line, "Content-Length") == 0 && strcmp(value, "0") != 0)) {
         return 413;
+    }
     return 0;
 }
 
 int http_request_parse(char *text, struct http_request *ret)
 {
     char *next = cut_line(text);
+    const char *host = NULL;
+    bool needs_host = false;
     int status;
 
     *ret = (struct http_request){0};
-    status = parse_first_line(text, ret);
+    status = parse_first_line(text, ret, &needs_host);
     for (char *line = next; line && *line && status == 0; line = next) {
         next = cut_line(line);
         if (*line)
-            status = parse_header(line, ret);
+            status = parse_header(line, ret, &host);
     }
-    return status;
+    if (!ret->host)
+        ret->host = host;
+    return status == 0 && needs_host && !host ? 400 : status;
 }

@@ -75,8 +75,8 @@ static void dismiss(struct guest *g)
     g->out = NULL;
     close(g->fd);
     g->fd = -1;
-    // The listener rests while all places are taken.
-    if (g->server->n_guests-- == MOST_GUESTS)
+    // The listener rests while all places are taken, and as long as the timer runs.
+    if (g->server->n_guests-- == MOST_GUESTS && !event_pending(g->server->timer, EV_TIMEOUT, NULL))
         event_add(g->server->listener, NULL);
 }
 
@@ -169,13 +169,11 @@ static void serve(struct guest *g)
         g->server->answer(g->server->data, g, &request);
 }
 
-// Whether the empty line has come behind the head.  NULs would hide what is behind them.
+// Whether the empty line has come behind the head.
 static bool is_whole(struct guest *g)
 {
     char *end;
 
-    if (memchr(g->head, '\0', g->n))
-        return true; // and no request
     g->head[g->n] = '\0';
     end = strstr(g->head, "\r\n\r\n");
     if (!end)
@@ -198,7 +196,10 @@ static void read_some(struct guest *g)
         return;
     }
     g->n += (size_t)n;
-    if (is_whole(g))
+    // A NUL would hide what is behind it.
+    if (memchr(g->head, '\0', g->n))
+        server_reply(g, 400, "", NULL, sentence_of(400));
+    else if (is_whole(g))
         serve(g);
     else if (g->n == MOST_HEAD)
         server_reply(g, 431, "", NULL, "the request is too long");
@@ -248,7 +249,7 @@ static void receive(struct server *s, int fd)
     await(g, EV_READ, true);
 }
 
-// Stops accepting for a moment; while all places are taken, dismiss() ends the rest sooner.  Without the timer nobody
+// Stops accepting for a moment, and then as long as all places are taken: until dismiss().  Without the timer nobody
 // would accept again: rather the loop comes back at once.
 static void rest(struct server *s)
 {

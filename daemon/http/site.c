@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "daemon/http/accept.h"
@@ -138,7 +139,7 @@ static void answer_page(struct guest *g)
 // NULL: a client of HTTP/1.0 that names no host.  A name such as 127.0.0.1.example.org is somebody's.
 static bool is_this_host(const char *host)
 {
-    if (!host || strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+    if (!host || strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
         return true;
     return strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0';
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/disk.h"
 #include "daemon/fence/fence.h"
 #include "daemon/metrics/accounts.h"
 #include "daemon/metrics/biggest.h"
@@ -109,12 +110,37 @@ static void write_disk(struct output *o, const struct metrics_disk *d)
     truth(o, "hard", d->guarantee->hard);
     text(o, "reason", d->guarantee->reason);
     text(o, "problem", d->health->problem);
+    truth(o, "stopped", d->is_stopped);
+    truth(o, "leaving", d->is_leaving);
+    text(o, "fences", d->fence ? fence_names(d->fence) : "");
+    text(o, "fences_missing", d->fence ? fence_missing(d->fence) : "");
+    number(o, "device", d->device);
     number(o, "size", d->space->total);
     number(o, "available", d->space->available);
     number(o, "keep_free", d->keep_free);
+    number(o, "free", d->free);
     number(o, "granted", d->granted);
     number(o, "regions", d->n_regions);
     output_add(o, "}");
+}
+
+static void write_disks(struct output *o, const struct metrics_source *s)
+{
+    key(o, "disks");
+    output_add(o, "[");
+    for (size_t i = 0; i < s->n_disks; i++)
+        write_disk(o, &s->disks[i]);
+    output_add(o, "]");
+    key(o, "absent");
+    output_add(o, "[");
+    for (const struct disk_absence *a = s->absences; a; a = a->next) {
+        next(o);
+        output_add(o, "{");
+        text(o, "path", a->dir);
+        text(o, "problem", a->problem);
+        output_add(o, "}");
+    }
+    output_add(o, "]");
 }
 
 static void write_region(struct output *o, const struct region *r)
@@ -190,29 +216,12 @@ static void write_refusals(struct output *o, const struct metrics_source *s)
     output_add(o, "]");
 }
 
-// The fences of the disk that lacks most of them.
-static const struct fence *fewest_fences(const struct metrics_source *s)
-{
-    const struct fence *found = NULL;
-
-    for (size_t i = 0; i < s->n_disks; i++) {
-        const struct fence *fence = s->disks[i].fence;
-
-        if (fence && (!found || strlen(fence_names(fence)) < strlen(fence_names(found))))
-            found = fence;
-    }
-    return found;
-}
-
 static void write_fences(struct output *o, const struct metrics_source *s)
 {
-    const struct fence *fence = fewest_fences(s);
     const struct op_env *env = s->op;
 
     key(o, "fences");
     output_add(o, "{");
-    text(o, "active", fence ? fence_names(fence) : "");
-    text(o, "missing", fence ? fence_missing(fence) : "");
     number(o, "events", env->tally.fence_events);
     number(o, "tampered", env->tally.fence_tampered);
     number(o, "frozen", env->tally.fence_frozen);
@@ -254,11 +263,7 @@ void state_write(struct output *o, struct metrics *m, const struct metrics_sourc
     number(o, "started", s->started);
     number(o, "now", (uint64_t)time(NULL));
     write_accounts(o, metrics_accounts(m, s));
-    key(o, "disks");
-    output_add(o, "[");
-    for (size_t i = 0; i < s->n_disks; i++)
-        write_disk(o, &s->disks[i]);
-    output_add(o, "]");
+    write_disks(o, s);
     write_fences(o, s);
     write_regions(o, s, metrics_biggest(m, s));
     write_refusals(o, s);

@@ -92,19 +92,34 @@ static bool is_shown(const struct shown_accounts *all, const struct quota_accoun
     return false;
 }
 
+// A uid that is lent, or that the user database does not know, counts in the account of somebody else.
+static bool has_own_account(const struct user *u)
+{
+    return account_of(u) == quota_user_account(u->quota);
+}
+
+// The own account of the user of that section; NULL: there is no such user here, or no account of its own.
+static const struct quota_account *account_of_subject(const struct metrics_source *s,
+                                                      const struct config_subject *subject)
+{
+    const struct user *u = NULL;
+
+    if (subject->kind == CONFIG_USER && subject->known)
+        u = user_from(s->users, subject->id);
+    return u && u->uid == subject->id && has_own_account(u) ? quota_user_account(u->quota) : NULL;
+}
+
 // Users with a section of their own that the list of the largest has left out.
 static void show_configured(const struct metrics_source *s, struct shown_accounts *all)
 {
     unsigned n = 0;
 
     for (size_t i = 0; i < s->config->n_subjects && n < ACCOUNTS_CONFIGURED; i++) {
-        const struct config_subject *subject = s->config->subjects[i];
-        struct quota_user *u =
-            subject->kind == CONFIG_USER && subject->known ? quota_find_user(s->quota, subject->id) : NULL;
+        const struct quota_account *a = account_of_subject(s, s->config->subjects[i]);
 
-        if (!u || is_shown(all, quota_user_account(u)))
+        if (!a || is_shown(all, a))
             continue;
-        show(all, quota_user_account(u));
+        show(all, a);
         all->hidden[QUOTA_KIND_USER]--;
         n++;
     }
@@ -115,12 +130,6 @@ static void subtract(struct shown_account *rest, const struct shown_account *sho
     for (int r = 0; r < QUOTA_RESOURCE_N; r++)
         rest->used[r] -= shown->used[r];
     rest->waiters -= shown->waiters;
-}
-
-// A uid that is lent, or that the user database does not know, counts in the account of somebody else.
-static bool has_own_account(const struct user *u)
-{
-    return account_of(u) == quota_user_account(u->quota);
 }
 
 static void show_users(const struct metrics_source *s, struct shown_accounts *all)

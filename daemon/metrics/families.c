@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/disk.h"
 #include "daemon/fence/fence.h"
 #include "daemon/metrics/accounts.h"
 #include "daemon/metrics/exposition.h"
@@ -242,7 +243,6 @@ enum disk_number {
     DISK_KEEP_FREE,
     DISK_GRANTED,
     DISK_REGIONS,
-    DISK_HEALTHY,
 };
 
 static uint64_t disk_number(const struct metrics_disk *d, enum disk_number which)
@@ -256,10 +256,8 @@ static uint64_t disk_number(const struct metrics_disk *d, enum disk_number which
         return d->keep_free;
     case DISK_GRANTED:
         return d->granted;
-    case DISK_REGIONS:
-        return d->n_regions;
     default:
-        return d->health->problem[0] == '\0';
+        return d->n_regions;
     }
 }
 
@@ -268,6 +266,17 @@ static void write_disk(struct exposition *e, const struct family *f)
     for (size_t i = 0; i < e->source->n_disks; i++)
         sample_of(e, "disk", e->source->disks[i].path,
                   disk_number(&e->source->disks[i], (enum disk_number)f->argument));
+}
+
+// A spill directory that is not in use is not healthy, if the configuration names it.
+static void write_healthy(struct exposition *e, const struct family *f)
+{
+    (void)f;
+    for (size_t i = 0; i < e->source->n_disks; i++)
+        sample_of(e, "disk", e->source->disks[i].path, e->source->disks[i].health->problem[0] == '\0');
+    for (const struct disk_absence *a = e->source->absences; a; a = a->next)
+        if (a->is_configured)
+            sample_of(e, "disk", a->dir, 0);
 }
 
 // The file system's own limits of bytes or files; what is in use of them if the argument has the second bit.
@@ -413,8 +422,8 @@ static const struct family families[] = {
     {"diskalloc_disk_keep_free_bytes", FAMILY_GAUGE, "bytes", "Space that is never granted.", true, write_disk, DISK_KEEP_FREE},
     {"diskalloc_disk_granted_bytes", FAMILY_GAUGE, "bytes", "Bytes that are granted on the disk.", true, write_disk, DISK_GRANTED},
     {"diskalloc_disk_regions", FAMILY_GAUGE, NULL, "Regions on the disk.", true, write_disk, DISK_REGIONS},
-    {"diskalloc_disk_healthy", FAMILY_GAUGE, NULL, "Whether the disk is at its place and can be written to: 1, or 0.", true, write_disk,
-     DISK_HEALTHY},
+    {"diskalloc_disk_healthy", FAMILY_GAUGE, NULL, "Whether the disk is at its place, answers and can be written to: 1, or 0.", true,
+     write_healthy, 0},
     {"diskalloc_disk_quota_limit_bytes", FAMILY_GAUGE, "bytes", "Bytes that a quota of the file system itself allows.", true,
      write_disk_limits, 0},
     {"diskalloc_disk_quota_used_bytes", FAMILY_GAUGE, "bytes", "Bytes of that quota that are in use.", true, write_disk_limits, 2},
@@ -451,10 +460,27 @@ static const struct family families[] = {
 };
 // clang-format on
 
-void families_write(struct exposition *e, bool for_admins)
+enum { FAMILIES = sizeof families / sizeof *families };
+
+void families_write(struct exposition *e)
 {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (for_admins || families[i].for_all)
-            exposition_family(e, &families[i]);
+    for (size_t i = 0; i < FAMILIES; i++)
+        exposition_family(e, &families[i]);
     exposition_end(e);
+}
+
+size_t families_write_part(struct exposition *e, size_t first, size_t most)
+{
+    for (size_t i = first; i < FAMILIES; i++) {
+        const size_t n = e->out.n;
+
+        if (families[i].for_all)
+            exposition_family(e, &families[i]);
+        if (e->out.n > most && n > 0) {
+            e->out.n = n;
+            return i;
+        }
+    }
+    exposition_end(e);
+    return 0;
 }

@@ -1,8 +1,10 @@
 // The metrics themselves: diskalloc-metrics(7) describes each of them.
 #pragma once
-#include <stdbool.h>
+#include <stddef.h>
 
 struct exposition;
 
-// Writes all families; or, unless FOR_ADMINS, those that everybody may see.
-void families_write(struct exposition *e, bool for_admins);
+void families_write(struct exposition *e); // all of them
+// Writes those that everybody may see, from the one with the number FIRST on: as many as have MOST bytes together, and
+// at least one.  Returns the number of the next one; 0: these were the last, and the end is written, beyond MOST.
+size_t families_write_part(struct exposition *e, size_t first, size_t most);

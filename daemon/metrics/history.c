@@ -54,9 +54,7 @@ static void take_sample(struct history *h, const struct metrics_source *s)
     sample[HISTORY_REGIONS] = quota_account_used(total, QUOTA_REGIONS);
     sample[HISTORY_CONNECTIONS] = quota_account_used(total, QUOTA_CONNECTIONS);
     sample[HISTORY_WAITERS] = quota_account_counted(total);
-    sample[HISTORY_AVAILABLE] = 0;
-    for (size_t i = 0; i < s->n_disks; i++)
-        sample[HISTORY_AVAILABLE] += s->disks[i].space->available;
+    sample[HISTORY_AVAILABLE] = s->available;
     sample[HISTORY_OPERATIONS] = n_operations - h->n_operations;
     sample[HISTORY_REFUSALS] = n_refusals - h->n_refusals;
     sample[HISTORY_BUSY_US] = n_done > h->n_done ? (sum_us - h->sum_us) / (n_done - h->n_done) : 0;

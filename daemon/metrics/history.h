@@ -16,7 +16,7 @@ enum history_series {
     HISTORY_REGIONS,
     HISTORY_CONNECTIONS,
     HISTORY_WAITERS,
-    HISTORY_AVAILABLE,  // bytes of all disks
+    HISTORY_AVAILABLE,  // bytes of all disks: each file system once
     HISTORY_OPERATIONS, // that ended, of this step
     HISTORY_REFUSALS,
     HISTORY_BUSY_US, // mean duration of operations that were done, in microseconds

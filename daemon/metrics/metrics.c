@@ -70,22 +70,19 @@ void snapshot_unref(struct snapshot *snapshot)
     free(snapshot);
 }
 
-static void write_all(const struct metrics_source *s, const struct shown_accounts *accounts, enum metrics_format format,
-                      bool for_admins, struct output *ret)
+static struct exposition begin(const struct metrics_source *s, const struct shown_accounts *accounts,
+                               enum metrics_format format)
 {
-    struct exposition e = {.openmetrics = format == METRICS_OPENMETRICS, .source = s, .accounts = accounts};
-
-    families_write(&e, for_admins);
-    *ret = e.out;
+    return (struct exposition){.openmetrics = format == METRICS_OPENMETRICS, .source = s, .accounts = accounts};
 }
 
 static struct snapshot *take(struct metrics *m, const struct metrics_source *s, enum metrics_format format)
 {
-    struct output text;
+    struct exposition e = begin(s, metrics_accounts(m, s), format);
     struct snapshot *snapshot;
 
-    write_all(s, metrics_accounts(m, s), format, true, &text);
-    snapshot = snapshot_new(&text);
+    families_write(&e);
+    snapshot = snapshot_new(&e.out);
     if (!snapshot)
         return NULL;
     snapshot->number = ++m->n_snapshots;
@@ -117,17 +114,21 @@ struct snapshot *metrics_find_snapshot(const struct metrics *m, uint64_t number)
     return NULL;
 }
 
-void metrics_write_for(const struct metrics_source *s, const struct user *viewer, enum metrics_format format,
-                       struct output *ret)
+size_t metrics_write_for(const struct metrics_source *s, const struct user *viewer, enum metrics_format format,
+                         size_t first, size_t most, struct output *ret)
 {
     struct shown_accounts *accounts = malloc(sizeof *accounts);
+    struct exposition e = begin(s, accounts, format);
+    size_t next;
 
     *ret = (struct output){.failed = true};
     if (!accounts)
-        return;
+        return 0;
     accounts_collect_for(s, viewer, accounts);
-    write_all(s, accounts, format, false, ret);
+    next = families_write_part(&e, first, most);
+    *ret = e.out;
     free(accounts);
+    return next;
 }
 
 const struct shown_accounts *metrics_accounts(struct metrics *m, const struct metrics_source *s)

@@ -325,6 +325,7 @@ static void conclude_move(struct op *op)
 }
 
 const struct op_type op_move = {
+    .tally = TALLY_MOVE,
     .prepare = prepare_move,
     .refused = refused_move,
     .run = run_move,

@@ -30,6 +30,7 @@
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
+#include "daemon/quota/charge.h"
 #include "daemon/suspects.h"
 #include "daemon/user.h"
 #include "proto/util/clock.h"
@@ -310,6 +311,9 @@ void op_give_up(struct op *op, int result)
 
     op_end_wait(op);
     wait_leave(env->wait, op);
+    // The uid may have been lent to somebody else meanwhile: then the account that refused is perhaps gone.
+    if (!quota_charge_counts_in(&r->charge, op->refusal.account))
+        op->refusal.account = NULL;
     end(op, result);
     if (!others_are_at_work)
         advance(env, r);

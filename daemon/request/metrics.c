@@ -1,5 +1,5 @@
 // GetMetrics.  Administrators get all metrics, as pages of a snapshot (metrics/metrics.c); everybody else gets those of
-// the daemon as a whole and of their own account, which fit into one page.
+// the daemon as a whole and of their own account, as pages of whole families that are made anew: of few disks, one page.
 #include "daemon/request/metrics.h"
 
 #include <errno.h>
@@ -16,11 +16,14 @@
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
 
-enum { BYTES_ON_A_PAGE = PACKET_MAX - 1024 };
+enum {
+    BYTES_ON_A_PAGE = PACKET_MAX - 1024,
+    BYTES_OF_THE_END = 16, // at most
+};
 
 struct cursor {
-    uint64_t number; // of the snapshot
-    uint64_t offset;
+    uint64_t number; // of the snapshot; 0: there is none
+    uint64_t offset; // in the snapshot; without one, the family that comes next
 };
 
 void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
@@ -31,11 +34,15 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
     for (const struct disk *d = env->op.disks; d && n < METRICS_MOST_DISKS; d = d->next) {
         ret->disks[n++] = (struct metrics_disk){
             .path = store_dir(d->store),
+            .device = store_device(d->store),
             .guarantee = store_guarantee(d->store),
             .fence = d->fence,
             .space = &d->space,
             .health = &d->health,
+            .is_stopped = d->problem,
+            .is_leaving = d->is_leaving,
             .keep_free = d->keep_free,
+            .free = d->problem || d->is_leaving ? 0 : disk_free(d),
             .granted = d->granted.used[QUOTA_BYTES] + d->sparse.used[QUOTA_BYTES],
             .n_regions = d->granted.used[QUOTA_REGIONS] + d->sparse.used[QUOTA_REGIONS],
         };
@@ -49,6 +56,8 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
         .config = env->config,
         .disks = ret->disks,
         .n_disks = n,
+        .absences = env->absences,
+        .available = env->space.available,
         .started = env->started,
         .n_foreign = n_foreign,
         .n_lacking_blocks = n_lacking_blocks,
@@ -68,16 +77,21 @@ static int answer(const struct call *c, const char *text, size_t n, const struct
     return request_answer(c, &reply);
 }
 
-static int answer_viewer(const struct call *c, const struct metrics_source *s, enum metrics_format format)
+static int answer_viewer(const struct call *c, const struct metrics_source *s, enum metrics_format format,
+                         const struct cursor *cursor)
 {
+    const size_t most = BYTES_ON_A_PAGE - BYTES_OF_THE_END;
+    struct cursor next = {0};
     struct output text;
     _cleanup_free_ char *data = NULL;
 
-    metrics_write_for(s, c->peer->user, format, &text);
+    if (cursor->number)
+        return -ESTALE; // it was an administrator's
+    next.offset = metrics_write_for(s, c->peer->user, format, cursor->offset, most, &text);
     data = text.data;
     if (text.failed || text.n > BYTES_ON_A_PAGE)
         return -ENOMEM;
-    return answer(c, text.data, text.n, NULL);
+    return answer(c, text.data, text.n, next.offset ? &next : NULL);
 }
 
 static int answer_page(const struct call *c, const struct snapshot *snapshot, uint64_t offset)
@@ -106,11 +120,12 @@ int request_get_metrics(const struct call *c)
         return -EOPNOTSUPP;
     if (m->cursor.len != 0 && m->cursor.len != sizeof cursor)
         return -EINVAL;
+    if (m->cursor.len)
+        memcpy(&cursor, m->cursor.data, sizeof cursor);
     request_read_metrics(c->env, &readings);
     if (!policy_is_admin(c->env->config, c->peer->user))
-        return m->cursor.len ? -EINVAL : answer_viewer(c, &readings.source, format);
+        return answer_viewer(c, &readings.source, format, &cursor);
     if (m->cursor.len) {
-        memcpy(&cursor, m->cursor.data, sizeof cursor);
         snapshot = metrics_find_snapshot(c->env->metrics, cursor.number);
         return snapshot ? answer_page(c, snapshot, cursor.offset) : -ESTALE;
     }

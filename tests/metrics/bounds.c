@@ -52,7 +52,6 @@ static void scene_init(struct scene *s)
         quota_charge_init(&s->charges[i], s->users[i]->quota);
         charge(s, i, (uint64_t)i + 1);
     }
-    s->space.available = 77;
     s->disk = (struct metrics_disk){.path = "/spill",
                                     .guarantee = store_guarantee(s->f.env.disks->store),
                                     .space = &s->space,
@@ -62,7 +61,8 @@ static void scene_init(struct scene *s)
                                         .users = s->f.users,
                                         .config = &s->config,
                                         .disks = &s->disk,
-                                        .n_disks = 1};
+                                        .n_disks = 1,
+                                        .available = 77};
 }
 
 static void scene_deinit(struct scene *s)
@@ -113,6 +113,28 @@ static void the_largest_users_and_the_configured_ones_are_shown_and_the_others_a
     assert_int_equal(all->n_users, USERS + 1); // and the fixture's own
     assert_int_equal(all->hidden[QUOTA_KIND_USER], all->n_users - ACCOUNTS_OF_USERS - 1);
     assert_int_equal(find(all, QUOTA_KIND_TOTAL, "")->used[QUOTA_BYTES], USERS * (USERS + 1) / 2);
+    scene_deinit(s);
+    free(s);
+    free(all);
+}
+
+static void a_configured_user_without_an_account_of_its_own_is_no_user_of_the_sum(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+    struct shown_accounts *all = malloc(sizeof *all);
+    const struct shown_account *rest;
+
+    (void)state;
+    assert_true(s && all);
+    scene_init(s);
+    // Its section is there, and the user database has not been asked since.
+    s->users[0]->shared_account = quota_unlisted(s->f.quota);
+    accounts_collect(&s->source, all);
+    assert_null(find(all, QUOTA_KIND_USER, "+5000"));
+    rest = find(all, QUOTA_KIND_N, "");
+    assert_non_null(rest);
+    assert_int_equal(rest->used[QUOTA_REGIONS], USERS - ACCOUNTS_OF_USERS - 1);
+    assert_int_equal(all->hidden[QUOTA_KIND_USER], all->n_users - ACCOUNTS_OF_USERS);
     scene_deinit(s);
     free(s);
     free(all);
@@ -261,6 +283,61 @@ static void the_history_keeps_an_hour(void **state)
     free(s);
 }
 
+// Three disks whose paths make each family of theirs long.
+static void add_disks(struct scene *s, struct metrics_disk disks[3], char paths[3][1000])
+{
+    for (int i = 0; i < 3; i++) {
+        disks[i] = s->disk;
+        memset(paths[i], 'a' + i, sizeof paths[i]);
+        paths[i][sizeof paths[i] - 1] = '\0';
+        disks[i].path = paths[i];
+    }
+    s->source.disks = disks;
+    s->source.n_disks = 3;
+}
+
+static void what_others_see_of_many_disks_comes_in_parts_of_whole_families(void **state)
+{
+    enum { MOST = 5000 };
+    struct scene *s = malloc(sizeof *s);
+    struct metrics_disk disks[3];
+    char paths[3][1000];
+    struct output whole, text = {0}, part;
+    size_t next = 0;
+    unsigned n = 0;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    add_disks(s, disks, paths);
+    assert_int_equal(metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, 0, 1 << 20, &whole), 0);
+    do {
+        next = metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, next, MOST, &part);
+        assert_false(part.failed);
+        assert_in_range(part.n, 1, MOST + 16);
+        assert_int_equal(memcmp(part.data, "# TYPE ", 7), 0);
+        output_bytes(&text, part.data, part.n);
+        free(part.data);
+        n++;
+    } while (next);
+    assert_in_range(n, 4, 20);
+    assert_int_equal(text.n, whole.n);
+    assert_int_equal(memcmp(text.data, whole.data, text.n), 0);
+    free(text.data);
+    free(whole.data);
+    // A family that is longer than a part comes alone.
+    next = metrics_write_for(&s->source, s->users[1], METRICS_TEXT, 0, 1, &part);
+    assert_int_equal(next, 1);
+    assert_true(part.n > 1);
+    free(part.data);
+    // Behind the last one is the end.
+    assert_int_equal(metrics_write_for(&s->source, s->users[1], METRICS_OPENMETRICS, 1000, MOST, &part), 0);
+    assert_int_equal(part.n, strlen("# EOF\n"));
+    free(part.data);
+    scene_deinit(s);
+    free(s);
+}
+
 static void what_is_given_out_is_a_second_old_at_most_and_found_again(void **state)
 {
     struct scene *s = malloc(sizeof *s);
@@ -294,10 +371,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_largest_users_and_the_configured_ones_are_shown_and_the_others_as_one),
+        TEST(a_configured_user_without_an_account_of_its_own_is_no_user_of_the_sum),
         TEST(groups_beyond_the_bound_are_hidden_and_counted),
         TEST(the_biggest_of_many_regions_are_found_bit_by_bit),
         TEST(few_regions_are_shown_as_they_are_now),
         TEST(the_history_keeps_an_hour),
+        TEST(what_others_see_of_many_disks_comes_in_parts_of_whole_families),
         TEST(what_is_given_out_is_a_second_old_at_most_and_found_again),
     };
 

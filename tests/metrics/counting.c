@@ -173,12 +173,17 @@ static void the_head_of_a_request_is_read(void **state)
         enum http_method method;
         const char *path, *host, *accept;
     } heads[] = {
-        {"GET / HTTP/1.1", 0, HTTP_GET, "/", NULL, NULL},
+        {"GET / HTTP/1.0", 0, HTTP_GET, "/", NULL, NULL},
+        {"GET / HTTP/1.1", 400, HTTP_GET, NULL, NULL, NULL},
+        {"GET / HTTP/1.1\r\nHost: localhost \t", 0, HTTP_GET, "/", "localhost", NULL},
+        {"GET / HTTP/1.1\r\nHost: \t ", 0, HTTP_GET, "/", "", NULL},
+        {"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost", 400, HTTP_GET, NULL, NULL, NULL},
+        {"GET / HTTP/1.0\r\nHost : localhost", 400, HTTP_GET, NULL, NULL, NULL},
         {"GET /a/b?c=d#e HTTP/1.0\r\nHost: localhost:9464\r\nAccept:*/*", 0, HTTP_GET, "/a/b", "localhost", "*/*"},
         {"HEAD /x HTTP/1.1\nhOsT:\t[::1]:80\nX: y", 0, HTTP_HEAD, "/x", "[::1]", NULL},
         {"GET http://127.0.0.1:1/m?q HTTP/1.1\r\nHost: evil.example", 0, HTTP_GET, "/m", "127.0.0.1", NULL},
         {"GET HTTP://[::1]:1/ HTTP/1.1", 0, HTTP_GET, "/", "[::1]", NULL},
-        {"POST / HTTP/1.1\r\nContent-Length: 0", 0, HTTP_OTHER, "/", NULL, NULL},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0", 0, HTTP_OTHER, "/", "a", NULL},
         {"POST / HTTP/1.1\r\nContent-Length: 1", 413, HTTP_OTHER, NULL, NULL, NULL},
         {"GET / HTTP/1.1\r\nTransfer-Encoding: chunked", 413, HTTP_OTHER, NULL, NULL, NULL},
         {"GET / HTTP/2.0", 505, HTTP_OTHER, NULL, NULL, NULL},

@@ -2,6 +2,7 @@
 """The page, in a real browser: what it shows, that it follows the daemon and survives its restart, both themes, a phone, the keyboard."""
 
 import os
+import shutil
 import sys
 import unittest
 
@@ -9,6 +10,7 @@ import browser
 import metrics_case
 import wire_case
 from browser import Browser
+from disks_case import Disks
 from wire_case import MIB
 from wire_client import Client, Refused, pb
 
@@ -192,6 +194,26 @@ class PageTest(unittest.TestCase):
         self.assertEqual(self.browser.text("#users-note"), "No user is called so.")
         self.browser.run("document.getElementById('filter').value = 'ROO'; document.getElementById('filter').dispatchEvent(new Event('input'))")
         self.assertTrue(self.row("#users", "root"))
+
+
+class DisksPageTest(unittest.TestCase):
+    def test_a_disk_that_is_not_in_use_is_named_beside_the_others(self):
+        daemon = Disks(text="[daemon]\nkeep_free = 0\nmetrics_listen = localhost:0\n")
+        self.addCleanup(daemon.stop)
+        shutil.rmtree(daemon.path("b"))
+        daemon.restart()
+        kept, wire_case.daemon = wire_case.daemon, daemon
+        port, wire_case.daemon = metrics_case.port(), kept
+        page = Browser()
+        self.addCleanup(page.close)
+        page.go(f"http://127.0.0.1:{port}/")
+        page.wait_text("not in use", "#absent")
+        self.assertIn(daemon.path("b"), page.text("#absent"))
+        self.assertIn("No such file or directory", page.text("#absent"))
+        self.assertIn(daemon.path("a"), page.text("#disks"))
+        self.assertIn("Fences:", page.text("#disks"))
+        self.assertNotIn(daemon.path("b"), page.text("#disks"))
+        self.assertEqual(page.errors, [])
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class ServingTest(WireTest):
                 response, body = ask(path, headers={"Host": host})
                 self.assertEqual(response.status, 421, (host, path))
                 self.assertIn(b"localhost", body)
-        for host in ("localhost", "localhost:1", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464"):
+        for host in ("localhost", "LocalHost:80 ", "localhost:1", "127.0.0.1:9464", "127.1.2.3", "[::1]:9464"):
             self.assertEqual(ask("/", headers={"Host": host})[0].status, 200, host)
 
     def test_a_program_name_in_the_state_is_text(self):
@@ -149,6 +149,10 @@ class RefusalTest(WireTest):
                      b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", os.urandom(5000), b"GET http://[::1 HTTP/1.1\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n"):
             status = self.status_of(data, shut=True)
             self.assertIn(status, (None, 400, 404, 505), data[:40])
+
+    def test_a_nul_is_refused_wherever_it_stands(self):
+        for data in (b"GET /x HTTP/1.0\r\n\0", b"GET /x\0 HTTP/1.0\r\n\r\n", b"GET /x HTTP/1.0\r\nA: b\0c\r\n\r\n"):
+            self.assertEqual(self.status_of(data), 400, data)
 
     def test_one_request_a_connection(self):
         answer = raw(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)

@@ -258,6 +258,39 @@ static void what_comes_free_in_the_middle_of_a_round_is_offered_to_all(void **st
     finish(&c);
 }
 
+static void an_account_that_went_while_an_operation_waited_is_not_touched(void **state)
+{
+    const struct quota_limits limits = {.max = {3 * BLOCK, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                        .region_bytes = QUOTA_UNLIMITED,
+                                        .warn_bytes = QUOTA_UNLIMITED};
+    struct quota_account *account;
+    struct quota_user *lender;
+    struct crowd c;
+
+    (void)state;
+    begin_with_users(&c, 2, 2);
+    limit_total(&c, QUOTA_UNLIMITED);
+    lender = quota_user_ref(c.f.quota, FIRST_UID - 1);
+    assert_non_null(lender);
+    account = quota_user_account(lender);
+    quota_account_set(account, "user:lender", &limits);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(quota_user_set_groups(c.users[i]->quota, &account, 1), 0);
+    ask(&c, &c.ops[0], c.regions[0], 2 * BLOCK);
+    while (c.n_done == 0)
+        assert_true(event_base_loop(c.f.base, EVLOOP_ONCE) >= 0);
+    ask(&c, &c.ops[1], c.regions[1], 2 * BLOCK);
+    assert_true(c.ops[1].is_waiting);
+    assert_ptr_equal(c.ops[1].refusal.account, account);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(quota_user_set_groups(c.users[i]->quota, NULL, 0), 0);
+    quota_user_unref(lender);
+    op_give_up(&c.ops[1], -EDQUOT);
+    assert_int_equal(c.ops[1].result, -EDQUOT);
+    assert_null(c.ops[1].refusal.account);
+    finish(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +298,7 @@ int main(void)
         TEST(a_wake_up_tries_and_ends_a_bounded_number),
         TEST(what_comes_free_in_the_middle_of_a_round_is_offered_to_all),
         TEST(lent_uids_wait_as_one_user),
+        TEST(an_account_that_went_while_an_operation_waited_is_not_touched),
         TEST(with_the_number_of_users_it_grows_as_that_and_not_as_its_square),
     };
 
