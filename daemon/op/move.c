@@ -163,9 +163,7 @@ static int link_new_file(struct op *op)
         r = op_link(op);
     if (r < 0)
         return r;
-    op->work.slow = true;
     r = store_sync(op_store(op), op->file, op->record.owner_uid);
-    op->work.slow = false;
     if (r == 0)
         r = check_unused(op);
     if (r < 0)
@@ -189,19 +187,6 @@ static int sync_old_record(struct op *op)
     return store_sync(op->region->disk->store, op->old_file, op->region->record.owner_uid);
 }
 
-// The former file says that it is not the region any more, but perhaps not on the disk.
-static int go_back(struct op *op, int error)
-{
-    if (write_old_record(op, false) < 0) {
-        op->has_moved = op->is_left_behind = true;
-        return 0;
-    }
-    // Whatever a power failure leaves of the former file's record, the new file is of use only if that is MOVED.
-    if (sync_old_record(op) == 0)
-        unlink_new_file(op);
-    return error;
-}
-
 // Step 4.  If it fails, the region is the new file all the same, as long as the former one is there.
 static void complete_new_file(struct op *op)
 {
@@ -214,6 +199,22 @@ static void complete_new_file(struct op *op)
     if (r == 0)
         r = store_sync(store, op->file, op->record.owner_uid);
     op->is_left_behind = r < 0;
+}
+
+// The former file says that it is not the region any more, but perhaps not on the disk.
+static int go_back(struct op *op, int error)
+{
+    // A disk that fails like this is about to go, and the new file is whole.  It must not stay INCOMING: the former file
+    // may come back as it was, and a successor would then remove what programs have stored since.
+    if (write_old_record(op, false) < 0) {
+        complete_new_file(op);
+        op->is_left_behind = true;
+        return 0;
+    }
+    // Whatever a power failure leaves of the former file's record, the new file is of use only if that is MOVED.
+    if (sync_old_record(op) == 0)
+        unlink_new_file(op);
+    return error;
 }
 
 // Steps 3 and 4.
@@ -286,8 +287,12 @@ static int run_step(struct op *op)
 
 static enum work_status run_move(struct op *op)
 {
-    int r = op->cancelled && op->step == COPYING ? -ECANCELED : run_step(op);
+    int r;
 
+    // No process has the files open, so none holds their locks: what takes long is one of the disks.  Writing out what
+    // programs have stored in the former file may take minutes.
+    op->work.slow = true;
+    r = op->cancelled && op->step == COPYING ? -ECANCELED : run_step(op);
     if (r > 0)
         return WORK_AGAIN;
     cleanup_close(&op->from);

@@ -1,5 +1,7 @@
 // A region moves to another disk: with its content, its charge and its name, or not at all.  Wherever the daemon is
 // killed on the way, its successor finds exactly one whole region.
+#include <semaphore.h>
+
 #include "daemon/fence/fence.h"
 #include "daemon/halves.h"
 #include "daemon/op/op_internal.h"
@@ -227,6 +229,39 @@ static void the_copy_is_charged_too_unless_an_administrator_moves_it(void **stat
     deinit(&s);
 }
 
+// Those who wait for a limit have no claim against a move that no limit refuses.
+static void the_move_of_an_administrator_is_not_held_back_by_those_who_wait(void **state)
+{
+    struct quota_limits limits = {.max = {CHARGED + BLOCK, QUOTA_UNLIMITED, QUOTA_UNLIMITED},
+                                  .region_bytes = QUOTA_UNLIMITED,
+                                  .warn_bytes = QUOTA_UNLIMITED};
+    bool granted = false;
+    struct region *small;
+    struct scene s;
+    struct op op, waits;
+
+    (void)state;
+    init(&s);
+    assert_int_equal(create(&s.d.f, "small", BLOCK, &small), 0);
+    quota_account_set(quota_total(s.d.f.quota), "total", &limits);
+    op_init(&waits, &s.d.f.env, &op_grow, small);
+    waits.size = 2 * BLOCK;
+    waits.wait_deadline = UINT64_MAX;
+    waits.done = set_done;
+    waits.owner = &granted;
+    op_submit(&waits);
+    assert_true(waits.is_waiting);
+    waits.wait_since -= 2000; // long enough for a claim
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.second;
+    op.is_forced = true;
+    assert_int_equal(run_op(&s.d.f, &op), 0);
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    op_cancel(&waits);
+    turn_until(&s.d.f, &granted);
+    deinit(&s);
+}
+
 static void keep_free_of_the_other_disk_is_kept(void **state)
 {
     struct scene s;
@@ -315,6 +350,54 @@ static void what_waits_behind_a_move_finds_the_region_on_its_new_disk(void **sta
     assert_true(c.done);
     assert_int_equal(c.op.result, 0);
     expect_on(&s, &s.d.second);
+    deinit(&s);
+}
+
+static sem_t begun, go;
+
+static int slow_sync(int fd)
+{
+    (void)fd;
+    sem_post(&begun);
+    while (sem_wait(&go) < 0)
+        assert_int_equal(errno, EINTR);
+    return 0;
+}
+
+// Of the directory of all users, the new file, the former file, and the new file again, with the user's directories.
+enum { N_SYNCS = 1 + 3 * 2 };
+
+static void what_waits_behind_a_move_waits_for_the_disks_however_slow(void **state)
+{
+    struct scene s;
+    struct moving c;
+    bool grown = false;
+    struct op grow;
+
+    (void)state;
+    init(&s);
+    assert_int_equal(sem_init(&begun, 0, 0), 0);
+    assert_int_equal(sem_init(&go, 0, 0), 0);
+    s.d.f.ops.sync = slow_sync;
+    begin(&s, &c);
+    op_init(&grow, &s.d.f.env, &op_grow, s.r);
+    grow.size = 2 * SIZE;
+    grow.done = set_done;
+    grow.owner = &grown;
+    op_submit(&grow);
+    for (int i = 0; i < N_SYNCS; i++) {
+        while (sem_wait(&begun) < 0)
+            assert_int_equal(errno, EINTR);
+        op_end_stuck(&s.d.f.env, &s.d.f.disk, clock_now() + 10UL * 60 * 1000);
+        assert_false(grown || c.op.cancelled || s.r->stuck_told);
+        sem_post(&go);
+    }
+    turn_until(&s.d.f, &grown);
+    assert_int_equal(c.op.result, 0);
+    assert_int_equal(grow.result, 0);
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    sem_destroy(&begun);
+    sem_destroy(&go);
     deinit(&s);
 }
 
@@ -466,6 +549,70 @@ static void a_half_without_the_other_disk_is_left_alone_until_that_is_back(void 
     }
 }
 
+// ---- A disk that goes ----
+
+static ino_t inode_going; // of the former file; its disk fails for ever when that is to be written out
+static bool has_gone;
+
+static bool is_going(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_ino == inode_going;
+}
+
+static int last_sync(int fd)
+{
+    has_gone |= is_going(fd);
+    return is_going(fd) ? -EIO : 0;
+}
+
+static int last_set_xattr(int fd, const char *name, const void *value, size_t size)
+{
+    return has_gone && is_going(fd) ? -EIO : file_ops_system.set_xattr(fd, name, value, size);
+}
+
+static void write_record(const struct disk *disk, const struct record *record)
+{
+    int fd = store_open_file(disk->store, OWNER, &record->handle, O_RDWR);
+
+    assert_true(fd >= 0);
+    assert_int_equal(store_write_record(disk->store, fd, record), 0);
+    close(fd);
+}
+
+static void what_is_stored_after_the_former_disk_has_gone_is_not_removed_when_it_is_back(void **state)
+{
+    struct record before;
+    struct successor n;
+    struct scene s;
+
+    (void)state;
+    init(&s);
+    record_copy(&before, &s.r->record);
+    inode_going = (ino_t)before.inode;
+    has_gone = false;
+    s.d.f.ops.sync = last_sync;
+    s.d.f.ops.set_xattr = last_set_xattr;
+    assert_int_equal(move(&s, NULL), 0);
+    assert_true(has_gone);
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    assert_int_equal(s.r->record.flags & (RECORD_INCOMING | RECORD_MOVED), 0);
+    assert_int_equal(resize(&s.d.f, s.r, 2 * SIZE), 0);
+    s.d.f.ops.sync = quick_sync;
+    s.d.f.ops.set_xattr = file_ops_system.set_xattr;
+    write_record(&s.d.f.disk, &before); // the other one never reached the disk
+    start_successor(&n, &s, true, true);
+    assert_int_equal(n.d.regions.n_regions, 1);
+    assert_true(is_there(&s.d.second, &s.r->record));
+    end_successor(&n);
+    start_successor(&n, &s, false, true);
+    assert_int_equal(n.d.regions.n_regions, 1);
+    assert_int_equal(region_next(&n.d.regions, NULL)->size, 2 * SIZE);
+    end_successor(&n);
+    deinit(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,12 +621,15 @@ int main(void)
         TEST(a_move_that_makes_no_sense_is_refused_with_a_sentence),
         TEST(an_anonymous_region_does_not_move),
         TEST(the_copy_is_charged_too_unless_an_administrator_moves_it),
+        TEST(the_move_of_an_administrator_is_not_held_back_by_those_who_wait),
         TEST(keep_free_of_the_other_disk_is_kept),
         TEST(whatever_fails_the_region_is_whole_on_one_disk),
         TEST(cancelled_before_it_has_come_too_far_it_stays),
         TEST(what_waits_behind_a_move_finds_the_region_on_its_new_disk),
+        TEST(what_waits_behind_a_move_waits_for_the_disks_however_slow),
         TEST(a_daemon_killed_at_any_moment_leaves_exactly_one_whole_region),
         TEST(a_half_without_the_other_disk_is_left_alone_until_that_is_back),
+        TEST(what_is_stored_after_the_former_disk_has_gone_is_not_removed_when_it_is_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
