@@ -66,13 +66,14 @@ static void take_send_result(struct conn *c, int r)
         c->bad = true;
 }
 
-// Warnings, and how far a clone has come.  The events about regions have bounds of their own (request/changes.h,
+// Warnings, and how far a clone or a move has come.  The events about regions have bounds of their own (request/changes.h,
 // tell.c).
 static bool may_be_dropped(const Diskalloc__V1__Reply *reply)
 {
     return reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT &&
            (reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_QUOTA_WARNING ||
-            reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS);
+            reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_CLONE_PROGRESS ||
+            reply->event->kind == DISKALLOC__V1__EVENT_KIND__EVENT_MOVE_PROGRESS);
 }
 
 static void peer_reply(struct peer *peer, const Diskalloc__V1__Reply *message, int fd)
