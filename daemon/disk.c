@@ -33,6 +33,36 @@ uint64_t disk_free(const struct disk *d)
     return less(less(available, keep), less(granted, d->written) + unwritten(d));
 }
 
+static bool is_on_same(const struct disk *a, const struct disk *b)
+{
+    return store_device(a->store) == store_device(b->store);
+}
+
+bool disk_shares_file_system(const struct disk *disks, const struct disk *d)
+{
+    for (; disks != d; disks = disks->next)
+        if (is_on_same(disks, d))
+            return true;
+    return false;
+}
+
+uint64_t disks_keep_free(const struct disk *disks)
+{
+    uint64_t sum = 0;
+
+    for (const struct disk *d = disks; d; d = d->next) {
+        uint64_t most = 0;
+
+        if (disk_shares_file_system(disks, d))
+            continue;
+        for (const struct disk *other = d; other; other = other->next)
+            if (is_on_same(other, d))
+                most = u64_max(most, other->keep_free);
+        sum += most;
+    }
+    return sum;
+}
+
 // ANY_SIZE: min_bytes does not count.
 static bool may_have(const struct disk *d, const struct disk_wish *w, bool is_named, bool any_size)
 {

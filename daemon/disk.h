@@ -59,3 +59,7 @@ struct disk *disk_choose(struct disk *disks, const struct disk_wish *wish);
 // Bytes that could be granted on the disk, as far as is known: what is free, without keep_free and without what is
 // granted and not yet written.
 uint64_t disk_free(const struct disk *d);
+// Whether one of DISKS before D is on the same file system.
+bool disk_shares_file_system(const struct disk *disks, const struct disk *d);
+// What is kept free of the file systems of all DISKS, each counted once.
+uint64_t disks_keep_free(const struct disk *disks);

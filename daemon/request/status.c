@@ -16,8 +16,8 @@
 #include "proto/util/checked.h"
 
 enum {
-    MOST_DISKS = 128,       // in a reply, with those that are not in use
-    REPLY_SLACK = 4 * 1024, // bytes of a packet for the parts of the reply beside the list
+    MOST_DISKS = 128,   // in a reply, with those that are not in use
+    REPLY_SLACK = 1024, // bytes of a packet for the parts of the reply around the status
 };
 
 static uint64_t disk_left(const struct disk *disk)
@@ -112,7 +112,7 @@ static void fill_absence(const struct disk_absence *a, Diskalloc__V1__Disk *ret)
 struct list {
     struct arena *arena;
     Diskalloc__V1__Disk *disks[MOST_DISKS];
-    size_t n, size; // SIZE: bytes, packed
+    size_t n, size; // SIZE: bytes, packed, with the rest of the status
 };
 
 // NULL: no memory.
@@ -205,8 +205,8 @@ static void fill_sums(const struct request_env *env, Diskalloc__V1__Status *ret)
 
     ret->disk_total = env->space.total;
     ret->disk_available = env->space.available;
+    ret->keep_free = disks_keep_free(env->op.disks);
     for (const struct disk *d = env->op.disks; d; d = d->next) {
-        ret->keep_free += d->keep_free;
         ret->foreign_files += d->n_foreign;
         ret->lacking_blocks += d->n_lacking_blocks;
     }
@@ -234,6 +234,7 @@ int request_get_status(const struct call *c)
     fill_first(env->op.disks, &status);
     fill_problem(env, &status);
     fill_sums(env, &status);
+    list.size = diskalloc__v1__status__get_packed_size(&status);
     fill_list(env, &list);
     status.disks = list.disks;
     status.n_disks = list.n;

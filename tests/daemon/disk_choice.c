@@ -75,6 +75,20 @@ static void a_region_goes_where_most_is_free(void **state)
     deinit(&s);
 }
 
+static void a_file_system_with_several_spill_directories_keeps_the_largest_of_their_keep_free(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    init(&s);
+    for (unsigned i = 0; i < N; i++)
+        s.disks[i].keep_free = (i + 1) * gib;
+    assert_int_equal(disks_keep_free(&s.disks[0]), N * gib);
+    assert_false(disk_shares_file_system(&s.disks[0], &s.disks[0]));
+    assert_true(disk_shares_file_system(&s.disks[0], &s.disks[1]));
+    deinit(&s);
+}
+
 static void bytes_that_are_granted_and_not_yet_written_are_not_free(void **state)
 {
     struct scene s;
@@ -208,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_region_goes_where_most_is_free),
+        TEST(a_file_system_with_several_spill_directories_keeps_the_largest_of_their_keep_free),
         TEST(bytes_that_are_granted_and_not_yet_written_are_not_free),
         TEST(a_sparse_region_takes_what_is_not_written_of_it),
         TEST(a_disk_with_a_problem_comes_last),

@@ -23,12 +23,12 @@ def setUpModule():
 
 class ChoiceTest(DisksTest):
     def test_status_tells_of_each_disk_and_counts_one_file_system_once(self):
-        self.start(text="[disk DIR/b]\nkeep_free = 3M\n[quota total]\nbytes = 100%\n")
+        self.start(text="[disk DIR/b]\nkeep_free = 3M\n[disk DIR/a]\nkeep_free = 1M\n[quota total]\nbytes = 100%\n")
         status = self.status()
         a, b = status.disks
         self.assertEqual([d.dir.decode() for d in (a, b)], [self.daemon.path("a"), self.daemon.path("b")])
         self.assertTrue(a.in_use and b.in_use and not a.is_leaving)
-        self.assertEqual((a.keep_free, b.keep_free, status.keep_free), (0, 3 * MIB, 3 * MIB))
+        self.assertEqual((a.keep_free, b.keep_free, status.keep_free), (MIB, 3 * MIB, 3 * MIB))
         self.assertEqual((status.disk_total, status.spill_dir), (a.total, a.dir))
         self.assertEqual(status.bytes_limit, a.total)
         self.assertEqual((a.regions, a.bytes, b.regions), (0, 0, 0))
