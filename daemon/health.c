@@ -16,19 +16,11 @@
 #include "daemon/store/lock.h"
 #include "daemon/work/worker.h"
 #include "proto/util/checked.h"
+#include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
 
 enum { HANGS_SECONDS = 10 }; // without an answer
-
-// Whether a disk before D has the same file system.
-static bool is_counted(const struct daemon *d, const struct disk *disk)
-{
-    for (const struct disk *other = d->request.op.disks; other != disk; other = other->next)
-        if (store_device(other->store) == store_device(disk->store))
-            return true;
-    return false;
-}
 
 void health_add_up(struct daemon *d)
 {
@@ -36,7 +28,7 @@ void health_add_up(struct daemon *d)
 
     *sum = (struct store_space){0};
     for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next) {
-        if (is_counted(d, disk))
+        if (disk_shares_file_system(d->request.op.disks, disk))
             continue;
         sum->total += disk->space.total;
         sum->used += disk->space.used;
@@ -55,6 +47,21 @@ static enum work_status run_look(struct work *w)
     return WORK_DONE;
 }
 
+// With several disks it says which one.
+static void report(const struct daemon_disk *x, const char *problem)
+{
+    const struct daemon *d = x->daemon;
+    bool has_several = d->request.op.disks->next;
+    _cleanup_free_ char *text = NULL;
+
+    if (!reports_are_wanted(d->request.op.reports))
+        return;
+    if (has_several && asprintf(&text, "%s%s%s", store_dir(x->disk.store), *problem ? ": " : "", problem) < 0)
+        text = NULL;
+    reports_publish_to_all(d->request.op.reports, *problem ? REPORT_DISK_PROBLEM : REPORT_DISK_WELL,
+                           text ? text : problem);
+}
+
 // GRANTS: new grants are made all the same.
 static void note(struct daemon_disk *x, const char *problem, bool grants)
 {
@@ -71,7 +78,7 @@ static void note(struct daemon_disk *x, const char *problem, bool grants)
                   grants ? "" : "; nothing new is granted until that is over");
     else
         log_notice("spill directory %s: all is well again", store_dir(disk->store));
-    reports_publish_to_all(x->daemon->request.op.reports, *problem ? REPORT_DISK_PROBLEM : REPORT_DISK_WELL, problem);
+    report(x, problem);
     snprintf(h->problem, sizeof h->problem, "%s", problem);
 }
 
