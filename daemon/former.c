@@ -204,7 +204,9 @@ static void look_done(struct work *w)
     struct former_look *l = container_of(w, struct former_look, work);
 
     for (size_t i = 0; i < l->n_former; i++)
-        if (is_kept(&l->former[i]) && !disks_have(l->daemon, l->former[i].dir))
+        // The configuration may have been read again meanwhile.
+        if (is_kept(&l->former[i]) && !disks_have(l->daemon, l->former[i].dir) &&
+            !config_paths_have(&l->daemon->request.config->spill_dirs, l->former[i].dir))
             tell(l->daemon, &l->former[i]);
     former_forget(l->daemon);
 }

@@ -104,8 +104,12 @@ static void take_over(struct opening *o)
 
 static void fail(struct opening *o)
 {
-    const char *sentence = o->error ? o->error : strerror(-o->result);
+    _cleanup_free_ char *made = NULL;
+    const char *sentence = o->error;
 
+    if (!sentence && asprintf(&made, "spill directory %s: %s", o->dir, strerror(-o->result)) < 0)
+        made = NULL;
+    sentence = sentence ? sentence : made ? made : strerror(-o->result);
     log_error("%s; the spill directory is not used until the daemon is told to reload again", sentence);
     disks_note_absence(o->daemon, o->dir, sentence, true);
 }
@@ -187,7 +191,11 @@ static void open_next(struct opening *o)
         return;
     }
     if (d->n_disks == CONFIG_MOST_DISKS) {
-        o->result = -ENOSPC;
+        o->result = -EUSERS;
+        if (asprintf(&o->error,
+                     "spill directory %s: the daemon has had %d since it started, and can have no more: start it anew",
+                     o->dir, CONFIG_MOST_DISKS) < 0)
+            o->error = NULL;
         fail(o);
         opening_forget(d);
         return;

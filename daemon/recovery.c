@@ -32,15 +32,20 @@
 enum { REPAIR_SECONDS = 3 };
 
 // True: another region has this name or this handle already, and the file is left alone.
-static bool is_taken(struct daemon *d, const struct record *record)
+static bool is_taken(struct daemon_disk *x, const struct record *record)
 {
+    struct daemon *d = x->daemon;
+    const char *dir = store_dir(x->disk.store);
+
     if (record->name_length > 0 &&
         region_find_name(&d->regions, record->owner_uid, record->name, record->name_length)) {
-        log_warning("uid %u has two regions with the name %s: one of them is ignored", record->owner_uid, record->name);
+        log_warning("spill directory %s: uid %u has two regions with the name %s: the one here is ignored", dir,
+                    record->owner_uid, record->name);
         return true;
     }
     if (region_find(&d->regions, &record->handle)) {
-        log_warning("uid %u has a region with the handle of another region: it is ignored", record->owner_uid);
+        log_warning("spill directory %s: uid %u has a region with the handle of another region: it is ignored", dir,
+                    record->owner_uid);
         return true;
     }
     return false;
@@ -95,7 +100,7 @@ static int take(struct daemon_disk *x, struct store_found *found, bool is_first)
 
     if (region_charge_of(&d->regions, found->size, &charge) < 0)
         return -ENOMEM;
-    if (is_taken(d, record))
+    if (is_taken(x, record))
         return 0;
     owner = user_ref(d->users, record->owner_uid);
     if (owner)
