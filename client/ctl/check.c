@@ -9,7 +9,6 @@
 #include "client/ctl/subject.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
-#include "proto/util/checked.h"
 #include "proto/util/size.h"
 #include "proto/util/text.h"
 
@@ -178,7 +177,36 @@ static void measure_if_high(struct check *c, const char *whose, const char *what
         c->n--;
 }
 
-// Measures the disk, and looks whether the daemon can use it.  Its limit is the size without keep_free, which is
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+// Of several disks, those that are nearly full: the sum over all disks does not show it.
+static void measure_disk(struct check *c, const Diskalloc__V1__Disk *d)
+{
+    char dir[TEXT_MAX], name[TEXT_MAX];
+
+    if (!d->in_use)
+        return;
+    snprintf(name, sizeof(name), "disk %.900s", text_escape(d->dir.data, d->dir.len, dir));
+    if (d->total > 0)
+        measure_if_high(c, name, "", less(d->total, d->available), less(d->total, d->keep_free));
+    if (d->inodes > 0)
+        measure_if_high(c, name, "inodes", less(d->inodes, d->inodes_available), d->inodes);
+    if (d->fs_quota_limit > 0)
+        measure_if_high(c, name, "quota", d->fs_quota_used, d->fs_quota_limit);
+}
+
+static void measure_only_disk(struct check *c, const Diskalloc__V1__Status *s)
+{
+    if (s->disk_inodes > 0)
+        measure_if_high(c, "disk", "inodes", less(s->disk_inodes, s->disk_inodes_available), s->disk_inodes);
+    if (s->fs_quota_limit > 0)
+        measure_if_high(c, "file system", "quota", s->fs_quota_used, s->fs_quota_limit);
+}
+
+// Measures the disks, and looks whether the daemon can use them.  Their limit is the size without keep_free, which is
 // never granted.  False after a complaint.
 static bool look_at_disk(struct ctl *ctl, struct check *c)
 {
@@ -190,13 +218,11 @@ static bool look_at_disk(struct ctl *ctl, struct check *c)
         return false;
     s = reply->status;
     if (s->disk_total > 0)
-        measure(c, "disk", "", s->disk_total > s->disk_available ? s->disk_total - s->disk_available : 0,
-                s->disk_total > s->keep_free ? s->disk_total - s->keep_free : 0);
-    if (s->disk_inodes > 0)
-        measure_if_high(c, "disk", "inodes", s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available),
-                        s->disk_inodes);
-    if (s->fs_quota_limit > 0)
-        measure_if_high(c, "file system", "quota", s->fs_quota_used, s->fs_quota_limit);
+        measure(c, "disk", "", less(s->disk_total, s->disk_available), less(s->disk_total, s->keep_free));
+    if (s->n_disks <= 1)
+        measure_only_disk(c, s);
+    for (size_t i = 0; s->n_disks > 1 && i < s->n_disks; i++)
+        measure_disk(c, s->disks[i]);
     text_escape(s->problem.data, s->problem.len, c->problem);
     session_free_reply(reply);
     return true;

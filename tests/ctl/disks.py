@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """diskallocctl with a daemon that has several disks: status, regions and move."""
 
+import json
 import os
 import pty
 import shutil
@@ -17,7 +18,7 @@ import wire_case
 from ctl_case import CtlTest
 from disks_case import DisksTest, wait_until
 from wire_case import MIB
-from wire_client import pb
+from wire_client import Client, pb
 
 
 def setUpModule():
@@ -67,6 +68,73 @@ class DisksCtlTest(DisksTest, CtlTest):
         self.daemon.configure(names=("a",))
         self.daemon.reload()
         self.assertEqual(self.start_ctl("check").returncode, 0)
+
+    def test_check_names_a_disk_that_is_nearly_full_although_there_is_room_on_another(self):
+        self.start_mounted({"a": 48, "b": 96}, text="[disk DIR/b]\nnew_regions = no\n")
+        self.make_and_leave(b"one", size=self.disk("a").free * 9 // 10)
+        done = wait_until(lambda: (d := self.start_ctl("check", "-w", "85", "-c", "100")).returncode == 1 and d)
+        self.assertIn(f"disk {self.daemon.path('a')} ", done.stdout)
+        self.assertNotIn(self.daemon.path("b"), done.stdout)
+
+    def test_doctor_examines_each_disk(self):
+        self.start(text="[disk DIR/b]\nnew_regions = no\n")
+        path = self.daemon.path("b")
+        with open(os.path.join(path, "not-ours"), "w", encoding="ascii"):
+            pass
+        self.daemon.restart()
+        os.chmod(path, 0o755)
+        found = self.findings()
+        self.assertEqual([f["what"].split(": ")[0] for f in found["guarantee"]], [self.daemon.path("a"), path])
+        (foreign,) = found["foreign-files"]
+        self.assertTrue(foreign["what"].startswith(f"{path}: when the daemon started, 1 entries"), foreign)
+        self.assertEqual([f["state"] for f in found["spill-directory-mode"]], ["well", "wrong"])
+        os.chmod(path, 0o700)
+        shutil.move(path, self.daemon.path("away"))
+        self.daemon.restart()
+        a, b = self.findings()["spill-directory"]
+        self.assertEqual((a["state"], b["state"]), ("well", "wrong"))
+        self.assertTrue(b["what"].startswith(f"{path}: No such file or directory"), b)
+
+    def findings(self):
+        found = {}
+        for finding in json.loads(self.start_ctl("--json", "doctor").stdout)["findings"]:
+            found.setdefault(finding["id"], []).append(finding)
+        return found
+
+    def test_doctor_notes_a_disk_that_is_leaving(self):
+        self.start()
+        self.daemon.configure(names=("a",))
+        self.daemon.reload()
+        (leaving,) = self.findings()["leaving"]
+        self.assertEqual((leaving["state"], leaving["what"].split(": ")[0]), ("note", self.daemon.path("b")))
+
+    @unittest.skipUnless(os.getuid() == 0, "only root may open the files of regions")
+    def test_top_finds_the_memory_of_regions_on_each_disk(self):
+        self.start(text="[disk DIR/a]\nnew_regions = no\n")
+        with self.connect() as client:
+            _, disk = self.make(client, b"one", content=b"x" * MIB)
+            self.assertEqual(disk, "b")
+            (region,) = self.run_json("top")["regions"]
+        if region["resident"] is None and tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 5):
+            self.skipTest("the kernel does not tell what is in memory before Linux 6.5")
+        self.assertEqual(region["resident"], MIB)
+
+    def test_events_name_the_disk_that_goes_and_comes(self):
+        self.start()
+        with Client(self.daemon.socket, features=pb.FEATURE_EVENTS) as client:
+            client.call(watch_events=pb.WatchEvents())
+            os.rename(self.daemon.path("b"), self.daemon.path("away"))
+            problem = self.next_report(client, pb.REPORT_DISK_PROBLEM)
+            os.rename(self.daemon.path("away"), self.daemon.path("b"))
+            well = self.next_report(client, pb.REPORT_DISK_WELL)
+        self.assertTrue(problem.text.startswith(self.daemon.path("b").encode() + b": "), problem)
+        self.assertEqual(well.text, self.daemon.path("b").encode())
+
+    def next_report(self, client, kind):
+        while True:
+            report = client.next_event().report
+            if report.kind == kind:
+                return report
 
     def test_with_one_disk_status_is_as_it_was(self):
         self.start(names=("a",))

@@ -13,7 +13,7 @@ static const char *const state_names[] = {"well", "note", "wrong"};
 static void add(struct findings *f, enum finding_state state, const char *id, struct advice advice, const char *format,
                 va_list args)
 {
-    char *what = NULL;
+    char *said = NULL, *what = NULL;
 
     if (f->n == f->n_room) {
         size_t n = f->n_room ? 2 * f->n_room : 32;
@@ -24,11 +24,18 @@ static void add(struct findings *f, enum finding_state state, const char *id, st
             f->n_room = n;
         }
     }
-    if (f->n == f->n_room || vasprintf(&what, format, args) < 0) {
+    if (vasprintf(&said, format, args) < 0)
+        said = NULL;
+    if (said && f->where && asprintf(&what, "%s: %s", f->where, said) >= 0) {
+        free(said);
+        said = what;
+    }
+    if (f->n == f->n_room || !said) {
+        free(said);
         f->failed = true;
         return;
     }
-    f->items[f->n++] = (struct finding){state, id, what, advice};
+    f->items[f->n++] = (struct finding){state, id, said, advice};
 }
 
 void finding(struct findings *f, enum finding_state state, const char *id, struct advice advice, const char *format,

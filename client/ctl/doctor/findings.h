@@ -27,7 +27,8 @@ struct finding {
 struct findings {
     struct finding *items;
     size_t n, n_room;
-    bool failed; // memory has run out
+    bool failed;       // memory has run out
+    const char *where; // stands in front of what is found: the directory of one of several disks; NULL: nothing does
 };
 
 // FORMAT and the arguments say what was found.

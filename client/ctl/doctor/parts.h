@@ -4,7 +4,7 @@
 
 // The address, the socket, the service, and whether the daemon answers.  True: it does, and CTL is connected.
 bool doctor_daemon(struct ctl *ctl, struct findings *f);
-// The spill directory and its disk, as the daemon says and as they look from here.
+// The spill directories and their disks, as the daemon says and as they look from here.
 void doctor_spill(const Diskalloc__V1__Status *s, struct findings *f);
 // Limits and usage, as far as the caller may see them.
 void doctor_quotas(struct ctl *ctl, const Diskalloc__V1__Status *s, struct findings *f);

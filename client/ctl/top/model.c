@@ -42,6 +42,7 @@ static void free_rows(struct top_rows *rows)
         free(rows->rows[i].key);
         free(rows->rows[i].name);
         free(rows->rows[i].owner);
+        free(rows->rows[i].dir);
     }
     free(rows->rows);
     *rows = (struct top_rows){0};
@@ -132,6 +133,8 @@ static ProtobufCBinaryData *add_regions(struct list *l, const Diskalloc__V1__Rep
             continue;
         row->owner = escaped(&r->owner);
         row->owner_uid = r->owner_uid;
+        if (r->disk.len)
+            row->dir = strndup((const char *)r->disk.data, r->disk.len);
         row->state = text_region_state(r);
         row->bytes = r->granted;
         row->connections = r->attachments;
@@ -296,7 +299,8 @@ void top_look(struct top_sample *sample, size_t first, size_t n)
     _cleanup_free_ char *spill_dir = strndup((const char *)s->spill_dir.data, s->spill_dir.len);
     uint64_t deadline = clock_after(LOOK_MS);
 
+    // An older daemon has one directory only.
     for (size_t i = first; spill_dir && i < rows->n_shown && i < first + n && clock_now() < deadline; i++)
         if (!rows->rows[i].looked)
-            look_at(&rows->rows[i], spill_dir);
+            look_at(&rows->rows[i], rows->rows[i].dir ? rows->rows[i].dir : spill_dir);
 }

@@ -16,6 +16,7 @@ struct top_row {
     char *key;         // what the row is known by from sample to sample: the subject, or the handle
     char *name;        // as it is shown: the subject, or the name or handle of the region
     char *owner;       // of a region; NULL
+    char *dir;         // of a region: the spill directory that has its file; NULL: the daemon does not say
     const char *state; // of a region; a constant
     uid_t owner_uid;
     uint64_t bytes, limit; // granted; UINT64_MAX: no limit
