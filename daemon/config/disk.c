@@ -12,11 +12,14 @@ char *config_tidy_path(const char *path)
 {
     char *copy = malloc(strlen(path) + 1), *to = copy;
 
-    for (const char *from = path; copy && *from; from++)
-        if (*from != '/' || (from[1] && from[1] != '/') || to == copy)
+    if (!copy)
+        return NULL;
+    for (const char *from = path; *from; from++)
+        if (*from != '/' || to == copy || to[-1] != '/')
             *to++ = *from;
-    if (copy)
-        *to = '\0';
+    if (to > copy + 1 && to[-1] == '/')
+        to--;
+    *to = '\0';
     return copy;
 }
 

@@ -69,6 +69,7 @@ static void a_refusal_names_file_line_and_what_is_wrong(void **state)
         {"[daemon]\nmetrics_listen =\n", 2, {"metrics_listen", "no value"}},
         {"[daemon]\nmetrics_socket_mode = 0888\n", 2, {"metrics_socket_mode", "octal"}},
         {"[daemon]\nspill_dir = /a\nspill_dir = /b\nspill_dir = /a//\n", 4, {"spill_dir = /a//", "there twice"}},
+        {"[daemon]\nspill_dir = /a\nspill_dir = //a\n", 3, {"spill_dir = //a", "there twice"}},
         {"[daemon]\nspill_dir = /a\nspill_dir = b\n", 3, {"spill_dir", "absolute"}},
         {"[disk]\n", 1, {"[disk]", "no known section"}},
         {"[disk spill]\n", 1, {"[disk spill]", "absolute path of a spill_dir"}},
