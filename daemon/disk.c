@@ -83,6 +83,11 @@ static bool is_named(const struct disk *d, const struct disk_wish *w)
     return false;
 }
 
+bool disk_is_open_to(struct disk *disks, const struct disk *d, const struct disk_wish *wish)
+{
+    return may_have(d, wish, is_named(disks, wish), true);
+}
+
 // *RET_ANY: a disk may have it, tried or not.
 static struct disk *choose(struct disk *disks, const struct disk_wish *w, bool named, bool any_size, bool *ret_any)
 {

@@ -56,6 +56,8 @@ struct disk_wish {
 // Where a new region is made: of the disks that may have it by their rules, the one with most free space.  Disks with a
 // problem come last.  DISKS: the first one.  NULL: no disk may have it, or all that may have been tried.
 struct disk *disk_choose(struct disk *disks, const struct disk_wish *wish);
+// Whether the rules let the user of WISH have regions on D, one of DISKS, whatever their size.
+bool disk_is_open_to(struct disk *disks, const struct disk *d, const struct disk_wish *wish);
 // Bytes that could be granted on the disk, as far as is known: what is free, without keep_free and without what is
 // granted and not yet written.
 uint64_t disk_free(const struct disk *d);

@@ -42,6 +42,22 @@ static int refuse_disk(const struct call *c, const struct disk *disk)
     return 0;
 }
 
+// An administrator may move any region to any disk.
+static bool is_open(const struct call *c, const struct region *r, const struct disk *disk)
+{
+    const struct disk_wish wish = {.owner = r->record.owner_uid, .owner_name = user_name(r->owner)};
+
+    return policy_is_admin(c->env->config, c->peer->user) || disk_is_open_to(c->env->op.disks, disk, &wish);
+}
+
+static int refuse_closed(const struct call *c)
+{
+    request_reply_sentence(c->peer, c->id, -EACCES,
+                           "that spill directory takes no new regions of this user: see [disk PATH] in "
+                           "diskallocd.conf(5); an administrator may move the region there");
+    return 0;
+}
+
 static int move(const struct call *c, struct region *r, struct disk *to)
 {
     struct request *request = request_new_op(c, &op_move, r);
@@ -79,6 +95,8 @@ int request_move_region(const struct call *c)
     disk = find_disk(c, &m->disk);
     if (!disk || disk->is_leaving)
         return refuse_disk(c, disk);
+    if (!is_open(c, region, disk))
+        return refuse_closed(c);
     if (region->mover)
         return request_refuse_moving(c);
     return move(c, region, disk);

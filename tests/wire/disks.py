@@ -178,7 +178,7 @@ class MoveTest(DisksTest):
 
     @unittest.skipUnless(os.getuid() == 0, "another user can be had by root only")
     def test_a_stranger_moves_nothing_and_an_owner_needs_the_quota_for_the_copy(self):
-        self.start(text="[disk DIR/b]\nnew_regions = no\n[quota user:+4242]\nbytes = 3M\n")
+        self.start(text="[disk DIR/b]\nmin_bytes = 1G\n[quota user:+4242]\nbytes = 3M\n")
         os.chmod(self.daemon.dir, 0o755)
 
         def as_user(uid, what):
@@ -202,7 +202,13 @@ class MoveTest(DisksTest):
         self.assertEqual(as_user(4242, lambda client: self.make(client, b"one", size=2 * MIB)), 0)
         owned = pb.MoveRegion(name=b"one", user=b"+4242", disk=self.daemon.path("b").encode())
         self.assertEqual(as_user(4243, lambda client: client.call(move_region=owned)), 100 + pb.ACCESS)
+        no_region = pb.MoveRegion(name=b"two", user=b"+4242", disk=self.daemon.path("b").encode())
+        self.assertEqual(as_user(4243, lambda client: client.call(move_region=no_region)), 100 + pb.ACCESS)
         self.assertEqual(as_user(4242, lambda client: client.call(move_region=owned)), 100 + pb.LIMIT)
+        for rule in ("new_regions = no", "users = +4243"):  # the disk is not for this user
+            self.daemon.configure(text=f"[disk DIR/b]\n{rule}\n[quota user:+4242]\nbytes = 5M\n")
+            self.daemon.reload()
+            self.assertEqual(as_user(4242, lambda client: client.call(move_region=owned)), 100 + pb.ACCESS)
         with self.connect() as client:  # an administrator
             self.assertEqual(client.call(move_region=owned).region.disk, self.daemon.path("b").encode())
 
