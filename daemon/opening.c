@@ -111,7 +111,8 @@ static void fail(struct opening *o)
         made = NULL;
     sentence = sentence ? sentence : made ? made : strerror(-o->result);
     log_error("%s; the spill directory is not used until the daemon is told to reload again", sentence);
-    disks_note_absence(o->daemon, o->dir, sentence, true);
+    if (config_paths_have(&o->daemon->request.config->spill_dirs, o->dir)) // it may have been read again
+        disks_note_absence(o->daemon, o->dir, sentence, true);
 }
 
 static void deinit(struct opening *o)
