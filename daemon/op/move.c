@@ -161,6 +161,10 @@ static int link_new_file(struct op *op)
         r = store_truncate(op_store(op), op->file, op->size);
     if (r == 0)
         r = op_link(op);
+    if (r == -EEXIST) // to a client that would mean that the region is there already
+        return refuse(op, -EIO,
+                      "an earlier move has left a file of the region in that spill directory: the next start of the "
+                      "daemon removes it");
     if (r < 0)
         return r;
     r = store_sync(op_store(op), op->file, op->record.owner_uid);

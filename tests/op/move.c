@@ -302,6 +302,27 @@ static void whatever_fails_the_region_is_whole_on_one_disk(void **state)
     }
 }
 
+static void what_a_move_has_left_keeps_the_region_from_moving_back(void **state)
+{
+    struct scene s;
+    struct op op;
+
+    (void)state;
+    init(&s);
+    inject(UNLINK, 1, EIO);
+    assert_int_equal(move(&s, NULL), 0);
+    inject(NO_FAULT, 0, 0);
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    op_init(&op, &s.d.f.env, &op_move, s.r);
+    op.to = &s.d.f.disk;
+    assert_int_equal(run_op(&s.d.f, &op), -EIO);
+    assert_non_null(strstr(op.why, "earlier move"));
+    assert_ptr_equal(s.r->disk, &s.d.second);
+    expect_content(&s.d.second, &s.r->record);
+    assert_int_equal(charged(&s.d.f), CHARGED);
+    deinit(&s);
+}
+
 struct moving {
     struct op op;
     bool done;
@@ -624,6 +645,7 @@ int main(void)
         TEST(the_move_of_an_administrator_is_not_held_back_by_those_who_wait),
         TEST(keep_free_of_the_other_disk_is_kept),
         TEST(whatever_fails_the_region_is_whole_on_one_disk),
+        TEST(what_a_move_has_left_keeps_the_region_from_moving_back),
         TEST(cancelled_before_it_has_come_too_far_it_stays),
         TEST(what_waits_behind_a_move_finds_the_region_on_its_new_disk),
         TEST(what_waits_behind_a_move_waits_for_the_disks_however_slow),
