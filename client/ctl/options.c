@@ -82,6 +82,16 @@ static void parse_seconds(struct parsed *p, const char *option, const char *text
     p->wrong = true;
 }
 
+// No name at all would mean everybody to the daemon, as in rm --user "$VARIABLE" of a variable that is not set.
+static void take_user(struct ctl *ctl, struct parsed *p, const char *name)
+{
+    ctl->user = name;
+    if (*name)
+        return;
+    ctl_complain("--user takes the name of a user, or +UID");
+    p->wrong = true;
+}
+
 static void take_option(struct ctl *ctl, struct parsed *p, enum row row)
 {
     p->options |= ctl_options[row].bit;
@@ -111,7 +121,7 @@ static void take_option(struct ctl *ctl, struct parsed *p, enum row row)
         ctl->all = true;
         break;
     case ROW_USER:
-        ctl->user = optarg;
+        take_user(ctl, p, optarg);
         break;
     case ROW_FORCE:
         ctl->force = true;

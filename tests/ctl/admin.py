@@ -282,6 +282,14 @@ class RemoveTest(AdminTest):
                 self.run_ctl("rm", *arguments, status=2)
         self.assertIn("rm takes the region", self.run_ctl("rm", "--user", "root", "name", status=2))
 
+    def test_nobody_is_not_everybody(self):
+        client = self.connect()
+        self.make_named(client)
+        client.call(detach_region=pb.DetachRegion(handle=self.handle))
+        for arguments in (("rm", "--user", ""), ("rm", "--user=", "--force"), ("regions", "--user", ""), ("events", "--user=")):
+            self.assertIn("--user takes the name of a user", self.run_ctl(*arguments, status=2))
+        self.assertIn(self.name, [r["name"] for r in self.run_json("regions")["regions"]])
+
 
 class ExpiryTest(AdminTest):
     def test_wrong_usage_exits_with_2_and_one_sentence(self):
