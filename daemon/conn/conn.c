@@ -66,8 +66,8 @@ static void take_send_result(struct conn *c, int r)
         c->bad = true;
 }
 
-// Warnings, and how far a clone or a move has come.  The events about regions have bounds of their own (request/changes.h,
-// tell.c).
+// Warnings, and how far a clone or a move has come.  The events about regions have bounds of their own
+// (request/changes.h, tell.c).
 static bool may_be_dropped(const Diskalloc__V1__Reply *reply)
 {
     return reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT &&

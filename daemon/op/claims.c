@@ -111,8 +111,8 @@ bool wait_holds_back(struct wait_queue *w, struct op *op)
     const struct op *o = wait_first_head(w);
     uint64_t now, asked = op->extra;
 
-    // An operation that has waited had its turn; an early grow was checked by wait_wants; an administrator's move is not
-    // refused by limits; an operation that charges nothing takes nothing from those that wait.
+    // An operation that has waited had its turn; an early grow was checked by wait_wants; no limit refuses the move of
+    // an administrator; an operation that charges nothing takes nothing from those that wait.
     if (op->wait_since || op->early || op->is_forced || !op->type->charges || op->extra == 0 || !o)
         return false;
     now = clock_now();

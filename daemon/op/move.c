@@ -208,8 +208,8 @@ static void complete_new_file(struct op *op)
 // The former file says that it is not the region any more, but perhaps not on the disk.
 static int go_back(struct op *op, int error)
 {
-    // A disk that fails like this is about to go, and the new file is whole.  It must not stay INCOMING: the former file
-    // may come back as it was, and a successor would then remove what programs have stored since.
+    // A disk that fails like this is about to go, and the new file is whole.  It must not stay INCOMING: the former
+    // file may come back as it was, and a successor would then remove what programs have stored since.
     if (write_old_record(op, false) < 0) {
         complete_new_file(op);
         op->is_left_behind = true;
