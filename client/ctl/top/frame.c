@@ -49,7 +49,7 @@ void top_header(const struct ctl *ctl, const struct top_sample *s, char ret[stat
     uint64_t in_use = st->disk_total > st->disk_available ? st->disk_total - st->disk_available : 0;
     char a[TEXT_MAX], b[TEXT_MAX], bar[TEXT_MAX];
 
-    snprintf(ret[0], TOP_LINE_MAX, "diskallocd %.40s at %.100s  %llu connections  %llu regions%s%.200s",
+    snprintf(ret[0], TOP_LINE_MAX, "diskallocd %.40s at %.100s  connections: %llu  regions: %llu%s%.200s",
              text_escape(st->version, strlen(st->version), a), ctl->address, (unsigned long long)st->connections,
              (unsigned long long)st->regions, st->problem.len ? "  PROBLEM: " : "",
              text_escape(st->problem.data, st->problem.len, b));
