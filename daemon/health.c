@@ -54,8 +54,6 @@ static void report(const struct daemon_disk *x, const char *problem)
     bool has_several = d->request.op.disks->next;
     _cleanup_free_ char *text = NULL;
 
-    if (!reports_are_wanted(d->request.op.reports))
-        return;
     if (has_several && asprintf(&text, "%s%s%s", store_dir(x->disk.store), *problem ? ": " : "", problem) < 0)
         text = NULL;
     reports_publish_to_all(d->request.op.reports, *problem ? REPORT_DISK_PROBLEM : REPORT_DISK_WELL,
