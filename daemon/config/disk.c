@@ -15,7 +15,7 @@ char *config_tidy_path(const char *path)
     if (!copy)
         return NULL;
     for (const char *from = path; *from; from++)
-        if (*from != '/' || to == copy || to[-1] != '/')
+        if (*from != '/' || from == path || from[-1] != '/')
             *to++ = *from;
     if (to > copy + 1 && to[-1] == '/')
         to--;
