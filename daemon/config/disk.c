@@ -10,7 +10,7 @@
 
 char *config_tidy_path(const char *path)
 {
-    char *copy = malloc(strlen(path) + 1), *to = copy;
+    char *copy = calloc(1, strlen(path) + 1), *to = copy;
 
     if (!copy)
         return NULL;
