@@ -358,6 +358,18 @@ static void take_record(struct backing *b, const struct record *record)
     local_take_committed(b, record);
 }
 
+// The record was read before the lock of a writer was had.  Another writer may have committed and closed the region in
+// between: a sole writer would then take the region for empty, and others would write behind an older commit.
+static int load_again(struct local_backing *l, struct record *ret)
+{
+    int r = record_load(&file_ops_system, l->base.file.fd, ret);
+
+    if (r < 0)
+        return error_why(r, "reading the region's record");
+    take_record(&l->base, ret);
+    return 0;
+}
+
 // The file may be a sparse copy of a region (cp --sparse, rsync -S, tar -S): zeros have become holes.  Where nothing is
 // promised, it may share its blocks with a clone (clone.c), which is not undone.
 static int fill_holes(const struct local *from, struct backing *b)
@@ -377,6 +389,7 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     _cleanup_close_ int owned = fd;
     _cleanup_free_ struct local_backing *l = calloc(1, sizeof *l);
     struct descriptor file = DESCRIPTOR_NONE;
+    struct record fresh;
     int r = l ? local_lock_attach(fd) : -ENOMEM;
 
     if (r == 0)
@@ -397,6 +410,10 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     take_record(&l->base, record);
     local_keep_from_aging(file.fd);
     r = local_lock_writer(l);
+    if (r == 0 && l->base.named && !l->base.read_only)
+        r = load_again(l, &fresh);
+    if (r == 0 && l->base.named && !l->base.read_only)
+        record = &fresh;
     if (r == 0)
         r = look_at_size(&l->base);
     if (r == 0 && record->flags & RECORD_HAS_HOLES)

@@ -282,6 +282,65 @@ static void an_attachment_without_a_mapping_counts(void **state)
     backend_stop(&b);
 }
 
+// Called once, when the library has found the file of a region and has no lock on it yet.
+static void (*before_the_locks)(struct test_backend *b);
+static struct test_backend *locking;
+
+int __real_local_lock_attach(int fd);
+int __wrap_local_lock_attach(int fd);
+int __wrap_local_lock_attach(int fd)
+{
+    void (*call)(struct test_backend * b) = before_the_locks;
+
+    before_the_locks = NULL;
+    if (call)
+        call(locking);
+    return __real_local_lock_attach(fd);
+}
+
+static void fill_and_commit(struct test_backend *b)
+{
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc *da;
+    struct u64vec v;
+
+    assert_int_equal(diskalloc_open(b->address, NULL, &da), 0);
+    o.flags = CREATE | SOLE;
+    assert_int_equal(u64vec_open(&v, da, "late", &o), 0);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(u64vec_push(&v, i), 0);
+    u64vec_deinit(&v);
+    diskalloc_close(da);
+}
+
+// Between the reading of the region's record and the lock, another writer comes, commits, and goes.
+static void a_writer_sees_what_was_committed_before_it_had_its_lock(void **state)
+{
+    static const uint32_t flags[] = {CREATE | SOLE, CREATE};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+        struct test_backend b;
+        struct u64vec v;
+
+        backend_start(&b, false, NULL, NULL);
+        o.flags = CREATE;
+        assert_int_equal(u64vec_open(&v, b.da, "late", &o), 0);
+        u64vec_deinit(&v);
+        locking = &b;
+        before_the_locks = fill_and_commit;
+        o.flags = flags[i];
+        assert_int_equal(u64vec_open(&v, b.da, "late", &o), 0);
+        assert_null(before_the_locks);
+        assert_int_equal(v.len, 1000);
+        assert_int_equal(v.data[999], 999);
+        u64vec_deinit(&v);
+        assert_int_equal(diskalloc_region_unlink(b.da, "late"), 0);
+        backend_stop(&b);
+    }
+}
+
 FOR_EACH_BACKEND(a_sole_writer_keeps_writers_out_and_readers_not)
 FOR_EACH_BACKEND(nobody_becomes_a_sole_writer_while_others_write)
 FOR_EACH_BACKEND(flags_that_contradict_each_other_are_refused)
@@ -296,6 +355,7 @@ int main(void)
         EACH_BACKEND(flags_that_contradict_each_other_are_refused),
         EACH_BACKEND(a_sole_writer_that_was_killed_keeps_nobody_out),
         EACH_BACKEND(two_vectors_of_one_name_do_not_replace_each_other),
+        TEST(a_writer_sees_what_was_committed_before_it_had_its_lock),
         TEST(an_attachment_without_a_mapping_counts),
         TEST(a_lost_connection_and_a_restart_let_nobody_in),
         TEST(after_a_restart_without_the_writer_others_may_write),
