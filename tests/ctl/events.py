@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import ctl_case
 import ctl_users
 import wire_case
 from ctl_users import ADMINS, ANYBODY, AdminTest, identity, needs_users
-from wire_case import MIB
+from wire_case import MIB, USER
 from wire_client import Refused, pb
 
 DEADLINE_SECONDS = 60
@@ -95,7 +96,7 @@ class EventsTest(AdminTest):
         self.assertRegex(event["time"], TIME)
         self.assertEqual(
             {k: event[k] for k in ("version", "handle", "name", "size", "uid", "pid", "lost")},
-            {"version": 1, "handle": self.handle.hex(), "name": self.name, "size": 3 * MIB, "uid": 0, "pid": os.getpid(), "lost": 0},
+            {"version": 1, "handle": self.handle.hex(), "name": self.name, "size": 3 * MIB, "uid": os.getuid(), "pid": os.getpid(), "lost": 0},
         )
         client.call(unlink_region=pb.UnlinkRegion(name=self.name.encode()))
         self.assertEqual(f.wait_for(event="unlinked")["name"], self.name)
@@ -181,7 +182,7 @@ class EventsTest(AdminTest):
         client.call(create_region=pb.CreateRegion(handle=self.handle, size=2 * MIB))
         while "created" not in (line := f.next_line()):
             self.assertNotIn("\x1b", line)
-        self.assertRegex(line, TIME + rf" created +root \(pid {os.getpid()}\)  {self.handle.hex()}  2.0M$")
+        self.assertRegex(line, TIME + rf" created +{re.escape(USER)} \(pid {os.getpid()}\)  {self.handle.hex()}  2.0M$")
 
     @needs_users
     def test_users_see_what_concerns_them_and_administrators_all(self):
@@ -197,7 +198,7 @@ class EventsTest(AdminTest):
             seen.append(json.loads(f.next_line()))
         self.assertEqual(seen[-1]["handle"], handle.hex())
         self.assertEqual({event["user"] for event in seen}, {ANYBODY})
-        self.assertEqual(admin.wait_for(event="created", handle=self.handle.hex())["user"], "root")
+        self.assertEqual(admin.wait_for(event="created", handle=self.handle.hex())["user"], USER)
         self.assertEqual(admin.wait_for(event="created", handle=handle.hex())["user"], ANYBODY)
         # One user of all, for an administrator.
         one = self.follow("--json", "events", "--user", ANYBODY)

@@ -70,7 +70,7 @@ class OnceTest(AdminTest):
             file.write(b"x" * MIB)
             file.flush()
             (region,) = [r for r in self.run_json("top")["regions"] if r["handle"] == self.handle.hex()]
-        if os.getuid() != 0 or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5):
+        if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5):
             self.assertIsNone(region["resident"])
         else:
             self.assertGreaterEqual(region["resident"], MIB)
@@ -216,7 +216,7 @@ class ScreenTest(AdminTest):
         client = self.connect()
         self.make_named(client, size=3 * MIB)
         terminal = self.start()
-        terminal.wait_for(lambda d: d[3].startswith("SUBJECT") and any(l.startswith(self.me) for l in d))
+        terminal.wait_for(lambda d: d[3].startswith("SUBJECT") and any(l.startswith(self.me[:9]) for l in d))
         terminal.type(b"\t")
         terminal.wait_for(lambda d: d[3].startswith("REGION") and d[4].startswith(self.name[:16]) and "3.0M" in d[4])
         terminal.type(b"/nothing-has-this-name")
@@ -234,10 +234,10 @@ class ScreenTest(AdminTest):
         client = self.connect()
         self.make_named(client)
         terminal = self.start("--delay", "1")
-        terminal.wait_for(lambda d: any(l.startswith(self.me) for l in d))
+        terminal.wait_for(lambda d: any(l.startswith(self.me[:9]) for l in d))
         client.call(grow_region=pb.GrowRegion(handle=self.handle, size=30 * MIB))
         # Only the frame after it shows that: it may be over when it is looked at.
-        terminal.wait_for(lambda d: b"M/s" in terminal.text or any(l.startswith(self.me) and "M/s" in l for l in d))
+        terminal.wait_for(lambda d: b"M/s" in terminal.text or any(l.startswith(self.me[:9]) and "M/s" in l for l in d))
         terminal.type(b"q")
         self.assertEqual(terminal.end(), (0, ""))
 
@@ -253,7 +253,7 @@ class ScreenTest(AdminTest):
 
     def test_forty_columns(self):
         terminal = self.start(columns=40)
-        terminal.wait_for(lambda d: "BYTES" in d[3] and any(l.startswith(self.me) for l in d))
+        terminal.wait_for(lambda d: "BYTES" in d[3] and any(l.startswith(self.me[:9]) for l in d))
         terminal.type(b"q")
         self.assertEqual(terminal.end(), (0, ""))
 

@@ -10,7 +10,7 @@ import ctl_case
 import ctl_users
 import wire_case
 from ctl_users import ADMIN, ADMINS, ANYBODY, AdminTest, identity, needs_users
-from wire_case import MIB
+from wire_case import MIB, USER
 from wire_client import pb
 
 
@@ -140,7 +140,7 @@ class UsageTest(AdminTest):
         for arguments in (("regions",), ("usage", "--all")):
             for width in (80, 60, 40):
                 text = self.run_on_terminal(*arguments, columns=width, NO_COLOR="1").replace("\r", "")
-                least = 63 if arguments == ("regions",) else 40  # a handle is never cut
+                least = 63 + len(USER) if arguments == ("regions",) else 40 + len(USER)  # a handle is never cut
                 self.assertLessEqual(max(map(len, text.splitlines())), max(width, least), text)
         self.assertIn(self.handle.hex(), self.run_on_terminal("regions", columns=80))
 

@@ -1,7 +1,9 @@
 """What the tests from outside stand on: the real daemon in a private directory, and who is to be served meanwhile."""
 
 import ctypes
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -24,6 +26,9 @@ from wire_client import Client, Closed, Refused, pb
 
 BASE_DIR = os.environ.get("DISKALLOC_TEST_DIR", "/var/tmp")
 MIB = 1 << 20
+# Who runs the tests, and the group.
+USER = pwd.getpwuid(os.getuid()).pw_name
+GROUP = grp.getgrgid(os.getgid()).gr_name
 
 # keep_free would depend on the machine's disk.
 CONFIG = """

@@ -11,6 +11,7 @@ import unittest
 
 import metrics_case
 import wire_case
+from wire_case import USER
 from wire_client import Client, Refused, pb
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -24,7 +25,7 @@ OF_PROMETHEUS = {"job", "instance", "alertname"}
 
 
 def setUpModule():
-    wire_case.start_daemon(wire_case.CONFIG + "[quota user:root]\nsoft_bytes = 4K\n")
+    wire_case.start_daemon(wire_case.CONFIG + f"[quota user:{USER}]\n" + "soft_bytes = 4K\n")
 
 
 def tearDownModule():

@@ -13,7 +13,7 @@ import metrics_case
 import wire_case
 from ctl_case import CtlTest
 from metrics_case import ask, families, parse, value
-from wire_case import MIB
+from wire_case import GROUP, MIB, USER
 from wire_client import Client, Refused, pb
 
 # A user that every system has; the uid of nobody has no account of its own.
@@ -24,7 +24,7 @@ LIMIT = 64 * MIB
 def setUpModule():
     # So many control groups that the text is longer than a packet.
     slices = "".join(f"[quota cgroup:/slice-{i}.slice]\nbytes = 1G\n" for i in range(110))
-    wire_case.start_daemon(metrics_case.CONFIG + "[quota group:root]\nbytes = 1G\nsoft_bytes = 1M\n[quota cgroup:/]\nbytes = unlimited\n" + slices)
+    wire_case.start_daemon(metrics_case.CONFIG + f"[quota group:{GROUP}]\n" + "bytes = 1G\nsoft_bytes = 1M\n[quota cgroup:/]\nbytes = unlimited\n" + slices)
     os.chmod(wire_case.daemon.dir, 0o755)
 
 
@@ -108,14 +108,14 @@ class MetricsTest(CtlTest):
         before = self.fetch()
         self.create(5 * MIB)
         samples = self.new_samples(before)
-        self.assertGreaterEqual(value(samples, "diskalloc_account_bytes", kind="user", name="root"), 5 * MIB)
-        self.assertEqual(value(samples, "diskalloc_account_limit_bytes", kind="user", name="root"), LIMIT)
+        self.assertGreaterEqual(value(samples, "diskalloc_account_bytes", kind="user", name=USER), 5 * MIB)
+        self.assertEqual(value(samples, "diskalloc_account_limit_bytes", kind="user", name=USER), LIMIT)
         self.assertEqual(value(samples, "diskalloc_account_limit_bytes", kind="total", name=""), 256 * MIB)
         self.assertGreaterEqual(value(samples, "diskalloc_account_regions", kind="total", name=""), 1)
-        self.assertEqual(value(samples, "diskalloc_account_regions_limit", kind="user", name="root"), 50)
-        self.assertGreaterEqual(value(samples, "diskalloc_account_connections", kind="user", name="root"), 1)
-        self.assertEqual(value(samples, "diskalloc_account_soft_limit_bytes", kind="group", name="root"), MIB)
-        self.assertGreater(value(samples, "diskalloc_account_grace_end_timestamp_seconds", kind="group", name="root"), 1.6e9)
+        self.assertEqual(value(samples, "diskalloc_account_regions_limit", kind="user", name=USER), 50)
+        self.assertGreaterEqual(value(samples, "diskalloc_account_connections", kind="user", name=USER), 1)
+        self.assertEqual(value(samples, "diskalloc_account_soft_limit_bytes", kind="group", name=GROUP), MIB)
+        self.assertGreater(value(samples, "diskalloc_account_grace_end_timestamp_seconds", kind="group", name=GROUP), 1.6e9)
         self.assertEqual(value(samples, "diskalloc_account_limit_bytes", kind="cgroup", name="/"), float("inf"))
         self.assertEqual(value(samples, "diskalloc_disk_granted_bytes", disk=wire_case.daemon.spill),
                          value(samples, "diskalloc_account_bytes", kind="total", name=""))
@@ -154,13 +154,13 @@ class MetricsTest(CtlTest):
         with self.assertRaises(Refused):
             self.client.call(create_region=pb.CreateRegion(handle=os.urandom(16), size=0, early=False, flags=1 << 30))
         after = self.new_samples(before_text)
-        account = frozenset({"kind": "user", "name": "root", "limit": "region_bytes"}.items())
+        account = frozenset({"kind": "user", "name": USER, "limit": "region_bytes"}.items())
         self.assertEqual(after["diskalloc_account_refusals_total", account] - before.get(("diskalloc_account_refusals_total", account), 0), 2)
         for name, labels in (("refusals", {"kind": "user", "limit": "region_bytes"}), ("operations", {"operation": "grow", "result": "limit"}),
                              ("request_errors", {"code": "LIMIT"})):
             self.assertEqual(value(after, f"diskalloc_{name}_total", **labels) - value(before, f"diskalloc_{name}_total", **labels), 2, name)
-        refusal = next(r for r in metrics_case.state()["refusals"] if r["limit_name"] == "user:root region_bytes")
-        self.assertEqual((refusal["user"], refusal["limit"]), ("root", 48 * MIB))
+        refusal = next(r for r in metrics_case.state()["refusals"] if r["limit_name"] == f"user:{USER} region_bytes")
+        self.assertEqual((refusal["user"], refusal["limit"]), (USER, 48 * MIB))
 
     def test_who_waits_is_counted_where_it_is_charged(self):
         before = self.fetch()
@@ -175,9 +175,9 @@ class MetricsTest(CtlTest):
         def is_shown():
             nonlocal samples
             samples = parse(self.fetch())
-            return value(samples, "diskalloc_account_waiters", kind="user", name="root") == 1
+            return value(samples, "diskalloc_account_waiters", kind="user", name=USER) == 1
         metrics_case.wait_until(is_shown, "the waiter in the metrics")
-        for kind, name in (("total", ""), ("group", "root"), ("cgroup", "/")):
+        for kind, name in (("total", ""), ("group", GROUP), ("cgroup", "/")):
             self.assertEqual(value(samples, "diskalloc_account_waiters", kind=kind, name=name), 1, kind)
         self.assertEqual(metrics_case.state()["waiters"], 1)
         n = value(samples, "diskalloc_wait_duration_seconds_count")

@@ -11,7 +11,7 @@ import metrics_case
 import wire_case
 from browser import Browser
 from disks_case import Disks
-from wire_case import MIB
+from wire_case import GROUP, MIB, USER
 from wire_client import Client, Refused, pb
 
 if not browser.program():
@@ -35,7 +35,7 @@ def setUpModule():
     global PORT
     PORT = free_port()
     config = metrics_case.CONFIG.replace("localhost:0", f"127.0.0.1:{PORT}")
-    wire_case.start_daemon(config + "[quota group:root]\nbytes = 100M\nsoft_bytes = 2M\n[quota cgroup:/batch.slice]\nbytes = 1G\n")
+    wire_case.start_daemon(config + f"[quota group:{GROUP}]\n" + "bytes = 100M\nsoft_bytes = 2M\n[quota cgroup:/batch.slice]\nbytes = 1G\n")
 
 
 def tearDownModule():
@@ -66,17 +66,17 @@ class PageTest(unittest.TestCase):
         with self.assertRaises(Refused):
             self.client.call(grow_region=pb.GrowRegion(handle=self.handle, size=60 * MIB))
         self.open()
-        self.browser.wait_for(lambda: "12 MiB of 64 MiB (18 %)" in self.row("#users", "root"), self.row("#users", "root"))
-        self.assertIn("1 region", self.row("#users", "root"))
-        self.assertIn("refused", self.row("#users", "root"))
+        self.browser.wait_for(lambda: "12 MiB of 64 MiB (18 %)" in self.row("#users", USER), self.row("#users", USER))
+        self.assertIn("1 region", self.row("#users", USER))
+        self.assertIn("refused", self.row("#users", USER))
         self.assertIn("12 MiB of 256 MiB", self.row("#groups", "Everybody"))
         group = next(r for r in self.browser.run("[...document.querySelectorAll('#groups .row')].map(r => r.innerText)") if "above the soft limit" in r)
-        self.assertIn("root", group)
+        self.assertIn(GROUP, group)
         self.assertIn("/batch.slice", self.browser.text("#groups"))
         self.assertIn(wire_case.daemon.spill, self.browser.text("#disks"))
         self.assertRegex(self.browser.text("#disks"), "(hard|soft) guarantee")
         self.assertIn("Fences:", self.browser.text("#disks"))
-        self.assertIn("user:root region_bytes", self.browser.text("#refusals"))
+        self.assertIn(f"user:{USER} region_bytes", self.browser.text("#refusals"))
         self.assertIn("48 MiB more than 12 MiB of 48 MiB", self.browser.text("#refusals"))
         self.assertIn(self.handle.hex()[:12], self.browser.text("#regions"))
         self.assertIn("create", self.browser.text("#operations"))
@@ -95,13 +95,13 @@ class PageTest(unittest.TestCase):
     def test_it_follows_the_daemon(self):
         self.create(MIB)
         self.open()
-        self.browser.wait_for(lambda: "1 MiB of" in self.row("#users", "root"), "the region")
+        self.browser.wait_for(lambda: "1 MiB of" in self.row("#users", USER), "the region")
         self.browser.run("window.stays = document.querySelector('#users .row')")
         self.client.call(grow_region=pb.GrowRegion(handle=self.handle, size=24 * MIB))
-        self.browser.wait_for(lambda: "24 MiB of" in self.row("#users", "root"), "the grown region")
+        self.browser.wait_for(lambda: "24 MiB of" in self.row("#users", USER), "the grown region")
         self.assertTrue(self.browser.run("window.stays.isConnected"))
         self.client.call(detach_region=pb.DetachRegion(handle=self.handle))
-        self.browser.wait_for(lambda: "0 regions" in self.row("#users", "root"), "the region's end")
+        self.browser.wait_for(lambda: "0 regions" in self.row("#users", USER), "the region's end")
 
     def test_it_says_when_the_daemon_is_gone_and_finds_it_again(self):
         self.open()
@@ -189,11 +189,11 @@ class PageTest(unittest.TestCase):
 
     def test_a_filter_finds_users(self):
         self.open()
-        self.browser.wait_for(lambda: self.row("#users", "root"), "the user")
+        self.browser.wait_for(lambda: self.row("#users", USER), "the user")
         self.browser.run("document.getElementById('filter').value = 'nobody here'; document.getElementById('filter').dispatchEvent(new Event('input'))")
         self.assertEqual(self.browser.text("#users-note"), "No user is called so.")
         self.browser.run("document.getElementById('filter').value = 'ROO'; document.getElementById('filter').dispatchEvent(new Event('input'))")
-        self.assertTrue(self.row("#users", "root"))
+        self.assertTrue(self.row("#users", USER))
 
 
 class DisksPageTest(unittest.TestCase):

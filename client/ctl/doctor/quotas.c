@@ -35,7 +35,7 @@ static bool is_key(const Diskalloc__V1__QuotaValue *v, const char *key)
 static bool means_nobody(const char *subject)
 {
     const char *colon = strchr(subject, ':');
-    id_t id;
+    id_t id = 0;
 
     if (!colon || strncmp(subject, "cgroup:", 7) == 0)
         return false;
