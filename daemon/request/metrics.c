@@ -1,5 +1,5 @@
 // GetMetrics.  Administrators get all metrics, as pages of a snapshot (metrics/metrics.c); everybody else gets those of
-// the daemon as a whole and of their own account, as pages of whole families that are made anew; few disks are one page.
+// the daemon as a whole and of their own account, as pages of whole families that are made anew; of few disks, one.
 #include "daemon/request/metrics.h"
 
 #include <errno.h>
