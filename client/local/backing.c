@@ -410,10 +410,10 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     take_record(&l->base, record);
     local_keep_from_aging(file.fd);
     r = local_lock_writer(l);
-    if (r == 0 && l->base.named && !l->base.read_only)
+    if (r == 0 && l->base.named && !l->base.read_only) {
         r = load_again(l, &fresh);
-    if (r == 0 && l->base.named && !l->base.read_only)
         record = &fresh;
+    }
     if (r == 0)
         r = look_at_size(&l->base);
     if (r == 0 && record->flags & RECORD_HAS_HOLES)

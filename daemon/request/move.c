@@ -82,16 +82,12 @@ int request_move_region(const struct call *c)
     const Diskalloc__V1__MoveRegion *m = c->message->move_region;
     struct region *region;
     struct disk *disk;
-    int r;
+    int r = request_find_own(c, &m->handle, &m->user, &m->name, &region);
 
-    if (m->name.len > 0 && request_is_others_business(c, &m->user))
+    if (r == -EACCES)
         return request_refuse_others(c);
-    r = request_find_target(c, &m->handle, &m->user, &m->name, &region);
     if (r < 0)
         return r;
-    // By a handle -EACCES tells that the region exists: a handle is no secret, and cannot be guessed.
-    if (!policy_may_remove(c->env->config, c->peer->user, region))
-        return request_refuse_others(c);
     disk = find_disk(c, &m->disk);
     if (!disk || disk->is_leaving)
         return refuse_disk(c, disk);

@@ -220,6 +220,18 @@ int request_find_target(const struct call *c, const ProtobufCBinaryData *handle,
     return *ret ? 0 : -ENOENT;
 }
 
+int request_find_own(const struct call *c, const ProtobufCBinaryData *handle, const ProtobufCBinaryData *user,
+                     const ProtobufCBinaryData *name, struct region **ret)
+{
+    int r;
+
+    if (name->len > 0 && request_is_others_business(c, user))
+        return -EACCES;
+    r = request_find_target(c, handle, user, name, ret);
+    // By a handle -EACCES tells that the region exists: a handle is no secret, and cannot be guessed.
+    return r == 0 && !policy_may_remove(c->env->config, c->peer->user, *ret) ? -EACCES : r;
+}
+
 struct audit *request_audit_region(const struct call *c, const struct region *r, bool force, const char *action)
 {
     struct audit *a = NULL;

@@ -41,6 +41,9 @@ int request_find_target(const struct call *c, const ProtobufCBinaryData *handle,
 // Whether the peer, which names a region of USER's, gets no other answer than -EACCES.  That must not tell whether the
 // region exists.
 bool request_is_others_business(const struct call *c, const ProtobufCBinaryData *user);
+// As request_find_target, for the owner of the region and administrators: -EACCES for all others.
+int request_find_own(const struct call *c, const ProtobufCBinaryData *handle, const ProtobufCBinaryData *user,
+                     const ProtobufCBinaryData *name, struct region **ret);
 // Begins the entry of the log about an ACTION of an administrator.  What users do to their own regions is their
 // business; NULL: it is not logged.
 struct audit *request_audit_region(const struct call *c, const struct region *r, bool force, const char *action);

@@ -216,16 +216,12 @@ int request_remove_region(const struct call *c)
 {
     const Diskalloc__V1__RemoveRegion *m = c->message->remove_region;
     struct region *region;
-    int r;
+    int r = request_find_own(c, &m->handle, &m->user, &m->name, &region);
 
-    if (m->name.len > 0 && request_is_others_business(c, &m->user))
+    if (r == -EACCES)
         return request_refuse_others(c);
-    r = request_find_target(c, &m->handle, &m->user, &m->name, &region);
     if (r < 0)
         return r;
-    // By a handle -EACCES tells that the region exists: a handle is no secret, and cannot be guessed.
-    if (!policy_may_remove(c->env->config, c->peer->user, region))
-        return request_refuse_others(c);
     if (region->holders.n_attached == 0 || c->message->remove_region->force)
         return remove_region(c, region);
     return reply_held(c, region);
