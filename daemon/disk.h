@@ -63,5 +63,5 @@ bool disk_is_open_to(struct disk *disks, const struct disk *d, const struct disk
 uint64_t disk_free(const struct disk *d);
 // Whether one of DISKS before D is on the same file system.
 bool disk_shares_file_system(const struct disk *disks, const struct disk *d);
-// What is kept free of the file systems of all DISKS, each counted once.
+// The bytes that are kept free of the file systems of all DISKS, each counted once.
 uint64_t disks_keep_free(const struct disk *disks);

@@ -135,7 +135,7 @@ void disks_note_absence(struct daemon *d, const char *dir, const char *problem, 
         free_absence(a);
 }
 
-// One rounding for all: a charge is the same on each disk.
+// All disks round alike: a charge is the same on each disk.
 static void agree_on_blocks(struct daemon *d)
 {
     uint32_t most = 0;

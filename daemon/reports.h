@@ -70,7 +70,7 @@ void reports_unwatch(struct watcher *w); // does nothing if W does not watch
 bool reports_are_wanted(const struct reports *r);
 // Puts a copy of REPORT into the queues of those who may see it.  R may be NULL, in tests.
 void reports_publish(struct reports *r, struct report *report);
-// What concerns everybody.  TEXT may be NULL.
+// Publishes a report that concerns everybody.  TEXT may be NULL.
 void reports_publish_to_all(struct reports *r, enum report_kind kind, const char *text);
 struct watcher *reports_next_watcher(const struct reports *r, const struct watcher *after); // AFTER NULL: the first
 

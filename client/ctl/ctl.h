@@ -19,7 +19,7 @@ enum command_option {
     NEEDS_NO_ADDRESS = 1 << 8, // no option: the command runs without an address, or finds it out itself
 };
 
-// What an argument is, for the completions of shells.
+// The kind of an argument, for the completions of shells.
 enum word {
     WORD_NONE, // nothing that a shell could complete
     WORD_REGION,

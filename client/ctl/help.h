@@ -1,4 +1,4 @@
-// What --help, --version and `diskallocctl help` print.
+// The texts that --help, --version and `diskallocctl help` print.
 #pragma once
 #include "client/ctl/ctl.h"
 

@@ -1,4 +1,4 @@
-// What is served: see site.h.
+// The pages that are served: see site.h.
 //
 // Any program on this machine may connect to a loopback address, and a web browser is one: a page from elsewhere must
 // not be able to read this one.  So a request that comes under another host's name is refused (DNS rebinding), no other

@@ -1,4 +1,4 @@
-// What is served: /metrics, the page at /, and the state that the page asks for.
+// The pages that are served: /metrics, the page at /, and the state that the page asks for.
 #pragma once
 
 struct guest;

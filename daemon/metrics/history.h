@@ -10,7 +10,7 @@ enum {
     HISTORY_SAMPLES = 360,
 };
 
-// What is sampled.  The rates are of the time since the sample before.
+// The series that are sampled.  The rates are of the time since the sample before.
 enum history_series {
     HISTORY_BYTES,
     HISTORY_REGIONS,

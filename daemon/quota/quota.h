@@ -14,7 +14,7 @@ enum quota_resource {
 
 #define QUOTA_UNLIMITED UINT64_MAX
 
-// What an account is the sum of.
+// The kinds of accounts, by the users that an account is the sum of.
 enum quota_kind {
     QUOTA_KIND_TOTAL,
     QUOTA_KIND_UNLISTED,

@@ -1,4 +1,4 @@
-// What administrators do: see audit.h.
+// The log of what administrators do: see audit.h.
 #include "daemon/request/audit.h"
 
 #include <stdarg.h>

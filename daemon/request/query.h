@@ -1,4 +1,4 @@
-// What GetUsage and ListUsage have in common.
+// The parts that GetUsage and ListUsage have in common.
 #pragma once
 #include "daemon/request/request.h"
 

@@ -1,4 +1,4 @@
-// What disks could grant.
+// The bytes that disks could grant.
 #pragma once
 #include <stdint.h>
 

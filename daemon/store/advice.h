@@ -1,4 +1,4 @@
-// What an administrator can do about a spill directory that the daemon can't use.
+// Advice to an administrator about a spill directory that the daemon can't use.
 #pragma once
 
 enum { STORE_ADVICE_MAX = 9000 }; // bytes: a path twice, a sentence and a NUL

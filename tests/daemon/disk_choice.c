@@ -100,7 +100,7 @@ static void bytes_that_are_granted_and_not_yet_written_are_not_free(void **state
     s.disks[0].written = 20 * gib;
     assert_int_equal(disk_free(&s.disks[0]), 40 * gib);
     assert_int_equal(choose_for(&s, gib), 1);
-    // What was removed since then is free.
+    // Bytes of regions that were removed since then are free.
     s.disks[0].granted.used[QUOTA_BYTES] = 15 * gib;
     assert_int_equal(disk_free(&s.disks[0]), 55 * gib);
     assert_int_equal(choose_for(&s, gib), 0);

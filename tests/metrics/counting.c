@@ -1,4 +1,4 @@
-// What is counted, and how it is written.
+// The counters, and how they are written.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 
 // Whether C is the first row of its command: `quota list`, `quota set` and `quota unset` are rows of one command.
 bool completion_is_first(const struct ctl *ctl, const struct command *c);
-// What fits in the place of an argument: words that are always the same; NULL: there are none.
+// The words that fit in the place of an argument and are always the same; NULL: there are none.
 const char *completion_fixed_words(enum word word);
 // The argument of `diskallocctl completion` that prints the words; NULL: there is none.
 const char *completion_asked_words(enum word word);

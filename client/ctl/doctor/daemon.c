@@ -163,7 +163,7 @@ static void check_config(const char *address, struct findings *f)
         finding_well(f, "configuration", "%s", *text ? text : "it is good");
 }
 
-// What the journal had to say last, if the caller may read it.
+// The last warning of the journal, if the caller may read it.
 static void quote_journal(const char *address, struct findings *f)
 {
     static const struct advice advice = {"", "journalctl -u UNIT shows more, and journalctl -x explains some messages"};

@@ -1,4 +1,4 @@
-// What `doctor` has found: see findings.h.
+// The findings of `doctor`: see findings.h.
 #include "client/ctl/doctor/findings.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// What `doctor` has found: a list of things that are wrong, worth knowing, or well.
+// The findings of `doctor`: a list of things that are wrong, worth knowing, or well.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@ enum finding_state {
     FINDING_WRONG, // something does not work, or soon will not
 };
 
-// What to say of a finding beside the finding itself: constants.
+// The advice that belongs to a finding: constants.
 struct advice {
     const char *means; // what follows from it
     const char *mend;  // what to do, or which command tells more
