@@ -30,6 +30,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/memory/readahead.h"
 #include "client/memory/reservation.h"
 #include "client/memory/unlocked.h"
 #include "client/util/error.h"
@@ -134,7 +135,10 @@ static int ask_for_large(char *at, uint64_t length)
 
 int mapping_place(struct mapping *m, int fd, bool read_only)
 {
-    void *at = map_unlocked(m->base, m->reserve, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+    void *at;
+
+    readahead_keep_large(fd);
+    at = map_unlocked(m->base, m->reserve, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
 
     if (at == MAP_FAILED)
         return error_why(-errno, "mmap of the region's file");
@@ -163,6 +167,7 @@ int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
     int access = m->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r = 0;
     uint64_t at = 0;
 
+    readahead_keep_large(fd);
     for (size_t i = 0; r == 0 && i < without->n && without->items[i].offset < m->granted; i++) {
         uint64_t hole = without->items[i].offset, end = u64_min(hole + without->items[i].length, m->granted);
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "client/memory/mapping.h"
+#include "client/memory/readahead.h"
 #include "client/memory/unlocked.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
@@ -81,6 +82,7 @@ int small_give_file(struct mapping *m, int fd, uint64_t size, bool stay)
     uint64_t length = m->granted;
     int r = 0;
 
+    readahead_keep_large(fd);
     if (map_unlocked(m->base + length, m->reserve - length, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
                      length) == MAP_FAILED)
         r = refuse(-errno);
