@@ -41,8 +41,9 @@ static enum pattern_verdict judge_large(const struct pattern *p, const struct pa
 }
 
 // A part in which nothing was read lately follows one that says runs, also some looks later, because the run may enter
-// the part then; and a part where nothing is read any more goes back.  A
-// stride may miss all windows of a part for long.
+// the part then, unless a part has turned out to be read at random meanwhile: then the run is over, and if the disk is
+// slow, nothing is seen for some looks of what is read at random either.  A part where nothing is read any more goes
+// back.  A stride may miss all windows of a part for long.
 static enum pattern_verdict judge_single(const struct pattern *p, const struct pattern_part *part, bool follow)
 {
     uint32_t quiet = p->n_small - part->scattered_then;
@@ -64,6 +65,8 @@ static void remember(struct pattern *p, struct pattern_part *part, enum pattern_
     if (verdict == PATTERN_SCATTERED) {
         part->single_since = p->n_looks;
         part->on_trial = p->n_looks < p->trial_end;
+        if (p->runs_look < p->n_looks)
+            p->runs_look = 0;
     }
     if (verdict != PATTERN_RUNS || pattern_is_on_trial(p, part))
         return;

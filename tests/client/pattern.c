@@ -119,6 +119,28 @@ static void phases_are_followed_both_ways(void **state)
     world_close();
 }
 
+// With a slow disk, nothing may be seen for some looks of a part that is read all the same.
+static void random_reads_soon_after_a_scan_change_no_part_back(void **state)
+{
+    (void)state;
+    for (unsigned takes = 1; takes <= 8; takes *= 2) {
+        world_open(GIB, 128 * MIB);
+        world->page_takes = takes;
+        for (int round = 0; round < 5; round++) {
+            world_read_for(100, world_at_random);
+            assert_true(world_count_single() >= PATTERN_PARTS - 1);
+            for (int looks = 0; looks < 200 && world_count_single() > 0; looks++)
+                world_read_for(1, world_in_order);
+            assert_int_equal(world_count_single(), 0);
+            world->n_large = 0;
+            world_read_for(60, world_at_random);
+            assert_true(world_count_single() >= PATTERN_PARTS - 1);
+            assert_int_equal(world->n_large, 0);
+        }
+        world_close();
+    }
+}
+
 static void parts_are_judged_apart(void **state)
 {
     (void)state;
@@ -203,6 +225,7 @@ int main(void)
         TEST(records_and_strides_count_as_random_reads),
         TEST(a_scan_changes_nothing),
         TEST(phases_are_followed_both_ways),
+        TEST(random_reads_soon_after_a_scan_change_no_part_back),
         TEST(parts_are_judged_apart),
         TEST(a_part_that_is_left_alone_goes_back),
         TEST(records_of_half_a_unit_end_with_large_pages),

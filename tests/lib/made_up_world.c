@@ -27,6 +27,7 @@ void world_open(uint64_t size, uint64_t memory)
     assert_true(world->n_units <= MOST_UNITS);
     world->memory = memory / page_size();
     world->random = 88172645463325252;
+    world->page_takes = 1;
     world->region = (struct pattern_region){.size = size, .look = look};
     pattern_reset(world->p, pattern_part_size(size));
 }
@@ -65,12 +66,12 @@ unsigned world_touch(uint64_t page)
         return 0;
     if (world_is_single(world_part_of(page))) {
         world->came[page] = ++world->n_came;
-        return 1;
+        return world->page_takes;
     }
     for (uint64_t i = unit; i < unit + PAGES_OF_UNIT; i++)
         world->came[i] = ++world->n_came;
     world->n_units_read++;
-    return 16;
+    return 16 * world->page_takes;
 }
 
 uint64_t world_any_below(uint64_t n)

@@ -15,6 +15,7 @@ struct world {
     uint64_t n_units, memory;                  // pages
     uint64_t came[MOST_UNITS * PAGES_OF_UNIT]; // a page is in memory if it came less than memory pages ago
     uint64_t n_came, random, next;
+    unsigned page_takes;        // time for a single page: 1, or more with a slow disk
     unsigned n_single, n_large; // changes
     bool sparse;                // the program touches little of what is read
     unsigned n_units_read;      // since the last look
@@ -24,7 +25,7 @@ extern struct world *world;
 
 void world_open(uint64_t size, uint64_t memory);
 void world_close(void);
-// READ reads something, and returns how long that took; a single page takes 1, and a look comes after 800.
+// READ reads something, and returns how long that took; a look comes after 800.
 void world_read_for(unsigned n_looks, unsigned (*read)(void));
 // Reads the page, and returns how long that took: a unit takes as long as 16 single pages.
 unsigned world_touch(uint64_t page);
