@@ -31,7 +31,6 @@
 #include "daemon/former.h"
 #include "daemon/grace.h"
 #include "daemon/halves.h"
-#include "daemon/health.h"
 #include "daemon/home.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
@@ -173,7 +172,7 @@ static int make_tables(struct daemon *d)
     if (r == 0)
         r = arena_init(&d->reply_arena, REPLY_ARENA_SIZE);
     if (r == 0)
-        r = health_begin(d);
+        r = disks_look(d);
     if (r == 0)
         r = orphans_new(&d->regions, events_wake_for_orphans, d, &env->op.orphans);
     if (r == 0)

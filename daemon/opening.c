@@ -70,11 +70,17 @@ static int open_disk(struct opening *o)
     if (r == 0)
         r = fences_make(o->disk, o->fence, &o->error);
     if (r == 0)
-        r = store_space(disk->store, &disk->space);
-    if (r == 0)
-        store_look(disk->store, &disk->health);
-    disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
-    return r == 0 ? recovery_collect(o->disk, &o->found) : r;
+        r = health_look_first(disk);
+    return r == 0 ? recovery_collect(o->disk, &o->found, &o->error) : r;
+}
+
+static void close_disk(struct opening *o)
+{
+    if (!o->disk)
+        return;
+    halves_forget(&o->daemon->halves, o->disk);
+    disks_free_one(o->disk);
+    o->disk = NULL;
 }
 
 static enum work_status run_open(struct work *w)
@@ -82,6 +88,8 @@ static enum work_status run_open(struct work *w)
     struct opening *o = container_of(w, struct opening, work);
 
     o->result = open_disk(o);
+    if (o->result < 0) // here, because closing may block too
+        close_disk(o);
     return WORK_DONE;
 }
 
@@ -119,11 +127,7 @@ static void deinit(struct opening *o)
 {
     recovery_list_deinit(&o->found);
     halves_forget(&o->rest, NULL);
-    if (o->disk) {
-        halves_forget(&o->daemon->halves, o->disk);
-        disks_free_one(o->disk);
-    }
-    o->disk = NULL;
+    close_disk(o);
     free(steal(&o->error));
     free(steal(&o->dir));
 }
@@ -193,8 +197,7 @@ static void open_next(struct opening *o)
     }
     if (d->n_disks == CONFIG_MOST_DISKS) {
         o->result = -EUSERS;
-        if (asprintf(&o->error,
-                     "spill directory %s: the daemon has had %d since it started, and can have no more: start it anew",
+        if (asprintf(&o->error, "spill directory %s: the daemon uses %d already, and can use no more: start it anew",
                      o->dir, CONFIG_MOST_DISKS) < 0)
             o->error = NULL;
         fail(o);

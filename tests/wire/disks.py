@@ -385,6 +385,82 @@ class ComeAndGoTest(DisksTest):
         self.assertEqual(self.read(b"one", 5), b"hello")
 
 
+class FailingTest(DisksTest):
+    """A further disk that can be opened, and whose directories cannot be read."""
+
+    def usage(self):
+        with self.connect() as client:
+            usage = client.call(get_usage=pb.GetUsage()).usage
+        return usage.regions, usage.bytes
+
+    def expect_left_out(self):
+        disk = self.disk("b")
+        self.assertFalse(disk.in_use)
+        self.assertEqual(disk.problem, b"it cannot be read: Input/output error")
+        self.assertIn(self.daemon.path("b").encode() + b": it cannot be read", self.status().problem)
+        self.assertEqual(self.usage(), (1, MIB))
+        with self.connect() as client:
+            opening = pb.OpenRegion(name=b"far", flags=pb.REGION_READ_ONLY)
+            self.assert_refused(pb.NOT_FOUND, "", lambda: client.call(open_region=opening))
+
+    def test_it_is_left_out_and_taken_with_its_charges_when_it_can_be_read(self):
+        self.start_failing(text="[disk DIR/b]\nnew_regions = no\n")
+        self.make_and_leave(b"near", content=b"near")
+        self.daemon.configure(text="[disk DIR/a]\nnew_regions = no\n")
+        self.daemon.reload()
+        _, disk = self.make_and_leave(b"far", size=2 * MIB, content=b"far")
+        self.assertEqual(disk, "b")
+        self.daemon.configure(text="")
+        # Of one user only: those of other users may have been found before.
+        for folders in (("b",), ("b", str(os.getuid())), ("b", "4294967290")):
+            with self.subTest(folders=folders):
+                marker = self.fail_to_read(*folders)
+                self.daemon.restart()
+                self.expect_left_out()
+                self.assertIn(f"{self.daemon.path('b')}: it cannot be read: Input/output error", self.daemon.log())
+                self.assertEqual(self.make_and_leave(b"new")[1], "a")
+                with self.connect() as client:
+                    client.call(remove_region=pb.RemoveRegion(name=b"new"))
+                told = self.daemon.log().count("is not used until the daemon is told to reload again")
+                self.daemon.reload()
+                wait_until(lambda: self.daemon.log().count("is not used until the daemon") > told)
+                self.expect_left_out()
+                os.unlink(marker)
+                self.daemon.reload()
+                wait_until(lambda: self.disk("b").in_use)
+                self.assertEqual((self.usage(), self.read(b"far", 3)), ((2, 3 * MIB), b"far"))
+                self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, 2 * MIB))
+
+    def test_percentages_are_of_the_disks_that_are_left(self):
+        if not disks_case.can_mount:
+            self.skipTest("file systems can be mounted by root only, with mkfs.ext4")
+
+        def mount_all(daemon):
+            self.daemon = daemon
+            self.mount("a", 32)
+            self.mount("b", 64)
+
+        self.start_failing(text="[quota total]\nbytes = 100%\n", prepare=mount_all)
+        self.assertEqual(self.status().bytes_limit, self.disk("a").total + self.disk("b").total)
+        self.fail_to_read("b")
+        self.daemon.restart()
+        status = self.status()
+        self.assertEqual((status.bytes_limit, status.disk_total), (status.disks[0].total, status.disks[0].total))
+
+    def test_without_the_first_disk_the_daemon_does_not_start(self):
+        self.start_failing()
+        marker = self.fail_to_read("a")
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.process.wait(60), 0)
+        done = subprocess.run(
+            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
+        )
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn(f"{self.daemon.path('a')}: it cannot be read: Input/output error", done.stderr)
+        os.unlink(marker)
+        self.daemon.start()
+
+
 class LostTest(DisksTest):
     def test_a_disk_that_is_lost_stops_its_own_regions_only(self):
         self.start_mounted({"a": 48, "b": 96})
