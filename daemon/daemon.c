@@ -229,13 +229,11 @@ static int make_parts(struct daemon *d, const struct settings_source *source, st
         config_free(config);
         return r;
     }
-    if (home_settle(d) < 0) {
-        config_free(config);
-        return -EIO;
-    }
     r = make_settings(d, source, config);
-    if (r == 0)
+    if (r == 0) {
+        home_settle(d);
         r = make_tables(d);
+    }
     if (r == 0)
         r = fill_request_env(d);
     if (r < 0)

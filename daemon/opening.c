@@ -18,6 +18,7 @@
 #include "daemon/former.h"
 #include "daemon/halves.h"
 #include "daemon/health.h"
+#include "daemon/home.h"
 #include "daemon/log.h"
 #include "daemon/recovery.h"
 #include "daemon/state.h"
@@ -106,6 +107,7 @@ static void take_over(struct opening *o)
                   o->dir);
     health_add_up(d);
     settings_have_changed(d->settings); // percentages are of the sum of all disks
+    home_take_over(d, &x->disk);
     log_notice("spill directory %s was added, with %zu regions", o->dir, o->found.n);
     former_look(d);
 }
