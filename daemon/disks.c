@@ -12,6 +12,7 @@
 #include "daemon/config/limits.h"
 #include "daemon/fence/fence.h"
 #include "daemon/fences.h"
+#include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/state.h"
 #include "proto/util/cleanup.h"
@@ -75,14 +76,25 @@ int disks_open_one(struct daemon *d, const char *dir, bool require_mount, struct
     return r;
 }
 
+// The lowest number that no disk has.
+static unsigned free_number(const struct daemon *d)
+{
+    uint64_t used = 0;
+
+    for (const struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        used |= UINT64_C(1) << disk->number;
+    return (unsigned)__builtin_ctzll(~used);
+}
+
 void disks_append(struct daemon *d, struct daemon_disk *x)
 {
     struct disk **at = &d->request.op.disks;
 
+    x->disk.number = free_number(d);
     while (*at)
         at = &(*at)->next;
     *at = &x->disk;
-    x->disk.number = d->n_disks++;
+    d->n_disks++;
     if (!d->home)
         d->home = &x->disk;
     disks_forget_absence(d, store_dir(x->disk.store));
@@ -147,6 +159,13 @@ static void agree_on_blocks(struct daemon *d)
         store_set_block_size(disk->store, most);
 }
 
+// At start: goes on without a directory of the configuration.
+static void do_without(struct daemon *d, const char *dir, const char *sentence)
+{
+    log_error("%s; the regions there are unavailable until it can be used and the daemon is told to reload", sentence);
+    disks_note_absence(d, dir, sentence, true);
+}
+
 int disks_open(struct daemon *d, const struct config *config)
 {
     for (size_t i = 0; i < config->spill_dirs.n; i++) {
@@ -164,27 +183,78 @@ int disks_open(struct daemon *d, const struct config *config)
             log_error("%s", sentence);
             return r;
         }
-        log_error("%s; the regions there are unavailable until it can be used and the daemon is told to reload",
-                  sentence);
-        disks_note_absence(d, dir, sentence, true);
+        do_without(d, dir, sentence);
     }
     agree_on_blocks(d);
     return 0;
 }
 
-int disks_fence(struct daemon *d, const struct config *config)
+// A step has failed on the disk *AT.  0: the disk is not in the list any more; or ERROR.
+static int lose(struct daemon *d, struct disk **at, int error, const char *sentence)
 {
+    struct disk *disk = *at;
+    const char *dir = store_dir(disk->store);
+    _cleanup_free_ char *made = NULL;
+
+    if (!sentence && asprintf(&made, "spill directory %s: %s", dir, strerror(-error)) < 0)
+        made = NULL;
+    sentence = sentence ? sentence : made ? made : strerror(-error);
+    if (disk == d->home || error == -ENOMEM) {
+        log_error("%s", sentence);
+        return error;
+    }
+    do_without(d, dir, sentence);
+    *at = disk->next;
+    d->n_disks--;
+    disks_free_one(of(disk));
+    return 0;
+}
+
+int disks_step_all(struct daemon *d, disks_step step, void *data)
+{
+    struct disk **at = &d->request.op.disks;
     int r = 0;
 
-    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next) {
+    while (r == 0 && *at) {
         _cleanup_free_ char *error = NULL;
+        struct disk *disk = *at;
 
-        r = fences_make(of(disk), config->fence, &error);
-        if (r == 0)
-            r = fences_listen(of(disk));
-        if (error)
-            log_error("%s", error);
+        r = step(of(disk), data, &error);
+        if (r < 0)
+            r = lose(d, at, r, error);
+        else
+            at = &disk->next;
     }
+    return r;
+}
+
+// For disks_step_all.
+static int fence_one(struct daemon_disk *x, void *data, char **ret_error)
+{
+    const struct config *config = data;
+    int r = fences_make(x, config->fence, ret_error);
+
+    return r == 0 ? fences_listen(x) : r;
+}
+
+int disks_fence(struct daemon *d, const struct config *config)
+{
+    return disks_step_all(d, fence_one, (void *)config);
+}
+
+// For disks_step_all.
+static int look_at_one(struct daemon_disk *x, void *data, char **ret_error)
+{
+    (void)data;
+    (void)ret_error;
+    return health_look_first(&x->disk);
+}
+
+int disks_look(struct daemon *d)
+{
+    int r = disks_step_all(d, look_at_one, NULL);
+
+    health_add_up(d);
     return r;
 }
 

@@ -1,7 +1,8 @@
 // The disks of the running daemon: opened at start, in the order of the configuration, and closed at the end.
 //
-// A disk that cannot be opened keeps the daemon from starting only if it is the first one, which has the quotas set at
-// run time, or if another daemon has it.  Without another one the daemon goes on: the regions there are unavailable.
+// A disk that cannot be opened, fenced or read keeps the daemon from starting only if it is the first one, which has
+// the quotas set at run time, or if another daemon has it.  Without another one the daemon goes on: the regions there
+// are unavailable, and a reload tries again (opening.h).
 #pragma once
 #include <stdbool.h>
 
@@ -12,8 +13,15 @@ struct daemon_disk;
 // Locks the spill directories that CONFIG names.  0; or -errno, and the reason was logged; -EBUSY: another daemon has
 // one of them.
 int disks_open(struct daemon *d, const struct config *config);
-// The fences around the regions of all disks.  0; or -errno, and the reason was logged.
+// One step of the start, on one disk.  0; or -errno, and *RET_ERROR is a sentence, to be freed, or NULL.
+typedef int (*disks_step)(struct daemon_disk *x, void *data, char **ret_error);
+// At start: takes STEP on each disk.  A disk that fails is not used, unless it is the first one or memory is short:
+// then -errno.  The reason was logged.
+int disks_step_all(struct daemon *d, disks_step step, void *data);
+// The fences around the regions of all disks.  As disks_step_all.
 int disks_fence(struct daemon *d, const struct config *config);
+// Asks each disk for its space.  As disks_step_all.
+int disks_look(struct daemon *d);
 // Takes over the values that follow from CONFIG.  A disk that CONFIG names no longer stays, and gets no new region.
 void disks_configure(struct daemon *d, const struct config *config);
 void disks_log(const struct daemon *d); // a line for each disk

@@ -8,7 +8,7 @@ struct daemon;
 int events_init(struct daemon *d);
 void events_deinit(struct daemon *d); // idempotent on what events_init has not made
 
-// For the queues of orphans and of waiting operations, DATA being the daemon: their timer fires at AT (ms, monotonic)
-// at the latest.
+// The queues of orphans and of waiting operations call these, DATA being the daemon: the queue's timer fires at AT (ms,
+// monotonic) at the latest.
 void events_wake_for_orphans(void *data, uint64_t at);
 void events_wake_for_waiting(void *data, uint64_t at);

@@ -5,7 +5,7 @@
 struct daemon;
 struct daemon_disk;
 
-// What all disks share.  After events_init, before any region.  0 or -ENOMEM.
+// Makes what the fences of all disks share.  After events_init, before any region.  0 or -ENOMEM.
 int fences_init(struct daemon *d);
 void fences_deinit(struct daemon *d);
 // Sets up the fences around the regions of a disk, whose store is open.  On any thread.  0; or -errno and *RET_ERROR is

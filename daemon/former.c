@@ -36,7 +36,7 @@ struct former {
     int error; // -errno: it could not be looked at
 };
 
-// It belongs to the worker from former_look until look_done.
+// The struct belongs to the worker from former_look until look_done.
 struct former_look {
     struct work work;
     struct daemon *daemon;

@@ -129,16 +129,12 @@ void health_tick(struct daemon *d)
         ask(container_of(disk, struct daemon_disk, disk));
 }
 
-int health_begin(struct daemon *d)
+int health_look_first(struct disk *disk)
 {
-    int r = 0;
+    int r = store_space(disk->store, &disk->space);
 
-    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next) {
-        r = store_space(disk->store, &disk->space);
-        if (r == 0)
-            store_look(disk->store, &disk->health);
-        disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
-    }
-    health_add_up(d);
+    if (r == 0)
+        store_look(disk->store, &disk->health);
+    disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
     return r;
 }

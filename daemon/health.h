@@ -2,9 +2,10 @@
 #pragma once
 
 struct daemon;
+struct disk;
 
-// Blocks: at start only.  Asks each disk for its space.  0 or -errno.
-int health_begin(struct daemon *d);
+// Blocks, on any thread: asks one disk, before it is in use.  0 or -errno.
+int health_look_first(struct disk *disk);
 // The space of all disks together, a file system with several of them counted once.
 void health_add_up(struct daemon *d);
 // Every two seconds.

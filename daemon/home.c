@@ -1,16 +1,20 @@
 // The files that are of no single disk: see home.h.
 //
 // The order of the disks in the configuration may change between two starts, and so may the first one.  A disk that was
-// the first one before has its files still.  Of each of them the newest one counts: the daemon writes a file on the
-// first disk only, so a copy that was left behind is older than what was written later.
+// the first one before has its files still, and may be lost meanwhile and come back.
+//
+// Of the quotas that were set at run time, the later change of each key holds (daemon/config/merge.c).  Of the grace
+// periods, the newest file counts: the daemon writes it on the first disk only, so a copy that was left behind is older
+// than what was written later.
 #include "daemon/home.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/config/runtime.h"
+#include "daemon/config/settings.h"
 #include "daemon/grace.h"
 #include "daemon/log.h"
 #include "daemon/state.h"
@@ -22,8 +26,8 @@ static bool is_newer(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
 }
 
-// The disk with the newest file of that name; the first disk if none has one.
-static struct disk *find_newest(struct daemon *d, const char *name)
+// The disk with the newest grace periods; the first disk if none has any.
+static struct disk *find_newest(struct daemon *d)
 {
     struct disk *newest = d->home;
     struct timespec time = {0};
@@ -31,7 +35,8 @@ static struct disk *find_newest(struct daemon *d, const char *name)
     for (struct disk *disk = d->request.op.disks; disk; disk = disk->next) {
         struct stat st;
 
-        if (fstatat(store_dir_fd(disk->store), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_newer(&st.st_mtim, &time))
+        if (fstatat(store_dir_fd(disk->store), GRACE_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !is_newer(&st.st_mtim, &time))
             continue;
         newest = disk;
         time = st.st_mtim;
@@ -39,29 +44,51 @@ static struct disk *find_newest(struct daemon *d, const char *name)
     return newest;
 }
 
-static int settle(struct daemon *d, const char *name)
+// Without them grace periods begin anew, which does no harm.
+static void copy_grace(struct daemon *d)
 {
-    const struct disk *from = find_newest(d, name);
+    const struct disk *from = find_newest(d);
     _cleanup_free_ char *text = NULL;
     int r;
 
     if (from == d->home)
-        return 0;
-    r = small_file_read(store_dir_fd(from->store), name, &text);
+        return;
+    r = small_file_read(store_dir_fd(from->store), GRACE_FILE, &text);
     if (r == 0)
-        r = small_file_write(store_dir_fd(d->home->store), name, text);
+        r = small_file_write(store_dir_fd(d->home->store), GRACE_FILE, text);
     if (r < 0)
-        log_error("%s/%s cannot be copied to the first spill directory, %s: %s", store_dir(from->store), name,
+        log_error("%s/%s cannot be copied to the first spill directory, %s: %s", store_dir(from->store), GRACE_FILE,
                   store_dir(d->home->store), strerror(-r));
     else
-        log_notice("%s/%s was copied to the first spill directory, %s", store_dir(from->store), name,
+        log_notice("%s/%s was copied to the first spill directory, %s", store_dir(from->store), GRACE_FILE,
                    store_dir(d->home->store));
-    return r < 0 ? r : 0;
 }
 
-int home_settle(struct daemon *d)
+void home_settle(struct daemon *d)
 {
-    int r = settle(d, CONFIG_RUNTIME_FILE);
+    for (struct disk *disk = d->home->next; disk; disk = disk->next)
+        settings_merge_runtime(d->settings, disk->store);
+    copy_grace(d);
+}
 
-    return r < 0 ? r : settle(d, GRACE_FILE);
+static void merge_done(struct settings_change *change)
+{
+    if (change->result < 0 && change->result != -ESHUTDOWN)
+        log_error("the quotas that were set in %s do not hold: %s", store_dir(change->from),
+                  change->error ? change->error : strerror(-change->result));
+    settings_change_free(change);
+}
+
+void home_take_over(struct daemon *d, struct disk *disk)
+{
+    struct settings_change *change = calloc(1, sizeof *change);
+
+    if (!change) {
+        log_error("out of memory: the quotas that were set in %s do not hold until the daemon is started anew",
+                  store_dir(disk->store));
+        return;
+    }
+    change->from = disk->store;
+    change->done = merge_done;
+    settings_submit(d->settings, change);
 }

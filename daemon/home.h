@@ -2,7 +2,10 @@
 #pragma once
 
 struct daemon;
+struct disk;
 
-// Blocks: at start only.  If another disk has newer ones of these files, because it was the first one before, copies
-// them to the first disk.  0; or -errno, and the reason was logged.
-int home_settle(struct daemon *d);
+// Blocks: at start only, when the quotas of the first disk were read.  Takes over what other disks have of these files,
+// because they were the first one before.  A failure is logged.
+void home_settle(struct daemon *d);
+// While the daemon runs: takes over the quotas of a disk that was added.  Done on a worker.
+void home_take_over(struct daemon *d, struct disk *disk);

@@ -18,6 +18,7 @@
 #include "daemon/former.h"
 #include "daemon/halves.h"
 #include "daemon/health.h"
+#include "daemon/home.h"
 #include "daemon/log.h"
 #include "daemon/recovery.h"
 #include "daemon/state.h"
@@ -70,11 +71,17 @@ static int open_disk(struct opening *o)
     if (r == 0)
         r = fences_make(o->disk, o->fence, &o->error);
     if (r == 0)
-        r = store_space(disk->store, &disk->space);
-    if (r == 0)
-        store_look(disk->store, &disk->health);
-    disk->health.problem[0] = '\0'; // whatever there is, the log tells when the daemon looks again
-    return r == 0 ? recovery_collect(o->disk, &o->found) : r;
+        r = health_look_first(disk);
+    return r == 0 ? recovery_collect(o->disk, &o->found, &o->error) : r;
+}
+
+static void close_disk(struct opening *o)
+{
+    if (!o->disk)
+        return;
+    halves_forget(&o->daemon->halves, o->disk);
+    disks_free_one(o->disk);
+    o->disk = NULL;
 }
 
 static enum work_status run_open(struct work *w)
@@ -82,6 +89,8 @@ static enum work_status run_open(struct work *w)
     struct opening *o = container_of(w, struct opening, work);
 
     o->result = open_disk(o);
+    if (o->result < 0) // here, because closing may block too
+        close_disk(o);
     return WORK_DONE;
 }
 
@@ -98,6 +107,7 @@ static void take_over(struct opening *o)
                   o->dir);
     health_add_up(d);
     settings_have_changed(d->settings); // percentages are of the sum of all disks
+    home_take_over(d, &x->disk);
     log_notice("spill directory %s was added, with %zu regions", o->dir, o->found.n);
     former_look(d);
 }
@@ -119,11 +129,7 @@ static void deinit(struct opening *o)
 {
     recovery_list_deinit(&o->found);
     halves_forget(&o->rest, NULL);
-    if (o->disk) {
-        halves_forget(&o->daemon->halves, o->disk);
-        disks_free_one(o->disk);
-    }
-    o->disk = NULL;
+    close_disk(o);
     free(steal(&o->error));
     free(steal(&o->dir));
 }
@@ -193,8 +199,7 @@ static void open_next(struct opening *o)
     }
     if (d->n_disks == CONFIG_MOST_DISKS) {
         o->result = -EUSERS;
-        if (asprintf(&o->error,
-                     "spill directory %s: the daemon has had %d since it started, and can have no more: start it anew",
+        if (asprintf(&o->error, "spill directory %s: the daemon uses %d already, and can use no more: start it anew",
                      o->dir, CONFIG_MOST_DISKS) < 0)
             o->error = NULL;
         fail(o);

@@ -11,13 +11,17 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/account.h"
+#include "daemon/config/settings.h"
 #include "daemon/config/subjects.h"
+#include "daemon/disks.h"
 #include "daemon/fence/fence.h"
 #include "daemon/halves.h"
+#include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"
 #include "daemon/orphans.h"
@@ -198,19 +202,6 @@ static int settle_halves(struct daemon *d)
     return r;
 }
 
-int recovery_run(struct daemon *d)
-{
-    int r = 0;
-
-    for (struct disk *disk = d->request.op.disks; r == 0 && disk; disk = disk->next)
-        r = store_scan(disk->store, found_region, container_of(disk, struct daemon_disk, disk), &disk->n_foreign);
-    if (r == 0)
-        r = settle_halves(d);
-    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
-        disk->written = disk->granted.used[QUOTA_BYTES];
-    return r < 0 ? r : finish_repairs(d);
-}
-
 struct recovery_item {
     struct store_found found;
     bool is_first;
@@ -238,13 +229,45 @@ static int collect(void *data, struct store_found *found)
     return 0;
 }
 
-int recovery_collect(struct daemon_disk *x, struct recovery_list *ret)
+static int scan(struct daemon_disk *x, int (*found)(void *data, struct store_found *region), void *data,
+                char **ret_error)
+{
+    struct store *store = x->disk.store;
+    int r = store_scan(store, found, data, &x->disk.n_foreign);
+
+    if (r < 0 && asprintf(ret_error, "spill directory %s: it cannot be read: %s", store_dir(store), strerror(-r)) < 0)
+        *ret_error = NULL;
+    return r;
+}
+
+// Finds all regions of a disk, or fails.
+static int collect_all(struct daemon_disk *x, struct recovery_list *ret, char **ret_error)
 {
     int r;
 
     *ret = (struct recovery_list){.disk = x};
-    r = store_scan(x->disk.store, collect, ret, &x->disk.n_foreign);
-    halves_join(&x->daemon->halves);
+    r = scan(x, collect, ret, ret_error);
+    if (r < 0)
+        halves_forget(&x->daemon->halves, x);
+    return r;
+}
+
+int recovery_collect(struct daemon_disk *x, struct recovery_list *ret, char **ret_error)
+{
+    int r = collect_all(x, ret, ret_error);
+
+    if (r == 0)
+        halves_join(&x->daemon->halves);
+    return r;
+}
+
+// Makes regions of what was collected.
+static int take_all(struct recovery_list *l)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->n; i++)
+        r = take(l->disk, &l->items[i].found, l->items[i].is_first);
     return r;
 }
 
@@ -252,11 +275,9 @@ int recovery_take(struct recovery_list *l, struct half **ret_rest)
 {
     struct daemon *d = l->disk->daemon;
     struct half *h;
-    int r = 0;
+    int r = take_all(l);
 
     *ret_rest = NULL;
-    for (size_t i = 0; r == 0 && i < l->n; i++)
-        r = take(l->disk, &l->items[i].found, l->items[i].is_first);
     if (r == 0)
         r = take_joined(d);
     while ((h = halves_take_rest(&d->halves, &d->regions))) {
@@ -274,4 +295,39 @@ void recovery_list_deinit(struct recovery_list *l)
         ranges_deinit(&l->items[i].found.discarded);
     free(l->items);
     *l = (struct recovery_list){0};
+}
+
+static int recover_further(struct daemon_disk *x, char **ret_error)
+{
+    struct recovery_list found;
+    int r = collect_all(x, &found, ret_error);
+
+    if (r == 0)
+        r = take_all(&found);
+    recovery_list_deinit(&found);
+    return r;
+}
+
+// For disks_step_all.  If the first disk fails, the daemon ends.  A further disk that fails is left out, so its regions
+// are taken only when all of them were found.
+static int recover_disk(struct daemon_disk *x, void *data, char **ret_error)
+{
+    (void)data;
+    return &x->disk == x->daemon->home ? scan(x, found_region, x, ret_error) : recover_further(x, ret_error);
+}
+
+int recovery_run(struct daemon *d)
+{
+    const unsigned n_disks = d->n_disks;
+    int r = disks_step_all(d, recover_disk, NULL);
+
+    if (r == 0 && d->n_disks < n_disks) {
+        health_add_up(d);
+        settings_have_changed(d->settings); // percentages are of the sum of all disks
+    }
+    if (r == 0)
+        r = settle_halves(d);
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        disk->written = disk->granted.used[QUOTA_BYTES];
+    return r < 0 ? r : finish_repairs(d);
 }

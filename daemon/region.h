@@ -62,7 +62,8 @@ struct region {
     uint64_t probe_at;        // ms, monotonic: when the next probe is due
     uint64_t expiry_retry_at; // op/expire.c's: ms, monotonic
     TAILQ_ENTRY(region) orphan;
-    // As written to the file.  It comes last: it has memory for its own name and no longer one.  See record_copy.
+    // The record as written to the file.  This field comes last, because the struct ends with the record's name and is
+    // no longer than that.  See record_copy.
     struct record record;
 };
 RB_HEAD(region_by_handle, region);

@@ -61,7 +61,7 @@ struct daemon {
     int exit_status;            // of a daemon that ends without waiting for its threads
     bool told_to_end;           // by a signal
     bool bad_settings;          // the file of the run-time quotas has a mistake
-    unsigned n_disks;           // ever
+    unsigned n_disks;           // in use
     struct half *halves;        // recovery.c's: of moves, whose other disk is not there
     struct opening *opening;    // opening.c's: a disk that is being added; NULL: none is
     struct former_look *former; // former.c's, while it looks

@@ -97,7 +97,7 @@ struct user {
 // 0 or -ENOMEM.
 int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_table **ret);
 void user_table_free(struct user_table *t);
-// What NAMES says about a name wins over what this table says.  NULL, as at first: there is no such table.
+// The answer of NAMES about a name wins over the answer of this table.  NULL, as at first: there is no such table.
 void user_table_set_names(struct user_table *t, struct names *names);
 // From now on CHANGED is called when a user was made, and when the user database says something else of a user.
 void user_table_on_change(struct user_table *t, void (*changed)(void *data, struct user *u), void *data);

@@ -309,7 +309,7 @@ static void print_json(const struct check *c, enum state worst)
                              (int)c->warn, "crit_percent", (int)c->crit, "checks", array));
 }
 
-// The total, if the caller may see it.  False after a complaint.
+// A daemon of an earlier version shows the total to administrators only.  False after a complaint.
 static bool look_at_total(struct ctl *ctl, struct check *c)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;

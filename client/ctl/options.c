@@ -92,75 +92,74 @@ static void take_user(struct ctl *ctl, struct parsed *p, const char *name)
     p->wrong = true;
 }
 
-static void take_option(struct ctl *ctl, struct parsed *p, enum row row)
+// Where the text goes that is given with the option; NULL: elsewhere.
+static const char **text_of(struct ctl *ctl, struct parsed *p, enum row row)
 {
-    p->options |= ctl_options[row].bit;
     switch (row) {
     case ROW_ADDRESS:
-        p->address = optarg;
-        break;
+        return &p->address;
     case ROW_INSTANCE:
-        p->instance = optarg;
-        break;
-    case ROW_JSON:
-        ctl->json = true;
-        break;
-    case ROW_HUMAN:
-        ctl->human = true;
-        break;
-    case ROW_TIMEOUT:
-        parse_seconds(p, "--timeout", optarg, 3600, &ctl->timeout_seconds);
-        break;
-    case ROW_HELP:
-        p->instead = p->wrong ? INSTEAD_NOTHING : INSTEAD_HELP;
-        break;
-    case ROW_VERSION:
-        p->instead = p->wrong ? INSTEAD_NOTHING : INSTEAD_VERSION;
-        break;
-    case ROW_ALL:
-        ctl->all = true;
-        break;
-    case ROW_USER:
-        take_user(ctl, p, optarg);
-        break;
-    case ROW_FORCE:
-        ctl->force = true;
-        break;
+        return &p->instance;
     case ROW_WARN:
     case ROW_WARNING:
-        ctl->warn = optarg;
-        break;
+        return &ctl->warn;
     case ROW_CRIT:
     case ROW_CRITICAL:
-        ctl->crit = optarg;
-        break;
+        return &ctl->crit;
     case ROW_SIZE:
-        ctl->size = optarg;
-        break;
-    case ROW_ONCE:
-        ctl->once = true;
-        break;
-    case ROW_DELAY:
-        parse_seconds(p, "--delay", optarg, 3600, &ctl->delay_seconds);
-        break;
+        return &ctl->size;
     case ROW_SORT:
-        ctl->sort = optarg;
-        break;
+        return &ctl->sort;
     case ROW_THRESHOLD:
-        ctl->threshold = optarg;
-        break;
+        return &ctl->threshold;
     case ROW_LIMIT:
-        ctl->limit = optarg;
-        break;
-    case ROW_STRICT:
-        ctl->strict = true;
-        break;
-    case ROW_REPORT:
-        ctl->report = true;
-        break;
-    case ROW_N:
-        break;
+        return &ctl->limit;
+    default:
+        return NULL;
     }
+}
+
+// The flag that the option switches on; NULL: there is none.
+static bool *flag_of(struct ctl *ctl, enum row row)
+{
+    switch (row) {
+    case ROW_JSON:
+        return &ctl->json;
+    case ROW_HUMAN:
+        return &ctl->human;
+    case ROW_ALL:
+        return &ctl->all;
+    case ROW_FORCE:
+        return &ctl->force;
+    case ROW_ONCE:
+        return &ctl->once;
+    case ROW_STRICT:
+        return &ctl->strict;
+    case ROW_REPORT:
+        return &ctl->report;
+    default:
+        return NULL;
+    }
+}
+
+static void take_option(struct ctl *ctl, struct parsed *p, enum row row)
+{
+    const char **text = text_of(ctl, p, row);
+    bool *flag = flag_of(ctl, row);
+
+    p->options |= ctl_options[row].bit;
+    if (text)
+        *text = optarg;
+    else if (flag)
+        *flag = true;
+    else if (row == ROW_TIMEOUT)
+        parse_seconds(p, "--timeout", optarg, 3600, &ctl->timeout_seconds);
+    else if (row == ROW_DELAY)
+        parse_seconds(p, "--delay", optarg, 3600, &ctl->delay_seconds);
+    else if (row == ROW_USER)
+        take_user(ctl, p, optarg);
+    else if (row == ROW_HELP || row == ROW_VERSION)
+        p->instead = p->wrong ? INSTEAD_NOTHING : row == ROW_HELP ? INSTEAD_HELP : INSTEAD_VERSION;
 }
 
 // The words behind `run PROGRAM` are the program's.

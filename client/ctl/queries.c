@@ -50,6 +50,29 @@ Diskalloc__V1__Reply *query_quotas(struct ctl *ctl, ProtobufCBinaryData cursor, 
     return ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_QUOTA_LIST, ret_status);
 }
 
+void query_first_disk(const Diskalloc__V1__Status *s, Diskalloc__V1__Disk *ret)
+{
+    diskalloc__v1__disk__init(ret);
+    ret->dir = s->spill_dir;
+    ret->in_use = true;
+    ret->file_system = s->file_system;
+    ret->guarantee = s->guarantee;
+    ret->guarantee_reason = s->guarantee_reason;
+    ret->total = s->disk_total;
+    ret->available = s->disk_available;
+    ret->keep_free = s->keep_free;
+    ret->bytes = s->bytes;
+    ret->foreign_files = s->foreign_files;
+    ret->lacking_blocks = s->lacking_blocks;
+    ret->inodes = s->disk_inodes;
+    ret->inodes_available = s->disk_inodes_available;
+    ret->fs_quota_limit = s->fs_quota_limit;
+    ret->fs_quota_used = s->fs_quota_used;
+    ret->problem = s->problem;
+    ret->fences = s->fences;
+    ret->fences_missing = s->fences_missing;
+}
+
 bool query_is_set_at_run_time(const Diskalloc__V1__QuotaValue *v)
 {
     static const char set[] = "set at run time";

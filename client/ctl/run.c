@@ -96,7 +96,7 @@ static int find_library(char path[static PATH_MAX])
     return EXIT_REFUSED;
 }
 
-// What is preloaded already stays, behind ours.
+// Libraries that are preloaded already stay, behind LIBRARY.
 static int set_environment(const char *library, const struct settings *s)
 {
     const char *before = getenv("LD_PRELOAD");

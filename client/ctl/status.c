@@ -137,10 +137,33 @@ static void add_guarantee(struct table *t, Diskalloc__V1__Guarantee guarantee, c
     add_row(t, "Guarantee", value);
 }
 
+static void add_file_system(struct table *t, const Diskalloc__V1__Disk *d)
+{
+    char a[TEXT_MAX];
+
+    add_row(t, "File system", text_escape(d->file_system, strlen(d->file_system), a));
+    add_guarantee(t, d->guarantee, d->guarantee_reason);
+    add_fences(t, "Fences", d->fences, d->fences_missing);
+}
+
+// The limits of the file system beside its space.
+static void add_limits(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Disk *d)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], bar[TEXT_MAX];
+    uint64_t inodes_used = d->inodes - u64_min(d->inodes, d->inodes_available);
+
+    if (d->inodes > 0)
+        add_used(t, "Inodes", text_count(inodes_used, a), text_count(d->inodes, b),
+                 bar_of(ctl, inodes_used, d->inodes, bar));
+    if (d->fs_quota_limit > 0)
+        add_used(t, "File system quota", text_size(d->fs_quota_used, ctl->human, a),
+                 text_size(d->fs_quota_limit, ctl->human, b), bar_of(ctl, d->fs_quota_used, d->fs_quota_limit, bar));
+}
+
 // The rows of one of several disks.
 static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Disk *d)
 {
-    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], bar[TEXT_MAX], value[4 * TEXT_MAX];
+    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], value[4 * TEXT_MAX];
     bool human = ctl->human;
 
     add_row(t, "", "");
@@ -151,26 +174,20 @@ static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1
         return;
     if (d->is_leaving)
         add_row(t, "Leaving", "not in the configuration any more: nothing new is made there");
-    add_row(t, "File system", text_escape(d->file_system, strlen(d->file_system), a));
-    add_guarantee(t, d->guarantee, d->guarantee_reason);
-    add_fences(t, "Fences", d->fences, d->fences_missing);
+    add_file_system(t, d);
     snprintf(value, sizeof(value), "%s, of which %s are available, and %s kept free", text_size(d->total, human, a),
              text_size(d->available, human, b), text_size(d->keep_free, human, c));
     add_row(t, "Disk", value);
-    if (d->inodes > 0)
-        add_used(t, "Inodes", text_count(d->inodes - u64_min(d->inodes, d->inodes_available), a),
-                 text_count(d->inodes, b),
-                 bar_of(ctl, d->inodes - u64_min(d->inodes, d->inodes_available), d->inodes, bar));
-    if (d->fs_quota_limit > 0)
-        add_used(t, "File system quota", text_size(d->fs_quota_used, human, a), text_size(d->fs_quota_limit, human, b),
-                 bar_of(ctl, d->fs_quota_used, d->fs_quota_limit, bar));
+    add_limits(t, ctl, d);
     snprintf(value, sizeof(value), "%s, with %s", text_count(d->regions, a), text_size(d->bytes, human, b));
     add_row(t, "Regions there", value);
     if (d->foreign_files > 0)
         add_row(t, "Foreign files", text_count(d->foreign_files, a));
 }
 
-static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
+// FIRST: the first disk.
+static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s,
+                       const Diskalloc__V1__Disk *first)
 {
     char a[TEXT_MAX], b[TEXT_MAX], value[3 * TEXT_MAX];
 
@@ -181,14 +198,12 @@ static void add_daemon(struct table *t, const struct ctl *ctl, const Diskalloc__
     if (s->n_disks > 1)
         return;
     add_row(t, "Spill directory", text_escape(s->spill_dir.data, s->spill_dir.len, a));
-    add_row(t, "File system", text_escape(s->file_system, strlen(s->file_system), a));
-    add_guarantee(t, s->guarantee, s->guarantee_reason);
-    add_fences(t, "Fences", s->fences, s->fences_missing);
+    add_file_system(t, first);
     if (s->problem.len > 0)
         add_row(t, "Problem", text_escape(s->problem.data, s->problem.len, a));
 }
 
-// What of the disks is in use: of that which may be, without what is kept free.
+// The bar shows how much of the disks is in use, of the space that may be: without what is kept free.
 static void add_disks(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     uint64_t usable = s->disk_total > s->keep_free ? s->disk_total - s->keep_free : 0;
@@ -199,7 +214,8 @@ static void add_disks(struct table *t, const struct ctl *ctl, const Diskalloc__V
     add_row(t, s->n_disks > 1 ? "Disks" : "Disk", value);
 }
 
-static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s)
+static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc__V1__Status *s,
+                        const Diskalloc__V1__Disk *first)
 {
     char a[TEXT_MAX], b[TEXT_MAX], bar[TEXT_MAX];
     bool human = ctl->human;
@@ -207,13 +223,8 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
     add_disks(t, ctl, s);
     add_row(t, s->n_disks > 1 ? "Disks available" : "Disk available", text_size(s->disk_available, human, a));
     add_row(t, "Kept free", text_size(s->keep_free, human, a));
-    if (s->n_disks <= 1 && s->disk_inodes > 0)
-        add_used(t, "Inodes", text_count(s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), a),
-                 text_count(s->disk_inodes, b),
-                 bar_of(ctl, s->disk_inodes - u64_min(s->disk_inodes, s->disk_inodes_available), s->disk_inodes, bar));
-    if (s->n_disks <= 1 && s->fs_quota_limit > 0)
-        add_used(t, "File system quota", text_size(s->fs_quota_used, human, a), text_size(s->fs_quota_limit, human, b),
-                 bar_of(ctl, s->fs_quota_used, s->fs_quota_limit, bar));
+    if (s->n_disks <= 1)
+        add_limits(t, ctl, first);
     add_used(t, "Bytes", text_size(s->bytes, human, a), text_size(s->bytes_limit, human, b),
              bar_of(ctl, s->bytes, s->bytes_limit, bar));
     add_used(t, "Regions", text_count(s->regions, a), text_count(s->regions_limit, b),
@@ -231,12 +242,14 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
 static int print_text(const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     static const struct table_column columns[] = {{.title = NULL}, {.title = NULL}};
+    Diskalloc__V1__Disk first;
     struct table t;
     int r;
 
+    query_first_disk(s, &first);
     table_init(&t, columns, 2);
-    add_daemon(&t, ctl, s);
-    add_numbers(&t, ctl, s);
+    add_daemon(&t, ctl, s, &first);
+    add_numbers(&t, ctl, s, &first);
     for (size_t i = 0; s->n_disks > 1 && i < s->n_disks; i++)
         add_disk(&t, ctl, s->disks[i]);
     r = table_print(&t, 0);

@@ -35,7 +35,7 @@ struct attachment {
     bool agreed; // to this ask
 };
 
-// What was heard of an attachment.
+// News about an attachment.
 struct link_news {
     bool quiet;  // nobody has changed the region since it was asked for last
     bool agreed; // the region has agreed to ASK, and that still stands
@@ -73,8 +73,9 @@ int link_new(const char *path, const struct diskalloc_options *options, struct l
 void link_free(struct link *link); // all regions are closed by now
 // In a forked child: makes the locks new and forgets the parent's connection.
 void link_forked(struct link *link);
-// For a request that was refused for want of rights: if the connection was made while this thread had another
-// effective user, gives it up. True: the next request makes a new one, with the rights that the thread has now.
+// Called when a request was refused for want of rights: if the connection was made while this thread had another
+// effective user, gives the connection up. True: the next request makes a new one, with the rights that the thread has
+// now.
 bool link_renew(struct link *link);
 // True if there is a connection and its daemon has FEATURE (of the .proto).
 bool link_has_feature(struct link *link, uint64_t feature);

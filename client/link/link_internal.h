@@ -25,7 +25,7 @@ struct deadline {
     int pause_ms;        // before the next attempt
 };
 
-// There was no connection, since some attempt to make one failed.
+// A time without a connection: some attempt to make one has failed.
 struct absence {
     uint64_t since; // of proto/util/clock.h; 0: there is a connection, or nobody has tried
     bool told;      // the program was told by an event

@@ -53,7 +53,7 @@ static int room(struct diskalloc_vec_state *s, uint64_t additional, size_t size,
     return grown.result;
 }
 
-// What failed has said why: nothing is noted here.
+// Undoes a change after a call that failed and has noted why: nothing is noted here.
 static void cut(struct diskalloc_vec_state *s, size_t element_size, uint64_t size)
 {
     if (size < s->len * element_size)

@@ -9,8 +9,8 @@
 // A process that forks often has several such pipes, MOST_WATCHES at most.  From then on a child gets the writing end
 // of the youngest one, which then stands for all these children.
 //
-// Not seen: a child that closes all its descriptors and goes on using the memory, and one that was made without fork
-// handlers (vfork, clone, posix_spawn).  Where no pipe can be had, all children count as living.
+// The pipe does not show a child that closes all its descriptors and goes on using the memory, nor a child that was
+// made without fork handlers (vfork, clone, posix_spawn).  Where no pipe can be had, all children count as living.
 #include "client/util/children.h"
 
 #include <errno.h>

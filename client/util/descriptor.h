@@ -36,7 +36,7 @@ void descriptor_lose(struct descriptor *d);
 bool descriptor_is_dead(const struct descriptor *d);
 // The same number stands for OPENED, which is the same file, from here on; OPENED is closed.  0 or -errno.
 int descriptor_revive(struct descriptor *d, int opened);
-// For a descriptor that was lost.  OPENED replaces it if OPENED is the same file.  0; -ESTALE: it is another file,
+// OPENED replaces a descriptor that was lost, if OPENED is the same file.  0; -ESTALE: it is another file,
 // and was closed; -errno.
 int descriptor_replace(struct descriptor *d, int opened);
 // Opens the file again that is mapped from its first byte on at ADDRESS: root can do so for any file, others if the

@@ -31,7 +31,7 @@ struct fork_hook {
 void fork_lock(void);
 void fork_unlock(void);
 
-// Both with the lock held.
+// The caller holds the lock.
 void fork_register(struct fork_hook *hook, enum fork_order order);
 void fork_unregister(struct fork_hook *hook);
 

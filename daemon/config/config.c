@@ -242,6 +242,9 @@ void config_free(struct config *c)
     free(c->metrics_listen);
     config_paths_clear(&c->spill_dirs);
     free_disks(c);
+    for (size_t i = 0; i < c->n_unsets; i++)
+        free(c->unsets[i].subject);
+    free(c->unsets);
     free(c->socket);
     free(c);
 }

@@ -58,6 +58,16 @@ struct config_subject {
     RB_ENTRY(config_subject) by_name, by_id; // BY_ID only when KNOWN
 };
 
+// A key that was unset at run time: an older copy of the quotas may still have it.
+struct config_unset {
+    char *subject;
+    enum config_subject_kind kind;
+    bool known; // as in struct config_subject
+    uint32_t id;
+    enum config_quota_key key;
+    uint64_t at; // ms since 1970
+};
+
 RB_HEAD(config_names, config_subject);
 RB_HEAD(config_ids, config_subject);
 
@@ -90,6 +100,9 @@ struct config {
     struct config_names names; // the same subjects by kind and name
     struct config_ids ids;     // those that are known, by kind and number
     unsigned n_files;          // read so far
+    struct config_unset *unsets;
+    size_t n_unsets;
+    uint64_t last_change; // at run time, of the changes that are known (ms since 1970)
 };
 
 // Called with a sentence, without a newline, about something that is odd but no error.

@@ -75,6 +75,27 @@ const struct config_value *config_said(const struct config_subject *subject, enu
 // True if V is a limit of 0.  False for warn_at and grace, where 0 is useful.
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v);
 
+// Whether no layer of S has a value, so that the configuration needs no S.
+bool config_says_nothing(const struct config_subject *s);
+
+// ---- times.c: when quotas were set and unset at run time ----
+
+// The time of a change that is made now: later than each change that is known.
+uint64_t config_next_change(const struct config *c);
+// Notes that KEY of S, which need not be in C, was unset at AT.  The oldest of very many such notes are forgotten;
+// without memory nothing is noted.
+void config_note_unset(struct config *c, const struct config_subject *s, enum config_quota_key key, uint64_t at);
+void config_forget_unset(struct config *c, const struct config_subject *s, enum config_quota_key key);
+// When KEY of S was set or unset last; 0: it is not known to have been.
+uint64_t config_last_change(const struct config *c, const struct config_subject *s, enum config_quota_key key);
+// Writes a comment that says when KEY was set to TEXT; TEXT NULL: when it was unset.
+void config_write_time(FILE *stream, uint64_t at, const char *subject, enum config_quota_key key, const char *text);
+// Takes over what a comment says that config_write_time has written; ignores other comments.  FILE_TIME: when the file
+// was changed last, and so when somebody has edited what the comment does not agree with.
+void config_read_time(struct config *c, const char *comment, uint64_t file_time);
+// After the last line: what no comment tells of was set when the file was changed last.
+void config_complete_times(struct config *c, uint64_t file_time);
+
 // ---- file.c ----
 
 // Reads one file into C, over what is there already.  LAYER CONFIG_RUNTIME: the file holds quotas only, and a subject

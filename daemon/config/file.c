@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/config/config_internal.h"
 #include "daemon/config/subjects.h"
@@ -18,6 +19,7 @@ enum {
     LINE_MAX_LENGTH = 198,                              // bytes, without the end of the line
     SECTION_MAX_LENGTH = CONFIG_SUBJECT_SIZE - 1 + 6,   // "quota SUBJECT"
     SECTION_LINE_MAX_LENGTH = SECTION_MAX_LENGTH + 100, // with brackets and white space
+    TIME_LINE_MAX_LENGTH = SECTION_MAX_LENGTH + 150,    // a comment with a subject, a key and a time (times.c)
     KEYS_MAX = 16,                                      // keys of one section: more than there are
 };
 
@@ -42,7 +44,8 @@ struct reader {
     unsigned line;        // the line that is being read, from 1
     unsigned daemon_line; // where this file has [daemon]; 0: nowhere so far
     struct section section;
-    int error; // -errno; the reading ends
+    uint64_t file_time; // CONFIG_RUNTIME: when the file was changed last (ms since 1970)
+    int error;          // -errno; the reading ends
     char *sentence;
 };
 
@@ -227,6 +230,8 @@ static bool take_line(struct reader *r, char *line)
     if (r->line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0) // a byte order mark
         line += 3;
     line = trim(line);
+    if (*line == '#' && r->layer == CONFIG_RUNTIME)
+        config_read_time(r->config, line, r->file_time);
     if (*line == '\0' || *line == ';' || *line == '#')
         return true;
     if (!config_is_text(line))
@@ -237,7 +242,7 @@ static bool take_line(struct reader *r, char *line)
 }
 
 // Reads the next line, without its line end.  False: the file has ended, or there was an error.
-static bool read_line(struct reader *r, char buffer[static SECTION_LINE_MAX_LENGTH + 2])
+static bool read_line(struct reader *r, char buffer[static TIME_LINE_MAX_LENGTH + 2])
 {
     size_t n = 0, max = LINE_MAX_LENGTH;
     bool begun = false; // there was something else than white space
@@ -251,6 +256,8 @@ static bool read_line(struct reader *r, char buffer[static SECTION_LINE_MAX_LENG
             return fail(r, -EINVAL, "it is not text: there is a NUL byte in it");
         if (!begun && c == '[')
             max = SECTION_LINE_MAX_LENGTH;
+        else if (!begun && c == '#' && r->layer == CONFIG_RUNTIME)
+            max = TIME_LINE_MAX_LENGTH;
         begun |= !isspace(c);
         if (n > max)
             return fail(r, -EINVAL, "the line is too long: %zu bytes at most", max);
@@ -264,16 +271,30 @@ static bool read_line(struct reader *r, char buffer[static SECTION_LINE_MAX_LENG
     return true;
 }
 
+// When the file was changed last (ms since 1970).  A text in memory: 1, before everything that has a time.
+static uint64_t time_of_file(FILE *stream)
+{
+    int fd = fileno(stream);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_mtim.tv_sec < 0)
+        return 1;
+    return (uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000;
+}
+
 int config_read(struct config *c, FILE *stream, const char *path, enum config_layer layer, config_warn_fn warn,
                 void *warn_data, char **ret_error)
 {
     struct reader r = {
         .config = c, .path = path, .stream = stream, .layer = layer, .warn = warn, .warn_data = warn_data};
-    char line[SECTION_LINE_MAX_LENGTH + 2] = "";
+    char line[TIME_LINE_MAX_LENGTH + 2] = "";
 
     c->n_files++;
+    r.file_time = time_of_file(stream);
     while (read_line(&r, line) && take_line(&r, line))
         ;
+    if (layer == CONFIG_RUNTIME)
+        config_complete_times(c, r.file_time);
     fclose(stream);
     *ret_error = r.sentence;
     return r.error;

@@ -36,6 +36,14 @@ const struct config_value *config_said(const struct config_subject *subject, enu
     return NULL;
 }
 
+bool config_says_nothing(const struct config_subject *s)
+{
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
+        if (config_said(s, (enum config_quota_key)key))
+            return false;
+    return s->name != NULL || s->kind == CONFIG_UNLISTED;
+}
+
 bool config_allows_nothing(enum config_quota_key key, const struct config_value *v)
 {
     return key != CONFIG_QUOTA_WARN_AT && key != CONFIG_QUOTA_GRACE &&

@@ -49,6 +49,15 @@ int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_wa
     return config_read(c, stream, path, CONFIG_RUNTIME, warn, warn_data, ret_error);
 }
 
+int config_parse_runtime(struct config *c, const char *text, char **ret_error)
+{
+    FILE *stream = fmemopen((char *)text, strlen(text), "r");
+
+    if (!stream)
+        return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    return config_read(c, stream, CONFIG_RUNTIME_FILE, CONFIG_RUNTIME, NULL, NULL, ret_error);
+}
+
 // TEXT, if it may be repeated in a sentence: somebody sent it.
 static const char *quoted(const char *text)
 {
@@ -92,6 +101,7 @@ static int take_key(struct config_change *change, const char *name, const char *
         return config_fail(ret_error, -EINVAL, "%s = %s: %s", key->name, quoted(text), complaint);
     if (config_value_set_origin(v, NULL, 0, text) < 0)
         return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    v->set_at = change->at;
     return 0;
 }
 
@@ -115,7 +125,7 @@ int config_change_prepare(struct config_change *change, struct config *c, const 
 {
     int r = check_subject(subject, ret_error);
 
-    *change = (struct config_change){.config = c};
+    *change = (struct config_change){.config = c, .at = config_next_change(c)};
     if (r == 0 && texts && n == 0)
         r = config_fail(ret_error, -EINVAL, "there is nothing to set");
     for (size_t i = 0; r == 0 && i < n; i++)
@@ -131,7 +141,7 @@ int config_change_prepare(struct config_change *change, struct config *c, const 
     return r;
 }
 
-// What holds for KEY when the layer of the run-time quotas says RUNTIME.
+// The text of the value that holds for KEY when the layer of the run-time quotas says RUNTIME.
 static const char *text_of(const struct config_subject *s, size_t key, const struct config_value *runtime)
 {
     const struct config_value *file = &s->values[CONFIG_FILES][key];
@@ -168,14 +178,6 @@ void config_change_describe(const struct config_change *change, char **ret_befor
     *ret_before = *ret_after = NULL;
 }
 
-static bool says_nothing(const struct config_subject *s)
-{
-    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++)
-        if (config_said(s, (enum config_quota_key)key))
-            return false;
-    return s->name != NULL || s->kind == CONFIG_UNLISTED;
-}
-
 void config_change_apply(struct config_change *change)
 {
     struct config_subject *s = change->subject;
@@ -189,8 +191,13 @@ void config_change_apply(struct config_change *change)
         config_value_deinit(&s->values[CONFIG_RUNTIME][key]);
         s->values[CONFIG_RUNTIME][key] = change->values[key];
         change->values[key] = (struct config_value){.kind = CONFIG_UNSET};
+        if (s->values[CONFIG_RUNTIME][key].kind == CONFIG_UNSET)
+            config_note_unset(change->config, s, (enum config_quota_key)key, change->at);
+        else
+            config_forget_unset(change->config, s, (enum config_quota_key)key);
     }
-    if (says_nothing(s))
+    change->config->last_change = change->at;
+    if (config_says_nothing(s))
         config_remove(change->config, s);
     change->subject = NULL;
 }
@@ -205,14 +212,22 @@ void config_change_deinit(struct config_change *change)
     change->subject = NULL;
 }
 
+// The value that CHANGE (NULL: none) will leave for KEY of S.
+static const struct config_value *value_after(const struct config_change *change, const struct config_subject *s,
+                                              size_t key)
+{
+    bool is_changed = change && change->subject == s && change->touched[key];
+
+    return is_changed ? &change->values[key] : &s->values[CONFIG_RUNTIME][key];
+}
+
 static void render_subject(FILE *stream, const struct config_subject *s, const struct config_change *change)
 {
     char name[CONFIG_SUBJECT_SIZE];
     bool begun = false;
 
     for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
-        bool is_changed = change && change->subject == s && change->touched[key];
-        const struct config_value *v = is_changed ? &change->values[key] : &s->values[CONFIG_RUNTIME][key];
+        const struct config_value *v = value_after(change, s, key);
 
         if (v->kind == CONFIG_UNSET)
             continue;
@@ -220,6 +235,37 @@ static void render_subject(FILE *stream, const struct config_subject *s, const s
             fprintf(stream, "\n[quota %s]\n", config_subject_text(s, name, sizeof(name)));
         begun = true;
         fprintf(stream, "%s = %s\n", config_quota_keys[key].name, v->text);
+    }
+}
+
+static void render_times(FILE *stream, const struct config_subject *s, const struct config_change *change)
+{
+    char name[CONFIG_SUBJECT_SIZE];
+
+    config_subject_text(s, name, sizeof name);
+    for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+        const struct config_value *v = value_after(change, s, key);
+        bool is_unset = change && change->subject == s && change->touched[key] && v->kind == CONFIG_UNSET;
+
+        if (v->kind != CONFIG_UNSET)
+            config_write_time(stream, v->set_at, name, (enum config_quota_key)key, v->text);
+        else if (is_unset)
+            config_write_time(stream, change->at, name, (enum config_quota_key)key, NULL);
+    }
+}
+
+// Keys that were unset before CHANGE, and that it does not touch.
+static void render_unsets(FILE *stream, const struct config *c, const struct config_change *change)
+{
+    char name[CONFIG_SUBJECT_SIZE] = "";
+
+    if (change)
+        config_subject_text(change->subject, name, sizeof name);
+    for (size_t i = 0; i < c->n_unsets; i++) {
+        const struct config_unset *u = &c->unsets[i];
+
+        if (!change || !change->touched[u->key] || strcmp(u->subject, name) != 0)
+            config_write_time(stream, u->at, u->subject, u->key, NULL);
     }
 }
 
@@ -237,6 +283,12 @@ char *config_render_runtime(const struct config *c, const struct config_change *
         render_subject(stream, c->subjects[i], change);
     if (change && change->is_new)
         render_subject(stream, change->subject, change);
+    fputs("\n# When this was set and unset; see SEVERAL DISKS in diskallocd.conf(5).\n", stream);
+    for (size_t i = 0; i < c->n_subjects; i++)
+        render_times(stream, c->subjects[i], change);
+    if (change && change->is_new)
+        render_times(stream, change->subject, change);
+    render_unsets(stream, c, change);
     failed = ferror(stream);
     if (fclose(stream) == 0 && !failed)
         return text;

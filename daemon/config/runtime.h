@@ -10,12 +10,20 @@
 int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                         char **ret_error);
 
+// Takes over what the file in another directory says, where that was set or unset later than in C.  Blocks.  0, and
+// *RET_N: how many keys have changed; or as config_load_runtime.
+int config_merge_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
+                         unsigned *ret_n, char **ret_error);
+// Reads the layer from TEXT, which config_render_runtime has made.  As config_load_runtime.
+int config_parse_runtime(struct config *c, const char *text, char **ret_error);
+
 // One change of the layer, on its way into CONFIG.  Prepared and written on a worker, applied on the loop.
 struct config_change {
     struct config *config;
     struct config_subject *subject; // in CONFIG; when IS_NEW, not there yet, and the change's own
     bool is_new;
     bool is_missing; // the user database has no such user or group
+    uint64_t at;     // ms since 1970
     bool touched[CONFIG_QUOTA_KEY_N];
     struct config_value values[CONFIG_QUOTA_KEY_N]; // of the touched keys; CONFIG_UNSET: nothing is set any more
 };

@@ -170,6 +170,46 @@ static int write_runtime(struct settings *s, const char *text)
     return r < 0 ? r : 0;
 }
 
+static int write_layer(struct settings *s, const struct config *c)
+{
+    _cleanup_free_ char *text = config_render_runtime(c, NULL);
+
+    return text ? write_runtime(s, text) : -ENOMEM;
+}
+
+// Values that are taken over into C hold even if they cannot be written; then the file of FROM stays for the next
+// start.
+static void merge_runtime(struct settings *s, struct config *c, struct store *from)
+{
+    const char *dir = store_dir(from);
+    _cleanup_free_ char *error = NULL;
+    unsigned n;
+    int r = config_merge_runtime(c, store_dir_fd(from), dir, warn, NULL, &n, &error);
+
+    if (r < 0) {
+        log_error("%s; the quotas that were set there do not hold", error ? error : strerror(-r));
+        return;
+    }
+    if (n > 0) {
+        log_notice("quotas set by diskallocctl: %u were set or unset last in %s/%s, and hold", n, dir,
+                   CONFIG_RUNTIME_FILE);
+        r = write_layer(s, c);
+    }
+    if (r < 0) {
+        log_error("%s/%s cannot be written: %s", store_dir(s->store), CONFIG_RUNTIME_FILE, strerror(-r));
+        return;
+    }
+    r = small_file_put_aside(store_dir_fd(from), CONFIG_RUNTIME_FILE);
+    if (r == 0)
+        log_notice("%s/%s is not used any more, and was renamed to %s.old: the first spill directory is %s", dir,
+                   CONFIG_RUNTIME_FILE, CONFIG_RUNTIME_FILE, store_dir(s->store));
+}
+
+void settings_merge_runtime(struct settings *s, struct store *from)
+{
+    merge_runtime(s, s->config, from);
+}
+
 // For config_find_names_again.
 static int find_last_answer(void *data, bool is_user, const char *name, uint32_t *ret)
 {
@@ -248,15 +288,33 @@ static enum work_status run_quota(struct work *w)
     return WORK_DONE;
 }
 
+// The first disk is lost, with the file of the quotas that were set at run time: they stay as they are.
+static int keep_runtime(struct settings *s, struct settings_change *change)
+{
+    _cleanup_free_ char *text = config_render_runtime(s->config, NULL);
+    int r;
+
+    log_error("%s; the quotas set by diskallocctl stay as they are", change->error ? change->error : "out of memory");
+    free(steal(&change->error));
+    config_free(steal(&change->loaded)); // a part of the file may have been read
+    r = text ? settings_load(&s->source, &change->loaded, &change->error) : -ENOMEM;
+    return r == 0 ? config_parse_runtime(change->loaded, text, &change->error) : r;
+}
+
 static enum work_status run_reload(struct work *w)
 {
     struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
     int r = settings_load(&s->source, &change->loaded, &change->error);
 
-    if (r == 0)
+    if (r == 0) {
         r = config_load_runtime(change->loaded, store_dir_fd(s->store), store_dir(s->store), warn, NULL,
                                 &change->error);
+        if (r < 0 && r != -EINVAL && r != -ENOMEM)
+            r = keep_runtime(s, change);
+    }
+    if (r == 0 && change->from)
+        merge_runtime(s, change->loaded, change->from);
     change->result = r;
     return WORK_DONE;
 }

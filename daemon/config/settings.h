@@ -28,6 +28,9 @@ void settings_free(struct settings *s);
 // Reads the run-time quotas over the values of the files.  Blocks: at start only.  0; or -errno, and the reason was
 // logged.
 int settings_load_runtime(struct settings *s);
+// Then, of each further disk: takes over what the file there, of a time when that disk was the first one, says, where
+// that was set or unset later.  Blocks: at start only.  A failure is logged.
+void settings_merge_runtime(struct settings *s, struct store *from);
 // Names mean something else than before (names_start).
 void settings_names_changed(struct settings *s);
 void settings_have_changed(struct settings *s); // calls CHANGED: something outside of the files has changed
@@ -36,9 +39,11 @@ void settings_start(struct settings *s);
 const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
-    // Filled in by the caller.  SUBJECT NULL: read the files again.  Otherwise set the KEYS of SUBJECT to TEXTS; or,
-    // TEXTS NULL, unset the KEYS, or all keys if there are none.
+    // Filled in by the caller.  SUBJECT NULL: read the files again, then the quotas of FROM as settings_merge_runtime,
+    // if it is not NULL.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if
+    // there are none.
     char *subject;
+    struct store *from;
     size_t n;
     char **keys, **texts;
     void (*done)(struct settings_change *change); // called on the loop, with result and error; frees the change

@@ -15,6 +15,7 @@ struct config_value {
     char *file;      // the file that sets the value; NULL: built in, or set at run time
     unsigned line;   // in file, from 1
     char *text;      // the value as it was written
+    uint64_t set_at; // if it was set at run time: when (ms since 1970)
 };
 
 enum config_quota_key {

@@ -89,6 +89,10 @@ void accept_refuse(int fd);                                // closes FD, a new c
 void accept_begin(struct conn *c);                         // C is new, and silent
 void accept_spoke(struct conn *c);                         // C sent Hello, or ends; does nothing if it was not silent
 
+// reply.c:
+void reply_begin(struct conn *c);              // C is new: sets what its requests call
+void reply_take_result(struct conn *c, int r); // R is a result of C's send queue
+
 // turns.c.  The users whose turn will come, and the connections of each:
 
 int turns_init(struct conn_env *env); // 0 or -ENOMEM

@@ -28,7 +28,7 @@ static bool is_in_ring(const struct user *u)
     return !u->held_up && u->n_readable > 0;
 }
 
-// For struct budget.
+// As budget.has_room: U may go on.
 static void has_room(void *data, struct user *u)
 {
     struct conn_env *env = data;

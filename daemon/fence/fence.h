@@ -18,7 +18,7 @@ struct store;
 int fence_new(enum config_fence wanted, struct store *store, struct fence **ret, char **ret_error);
 void fence_free(struct fence *f);
 
-// Those that hold, such as "landlock, tripwire, project quotas"; "" if none does.
+// The names of the fences that hold, such as "landlock, tripwire, project quotas"; "" if none does.
 const char *fence_names(const struct fence *f);
 const char *fence_missing(const struct fence *f); // why the others do not hold; "" if the configuration wants none
 
@@ -41,8 +41,8 @@ bool fence_waits(const struct fence *f);
 // (store_mark) cannot be had.  That knowledge has an end: it is of one generation, which is never 0.  0: the fence does
 // not know, now or never.
 uint64_t fence_generation(struct fence *f);
-// Of those descriptors of the region that are of GENERATION and have is_mark: see store_is_alone.  1: so it is; 0: it
-// is not, or that is not known.  Not on the loop.
+// As store_is_alone, for the descriptors of the region that are of GENERATION and have is_mark.  1: the process is
+// alone; 0: it is not, or that is not known.  Not on the loop.
 int fence_is_alone(struct fence *f, uint64_t generation, const struct handle *handle, uint64_t identity);
 
 // Watches the regions of OWNER, of which descriptors may be around.  On any thread.

@@ -8,7 +8,7 @@
 
 struct projects;
 
-// Of one region.  Zeroed: the region has no project.  Written by the operation at work on the region only.
+// The project of one region.  Zeroed: the region has no project.  Only the operation at work on the region writes it.
 struct project {
     uint32_t id;    // 0: none
     uint64_t limit; // bytes, as set last; 0: not known

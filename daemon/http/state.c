@@ -33,6 +33,20 @@ static void key(struct output *o, const char *name)
     output_format(o, "\"%s\":", name);
 }
 
+// Begins a list ("[") or an object ("{") under NAME.
+static void begin(struct output *o, const char *name, const char *bracket)
+{
+    key(o, name);
+    output_add(o, bracket);
+}
+
+// Begins an object that is an element of a list.
+static void begin_element(struct output *o)
+{
+    next(o);
+    output_add(o, "{");
+}
+
 static void number(struct output *o, const char *name, uint64_t value)
 {
     key(o, name);
@@ -66,8 +80,7 @@ static void write_account(struct output *o, const struct shown_account *a)
     const struct quota_limits *limits = a->account ? quota_account_limits(a->account) : NULL;
     uint64_t refusals = 0;
 
-    next(o);
-    output_add(o, "{");
+    begin_element(o);
     text(o, "kind", account_kind_names[a->kind]);
     text(o, "name", a->name);
     number(o, "bytes", a->used[QUOTA_BYTES]);
@@ -88,13 +101,11 @@ static void write_account(struct output *o, const struct shown_account *a)
 
 static void write_accounts(struct output *o, const struct shown_accounts *all)
 {
-    key(o, "accounts");
-    output_add(o, "[");
+    begin(o, "accounts", "[");
     for (size_t i = 0; i < all->n; i++)
         write_account(o, &all->items[i]);
     output_add(o, "]");
-    key(o, "hidden");
-    output_add(o, "{");
+    begin(o, "hidden", "{");
     for (int kind = QUOTA_KIND_USER; kind < QUOTA_KIND_N; kind++)
         number(o, account_kind_names[kind], all->hidden[kind]);
     output_add(o, "}");
@@ -103,8 +114,7 @@ static void write_accounts(struct output *o, const struct shown_accounts *all)
 
 static void write_disk(struct output *o, const struct metrics_disk *d)
 {
-    next(o);
-    output_add(o, "{");
+    begin_element(o);
     text(o, "path", d->path);
     text(o, "file_system", d->guarantee->file_system);
     truth(o, "hard", d->guarantee->hard);
@@ -126,16 +136,13 @@ static void write_disk(struct output *o, const struct metrics_disk *d)
 
 static void write_disks(struct output *o, const struct metrics_source *s)
 {
-    key(o, "disks");
-    output_add(o, "[");
+    begin(o, "disks", "[");
     for (size_t i = 0; i < s->n_disks; i++)
         write_disk(o, &s->disks[i]);
     output_add(o, "]");
-    key(o, "absent");
-    output_add(o, "[");
+    begin(o, "absent", "[");
     for (const struct disk_absence *a = s->absences; a; a = a->next) {
-        next(o);
-        output_add(o, "{");
+        begin_element(o);
         text(o, "path", a->dir);
         text(o, "problem", a->problem);
         output_add(o, "}");
@@ -149,8 +156,7 @@ static void write_region(struct output *o, const struct region *r)
     char handle[HANDLE_TEXT_LENGTH + 1];
 
     handle_format(&r->record.handle, handle);
-    next(o);
-    output_add(o, "{");
+    begin_element(o);
     text(o, "handle", handle);
     key(o, "name");
     output_json(o, r->record.name, r->record.name_length);
@@ -166,8 +172,7 @@ static void write_region(struct output *o, const struct region *r)
 
 static void write_regions(struct output *o, const struct metrics_source *s, const struct biggest *b)
 {
-    key(o, "biggest");
-    output_add(o, "[");
+    begin(o, "biggest", "[");
     for (size_t i = 0; i < BIGGEST_MOST; i++) {
         const struct region *r = biggest_region(b, s->op->regions, i);
 
@@ -193,8 +198,7 @@ static void write_user(struct output *o, struct quota *q, uid_t uid)
 
 static void write_refusal(struct output *o, const struct metrics_source *s, const struct tally_refusal *r)
 {
-    next(o);
-    output_add(o, "{");
+    begin_element(o);
     write_user(o, s->quota, r->uid);
     number(o, "at", r->at);
     number(o, "n", r->n);
@@ -208,8 +212,7 @@ static void write_refusal(struct output *o, const struct metrics_source *s, cons
 
 static void write_refusals(struct output *o, const struct metrics_source *s)
 {
-    key(o, "refusals");
-    output_add(o, "[");
+    begin(o, "refusals", "[");
     for (int i = 0; i < TALLY_REFUSALS; i++)
         if (s->op->tally.refusals[i].at)
             write_refusal(o, s, &s->op->tally.refusals[i]);
@@ -220,8 +223,7 @@ static void write_fences(struct output *o, const struct metrics_source *s)
 {
     const struct op_env *env = s->op;
 
-    key(o, "fences");
-    output_add(o, "{");
+    begin(o, "fences", "{");
     number(o, "events", env->tally.fence_events);
     number(o, "tampered", env->tally.fence_tampered);
     number(o, "frozen", env->tally.fence_frozen);
@@ -233,13 +235,11 @@ static void write_operations(struct output *o, const struct op_env *env)
 {
     struct worker_load load;
 
-    key(o, "operations");
-    output_add(o, "[");
+    begin(o, "operations", "[");
     for (int i = TALLY_CREATE; i < TALLY_OPERATION_N; i++) {
         const struct tally *t = &env->tally;
 
-        next(o);
-        output_add(o, "{");
+        begin_element(o);
         text(o, "name", tally_operation_names[i]);
         number(o, "done", t->results[i][TALLY_DONE]);
         number(o, "refused", t->results[i][TALLY_LIMIT] + t->results[i][TALLY_FULL]);

@@ -35,6 +35,6 @@ struct shown_accounts {
 extern const char *const account_kind_names[QUOTA_KIND_N + 1];
 
 void accounts_collect(const struct metrics_source *s, struct shown_accounts *ret);
-// What somebody sees who is no administrator: the total, and the account that stands for VIEWER if it is VIEWER's own
-// or that of the unlisted.
+// Collects the accounts that VIEWER sees, who is no administrator: the total, and the account that stands for VIEWER if
+// it is VIEWER's own or that of the unlisted.
 void accounts_collect_for(const struct metrics_source *s, const struct user *viewer, struct shown_accounts *ret);

@@ -127,3 +127,16 @@ void exposition_histogram(struct exposition *e, const char *label, const char *v
     begin_part(e, "_count", label, value);
     exposition_value(e, n);
 }
+
+void exposition_sample(struct exposition *e, uint64_t value)
+{
+    exposition_begin(e);
+    exposition_value(e, value);
+}
+
+void exposition_sample_of(struct exposition *e, const char *label, const char *label_value, uint64_t value)
+{
+    exposition_begin(e);
+    exposition_label(e, label, label_value);
+    exposition_value(e, value);
+}

@@ -43,6 +43,9 @@ void exposition_end(struct exposition *e);
 void exposition_begin(struct exposition *e);
 void exposition_label(struct exposition *e, const char *name, const char *value);
 void exposition_value(struct exposition *e, uint64_t value); // UINT64_MAX: no limit, +Inf
+// A sample without labels, and one with a label.
+void exposition_sample(struct exposition *e, uint64_t value);
+void exposition_sample_of(struct exposition *e, const char *label, const char *label_value, uint64_t value);
 // A value of microseconds, in seconds.
 void exposition_seconds(struct exposition *e, uint64_t us);
 // All samples of a histogram.  LABEL NULL: it has no label.

@@ -1,4 +1,5 @@
-// The table of all metrics, and the functions that write their samples.  A metric that is new here needs its row in
+// The table of all metrics, and the functions that write the samples of the daemon, its regions and operations; those
+// of accounts and disks are in account_samples.c and disk_samples.c.  A metric that is new here needs its row in
 // diskalloc-metrics(7): a test compares them.
 #include "daemon/metrics/families.h"
 
@@ -11,37 +12,25 @@
 #include "daemon/fence/fence.h"
 #include "daemon/metrics/accounts.h"
 #include "daemon/metrics/exposition.h"
+#include "daemon/metrics/samples.h"
 #include "daemon/metrics/source.h"
 #include "daemon/op/env.h"
 #include "daemon/store/store.h"
 #include "daemon/work/worker.h"
 #include "proto/diskalloc.pb-c.h"
 
-static void sample(struct exposition *e, uint64_t value)
-{
-    exposition_begin(e);
-    exposition_value(e, value);
-}
-
-static void sample_of(struct exposition *e, const char *label, const char *label_value, uint64_t value)
-{
-    exposition_begin(e);
-    exposition_label(e, label, label_value);
-    exposition_value(e, value);
-}
-
 // ---- The daemon ----
 
 static void write_build(struct exposition *e, const struct family *f)
 {
     (void)f;
-    sample_of(e, "version", DISKALLOC_VERSION, 1);
+    exposition_sample_of(e, "version", DISKALLOC_VERSION, 1);
 }
 
 static void write_started(struct exposition *e, const struct family *f)
 {
     (void)f;
-    sample(e, e->source->started);
+    exposition_sample(e, e->source->started);
 }
 
 static void write_cpu(struct exposition *e, const struct family *f)
@@ -61,7 +50,7 @@ static void write_resident(struct exposition *e, const struct family *f)
 
     (void)f;
     if (file && fscanf(file, "%lu %lu", &size, &resident) == 2)
-        sample(e, (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE));
+        exposition_sample(e, (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE));
     if (file)
         fclose(file);
 }
@@ -71,13 +60,13 @@ static void write_workers(struct exposition *e, const struct family *f)
     struct worker_load load;
 
     worker_get_load(e->source->op->pool, &load);
-    sample(e, f->argument == 0 ? load.threads : f->argument == 1 ? load.queued : load.running);
+    exposition_sample(e, f->argument == 0 ? load.threads : f->argument == 1 ? load.queued : load.running);
 }
 
 // A number of the tally, which lies at this offset.
 static void write_tally(struct exposition *e, const struct family *f)
 {
-    sample(e, *(const uint64_t *)((const char *)&e->source->op->tally + f->argument));
+    exposition_sample(e, *(const uint64_t *)((const char *)&e->source->op->tally + f->argument));
 }
 
 static void write_reloads(struct exposition *e, const struct family *f)
@@ -85,217 +74,16 @@ static void write_reloads(struct exposition *e, const struct family *f)
     const struct tally *t = &e->source->op->tally;
 
     (void)f;
-    sample_of(e, "result", "done", t->reloads[1]);
-    sample_of(e, "result", "failed", t->reloads[0]);
+    exposition_sample_of(e, "result", "done", t->reloads[1]);
+    exposition_sample_of(e, "result", "failed", t->reloads[0]);
 }
 
-// ---- Accounts ----
-
-static void begin_account(struct exposition *e, const struct shown_account *a)
-{
-    exposition_begin(e);
-    exposition_label(e, "kind", account_kind_names[a->kind]);
-    exposition_label(e, "name", a->name);
-}
-
-static void write_used(struct exposition *e, const struct family *f)
-{
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        begin_account(e, &e->accounts->items[i]);
-        exposition_value(e, e->accounts->items[i].used[f->argument]);
-    }
-}
-
-static void write_limit(struct exposition *e, const struct family *f)
-{
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        const struct shown_account *a = &e->accounts->items[i];
-
-        if (!a->account)
-            continue;
-        begin_account(e, a);
-        exposition_value(e, quota_account_limits(a->account)->max[f->argument]);
-    }
-}
-
-static void write_soft_limit(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        const struct shown_account *a = &e->accounts->items[i];
-
-        if (!a->account || !quota_account_limits(a->account)->soft.is_set)
-            continue;
-        begin_account(e, a);
-        exposition_value(e, quota_account_limits(a->account)->soft.bytes);
-    }
-}
-
-static void write_grace_end(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        const struct shown_account *a = &e->accounts->items[i];
-
-        if (!a->account || quota_account_grace_ends(a->account) == 0)
-            continue;
-        begin_account(e, a);
-        exposition_value(e, quota_account_grace_ends(a->account));
-    }
-}
-
-static void write_waiters(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        begin_account(e, &e->accounts->items[i]);
-        exposition_value(e, e->accounts->items[i].waiters);
-    }
-}
-
-static void write_account_refusals(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->accounts->n; i++) {
-        const struct shown_account *a = &e->accounts->items[i];
-
-        for (int which = 0; a->account && which < QUOTA_LIMIT_N; which++) {
-            uint64_t n = quota_account_refusals(a->account, (enum quota_limit)which);
-
-            if (n == 0)
-                continue;
-            begin_account(e, a);
-            exposition_label(e, "limit", quota_limit_names[which]);
-            exposition_value(e, n);
-        }
-    }
-}
-
-static void write_users(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    sample(e, e->accounts->n_users + e->accounts->n_unlisted);
-}
-
-static void write_hidden(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (int kind = QUOTA_KIND_USER; kind < QUOTA_KIND_N; kind++)
-        sample_of(e, "kind", account_kind_names[kind], e->accounts->hidden[kind]);
-}
-
-static void sample_refusals(struct exposition *e, const char *kind, const char *limit, uint64_t n)
-{
-    exposition_begin(e);
-    exposition_label(e, "kind", kind);
-    exposition_label(e, "limit", limit);
-    exposition_value(e, n);
-}
-
-static void write_refusals(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (int kind = 0; kind < QUOTA_KIND_N; kind++)
-        for (int which = 0; which < QUOTA_LIMIT_N; which++)
-            sample_refusals(e, account_kind_names[kind], quota_limit_names[which],
-                            quota_refusals(e->source->quota, (enum quota_kind)kind, (enum quota_limit)which));
-    for (int limit = 0; limit < TALLY_DISK_LIMIT_N; limit++)
-        sample_refusals(e, "disk", tally_disk_limit_names[limit], e->source->op->tally.disk_refusals[limit]);
-}
-
-// ---- Regions and disks ----
+// ---- Regions ----
 
 static void write_orphans(struct exposition *e, const struct family *f)
 {
     (void)f;
-    sample(e, e->source->op->regions->n_orphans);
-}
-
-static void write_foreign(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    sample(e, e->source->n_foreign);
-}
-
-static void write_lacking(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    sample(e, e->source->n_lacking_blocks);
-}
-
-static void write_disk_info(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->source->n_disks; i++) {
-        const struct metrics_disk *d = &e->source->disks[i];
-
-        exposition_begin(e);
-        exposition_label(e, "disk", d->path);
-        exposition_label(e, "file_system", d->guarantee->file_system);
-        exposition_label(e, "guarantee", d->guarantee->hard ? "hard" : "soft");
-        exposition_value(e, 1);
-    }
-}
-
-enum disk_number {
-    DISK_SIZE,
-    DISK_AVAILABLE,
-    DISK_KEEP_FREE,
-    DISK_GRANTED,
-    DISK_REGIONS,
-};
-
-static uint64_t disk_number(const struct metrics_disk *d, enum disk_number which)
-{
-    switch (which) {
-    case DISK_SIZE:
-        return d->space->total;
-    case DISK_AVAILABLE:
-        return d->space->available;
-    case DISK_KEEP_FREE:
-        return d->keep_free;
-    case DISK_GRANTED:
-        return d->granted;
-    default:
-        return d->n_regions;
-    }
-}
-
-static void write_disk(struct exposition *e, const struct family *f)
-{
-    for (size_t i = 0; i < e->source->n_disks; i++)
-        sample_of(e, "disk", e->source->disks[i].path,
-                  disk_number(&e->source->disks[i], (enum disk_number)f->argument));
-}
-
-// A spill directory that is not in use is not healthy, if the configuration names it.
-static void write_healthy(struct exposition *e, const struct family *f)
-{
-    (void)f;
-    for (size_t i = 0; i < e->source->n_disks; i++)
-        sample_of(e, "disk", e->source->disks[i].path, e->source->disks[i].health->problem[0] == '\0');
-    for (const struct disk_absence *a = e->source->absences; a; a = a->next)
-        if (a->is_configured)
-            sample_of(e, "disk", a->dir, 0);
-}
-
-// The file system's own limits of bytes or files; what is in use of them if the argument has the second bit.
-static void write_disk_limits(struct exposition *e, const struct family *f)
-{
-    for (size_t i = 0; i < e->source->n_disks; i++) {
-        const struct metrics_disk *d = &e->source->disks[i];
-
-        for (unsigned k = 0; k < d->health->n_limits; k++) {
-            const struct full_limit *l = &d->health->limits[k];
-
-            if (l->counts_files != (f->argument & 1) || l->limit == 0)
-                continue;
-            exposition_begin(e);
-            exposition_label(e, "disk", d->path);
-            exposition_label(e, "limit", l->name);
-            exposition_value(e, f->argument & 2 ? l->used : l->limit);
-        }
-    }
+    exposition_sample(e, e->source->op->regions->n_orphans);
 }
 
 // ---- Operations, requests, fences ----
@@ -330,8 +118,8 @@ static void write_early(struct exposition *e, const struct family *f)
     const struct tally *t = &e->source->op->tally;
 
     (void)f;
-    sample_of(e, "result", "granted", t->early[1]);
-    sample_of(e, "result", "refused", t->early[0]);
+    exposition_sample_of(e, "result", "granted", t->early[1]);
+    exposition_sample_of(e, "result", "refused", t->early[0]);
 }
 
 static void write_requests(struct exposition *e, const struct family *f)
@@ -341,7 +129,7 @@ static void write_requests(struct exposition *e, const struct family *f)
     (void)f;
     for (unsigned i = 0; i < d->n_fields; i++)
         if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE && d->fields[i].id < TALLY_REQUESTS)
-            sample_of(e, "request", d->fields[i].name, e->source->op->tally.requests[d->fields[i].id]);
+            exposition_sample_of(e, "request", d->fields[i].name, e->source->op->tally.requests[d->fields[i].id]);
 }
 
 static void write_errors(struct exposition *e, const struct family *f)
@@ -351,7 +139,7 @@ static void write_errors(struct exposition *e, const struct family *f)
     (void)f;
     for (unsigned i = 0; i < d->n_values; i++)
         if (d->values[i].value > 0 && d->values[i].value < TALLY_ERRORS)
-            sample_of(e, "code", d->values[i].name, e->source->op->tally.errors[d->values[i].value]);
+            exposition_sample_of(e, "code", d->values[i].name, e->source->op->tally.errors[d->values[i].value]);
 }
 
 static void write_fences(struct exposition *e, const struct family *f)
@@ -367,14 +155,14 @@ static void write_fences(struct exposition *e, const struct family *f)
 
             holds &= fence && strstr(fence_names(fence), fences[i]) != NULL;
         }
-        sample_of(e, "fence", fences[i], holds);
+        exposition_sample_of(e, "fence", fences[i], holds);
     }
 }
 
 static void write_mended(struct exposition *e, const struct family *f)
 {
     (void)f;
-    sample(e, e->source->op->n_mended);
+    exposition_sample(e, e->source->op->n_mended);
 }
 
 #define TALLY(member) .write = write_tally, .argument = offsetof(struct tally, member)
@@ -389,47 +177,47 @@ static const struct family families[] = {
     {"diskalloc_config_last_reload_successful", FAMILY_GAUGE, NULL, "Whether the last reload of the configuration was done: 1, or 0.",
      false, TALLY(reload_ok)},
 
-    {"diskalloc_account_bytes", FAMILY_GAUGE, "bytes", "Bytes that are charged to the account.", true, write_used, QUOTA_BYTES},
-    {"diskalloc_account_limit_bytes", FAMILY_GAUGE, "bytes", "The limit of the account's bytes.", true, write_limit, QUOTA_BYTES},
+    {"diskalloc_account_bytes", FAMILY_GAUGE, "bytes", "Bytes that are charged to the account.", true, samples_used, QUOTA_BYTES},
+    {"diskalloc_account_limit_bytes", FAMILY_GAUGE, "bytes", "The limit of the account's bytes.", true, samples_limit, QUOTA_BYTES},
     {"diskalloc_account_soft_limit_bytes", FAMILY_GAUGE, "bytes", "Above this for longer than the grace period, growth is refused.",
-     true, write_soft_limit, 0},
+     true, samples_soft_limit, 0},
     {"diskalloc_account_grace_end_timestamp_seconds", FAMILY_GAUGE, "seconds",
-     "When growth is refused to an account that is above its soft limit, since 1970.", true, write_grace_end, 0},
-    {"diskalloc_account_regions", FAMILY_GAUGE, NULL, "Regions that are charged to the account.", true, write_used, QUOTA_REGIONS},
-    {"diskalloc_account_regions_limit", FAMILY_GAUGE, NULL, "The limit of the account's regions.", true, write_limit, QUOTA_REGIONS},
-    {"diskalloc_account_connections", FAMILY_GAUGE, NULL, "Connections that are charged to the account.", true, write_used,
+     "When growth is refused to an account that is above its soft limit, since 1970.", true, samples_grace_end, 0},
+    {"diskalloc_account_regions", FAMILY_GAUGE, NULL, "Regions that are charged to the account.", true, samples_used, QUOTA_REGIONS},
+    {"diskalloc_account_regions_limit", FAMILY_GAUGE, NULL, "The limit of the account's regions.", true, samples_limit, QUOTA_REGIONS},
+    {"diskalloc_account_connections", FAMILY_GAUGE, NULL, "Connections that are charged to the account.", true, samples_used,
      QUOTA_CONNECTIONS},
-    {"diskalloc_account_connections_limit", FAMILY_GAUGE, NULL, "The limit of the account's connections.", true, write_limit,
+    {"diskalloc_account_connections_limit", FAMILY_GAUGE, NULL, "The limit of the account's connections.", true, samples_limit,
      QUOTA_CONNECTIONS},
     {"diskalloc_account_waiters", FAMILY_GAUGE, NULL, "Requests that wait for a limit or the disk and are charged to the account.",
-     true, write_waiters, 0},
+     true, samples_waiters, 0},
     {"diskalloc_account_refusals", FAMILY_COUNTER, NULL, "Requests that a limit of the account has refused.", true,
-     write_account_refusals, 0},
-    {"diskalloc_users", FAMILY_GAUGE, NULL, "Users that have connections or regions.", false, write_users, 0},
-    {"diskalloc_accounts_hidden", FAMILY_GAUGE, NULL, "Accounts that are not shown, because others use more.", false, write_hidden, 0},
+     samples_account_refusals, 0},
+    {"diskalloc_users", FAMILY_GAUGE, NULL, "Users that have connections or regions.", false, samples_users, 0},
+    {"diskalloc_accounts_hidden", FAMILY_GAUGE, NULL, "Accounts that are not shown, because others use more.", false, samples_hidden, 0},
     {"diskalloc_refusals", FAMILY_COUNTER, NULL, "Requests that were refused, by the kind of account, or the disk, and the limit.",
-     false, write_refusals, 0},
+     false, samples_refusals, 0},
 
     {"diskalloc_orphans", FAMILY_GAUGE, NULL, "Regions that wait to be removed.", true, write_orphans, 0},
-    {"diskalloc_foreign_files", FAMILY_GAUGE, NULL, "Entries of spill directories that are not the daemon's.", true, write_foreign, 0},
+    {"diskalloc_foreign_files", FAMILY_GAUGE, NULL, "Entries of spill directories that are not the daemon's.", true, samples_foreign, 0},
     {"diskalloc_regions_lacking_blocks", FAMILY_GAUGE, NULL,
-     "Regions that had granted bytes without blocks when the daemon started.", true, write_lacking, 0},
+     "Regions that had granted bytes without blocks when the daemon started.", true, samples_lacking, 0},
 
-    {"diskalloc_disk", FAMILY_INFO, NULL, "A spill directory, its file system and its guarantee.", true, write_disk_info, 0},
-    {"diskalloc_disk_size_bytes", FAMILY_GAUGE, "bytes", "Size of the file system.", true, write_disk, DISK_SIZE},
-    {"diskalloc_disk_available_bytes", FAMILY_GAUGE, "bytes", "Space of the file system that is free for the daemon.", true, write_disk,
+    {"diskalloc_disk", FAMILY_INFO, NULL, "A spill directory, its file system and its guarantee.", true, samples_disk_info, 0},
+    {"diskalloc_disk_size_bytes", FAMILY_GAUGE, "bytes", "Size of the file system.", true, samples_disk, DISK_SIZE},
+    {"diskalloc_disk_available_bytes", FAMILY_GAUGE, "bytes", "Space of the file system that is free for the daemon.", true, samples_disk,
      DISK_AVAILABLE},
-    {"diskalloc_disk_keep_free_bytes", FAMILY_GAUGE, "bytes", "Space that is never granted.", true, write_disk, DISK_KEEP_FREE},
-    {"diskalloc_disk_granted_bytes", FAMILY_GAUGE, "bytes", "Bytes that are granted on the disk.", true, write_disk, DISK_GRANTED},
-    {"diskalloc_disk_regions", FAMILY_GAUGE, NULL, "Regions on the disk.", true, write_disk, DISK_REGIONS},
+    {"diskalloc_disk_keep_free_bytes", FAMILY_GAUGE, "bytes", "Space that is never granted.", true, samples_disk, DISK_KEEP_FREE},
+    {"diskalloc_disk_granted_bytes", FAMILY_GAUGE, "bytes", "Bytes that are granted on the disk.", true, samples_disk, DISK_GRANTED},
+    {"diskalloc_disk_regions", FAMILY_GAUGE, NULL, "Regions on the disk.", true, samples_disk, DISK_REGIONS},
     {"diskalloc_disk_healthy", FAMILY_GAUGE, NULL, "Whether the disk is at its place, answers and can be written to: 1, or 0.", true,
-     write_healthy, 0},
+     samples_healthy, 0},
     {"diskalloc_disk_quota_limit_bytes", FAMILY_GAUGE, "bytes", "Bytes that a quota of the file system itself allows.", true,
-     write_disk_limits, 0},
-    {"diskalloc_disk_quota_used_bytes", FAMILY_GAUGE, "bytes", "Bytes of that quota that are in use.", true, write_disk_limits, 2},
+     samples_disk_limits, 0},
+    {"diskalloc_disk_quota_used_bytes", FAMILY_GAUGE, "bytes", "Bytes of that quota that are in use.", true, samples_disk_limits, 2},
     {"diskalloc_disk_inodes_limit", FAMILY_GAUGE, NULL, "Inodes that the file system, or a quota of it, allows.", true,
-     write_disk_limits, 1},
-    {"diskalloc_disk_inodes_used", FAMILY_GAUGE, NULL, "Inodes that are in use.", true, write_disk_limits, 3},
+     samples_disk_limits, 1},
+    {"diskalloc_disk_inodes_used", FAMILY_GAUGE, NULL, "Inodes that are in use.", true, samples_disk_limits, 3},
 
     {"diskalloc_operation_duration_seconds", FAMILY_HISTOGRAM, "seconds",
      "How long operations on regions have taken that were done, without the time that they waited for a limit.", false,

@@ -42,13 +42,13 @@ enum { SNAPSHOT_MS = 1000 }; // the age up to which a snapshot is given to furth
 struct snapshot *metrics_snapshot(struct metrics *m, const struct metrics_source *s, enum metrics_format format);
 // The snapshot of this number, which is one of the last two of its format.  Borrowed; NULL: it is gone.
 struct snapshot *metrics_find_snapshot(const struct metrics *m, uint64_t number);
-// What VIEWER may see, who is no administrator.  It has some lines for each disk, and is made anew each time: the part
-// from the family with the number FIRST on that has about MOST bytes.  Returns the FIRST of the next part; 0: this one
-// was the last, or there was no memory.
+// Writes the metrics that VIEWER may see, who is no administrator.  They have some lines for each disk, and are made
+// anew each time: the part from the family with the number FIRST on that has about MOST bytes.  Returns the FIRST of
+// the next part; 0: this one was the last, or there was no memory.
 size_t metrics_write_for(const struct metrics_source *s, const struct user *viewer, enum metrics_format format,
                          size_t first, size_t most, struct output *ret);
 
-// For the page.  Valid until the next call.
+// The page shows these.  They are valid until the next call.
 const struct shown_accounts *metrics_accounts(struct metrics *m, const struct metrics_source *s);
 const struct biggest *metrics_biggest(struct metrics *m, const struct metrics_source *s);
 const struct history *metrics_history(const struct metrics *m);

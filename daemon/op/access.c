@@ -15,7 +15,7 @@
 #include "daemon/store/store.h"
 #include "proto/util/cleanup.h"
 
-// Of a client that wants to write.  What the table knows is asked first; an attachment may also be without any
+// Prepares the open of a client that wants to write.  The table is asked first; an attachment may also be without any
 // mapping.  If the region has had a sole writer, or this client wants to be one, the kernel is asked too (run_open).
 static int prepare_writer(struct op *op)
 {

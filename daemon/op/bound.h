@@ -11,8 +11,8 @@ struct op;
 void op_bound(struct op *op, int fd);
 // Whether a descriptor for writing is about to be handed out of a file that is in no project, and should be.
 bool op_needs_project(const struct op *op);
-// As store_extend_piece on op->file and op->at.  What a client has taken of the project's limit is cut off first, if
-// that limit refuses.
+// As store_extend_piece on op->file and op->at.  If the project's limit refuses, the bytes that a client has taken of
+// it are cut off first.
 int op_extend_piece(struct op *op, uint64_t to);
 // The region's file is gone.
 void op_unbound(struct op *op);

@@ -1,4 +1,4 @@
-// For types of operations that take bytes away: whether another process may map them.  See the essay in consent.c.
+// Operations that take bytes away ask here whether another process may map these bytes.  See the essay in consent.c.
 #pragma once
 #include "daemon/op/op.h"
 
@@ -10,8 +10,8 @@ int op_prepare_alone(struct op *op);
 int op_check_alone(struct op *op);
 // In conclude.
 void op_conclude_alone(struct op *op);
-// Of open and create: set in op->record how the daemon knows from now on who maps the region.  The first one if no
-// other process uses the file, the second one if some may.
+// Open and create call one of these: it notes in op->record how the daemon knows from now on who maps the region.  The
+// first one if no other process uses the file, the second one if some may.
 void op_note_unused(struct op *op);
 void op_note_used(struct op *op);
 // In prepare of open: whether the kernel has to be asked for children of processes that have left the region.

@@ -66,7 +66,7 @@ int op_copy_piece(struct op *op);
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
 // Whether the region's bytes have blocks.  A sparse region is charged, but takes space only when it is written.
 bool op_takes_blocks(const struct op *op);
-// Of a clone: whether it may share the blocks of its source, if both are on DISK.
+// Whether OP, a clone, may share the blocks of its source, if both are on DISK.
 bool op_may_share(const struct op *op, const struct disk *disk);
 // In run: opens the file of the operation's region with FLAGS (O_RDWR or O_RDONLY).  A new descriptor or -errno.
 int op_open_fd(const struct op *op, int flags);

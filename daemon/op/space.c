@@ -10,8 +10,7 @@
 // atomically.  Without it a grow of 1 MiB takes 35.8 us instead of 32.7 us (23.6 instead of 21.1 with one CPU; 1000
 // busy clients: 57 instead of 47 us in the median, 421 instead of 250 at the 99th percentile).
 //
-// What else the file system may refuse by (a quota of its own, inodes) is found out when it has refused:
-// op_explain_failure.
+// Other limits of the file system (a quota of its own, inodes) are found out when it has refused: op_explain_failure.
 //
 // These checks reserve nothing: allocating the blocks (store_allocate_piece) is what makes a grant certain.
 #include <errno.h>

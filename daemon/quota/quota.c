@@ -1,9 +1,8 @@
-// The accounts and the users they belong to, in trees by their numbers, or by the path of a control group.
+// The accounts, in trees by the numbers of users and groups, or by the path of a control group.
 //
 // An account knows since when it has been above its soft limit: whatever changes the account's use or its limits calls
 // quota_account_use_has_changed.  The grace period counts from then on, whatever else happens above the limit.
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +35,21 @@ static int compare_cgroups(const struct quota_cgroup *a, const struct quota_cgro
 TREE_GENERATE(quota_cgroups, quota_cgroup, node, compare_cgroups) // GCOVR_EXCL_BR_LINE
 TREE_GENERATE(quota_accounts, quota_account, node, compare_ids)   // GCOVR_EXCL_BR_LINE
 
-static struct quota_account *find_account(const struct quota_accounts *accounts, uint32_t id)
+struct quota_account *quota_find_account(const struct quota_accounts *accounts, uint32_t id)
 {
     struct quota_account wanted = {.id = id};
 
     return RB_FIND(quota_accounts, (struct quota_accounts *)accounts, &wanted);
+}
+
+void quota_insert_account(struct quota_accounts *accounts, struct quota_account *a)
+{
+    RB_INSERT(quota_accounts, accounts, a);
+}
+
+void quota_remove_account(struct quota_accounts *accounts, struct quota_account *a)
+{
+    RB_REMOVE(quota_accounts, accounts, a);
 }
 
 void quota_account_use_has_changed(struct quota_account *a)
@@ -158,7 +167,7 @@ struct quota_account *quota_unlisted(struct quota *q)
 
 struct quota_account *quota_find_group(struct quota *q, gid_t gid)
 {
-    return find_account(&q->groups, gid);
+    return quota_find_account(&q->groups, gid);
 }
 
 static struct quota_cgroup *find_cgroup(struct quota *q, const char *path)
@@ -286,115 +295,6 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
     if (resource == QUOTA_BYTES && quota_account_is_past_grace(a))
         return 0;
     return used < max ? max - used : 0;
-}
-
-struct quota_user *quota_find_user(struct quota *q, uid_t uid)
-{
-    struct quota_account *own = find_account(&q->users, uid);
-
-    return own ? container_of(own, struct quota_user, own) : NULL;
-}
-
-struct quota_user *quota_user_ref(struct quota *q, uid_t uid)
-{
-    struct quota_user *u = quota_find_user(q, uid);
-
-    if (!u) {
-        u = calloc(1, sizeof(*u));
-        if (!u)
-            return NULL;
-        u->own.id = uid;
-        quota_account_init(&u->own, q, QUOTA_KIND_USER, "user:+%u", uid);
-        u->quota = q;
-        u->n_accounts = 2;
-        RB_INSERT(quota_accounts, &q->users, &u->own);
-    }
-    u->n_refs++;
-    return u;
-}
-
-void quota_user_unref(struct quota_user *u)
-{
-    if (!u)
-        return;
-    assert(u->n_refs > 0);
-    if (--u->n_refs > 0)
-        return;
-    RB_REMOVE(quota_accounts, &u->quota->users, &u->own);
-    quota_account_deinit(&u->own);
-    free(u->groups);
-    free(u);
-}
-
-uid_t quota_user_uid(const struct quota_user *u)
-{
-    return u->own.id;
-}
-
-uint64_t quota_user_used(const struct quota_user *u, enum quota_resource resource)
-{
-    return u->held[resource];
-}
-
-struct quota_account *quota_user_account(struct quota_user *u)
-{
-    return &u->own;
-}
-
-static bool contains(struct quota_account *const *accounts, size_t n, const struct quota_account *a)
-{
-    for (size_t i = 0; i < n; i++)
-        if (accounts[i] == a)
-            return true;
-    return false;
-}
-
-int quota_user_set_groups(struct quota_user *u, struct quota_account *const *groups, size_t n)
-{
-    struct quota_account **copy = calloc(n + 1, sizeof(struct quota_account *));
-    size_t n_copy = 0;
-
-    if (!copy)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        if (!contains(copy, n_copy, groups[i]))
-            copy[n_copy++] = groups[i];
-    for (size_t r = 0; r < QUOTA_RESOURCE_N; r++) {
-        for (size_t i = 0; i < u->n_groups; i++)
-            u->groups[i]->used[r] -= u->held[r];
-        for (size_t i = 0; i < n_copy; i++)
-            copy[i]->used[r] += u->held[r];
-    }
-    for (size_t i = 0; i < u->n_groups; i++)
-        quota_account_use_has_changed(u->groups[i]);
-    for (size_t i = 0; i < n_copy; i++)
-        quota_account_use_has_changed(copy[i]);
-    free(u->groups);
-    u->groups = copy;
-    u->n_groups = n_copy;
-    u->n_accounts = n_copy + 2;
-    return 0;
-}
-
-uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resource)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (size_t i = 0; i < u->n_accounts; i++) {
-        uint64_t left = quota_account_left(user_account_at(u, i), resource);
-
-        if (left < least)
-            least = left;
-    }
-    return least;
-}
-
-bool quota_user_counts_in(const struct quota_user *u, const struct quota_account *a)
-{
-    for (size_t i = 0; i < u->n_accounts; i++)
-        if (user_account_at(u, i) == a)
-            return true;
-    return false;
 }
 
 struct quota_told *quota_account_told(struct quota_account *a)

@@ -98,8 +98,8 @@ uint64_t quota_account_grace_ends(const struct quota_account *a);
 struct quota_user *quota_user_ref(struct quota *q, uid_t uid); // found or made; NULL: no memory
 void quota_user_unref(struct quota_user *u);
 uid_t quota_user_uid(const struct quota_user *u);
-// What this user holds.  It is less than the use of the user's own account if the charges of other users count there
-// as well.
+// The sum of this user's charges.  It is less than the use of the user's own account if the charges of other users
+// count there as well.
 uint64_t quota_user_used(const struct quota_user *u, enum quota_resource resource);
 // Sets the accounts that the user's charges count in beside the user's own and the total: groups, the account of the
 // unlisted, or the own account of another user, which the caller keeps alive.  Present charges move from the old to

@@ -1,4 +1,4 @@
-// Charges, accounts and users: shared by charge.c and quota.c.
+// Charges, accounts and users: shared by the files of this folder.
 #pragma once
 #include "daemon/quota/quota.h"
 #include "daemon/tree.h"
@@ -71,7 +71,10 @@ struct quota {
 // Limits nothing.  The arguments make its label.
 __attribute__((format(printf, 4, 5))) void quota_account_init(struct quota_account *a, struct quota *q,
                                                               enum quota_kind kind, const char *format, ...);
-void quota_account_deinit(struct quota_account *a);                               // asserts that nothing is used
+void quota_account_deinit(struct quota_account *a); // asserts that nothing is used
+struct quota_account *quota_find_account(const struct quota_accounts *accounts, uint32_t id); // or NULL
+void quota_insert_account(struct quota_accounts *accounts, struct quota_account *a);
+void quota_remove_account(struct quota_accounts *accounts, struct quota_account *a);
 struct quota_account *quota_first_account(const struct quota_accounts *accounts); // or NULL
 struct quota_account *quota_next_account(struct quota_account *a);
 struct quota_cgroup *quota_first_cgroup(struct quota *q);

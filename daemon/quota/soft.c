@@ -1,4 +1,4 @@
-// Who is above a soft limit, for the file that outlives the daemon: see soft.h.
+// Lists the accounts that are above their soft limits, for the file that outlives the daemon: see soft.h.
 #include "daemon/quota/soft.h"
 
 #include <stdio.h>

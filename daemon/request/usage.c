@@ -33,7 +33,7 @@ static void next_section(struct place *at)
     *at = (struct place){.section = at->section + 1};
 }
 
-// Of the users, an ordinary peer sees itself.
+// An ordinary peer sees no other user than itself.
 static bool next_user(const struct call *c, struct place *at, char *subject)
 {
     const struct user *u = c->peer->user;

@@ -80,3 +80,11 @@ int small_file_write(int dir_fd, const char *name, const char *text)
     }
     return fsync(dir_fd) < 0 ? 1 : 0;
 }
+
+int small_file_put_aside(int dir_fd, const char *name)
+{
+    char old[NAME_MAX + 1];
+
+    snprintf(old, sizeof old, "%s.old", name);
+    return renameat(dir_fd, name, dir_fd, old) < 0 ? -errno : 0;
+}

@@ -1,4 +1,4 @@
-// The struct of the store: shared by store.c, scan.c and repair.c.
+// The struct of the store: shared by the files of this folder.
 #pragma once
 #include <dirent.h>
 #include <pthread.h>
@@ -36,6 +36,9 @@ struct store {
 bool store_parse_uid(const char *text, uid_t *ret);
 // A new stream over the spill directory, with a position of its own.  NULL: failed, see errno.
 DIR *store_open_top(struct store *s);
+
+// Makes the reserve, as far as the disk has room.
+void store_begin_reserve(struct store *s);
 
 // A region's file while the scan looks at it.
 struct store_entry {

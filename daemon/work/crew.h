@@ -25,6 +25,6 @@ bool crew_has_free(const struct crew *crew); // a worker that is idle and was no
 // Does nothing if all have been called.
 void crew_call(struct crew *crew);
 void crew_call_all(struct crew *crew);
-// For a worker that finds no work: until it is called.  Gives LOCK back meanwhile.  False: this worker was added, has
-// had nothing to do for a minute, and ends.
+// A worker that finds no work waits here until it is called.  Gives LOCK back meanwhile.  False: this worker was added,
+// has had nothing to do for a minute, and ends.
 bool crew_wait(struct crew *crew, pthread_mutex_t *lock);

@@ -12,7 +12,8 @@ import sys
 import time
 import unittest
 
-from example_case import MIB, PROGRAMS, ExampleCase
+from example_case import PROGRAMS, ExampleCase
+from wire_case import MIB
 from memory_group import MemoryGroup
 
 

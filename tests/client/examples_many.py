@@ -10,7 +10,8 @@ import time
 import unittest
 
 import wire_case
-from example_case import MIB, ExampleCase
+from example_case import ExampleCase
+from wire_case import MIB
 from wire_client import Client, pb
 
 

@@ -367,7 +367,7 @@ static void a_change_that_is_prepared_holds_only_when_it_is_applied(void **state
 static void the_file_has_the_syntax_of_the_configuration_and_nothing_else_is_left(void **state)
 {
     struct layer_fixture f;
-    char path[400], text[300] = "";
+    char path[400], text[400] = "", *comments;
     FILE *file;
 
     (void)state;
@@ -383,8 +383,16 @@ static void the_file_has_the_syntax_of_the_configuration_and_nothing_else_is_lef
     assert_non_null(file);
     assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
     fclose(file);
+    // The rest are comments, with times: see merge.c.
+    comments = strstr(text, "\n# When");
+    assert_non_null(comments);
+    *comments++ = '\0';
     assert_string_equal(text, "# Set by diskallocctl quota; diskallocd replaces this file.\n"
                               "\n[quota user:+5]\nbytes = 256M\nregions = unlimited\n");
+    for (char *line = comments; *line; line = strchr(line, '\n') + 1)
+        assert_int_equal(*line, '#');
+    assert_non_null(strstr(comments, "Z user:+5 bytes = 256M\n"));
+    assert_non_null(strstr(comments, "Z user:+5 regions = unlimited\n"));
     layer_deinit(&f);
 }
 

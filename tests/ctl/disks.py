@@ -95,6 +95,21 @@ class DisksCtlTest(DisksTest, CtlTest):
         self.assertEqual((a["state"], b["state"]), ("well", "wrong"))
         self.assertTrue(b["what"].startswith(f"{path}: No such file or directory"), b)
 
+    def test_doctor_status_and_check_name_a_disk_that_cannot_be_read(self):
+        self.start_failing()
+        marker = self.fail_to_read("b")
+        self.daemon.restart()
+        words = "it cannot be read: Input/output error"
+        path = self.daemon.path("b")
+        wrong = self.findings()["spill-directory"][1]
+        self.assertEqual((wrong["state"], wrong["what"]), ("wrong", f"{path}: {words}"))
+        self.assertRegex(self.run_ctl("status"), f"Not in use +{words}")
+        self.assertIn(f"{path}: {words}", self.start_ctl("check").stdout)
+        os.unlink(marker)
+        self.daemon.reload()
+        wait_until(lambda: self.start_ctl("check").returncode == 0)
+        self.assertEqual([f["state"] for f in self.findings()["spill-directory"]], ["well", "well"])
+
     def findings(self):
         found = {}
         for finding in json.loads(self.start_ctl("--json", "doctor").stdout)["findings"]:

@@ -24,6 +24,9 @@ def setUpModule():
     ctl_users.set_up_module()
 
 
+needs_mounts = unittest.skipUnless(os.getuid() == 0 and shutil.which("unshare"), "only root can mount")
+
+
 class MadeUpDaemon:
     """A daemon that has whatever can be wrong: it answers the questions of `doctor` with STATUS and USAGES."""
 
@@ -61,12 +64,12 @@ class MadeUpDaemon:
 
 
 class DoctorTest(AdminTest):
-    def examine(self, *arguments, address=None, user=None, prefix=()):
+    def examine(self, *arguments, address=None, user=None, prefix=(), environment=None):
         """The findings by their ids, and the exit status."""
         identity_of = dict(zip(("user", "group", "extra_groups"), user)) if user else {}
         done = subprocess.run(
             [*prefix, ctl_case.program, "--json", "doctor", *arguments],
-            env=os.environ | {"DISKALLOC_ADDRESS": address or f"unix:{wire_case.daemon.socket}"},
+            env=os.environ | {"DISKALLOC_ADDRESS": address or f"unix:{wire_case.daemon.socket}"} | (environment or {}),
             capture_output=True,
             text=True,
             timeout=60,
@@ -129,7 +132,7 @@ class DoctorTest(AdminTest):
         self.assertIn("0600", finding["what"])
         self.assertIn("socket_mode", finding["mend"])
 
-    @unittest.skipUnless(os.getuid() == 0 and shutil.which("unshare"), "only root can mount")
+    @needs_mounts
     def test_only_the_socket_is_mounted(self):
         path = wire_case.daemon.socket
         prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {path} {path} && exec "$0" "$@"')
@@ -192,6 +195,139 @@ class DoctorTest(AdminTest):
         (finding,) = self.examine_made_up(pid=os.getpid(), connections_limit=10**9)["open-files"]
         self.assertEqual(finding["state"], "wrong")
         self.assertIn("LimitNOFILE", finding["mend"])
+
+    def examine_states(self, name, **more):
+        """The states of the findings with that id, and what they say."""
+        found = self.examine(**more)[0].get(name, [])
+        return [f["state"] for f in found], " ".join(f["what"] for f in found)
+
+    @staticmethod
+    def with_files(folder, *files, also="true"):
+        """A prefix: the command finds a TEXT in each PATH of FILES."""
+        commands = []
+        for i, (path, text) in enumerate(files):
+            with open(os.path.join(folder, str(i)), "w", encoding="ascii") as file:
+                file.write(text)
+            commands.append(f"mount --bind {file.name} {path}")
+        return ("unshare", "--mount", "sh", "-c", " && ".join([*commands, also]) + ' && exec "$0" "$@"')
+
+    @needs_mounts
+    def test_settings_of_the_kernel(self):
+        for name, state, path, bad, said, good in (
+            ("overcommit", "note", "/proc/sys/vm/overcommit_memory", "2", "vm.overcommit_memory is 2", "1"),
+            ("mappings", "note", "/proc/sys/vm/max_map_count", "65529", "vm.max_map_count is 65529", "65530"),
+            ("large-pages", "note", "/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]", "are off",
+             "always [madvise] never"),
+            ("leases", "wrong", "/proc/sys/fs/leases-enable", "0", "fs.leases-enable is 0", "1"),
+            ("inotify", "note", "/proc/sys/fs/inotify/max_user_watches", "8191", "8191 inotify watches", "8192"),
+            ("cgroups", "note", "/proc/$$/cgroup", "4:memory:/", "no control groups of version 2", "0::/"),
+        ):
+            if path.startswith("/sys") and not os.path.exists(path):
+                continue
+            with self.subTest(name=name), tempfile.TemporaryDirectory() as folder:
+                states, what = self.examine_states(name, prefix=self.with_files(folder, (path, bad + "\n")))
+                self.assertEqual(states, [state])
+                self.assertIn(said, what)
+                states, _ = self.examine_states(name, prefix=self.with_files(folder, (path, good + "\n")))
+                self.assertIn(states, ([], ["well"]))
+
+    MADE_UP_MACHINE = {
+        "LD_PRELOAD": os.environ["TEST_MADE_UP_MACHINE"],
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+    }
+
+    def test_a_machine_that_has_used_its_swap_space(self):
+        for percent, state in (("49", "note"), ("50", "well")):
+            states, what = self.examine_states("swap", environment=self.MADE_UP_MACHINE | {"TEST_SWAP_FREE": percent})
+            self.assertEqual(states, [state])
+        self.assertIn("more than half", what)
+
+    def test_a_clock_that_was_never_set(self):
+        environment = self.MADE_UP_MACHINE | {"TEST_TIME": "86400"}
+        states, what = self.examine_states("clock", environment=environment, address="unix:/nonexistent/socket")
+        self.assertEqual((states, what), (["wrong"], "the clock says 1970-01-02T00:00:00Z"))
+
+    def test_a_library_of_another_version(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(os.environ["TEST_MADE_UP_MACHINE"], os.path.join(folder, "libdiskalloc-client.so.0"))
+            states, what = self.examine_states("library-version", environment={"LD_LIBRARY_PATH": folder})
+        self.assertEqual(states, ["note"])
+        self.assertIn("libdiskalloc-client is 9.9.9", what)
+
+    def with_programs(self, folder, **programs):
+        """An environment: these shell scripts are found before other programs."""
+        for name, script in programs.items():
+            path = os.path.join(folder, name)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"#!/bin/sh\n{script}\n")
+            os.chmod(path, 0o755)
+        return {"PATH": folder + ":" + os.environ["PATH"]}
+
+    def test_why_an_instance_does_not_run(self):
+        address = "unix:/run/diskalloc/no-such.sock"
+        for status, state in ((78, "wrong"), (0, "well")):
+            with self.subTest(status=status), tempfile.TemporaryDirectory() as folder:
+                programs = dict(
+                    diskallocd=f'echo of a warning >&2; echo "$* has a mistake" >&2; exit {status}',
+                    journalctl='echo "an older line"; echo "of $2: the disk is gone"',
+                )
+                found, _ = self.examine(address=address, environment=self.with_programs(folder, **programs))
+                (configuration,), (journal,) = found["configuration"], found["journal"]
+                self.assertEqual(configuration["state"], state)
+                self.assertEqual(configuration["what"], "--check-config --config /etc/diskalloc/no-such.conf has a mistake")
+                self.assertEqual(journal["state"], "note")
+                self.assertEqual(journal["what"], "the last warning: of diskallocd@no-such: the disk is gone")
+        with tempfile.TemporaryDirectory() as folder:
+            programs = dict(diskallocd="exit 1", journalctl="echo '-- No entries --'")
+            found, _ = self.examine(address=address, environment=self.with_programs(folder, **programs))
+        self.assertNotIn("configuration", found)
+        self.assertNotIn("journal", found)
+
+    @needs_mounts
+    def test_units_of_systemd(self):
+        for name, state, said, socket_unit, service in (
+            ("socket-unit", "wrong", "diskallocd.socket is failed", "LoadState=loaded ActiveState=failed", ""),
+            ("socket-unit", "note", "diskallocd.socket is disabled", "ActiveState=active UnitFileState=disabled", ""),
+            ("socket-unit", "well", "diskallocd.socket is active", "ActiveState=active UnitFileState=enabled", ""),
+            ("socket-unit", None, "", "LoadState=not-found ActiveState=inactive", ""),
+            ("service", "wrong", "diskallocd.service has failed: exit-code", "", "ActiveState=failed Result=exit-code"),
+            ("service", "well", "diskallocd.service is inactive", "", "ActiveState=inactive"),
+            ("service", None, "", "", "LoadState=not-found ActiveState=inactive"),
+        ):
+            with self.subTest(name=name, state=state), tempfile.TemporaryDirectory() as folder:
+                environment = self.with_programs(
+                    folder,
+                    systemctl=f"""for unit; do true; done; case $unit in
+                    *.socket) printf '%s\\n' {socket_unit};;
+                    *.service) printf '%s\\n' {service};;
+                    esac""",
+                )
+                prefix = self.with_files(folder, also="mount -t tmpfs none /run && mkdir -p /run/systemd/system")
+                states, what = self.examine_states(
+                    name, address="unix:/run/diskalloc/diskallocd.sock", prefix=prefix, environment=environment
+                )
+                self.assertEqual((states, what), ([state] if state else [], said))
+
+    def test_a_spill_directory_of_another_user(self):
+        other = {"user": 65533, "group": 65533} if os.geteuid() == 0 else {}
+        with subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, **other) as process:
+            (finding,) = self.examine_made_up(pid=process.pid, spill_dir=b"/usr")["spill-directory-owner"]
+            process.kill()
+        self.assertEqual(finding["state"], "wrong")
+        self.assertRegex(finding["what"], r"^/usr belongs to uid 0, the daemon runs as uid \d+$")
+        self.assertNotIn("spill-directory-owner", self.examine_made_up(pid=1, spill_dir=b"/usr"))
+
+    @needs_mounts
+    def test_a_spill_directory_that_is_read_only(self):
+        with tempfile.TemporaryDirectory() as folder:
+            status = pb.Status(**self.STATUS | dict(spill_dir=folder.encode()))
+            for option, states in (("ro", ["wrong"]), ("rw", [])):
+                prefix = self.with_files(folder, also=f"mount -t tmpfs -o {option} none {folder}")
+                with MadeUpDaemon(status) as daemon:
+                    found = self.examine_states(
+                        "spill-directory-read-only", address=f"unix:{daemon.path}", prefix=prefix
+                    )
+                self.assertEqual(found[0], states)
 
     def test_requests_that_wait(self):
         usage = pb.Usage(

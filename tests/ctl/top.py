@@ -96,7 +96,7 @@ class OnceTest(AdminTest):
         self.assertIn(f"user:{ANYBODY}", text)
         self.assertNotIn(self.name, text)
         answer = self.run_json("top", user=identity(ANYBODY))
-        self.assertEqual(([a["subject"] for a in answer["accounts"]], answer["everything"]), ([f"user:{ANYBODY}"], False))
+        self.assertEqual(([a["subject"] for a in answer["accounts"]], answer["everything"]), (["total", f"user:{ANYBODY}"], False))
 
     def test_wrong_usage_and_no_daemon(self):
         for arguments, said in (
@@ -282,7 +282,7 @@ class ScreenTest(AdminTest):
     @needs_users
     def test_without_rights(self):
         terminal = self.start(user=identity(ANYBODY))
-        terminal.wait_for(lambda d: d[4].startswith(f"user:{ANYBODY}"))
+        terminal.wait_for(lambda d: d[4].startswith("total ") and d[5].startswith(f"user:{ANYBODY}"))
         terminal.type(b"q")
         self.assertEqual(terminal.end(), (0, ""))
 

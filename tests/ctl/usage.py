@@ -81,12 +81,14 @@ class UsageTest(AdminTest):
     def test_an_ordinary_user_sees_their_own_and_is_told_so(self):
         theirs = identity(ANYBODY)
         usages, everything = self.all_usages(user=theirs)
-        self.assertEqual((set(usages), everything), ({f"user:{ANYBODY}"}, False))
+        self.assertEqual((set(usages), everything), ({"total", f"user:{ANYBODY}"}, False))
+        status = self.run_json("status", user=theirs)
+        self.assertEqual((usages["total"]["bytes"], usages["total"]["bytes_limit"]), (status["bytes"], status["bytes_limit"]))
         self.assertIn("administrators see all", self.run_ctl("--human", "usage", "--all", user=theirs))
         self.set_quota(f"group:{ADMINS}", "bytes=6M")
         usages, everything = self.all_usages(user=identity(ADMIN))
         self.assertTrue(everything)
-        sentence = self.run_ctl("usage", "total", status=1, user=theirs)
+        sentence = self.run_ctl("usage", "user:root", status=1, user=theirs)
         self.assertIn(f"root, the daemon's own user, and the members of the group {ADMINS}", sentence)
 
     def test_each_wrong_subject_has_its_own_sentence(self):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import unittest
+import unittest.mock
 
 import wire_case
 from wire_case import MIB
@@ -96,6 +97,26 @@ class DisksTest(unittest.TestCase):
     def end(self):
         status, log = self.daemon.stop()
         self.assertEqual(status, 0, log)
+
+    def start_failing(self, *arguments, **options):
+        """As start, with disks that can fail: see fail_to_read."""
+        environment = {
+            "LD_PRELOAD": os.environ["TEST_FAILING_DISK"],
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+        }
+        patch = unittest.mock.patch.dict(os.environ, environment)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.start(*arguments, **options)
+
+    def fail_to_read(self, *folders):
+        """From now on a directory fails with an I/O error.  The file that makes it fail."""
+        path = os.path.join(self.daemon.dir, *folders)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        marker = os.path.join(path, ".fails")
+        with open(marker, "wb"):
+            pass
+        return marker
 
     def connect(self, **options):
         client = Client(self.daemon.socket, features=FEATURES, **options)

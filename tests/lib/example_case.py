@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import unittest
 
 import wire_case
+from address_case import AddressCase
 
 wire_case.program = sys.argv[1]
 PROGRAMS = {}
@@ -16,31 +16,12 @@ while len(sys.argv) > 2 and os.access(sys.argv[2], os.X_OK):
     PROGRAMS[os.path.basename(_path).removeprefix("example-")] = _path
 del sys.argv[1]
 
-MIB = 1 << 20
-CONFIG = """
-[daemon]
-keep_free = 0
-[quota default]
-bytes = {bytes}
-"""
 
-
-class ExampleCase(unittest.TestCase):
-    quota = "20G"
-
-    @classmethod
-    def setUpClass(cls):
-        wire_case.start_daemon(CONFIG.format(bytes=cls.quota))
-        cls.dir = tempfile.mkdtemp(prefix="diskalloc-example-", dir=wire_case.BASE_DIR)
-        cls.addresses = {"daemon": f"unix:{wire_case.daemon.socket}", "dir": f"dir:{cls.dir}"}
-
-    @classmethod
-    def tearDownClass(cls):
-        wire_case.stop_daemon()
-        shutil.rmtree(cls.dir)
+class ExampleCase(AddressCase):
+    prefix = "diskalloc-example-"
 
     def setUp(self):
-        self.here = tempfile.mkdtemp(prefix="diskalloc-example-", dir=wire_case.BASE_DIR)
+        self.here = tempfile.mkdtemp(prefix=self.prefix, dir=wire_case.BASE_DIR)
         self.addCleanup(shutil.rmtree, self.here)
 
     def path(self, name):

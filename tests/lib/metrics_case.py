@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import time
@@ -78,6 +79,21 @@ def labels_of(samples):
     for name, labels in samples:
         found.setdefault(name, set()).update(k for k, _ in labels)
     return found
+
+
+def tcp_sockets(pid):
+    """The sockets of a process at addresses of IPv4: their ports, and whether they listen."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        lines = [line.split() for line in file.readlines()[1:]]
+    return [(int(fields[1].split(":")[1], 16), fields[3] == "0A") for fields in lines if fields[9] in inodes]
 
 
 def wait_until(condition, what):

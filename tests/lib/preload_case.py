@@ -1,13 +1,10 @@
 """What the tests of `diskallocctl run` share: a daemon, a directory, and running programs with them."""
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import unittest
 
 import wire_case
+from address_case import AddressCase
 
 wire_case.program, CTL, LIBRARY = sys.argv[1:4]
 with open(LIBRARY, "rb") as _stream:
@@ -16,30 +13,11 @@ if b"__asan_init" in _text or b"__tsan_init" in _text:
     print("skipped: the library is built with a sanitizer, which programs have not", file=sys.stderr)
     sys.exit(77)
 
-MIB = 1 << 20
-CONFIG = """
-[daemon]
-keep_free = 0
-[quota default]
-bytes = {bytes}
-"""
 
-
-class PreloadCase(unittest.TestCase):
+class PreloadCase(AddressCase):
     """`self.run_both(...)` runs a program with memory of the daemon, and once more with that of a directory."""
 
-    quota = "20G"
-
-    @classmethod
-    def setUpClass(cls):
-        wire_case.start_daemon(CONFIG.format(bytes=cls.quota))
-        cls.dir = tempfile.mkdtemp(prefix="diskalloc-preload-", dir=wire_case.BASE_DIR)
-        cls.addresses = {"daemon": f"unix:{wire_case.daemon.socket}", "dir": f"dir:{cls.dir}"}
-
-    @classmethod
-    def tearDownClass(cls):
-        wire_case.stop_daemon()
-        shutil.rmtree(cls.dir)
+    prefix = "diskalloc-preload-"
 
     def run_with(self, *arguments, address="daemon", **options):
         """What came of `diskallocctl --address ... run ARGUMENTS`."""

@@ -62,6 +62,18 @@ class DisksMetricsTest(DisksTest, ctl_case.CtlTest):
         self.assertEqual([d["path"] for d in state["disks"]], [self.daemon.path("a")])
         self.assertEqual([(d["path"], bool(d["problem"])) for d in state["absent"]], [(self.daemon.path("b"), True)])
 
+    def test_a_disk_that_could_not_be_read_is_not_healthy_until_it_can(self):
+        self.start_failing(text=LISTEN)
+        marker = self.fail_to_read("b")
+        self.daemon.restart()
+        self.assertEqual([self.of_disk(self.samples(), "healthy", name) for name in "ab"], [1, 0])
+        (absent,) = metrics_case.state()["absent"]
+        self.assertEqual(absent["problem"], "it cannot be read: Input/output error")
+        os.unlink(marker)
+        self.daemon.reload()
+        wait_until(lambda: len(metrics_case.state()["disks"]) == 2)
+        self.assertEqual(metrics_case.state()["absent"], [])
+
     def test_a_disk_that_leaves_has_nothing_to_grant(self):
         self.start(text=LISTEN)
         self.daemon.configure(names=("a",))

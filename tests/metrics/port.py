@@ -175,21 +175,8 @@ class CrowdTest(WireTest):
 
     def served(self):
         """How many connections the daemon has open there."""
-        count = 0
-        wanted = f"0100007F:{metrics_case.port():04X}"
-        inodes = set()
-        for fd in os.listdir(f"/proc/{wire_case.daemon.process.pid}/fd"):
-            try:
-                target = os.readlink(f"/proc/{wire_case.daemon.process.pid}/fd/{fd}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-        with open("/proc/net/tcp", encoding="ascii") as file:
-            for line in file.readlines()[1:]:
-                fields = line.split()
-                count += fields[1] == wanted and fields[3] != "0A" and fields[9] in inodes
-        return count
+        sockets = metrics_case.tcp_sockets(wire_case.daemon.process.pid)
+        return sum(port == metrics_case.port() and not listens for port, listens in sockets)
 
     def test_thousands_of_silent_clients_take_a_few_places_and_go(self):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -61,21 +61,8 @@ class PrometheusTest(unittest.TestCase):
     def find_port(self):
         """Prometheus does not tell which port the kernel chose."""
         self.assertIsNone(self.process.poll(), self.log())
-        inodes = set()
-        for fd in os.listdir(f"/proc/{self.process.pid}/fd"):
-            try:
-                target = os.readlink(f"/proc/{self.process.pid}/fd/{fd}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-        with open("/proc/net/tcp", encoding="ascii") as file:
-            for line in file.readlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and fields[9] in inodes:
-                    self.port = int(fields[1].split(":")[1], 16)
-                    return True
-        return False
+        self.port = next((port for port, listens in metrics_case.tcp_sockets(self.process.pid) if listens), None)
+        return self.port is not None
 
     def query(self, expression):
         path = "/api/v1/query?" + urllib.parse.urlencode({"query": expression})

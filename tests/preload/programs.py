@@ -14,7 +14,8 @@ import time
 import unittest
 
 from memory_group import MemoryGroup
-from preload_case import CTL, MIB, PreloadCase
+from preload_case import CTL, PreloadCase
+from wire_case import MIB
 import wire_case
 
 del sys.argv[1:4]

@@ -9,7 +9,8 @@ import sys
 import unittest
 
 from memory_group import MemoryGroup
-from preload_case import CTL, LIBRARY, MIB, PreloadCase
+from preload_case import CTL, LIBRARY, PreloadCase
+from wire_case import MIB
 import wire_case
 from wire_client import Client, pb
 

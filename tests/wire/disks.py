@@ -385,6 +385,204 @@ class ComeAndGoTest(DisksTest):
         self.assertEqual(self.read(b"one", 5), b"hello")
 
 
+class FailingTest(DisksTest):
+    """A further disk that can be opened, and whose directories cannot be read."""
+
+    def usage(self):
+        with self.connect() as client:
+            usage = client.call(get_usage=pb.GetUsage()).usage
+        return usage.regions, usage.bytes
+
+    def expect_left_out(self):
+        disk = self.disk("b")
+        self.assertFalse(disk.in_use)
+        self.assertEqual(disk.problem, b"it cannot be read: Input/output error")
+        self.assertIn(self.daemon.path("b").encode() + b": it cannot be read", self.status().problem)
+        self.assertEqual(self.usage(), (1, MIB))
+        with self.connect() as client:
+            opening = pb.OpenRegion(name=b"far", flags=pb.REGION_READ_ONLY)
+            self.assert_refused(pb.NOT_FOUND, "", lambda: client.call(open_region=opening))
+
+    def test_it_is_left_out_and_taken_with_its_charges_when_it_can_be_read(self):
+        self.start_failing(text="[disk DIR/b]\nnew_regions = no\n")
+        self.make_and_leave(b"near", content=b"near")
+        self.daemon.configure(text="[disk DIR/a]\nnew_regions = no\n")
+        self.daemon.reload()
+        _, disk = self.make_and_leave(b"far", size=2 * MIB, content=b"far")
+        self.assertEqual(disk, "b")
+        self.daemon.configure(text="")
+        # Of one user only: those of other users may have been found before.
+        for folders in (("b",), ("b", str(os.getuid())), ("b", "4294967290")):
+            with self.subTest(folders=folders):
+                marker = self.fail_to_read(*folders)
+                self.daemon.restart()
+                self.expect_left_out()
+                self.assertIn(f"{self.daemon.path('b')}: it cannot be read: Input/output error", self.daemon.log())
+                self.assertEqual(self.make_and_leave(b"new")[1], "a")
+                with self.connect() as client:
+                    client.call(remove_region=pb.RemoveRegion(name=b"new"))
+                told = self.daemon.log().count("is not used until the daemon is told to reload again")
+                self.daemon.reload()
+                wait_until(lambda: self.daemon.log().count("is not used until the daemon") > told)
+                self.expect_left_out()
+                os.unlink(marker)
+                self.daemon.reload()
+                wait_until(lambda: self.disk("b").in_use)
+                self.assertEqual((self.usage(), self.read(b"far", 3)), ((2, 3 * MIB), b"far"))
+                self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, 2 * MIB))
+
+    def test_percentages_are_of_the_disks_that_are_left(self):
+        if not disks_case.can_mount:
+            self.skipTest("file systems can be mounted by root only, with mkfs.ext4")
+
+        def mount_all(daemon):
+            self.daemon = daemon
+            self.mount("a", 32)
+            self.mount("b", 64)
+
+        self.start_failing(text="[quota total]\nbytes = 100%\n", prepare=mount_all)
+        self.assertEqual(self.status().bytes_limit, self.disk("a").total + self.disk("b").total)
+        self.fail_to_read("b")
+        self.daemon.restart()
+        status = self.status()
+        self.assertEqual((status.bytes_limit, status.disk_total), (status.disks[0].total, status.disks[0].total))
+
+    def test_without_the_first_disk_the_daemon_does_not_start(self):
+        self.start_failing()
+        marker = self.fail_to_read("a")
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.process.wait(60), 0)
+        done = subprocess.run(
+            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
+        )
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn(f"{self.daemon.path('a')}: it cannot be read: Input/output error", done.stderr)
+        os.unlink(marker)
+        self.daemon.start()
+
+
+class QuotasTest(DisksTest):
+    """The quotas that were set at run time, when the disk that has them is lost and comes back."""
+
+    def call(self, **request):
+        with self.connect() as client:
+            return client.call(**request)
+
+    def set_to(self, key, text, subject=b"default"):
+        self.call(set_quota=pb.SetQuota(subject=subject, settings=[pb.QuotaSetting(key=key, text=text)]))
+
+    def unset(self, key, subject=b"default"):
+        self.call(unset_quota=pb.UnsetQuota(subject=subject, keys=[key]))
+
+    def were_set(self):
+        """What was set at run time: the texts, by subject and key."""
+        found = self.call(list_quota=pb.ListQuota()).quota_list
+        return {
+            (entry.subject.decode(), value.key.decode()): value.text.decode()
+            for entry in found.entries
+            for value in entry.values
+            if value.origin == b"set at run time"
+        }
+
+    def lose_the_first(self):
+        """The second disk becomes the first, and the first is not there."""
+        shutil.move(self.daemon.path("a"), self.daemon.path("away"))
+        with open(self.daemon.config, "w", encoding="ascii") as file:
+            file.write(f"[daemon]\nkeep_free = 0\nspill_dir = {self.daemon.path('b')}\nspill_dir = {self.daemon.path('a')}\n")
+        self.daemon.restart()
+        self.assertFalse(self.disk("a").in_use)
+
+    def bring_it_back(self):
+        shutil.move(self.daemon.path("away"), self.daemon.path("a"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("a").in_use)
+
+    def test_what_was_set_last_of_each_key_holds_when_a_former_first_disk_comes_back(self):
+        self.start()
+        for key, text in ((b"regions", b"33"), (b"connections", b"44"), (b"bytes", b"5G"), (b"region_bytes", b"1G")):
+            self.set_to(key, text)
+        self.set_to(b"bytes", b"7G", subject=b"user:+4242")
+        self.lose_the_first()
+        self.assertEqual(self.were_set(), {})
+        self.set_to(b"regions", b"55")
+        self.unset(b"connections")  # which is not set here
+        self.set_to(b"bytes", b"6G", subject=b"total")
+        self.bring_it_back()
+        expected = {
+            ("default", "regions"): "55",
+            ("default", "bytes"): "5G",
+            ("default", "region_bytes"): "1G",
+            ("total", "bytes"): "6G",
+            ("user:+4242", "bytes"): "7G",
+        }
+        wait_until(lambda: self.were_set() == expected)
+        self.assertIn("3 were set or unset last in " + self.daemon.path("a"), self.daemon.log())
+        # They are in one place again, whichever disk comes first.
+        wait_until(lambda: os.path.exists(self.daemon.path("a/.quota.old")))
+        self.assertFalse(os.path.exists(self.daemon.path("a/.quota")))
+        self.daemon.restart()
+        self.assertEqual(self.were_set(), expected)
+        self.daemon.configure(names=("a", "b"))
+        self.daemon.restart()
+        self.assertEqual(self.were_set(), expected)
+        self.assertFalse(os.path.exists(self.daemon.path("b/.quota")))
+
+    def test_it_may_come_back_at_a_start_too(self):
+        self.start()
+        self.set_to(b"regions", b"33")
+        self.set_to(b"connections", b"44")
+        self.lose_the_first()
+        self.set_to(b"regions", b"55")
+        self.set_to(b"connections", b"66")
+        self.unset(b"connections")
+        shutil.move(self.daemon.path("away"), self.daemon.path("a"))
+        self.daemon.restart()
+        self.assertEqual(self.were_set(), {("default", "regions"): "55"})
+
+    def test_a_file_without_times_counts_as_of_when_it_was_changed(self):
+        self.start()
+        self.set_to(b"regions", b"33")
+        self.set_to(b"connections", b"44")
+        self.lose_the_first()
+        path = self.daemon.path("away/.quota")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("[quota default]\nregions = 22\nbytes = 1G\n")
+        os.utime(path, (1, 1))
+        self.set_to(b"regions", b"55")
+        self.bring_it_back()
+        wait_until(lambda: self.were_set() == {("default", "regions"): "55", ("default", "bytes"): "1G"})
+
+    def test_a_copy_with_a_mistake_is_told_of_and_left_alone(self):
+        self.start()
+        self.lose_the_first()
+        self.set_to(b"regions", b"55")
+        path = self.daemon.path("away/.quota")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("[quota default]\nregions = many\n")
+        self.bring_it_back()
+        wait_until(lambda: "the quotas that were set there do not hold" in self.daemon.log())
+        self.assertEqual(self.were_set(), {("default", "regions"): "55"})
+        self.daemon.restart()
+        self.assertEqual(self.were_set(), {("default", "regions"): "55"})
+        self.assertTrue(os.path.exists(self.daemon.path("a/.quota")))
+
+    def test_a_reload_without_their_file_keeps_them(self):
+        self.start(text="[quota total]\nregions = 1000\n")
+        self.set_to(b"regions", b"33")
+        self.unset(b"bytes")
+        path = self.daemon.path("a/.quota")
+        os.rename(path, self.daemon.path("kept"))
+        os.symlink("/dev/null", path)  # is not followed
+        self.daemon.configure(text="[quota total]\nregions = 2000\n")
+        self.daemon.reload()
+        self.assertEqual(self.status().regions_limit, 2000)
+        self.assertEqual(self.were_set(), {("default", "regions"): "33"})
+        self.assertIn("the quotas set by diskallocctl stay as they are", self.daemon.log())
+        os.rename(self.daemon.path("kept"), path)
+        self.daemon.reload()
+        self.assertEqual(self.were_set(), {("default", "regions"): "33"})
+
+
 class LostTest(DisksTest):
     def test_a_disk_that_is_lost_stops_its_own_regions_only(self):
         self.start_mounted({"a": 48, "b": 96})

@@ -34,7 +34,7 @@ struct findings {
 // FORMAT and the arguments say what was found.
 __attribute__((format(printf, 5, 6))) void finding(struct findings *f, enum finding_state state, const char *id,
                                                    struct advice advice, const char *format, ...);
-// It is well.
+// Adds a finding about something that is well.
 __attribute__((format(printf, 3, 4))) void finding_well(struct findings *f, const char *id, const char *format, ...);
 void findings_deinit(struct findings *f);
 // Prints all; in text, what is well only as a number.  An exit status: EXIT_REFUSED if something is wrong.

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "client/ctl/doctor/parts.h"
+#include "client/ctl/queries.h"
 #include "client/ctl/text.h"
 #include "proto/util/cleanup.h"
 
@@ -212,37 +213,15 @@ static void look_at_disk(const Diskalloc__V1__Status *s, const Diskalloc__V1__Di
     look_at_directory(s, d, f);
 }
 
-// Of a daemon that has one disk, and does not list it.
-static void look_at_only_disk(const Diskalloc__V1__Status *s, struct findings *f)
-{
-    Diskalloc__V1__Disk d = DISKALLOC__V1__DISK__INIT;
-
-    d.dir = s->spill_dir;
-    d.in_use = true;
-    d.guarantee = s->guarantee;
-    d.guarantee_reason = s->guarantee_reason;
-    d.total = s->disk_total;
-    d.available = s->disk_available;
-    d.keep_free = s->keep_free;
-    d.bytes = s->bytes;
-    d.foreign_files = s->foreign_files;
-    d.lacking_blocks = s->lacking_blocks;
-    d.inodes = s->disk_inodes;
-    d.inodes_available = s->disk_inodes_available;
-    d.fs_quota_limit = s->fs_quota_limit;
-    d.fs_quota_used = s->fs_quota_used;
-    d.problem = s->problem;
-    d.fences = s->fences;
-    d.fences_missing = s->fences_missing;
-    look_at_disk(s, &d, f);
-}
-
 void doctor_spill(const Diskalloc__V1__Status *s, struct findings *f)
 {
+    Diskalloc__V1__Disk only;
     char where[TEXT_MAX];
 
-    if (s->n_disks == 0)
-        look_at_only_disk(s, f);
+    if (s->n_disks == 0) {
+        query_first_disk(s, &only);
+        look_at_disk(s, &only, f);
+    }
     for (size_t i = 0; i < s->n_disks; i++) {
         f->where = s->n_disks > 1 ? text_escape(s->disks[i]->dir.data, s->disks[i]->dir.len, where) : NULL;
         look_at_disk(s, s->disks[i], f);

@@ -240,6 +240,32 @@ static void move_by(struct screen *s, long rows)
         s->first += (size_t)rows;
 }
 
+static void scroll_by_key(struct screen *s, int key)
+{
+    switch (key) {
+    case KEY_DOWN:
+        move_by(s, 1);
+        break;
+    case KEY_UP:
+        move_by(s, -1);
+        break;
+    case KEY_NPAGE:
+        move_by(s, rows_on_screen());
+        break;
+    case KEY_PPAGE:
+        move_by(s, -rows_on_screen());
+        break;
+    case KEY_HOME:
+        s->first = 0;
+        break;
+    case KEY_END:
+        s->first = s->sample->views[s->view].n_shown;
+        break;
+    default:
+        break;
+    }
+}
+
 // False: the command ends.  *RET_LOOK: a new sample is wanted.
 static bool take_key(struct screen *s, int key, bool *ret_look)
 {
@@ -279,28 +305,11 @@ static bool take_key(struct screen *s, int key, bool *ret_look)
     case ' ':
         *ret_look = true;
         break;
-    case KEY_DOWN:
-        move_by(s, 1);
-        break;
-    case KEY_UP:
-        move_by(s, -1);
-        break;
-    case KEY_NPAGE:
-        move_by(s, rows_on_screen());
-        break;
-    case KEY_PPAGE:
-        move_by(s, -rows_on_screen());
-        break;
-    case KEY_HOME:
-        s->first = 0;
-        break;
-    case KEY_END:
-        s->first = s->sample->views[s->view].n_shown;
-        break;
     case KEY_CONTROL_L:
         clearok(stdscr, TRUE);
         break;
     default: // KEY_RESIZE: ncurses knows the new size already
+        scroll_by_key(s, key);
         break;
     }
     return true;

@@ -152,7 +152,7 @@ static void answer_root(struct server *s, unsigned lane, const struct fuse_in_he
     reply(s, lane, h->unique, 0, &out, sizeof out);
 }
 
-// For programs, which see by that what kind of file system this is.
+// Programs learn from statfs what kind of file system this is.
 static void answer_statfs(struct server *s, unsigned lane, const struct fuse_in_header *h)
 {
     struct fuse_statfs_out out = {.st = {.bsize = 4096, .frsize = 4096, .namelen = 255}};
