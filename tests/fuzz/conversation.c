@@ -112,7 +112,8 @@ static void note_traces(struct traces *t, const Diskalloc__V1__Request *q)
     if (subject->len >= SUBJECT_MOST) // there is no such subject
         return;
     if (t->n_subjects < SUBJECTS_MOST) {
-        memcpy(t->subjects[t->n_subjects], subject->data, subject->len);
+        if (subject->len > 0)
+            memcpy(t->subjects[t->n_subjects], subject->data, subject->len);
         t->subjects[t->n_subjects][subject->len] = '\0';
     }
     t->n_subjects++;

@@ -19,7 +19,7 @@ struct reply {
 static bool asks(const struct http_talk *t)
 {
     return t->n_sent >= HTTP_HEAD_MOST || memchr(t->sent, '\0', t->n_sent) || memmem(t->sent, t->n_sent, "\n\n", 2) ||
-           memmem(t->sent, t->n_sent, "\r\n\r\n", 4);
+           memmem(t->sent, t->n_sent, "\n\r\n", 3);
 }
 
 static bool is_printable(const char *text, size_t n)

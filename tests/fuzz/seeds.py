@@ -347,6 +347,9 @@ def http():
               get("/", "Host: evil.example"), get("/", "Host: 127.0.0.1.evil.example"), get("/", "Host: [::1]:80"), get("/", local, local), get("/", "Host : localhost"),
               get("/", local, "Content-Length: 5") + b"hello", get("/", local, "Content-Length: 0"), get("/", local, "Transfer-Encoding: chunked"), get("/", version="2.0"),
               get("metrics", local), get("/", local, "no colon"), get("/", local, " folded"), b"GET / HTTP/1.0\n\n", b"\r\n\r\n", b"\n\n", b"G\0T / HTTP/1.1\r\n"]
+    # What is behind the first empty line is no header.
+    hidden = get("/", local)[:-len(local) - 4]
+    whole += [hidden + end + get("/", local)[-len(local) - 4:] for end in (b"\n", b"\r\n", b"A: b\n\r\n", b"A: b\n\n")]
     whole += [method + get("/", local)[3:] for method in (b"HEAD", b"POST", b"get", b"PRI", b"")]
     head = get("/big", local)
     out = whole + [w + HALF_CLOSE for w in whole[:4]] + [DELIVER.join(bytes([byte]) for byte in w) for w in whole[:2]] + [w[:-2] + HALF_CLOSE for w in whole[:2]]
