@@ -8,6 +8,10 @@
 //   INCOMING    not found   nobody knows: it stays as it is until the other disk is back
 //   not found   MOVED       the same
 //
+// A killed daemon may have written a record that is not on the disk yet.  So before a file is changed because of what
+// the record of the other one says, that one is written out: else a power failure could leave the former record beside
+// the change, and two files would be the region, or none.
+//
 // A disk that is added while the daemon runs may bring the other half.
 #include "daemon/halves.h"
 
@@ -62,17 +66,37 @@ static void complain(const struct half *h, const char *what, int error)
               h->found.record.owner_uid, what, strerror(-error));
 }
 
+static int write_out(struct store *store, const struct record *record)
+{
+    _cleanup_close_ int fd = store_open_file(store, record->owner_uid, &record->handle, O_RDONLY);
+
+    return fd < 0 ? fd : store_sync(store, fd, record->owner_uid);
+}
+
 void half_remove(const struct half *h)
 {
     const struct record *record = &h->found.record;
     struct store *store = h->x->disk.store;
     _cleanup_close_ int fd = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
-    int r = fd < 0 ? fd : store_truncate(store, fd, 0);
+    int r = fd < 0 ? fd : 0;
 
+    if (r == 0 && h->region)
+        r = write_out(h->region, record);
+    if (r == 0)
+        r = store_truncate(store, fd, 0);
     if (r == 0)
         r = store_unlink(store, record->owner_uid, &record->handle);
     if (r < 0 && r != -ENOENT)
         complain(h, "removed", r);
+}
+
+static int write_out_moved(const struct half *old)
+{
+    int r = write_out(old->x->disk.store, &old->found.record);
+
+    if (r < 0)
+        complain(old, "written out", r);
+    return r;
 }
 
 // The new file is the region from now on, also for the next daemon.
@@ -123,7 +147,7 @@ void halves_join(struct half **list)
 
         if (!old)
             continue;
-        if (complete(h) == 0)
+        if (write_out_moved(old) == 0 && complete(h) == 0)
             half_remove(old);
         half_free(old);
     }
@@ -151,6 +175,7 @@ struct half *halves_take_rest(struct half **list, struct region_table *regions)
         if (!r || !is_same_region(&r->record, &h->found.record))
             continue;
         *at = h->next;
+        h->region = r->disk->store;
         return h;
     }
     return NULL;

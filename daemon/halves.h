@@ -8,7 +8,8 @@ struct half {
     struct half *next;
     struct daemon_disk *x;
     struct store_found found;
-    bool is_new; // RECORD_INCOMING, and not RECORD_MOVED
+    bool is_new;          // RECORD_INCOMING, and not RECORD_MOVED
+    struct store *region; // halves_take_rest's: has the file that is the region; NULL: that file is on the disk already
 };
 
 bool half_is(const struct record *record); // whether a file with this record is a half
@@ -21,7 +22,7 @@ void halves_join(struct half **list);
 struct half *halves_take_whole(struct half **list);
 // Takes the first file out of the list whose region is another file, in the table.  NULL: there is none.
 struct half *halves_take_rest(struct half **list, struct region_table *regions);
-// Blocks: removes the file of a half.
+// Blocks: removes the file of a half, when the record of the region's file is on the disk.
 void half_remove(const struct half *h);
 void half_free(struct half *h);
 // Frees the halves on the disk X; NULL: on all disks.

@@ -169,18 +169,22 @@ static void serve(struct guest *g)
         g->server->answer(g->server->data, g, &request);
 }
 
-// Whether the empty line has come behind the head.
+// Whether the empty line has come behind the head.  The first one counts, whatever ends the lines: what is behind it is
+// no header, also if all of it comes in one piece.
 static bool is_whole(struct guest *g)
 {
     char *end;
 
     g->head[g->n] = '\0';
-    end = strstr(g->head, "\r\n\r\n");
+    for (end = strchr(g->head, '\n'); end; end = strchr(end + 1, '\n'))
+        if (end[1] == '\n' || (end[1] == '\r' && end[2] == '\n'))
+            break;
     if (!end)
-        end = strstr(g->head, "\n\n");
-    if (end)
-        *end = '\0';
-    return end != NULL;
+        return false;
+    if (end > g->head && end[-1] == '\r')
+        end--;
+    *end = '\0';
+    return true;
 }
 
 static void read_some(struct guest *g)

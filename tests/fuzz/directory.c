@@ -1,11 +1,15 @@
-// Where targets put sockets and files.  In memory where that can be: a disk would be the bottleneck.
+// Where targets put sockets and files.
 #include <ftw.h>
 #include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
 
-static char directory[64];
-static pid_t maker;
+struct directory {
+    char path[64];
+    pid_t maker; // 0: it is not made yet
+};
+
+static struct directory in_memory, on_disk;
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -16,19 +20,34 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return 0;
 }
 
-static void remove_directory(void)
+static void remove_directories(void)
 {
-    if (getpid() == maker)
-        nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    struct directory *const all[] = {&in_memory, &on_disk};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (getpid() == all[i]->maker)
+            nftw(all[i]->path, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static const char *make(struct directory *d, const char *parent)
+{
+    if (d->maker)
+        return d->path;
+    FUZZ_ASSERT(snprintf(d->path, sizeof d->path, "%s/diskalloc-fuzz-XXXXXX", parent) < (int)sizeof d->path);
+    FUZZ_ASSERT(mkdtemp(d->path));
+    d->maker = getpid();
+    atexit(remove_directories);
+    return d->path;
 }
 
 const char *fuzz_directory(void)
 {
-    if (maker)
-        return directory;
-    snprintf(directory, sizeof directory, "%s/diskalloc-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    FUZZ_ASSERT(mkdtemp(directory));
-    maker = getpid();
-    atexit(remove_directory);
-    return directory;
+    return make(&in_memory, access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+}
+
+const char *fuzz_disk_directory(void)
+{
+    const char *parent = getenv("DISKALLOC_TEST_DIR");
+
+    return make(&on_disk, parent && *parent ? parent : "/var/tmp");
 }

@@ -49,6 +49,8 @@ int main(int argc, char **argv)
         if (dir)
             closedir(dir);
     }
+    if (fuzz_finish)
+        fuzz_finish();
     printf("%zu inputs\n", n_inputs);
     return n_inputs == 0;
 }

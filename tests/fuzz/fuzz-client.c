@@ -13,7 +13,7 @@
 #include "proto/packet.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { RIGHT_ID = 1, WITH_FD = 2, FILE_SIZE = 1 << 20, VARINT_MAX = 10 };
+enum { RIGHT_ID = 1, WITH_FD = 2, FILE_SIZE = 1 << 20, VARINT_MAX = 10, LISTED_MOST = 64 };
 
 static char address[128];
 static int listener = -1, file = -1;
@@ -122,6 +122,45 @@ static void use_region(struct diskalloc_region *r)
     diskalloc_region_close(r);
 }
 
+// What was added since the first conversations of the corpus were found: they go on as they did.
+static void use_copy(struct diskalloc *da)
+{
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = NULL, *copy = NULL;
+
+    o.reserve = 64 << 20;
+    if (diskalloc_region_create(da, &o, &r) < 0)
+        return;
+    if (diskalloc_region_clone(r, "copy", &o, &copy) == 0) {
+        FUZZ_ASSERT(copy && diskalloc_region_size(copy) <= diskalloc_region_reserve(copy));
+        diskalloc_region_close(copy);
+    }
+    diskalloc_region_discard(r, 0, 4096);
+    diskalloc_region_restore(r, 0, 4096);
+    diskalloc_region_refresh(r);
+    FUZZ_ASSERT(diskalloc_region_size(r) <= diskalloc_region_reserve(r));
+    diskalloc_region_close(r);
+}
+
+static int is_text(const char *text, size_t size)
+{
+    return memchr(text, 0, size) != NULL;
+}
+
+static void read_lists(struct diskalloc *da)
+{
+    struct diskalloc_region_info info;
+    struct diskalloc_event event;
+    uint64_t cursor = 0;
+
+    for (int i = 0; i < LISTED_MOST && diskalloc_next_region(da, &cursor, &info, sizeof info) == 1; i++)
+        FUZZ_ASSERT(is_text(info.handle, sizeof info.handle) && is_text(info.name, sizeof info.name));
+    for (int i = 0; i < LISTED_MOST && diskalloc_next_event(da, &event, sizeof event) == 1; i++) {
+        FUZZ_ASSERT(event.kind > DISKALLOC_EVENT_NONE && event.kind <= DISKALLOC_EVENT_CLONE_PROGRESS);
+        FUZZ_ASSERT(is_text(event.limit_name, sizeof event.limit_name) && is_text(event.handle, sizeof event.handle));
+    }
+}
+
 static void use(struct diskalloc *da)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
@@ -136,6 +175,9 @@ static void use(struct diskalloc *da)
     if (diskalloc_region_open(da, "name", &o, &r) == 0)
         use_region(r);
     diskalloc_region_unlink(da, "name");
+    diskalloc_event_fd(da);
+    use_copy(da);
+    read_lists(da);
     diskalloc_close(da);
 }
 

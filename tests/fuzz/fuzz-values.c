@@ -1,6 +1,7 @@
-// Sizes, names, handles and subjects as people and programs write them.
+// Sizes, lengths of time, names, handles and subjects as people and programs write them.
 #include "daemon/config/config.h"
 #include "daemon/config/subjects.h"
+#include "proto/util/duration.h"
 #include "proto/util/name.h"
 #include "proto/util/size.h"
 #include "tests/fuzz/fuzz.h"
@@ -16,6 +17,17 @@ static void check_size(const char *text)
     FUZZ_ASSERT(size_format(size, shown) == shown && strlen(shown) < sizeof shown);
     snprintf(shown, sizeof shown, "%llu", (unsigned long long)(size % 1000000000));
     FUZZ_ASSERT(size_parse(shown, &same) == 0 && same == size % 1000000000);
+}
+
+static void check_duration(const char *text)
+{
+    char shown[DURATION_TEXT_MAX];
+    uint64_t seconds, same;
+
+    if (duration_parse(text, &seconds) < 0)
+        return;
+    FUZZ_ASSERT(duration_format(seconds, shown) == shown && strlen(shown) < sizeof shown);
+    FUZZ_ASSERT(duration_parse(shown, &same) == 0 && same <= seconds);
 }
 
 static void check_handle(const char *text)
@@ -43,8 +55,15 @@ static void check_subject(const char *text)
     enum config_subject_kind kind;
     const char *name = NULL;
 
-    if (config_parse_subject(text, &kind, &name) == 0)
-        FUZZ_ASSERT((kind == CONFIG_TOTAL || kind == CONFIG_DEFAULT || kind == CONFIG_UNLISTED) == (name == NULL));
+    char path[CONFIG_SUBJECT_SIZE], same[CONFIG_SUBJECT_SIZE];
+
+    if (config_parse_subject(text, &kind, &name) < 0)
+        return;
+    FUZZ_ASSERT((kind == CONFIG_TOTAL || kind == CONFIG_DEFAULT || kind == CONFIG_UNLISTED) == (name == NULL));
+    if (kind != CONFIG_CGROUP)
+        return;
+    FUZZ_ASSERT(config_cgroup_path(name, path, sizeof path) == 0 && path[0] == '/' && !strstr(path, "//"));
+    FUZZ_ASSERT(config_cgroup_path(path, same, sizeof same) == 0 && strcmp(path, same) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -55,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     memcpy(text, data, n);
     text[n] = 0;
     check_size(text);
+    check_duration(text);
     check_handle(text);
     check_name((const char *)data, n);
     check_subject(text);

@@ -8,6 +8,9 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+// After all inputs, where a target is fed with files, if it has this function: whether the inputs have reached
+// everything that they are to reach.
+void fuzz_finish(void) __attribute__((weak));
 
 // Release builds are fuzzed as shipped: this holds there too.
 #define FUZZ_ASSERT(condition)                                                        \
@@ -43,5 +46,8 @@ static inline int fuzz_next_packet(const uint8_t **data, size_t *left, struct fu
     return 1;
 }
 
-// A directory of this process's own, removed when it ends.
+// A directory of this process's own, removed when it ends.  In memory where that can be: a disk would be the
+// bottleneck.
 const char *fuzz_directory(void);
+// The same on a disk, whose file system can do more: of $DISKALLOC_TEST_DIR, or /var/tmp.
+const char *fuzz_disk_directory(void);

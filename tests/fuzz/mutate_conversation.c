@@ -56,6 +56,12 @@ static void drop(struct conversation *c, size_t at)
     memmove(&c->packets[at], &c->packets[at + 1], (c->n - at) * sizeof *c->packets);
 }
 
+// Of the flags of a target the first two come often, and the next two now and then.
+static uint8_t new_flags(struct mutation *m)
+{
+    return (uint8_t)(mutation_random(m, 4) | (mutation_random(m, 4) == 0 ? 4 * mutation_random(m, 4) : 0));
+}
+
 // A packet for the place AT that takes its bytes from SPACE: the packet OLD mutated, or a new one.
 static struct fuzz_packet make_packet(struct mutation *m, const struct conversation *c, size_t at,
                                       const struct fuzz_packet *old, struct buffer *space)
@@ -68,8 +74,7 @@ static struct fuzz_packet make_packet(struct mutation *m, const struct conversat
         mutation_change(m, old->bytes, old->n, space);
     else
         mutation_new(m, space);
-    return (struct fuzz_packet){
-        .bytes = space->bytes, .n = space->n, .flags = old ? old->flags : (uint8_t)mutation_random(m, 4)};
+    return (struct fuzz_packet){.bytes = space->bytes, .n = space->n, .flags = old ? old->flags : new_flags(m)};
 }
 
 static void mutate_packets(struct mutation *m, struct conversation *c, struct buffer *space)
@@ -96,7 +101,7 @@ static void mutate_packets(struct mutation *m, struct conversation *c, struct bu
         c->packets[other] = p;
         break;
     case 6:
-        c->packets[at].flags ^= (uint8_t)(1 << mutation_random(m, 2));
+        c->packets[at].flags ^= (uint8_t)(1 << mutation_random(m, 4));
         break;
     default:
         c->packets[at] = make_packet(m, c, at, &p, space);

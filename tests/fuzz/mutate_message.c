@@ -36,14 +36,17 @@ struct field {
 
 // Values of fields of bytes that are right in some request.
 static const struct {
-    const char *field, *values[6];
+    const char *field, *values[8];
 } texts[] = {
     {"name", {"name", "other", "a.b-c"}},
     {"user", {"root", "+4242", "+0", ""}},
-    {"subject", {"total", "default", "unlisted", "user:root", "user:+4242", "group:root"}},
-    {"key", {"bytes", "regions", "connections", "region_bytes", "warn_at"}},
-    {"keys", {"bytes", "regions", "connections", "region_bytes", "warn_at"}},
-    {"text", {"1M", "16M", "80%", "unlimited", "0", "18446744073709551615"}},
+    {"subject", {"total", "default", "unlisted", "user:root", "user:+4242", "group:root", "cgroup:/", "members:root"}},
+    {"key", {"bytes", "regions", "connections", "region_bytes", "warn_at", "soft_bytes", "grace"}},
+    {"keys", {"bytes", "regions", "connections", "region_bytes", "warn_at", "soft_bytes", "grace"}},
+    {"text", {"1M", "16M", "80%", "unlimited", "0", "18446744073709551615", "1s"}},
+    {"disk", {"0", "1", "2"}},
+    {"cursor", {"*", "*", "*"}},
+    {"next_cursor", {"next"}},
     {"limit_name", {"user:root bytes", "disk keep_free", "total regions"}},
 };
 

@@ -6,7 +6,9 @@ import sys
 import zlib
 
 HANDLE, OTHER = bytes([1] * 16), bytes([2] * 16)
-RIGHT_ID, WITH_FD, HONEST_HELLO, NO_WAIT = 1, 2, 2, 1
+RIGHT_ID, WITH_FD = 1, 2
+NO_WAIT, HONEST_HELLO, SECOND, KEEP_FD = 1, 2, 4, 8
+LAST = 2**64 - 1  # see conversation.c
 
 
 def varint(n):
@@ -69,6 +71,8 @@ def requests():
         (11, (1, "name")),  # UnlinkRegion
         (16, (1, 3)),  # Cancel
         (6, (1, HANDLE)),  # DetachRegion
+        (27, (1, HANDLE), (2, bytes([3] * 16)), (3, "copy"), (4, 2), (5, 0o640)),  # CloneRegion
+        (28, (1, "copy"), (4, "1")),  # MoveRegion
         (24, (1, "+4242")),  # DisconnectUser
         (30,),  # WatchEvents
         (31,),  # ListUsage
@@ -92,8 +96,132 @@ def cancelled():
     return b"".join(out)
 
 
+def conversation(*steps):
+    """Steps are (flags, kind, field...); the ids are those of the places."""
+    return b"".join(packet(flags | (0 if i else HONEST_HELLO), message((1, 10 + i), (kind, message(*fields))))
+                    for i, (flags, kind, *fields) in enumerate(steps))
+
+
+CREATE, OPEN, ATTACH, DETACH, GROW, SHRINK, STAT, COMMIT, UNLINK = range(3, 12)
+GET_USAGE, LIST_REGIONS, CANCEL, DISCARD, RESTORE, LIST_DISCARDED, REMOVE, LIST_QUOTA, SET_QUOTA, UNSET_QUOTA = 13, 14, 16, 17, 18, 19, 20, 21, 22, 23
+DISCONNECT, AGREE, SET_EXPIRY, CLONE, MOVE, GET_METRICS, WATCH, LIST_USAGE = 24, 25, 26, 27, 28, 29, 30, 31
+THIRD = bytes([3] * 16)
+
+
+def named(size, flags=0, **more):
+    """Opens the region `name`, and makes it."""
+    return (flags, OPEN, (1, "name"), (2, OTHER), (3, size), (4, more.get("how", 4)), (5, 0o644))
+
+
+def moves():
+    """To the other disk and back; refused; cancelled; beside a process that has the file open, and beside a clone."""
+    to = lambda disk, flags=0: (flags, MOVE, (1, "name"), (4, disk))
+    gone = (0, DETACH, (1, OTHER))
+    return [
+        conversation(named(300000), gone, to("1"), (0, MOVE, (2, OTHER), (4, "0")), to("0"), named(0), (0, STAT, (1, OTHER)),
+                     (0, REMOVE, (1, "name"), (4, 1))),
+        conversation(named(5000), to("1"), gone, to("2"), to("nowhere"), (0, CREATE, (1, HANDLE), (2, 4096)),
+                     (0, MOVE, (2, HANDLE), (4, "1")), (0, MOVE, (1, "other"), (4, "1")),
+                     (0, MOVE, (1, "name"), (3, "+4242"), (4, "1"))),
+        conversation(named(8 << 20), gone, to("1", NO_WAIT), (0, CANCEL, (1, 12)), to("1", NO_WAIT), (0, UNLINK, (1, "name"))),
+        conversation(named(8 << 20), gone, to("1", NO_WAIT), (SECOND | NO_WAIT, ATTACH, (1, OTHER)), to("1"), named(0), (0, GROW, (1, OTHER), (2, 9 << 20))),
+        conversation(named(300000, KEEP_FD), gone, to("1"), (0, STAT, (1, OTHER))),
+        conversation(named(12 << 20), gone, (0, CREATE, (1, HANDLE), (2, 4 << 20)), to("1"), (0, GET_USAGE,)),
+        conversation(named(300000), (0, DISCARD, (1, OTHER), (2, 8192), (3, 65536)), (0, COMMIT, (1, OTHER), (2, 800), (3, 8)),
+                     (0, SET_EXPIRY, (1, "name"), (3, 3600)), gone, to("1"), named(0), (0, LIST_DISCARDED, (1, OTHER))),
+        conversation(named(4 << 20), (NO_WAIT, CLONE, (1, OTHER), (2, HANDLE), (3, "copy"), (5, 0o600)), (NO_WAIT, DETACH, (1, OTHER)), to("1")),
+    ]
+
+
+def clones():
+    copy = (0, CLONE, (1, HANDLE), (2, OTHER), (3, "copy"), (5, 0o600))
+    made = (0, CREATE, (1, HANDLE), (2, 300000))
+    sparse = (0, CREATE, (1, HANDLE), (2, 300000), (3, 1))
+    return [
+        conversation(made, (0, DISCARD, (1, HANDLE), (2, 4096), (3, 65536)), (0, COMMIT, (1, HANDLE), (2, 800), (3, 8)), copy, copy,
+                     (0, CLONE, (1, HANDLE), (2, THIRD), (3, "copy")), (0, CLONE, (1, HANDLE), (2, THIRD)), (0, LIST_DISCARDED, (1, OTHER)),
+                     (0, STAT, (1, THIRD)), (0, UNLINK, (1, "copy")), (0, CLONE, (1, OTHER), (2, bytes(16)))),
+        conversation(sparse, copy, (0, STAT, (1, OTHER)), (0, CLONE, (1, THIRD), (2, bytes(16)))),
+        conversation((0, CREATE, (1, HANDLE), (2, 7 << 20)), (NO_WAIT, *copy[1:]), (0, CANCEL, (1, 11)), (NO_WAIT, *copy[1:]), (NO_WAIT, SHRINK, (1, HANDLE), (2, 0), (3, 7 << 20)),
+                     (0, DETACH, (1, HANDLE)), (0, STAT, (1, OTHER))),
+        conversation((0, CREATE, (1, HANDLE), (2, 9 << 20)), copy, (0, GET_USAGE,)),
+        conversation(made, (SECOND, ATTACH, (1, HANDLE), (2, 2)), (SECOND | NO_WAIT, *copy[1:]), (0, GROW, (1, HANDLE), (2, 400000)), (SECOND, STAT, (1, OTHER))),
+    ]
+
+
+def shared():
+    """Two connections with one region: agreed shrinks, news of changes, sole writers."""
+    made, joined = (0, CREATE, (1, HANDLE), (2, 300000)), (SECOND, ATTACH, (1, HANDLE))
+    cut = (NO_WAIT, SHRINK, (1, HANDLE), (2, 4096), (3, LAST), (4, 1000))
+    agree = (SECOND, AGREE, (1, HANDLE), (2, 0))
+    stat = (0, STAT, (1, HANDLE))
+    return [
+        conversation(made, joined, cut, (SECOND, STAT, (1, HANDLE)), agree, stat, agree),
+        conversation(made, joined, cut, agree, agree, (SECOND, DETACH, (1, HANDLE)), stat),
+        conversation(made, joined, cut, (SECOND, GROW, (1, HANDLE), (2, 400000)), stat),
+        conversation(made, joined, cut, (0, CANCEL, (1, 12)), agree, (NO_WAIT, SHRINK, (1, HANDLE), (2, 8192), (3, LAST), (4, 1)), stat, stat),
+        conversation(made, joined, (SECOND | NO_WAIT, SHRINK, (1, HANDLE), (2, 0), (3, 300000), (4, 1000)), cut, (0, AGREE, (1, HANDLE), (2, 0)), stat),
+        conversation(made, joined, (SECOND, STAT, (1, HANDLE), (2, 1)), (0, COMMIT, (1, HANDLE), (2, 9), (3, 1)), (SECOND, STAT, (1, HANDLE), (2, 1)),
+                     (0, GROW, (1, HANDLE), (2, 400000)), (SECOND, STAT, (1, HANDLE))),
+        conversation(named(5000, how=4 | 16), (SECOND, OPEN, (1, "name"), (2, THIRD)), (SECOND, ATTACH, (1, OTHER), (2, 16)), (0, DETACH, (1, OTHER), (2, 1)),
+                     (SECOND, ATTACH, (1, OTHER), (2, 16)), (0, DETACH, (1, OTHER)), (SECOND, ATTACH, (1, OTHER), (2, 16))),
+        conversation(made, joined, (SECOND | NO_WAIT, GROW, (1, HANDLE), (2, 15 << 20)), (NO_WAIT, GROW, (1, HANDLE), (2, 16 << 20), (3, 50)), (0, DISCONNECT, (1, "+0")), stat),
+    ]
+
+
+def watches():
+    """The second connection is told of everything that the first one does."""
+    quota = lambda *settings: (0, SET_QUOTA, (1, "user:+0"), *[(2, message((1, key), (2, text))) for key, text in settings])
+    watch, read = (SECOND, WATCH), (SECOND, GET_USAGE)
+    made = (0, CREATE, (1, HANDLE), (2, 300000))
+    return [
+        conversation(named(5000), watch, made, (0, GROW, (1, HANDLE), (2, 1 << 40)), (NO_WAIT, GROW, (1, HANDLE), (2, 16 << 20), (3, 20)), read,
+                     quota(("bytes", "8M"), ("warn_at", "10%")), (0, GROW, (1, HANDLE), (2, 6 << 20)), (0, UNLINK, (1, "name")), (0, DETACH, (1, OTHER)),
+                     (0, REMOVE, (2, HANDLE), (4, 1)), (0, UNSET_QUOTA, (1, "user:+0")), read, watch, read),
+        conversation(quota(("soft_bytes", "1M"), ("grace", "0s")), made, watch, (0, GROW, (1, HANDLE), (2, 2 << 20)), (0, GROW, (1, HANDLE), (2, 3 << 20)),
+                     (0, GET_USAGE,), read, (0, LIST_QUOTA,), (0, UNSET_QUOTA, (1, "user:+0"), (2, "soft_bytes"), (2, "grace"))),
+        conversation(named(5000), (0, SET_EXPIRY, (1, "name"), (3, 1)), (0, SET_EXPIRY, (1, "name"), (3, 0)), (0, SET_EXPIRY, (1, "name"), (3, 1 << 32)),
+                     (0, SET_EXPIRY, (1, "name"), (2, "+4242"), (3, 1)), (0, STAT, (1, OTHER)), (0, LIST_REGIONS,)),
+        conversation((0, WATCH), (0, WATCH), *[(SECOND, CREATE, (1, bytes([n] * 16)), (2, 4096)) for n in range(8)], (0, LIST_USAGE,)),
+    ]
+
+
+def pages():
+    """Lists to their ends."""
+    regions = [(0, CREATE, (1, bytes([n] * 16)), (2, 0)) for n in range(5)]
+    return [
+        conversation(*regions, (0, LIST_REGIONS, (3, 2)), *[(0, LIST_REGIONS, (2, "*"), (3, 2))] * 3, (0, LIST_REGIONS, (1, "+0"), (3, 1))),
+        conversation((0, GET_METRICS,), *[(0, GET_METRICS, (1, "*"))] * 3, (0, GET_METRICS, (2, 1)), (0, GET_METRICS, (1, "*"), (2, 1)), (0, GET_METRICS, (2, 2))),
+        conversation((0, LIST_USAGE,), (0, LIST_USAGE, (1, "*")), (0, LIST_QUOTA,), (0, LIST_QUOTA, (1, "*")),
+                     *[(0, SET_QUOTA, (1, f"user:+{n}"), (2, message((1, "regions"), (2, "9")))) for n in range(5000, 5012)], (0, LIST_QUOTA,), (0, LIST_QUOTA, (1, "*"))),
+        conversation(*[(0, GET_USAGE, (1, subject)) for subject in ("total", "unlisted", "default", "user:root", "user:+77", "group:root", "cgroup:/", "members:root")]),
+    ]
+
+
+def fronts():
+    """The front of a region is discarded, as one that is consumed; parts of it come back; growth that is asked for early."""
+    discard = lambda at, n: (0, DISCARD, (1, HANDLE), (2, at), (3, n))
+    made = (0, CREATE, (1, HANDLE), (2, 1 << 20))
+    return [
+        conversation(made, *[discard(0, n << 16) for n in (1, 3, 8, 16)], (0, LIST_DISCARDED, (1, HANDLE)), (0, RESTORE, (1, HANDLE), (2, 65536), (3, 65536)),
+                     (0, LIST_DISCARDED, (1, HANDLE), (2, 65536)), (0, SHRINK, (1, HANDLE), (2, 100000), (3, LAST)), (0, GROW, (1, HANDLE), (2, 2 << 20)), (0, STAT, (1, HANDLE))),
+        conversation(made, *[discard(n << 13, 4096) for n in range(40)], (0, LIST_DISCARDED, (1, HANDLE)), (SECOND, ATTACH, (1, HANDLE)), discard(0, 8192),
+                     (0, RESTORE, (1, HANDLE), (2, 0), (3, 1 << 20)), discard(1, 2), discard(1 << 40, 4096)),
+        conversation((0, CREATE, (1, HANDLE), (2, 4096), (4, 1)), (0, GROW, (1, HANDLE), (2, 1 << 20), (4, 1)), (0, GROW, (1, HANDLE), (2, 15 << 20), (4, 1)),
+                     (0, GROW, (1, HANDLE), (2, 15 << 20), (3, 5), (4, 1)), (0, CREATE, (1, OTHER), (2, 15 << 20), (4, 1))),
+    ]
+
+
 def region(size, *more):
     return message((5, message((1, HANDLE), (2, size), (3, -size % 4096 + size), *more)))
+
+
+def refused():
+    return message((2, message((1, 10), (2, "there is no such region"))))
+
+
+def usage_packet():
+    return packet(RIGHT_ID, message((6, message((2, 4096), (3, 1 << 30), (5, 1000)))))
 
 
 def replies():
@@ -101,7 +229,25 @@ def replies():
     usage = message((6, message((2, 4096), (3, 1 << 30), (5, 1000))))
     refusal = message((2, message((1, 7), (2, "a limit is reached"), (3, "user:+0 bytes"), (4, 9), (5, 8), (6, 7))))
     made = packet(RIGHT_ID | WITH_FD, message((3, 1)) + region(8192))
+    knows = packet(RIGHT_ID, message((4, message((1, 1), (2, 127), (3, bytes(16)), (4, 65536), (5, 64), (6, 4096), (7, 1), (8, "0.2.0")))))
+    event = lambda kind, *fields: packet(0, message((12, message((1, kind), *fields))))
+    same = packet(RIGHT_ID, region(8192))
+    copy = packet(RIGHT_ID | WITH_FD, message((3, 1), (5, message((1, OTHER), (2, 8192), (3, 8192), (11, "copy")))))
+    report = message((1, 3), (2, 1700000000000000), (3, 1), (4, 0), (5, "root"), (8, HANDLE), (10, 8192))
+    ranges = packet(RIGHT_ID, message((9, message((1, message((1, 0), (2, 4096))), (2, 0)))))
+    listed = packet(RIGHT_ID, message((7, message((1, message((1, HANDLE), (2, 8192), (11, "name"), (13, 1), (19, 3600), (20, "/spill"))), (2, "next")))))
+    last = packet(RIGHT_ID, message((7, message((1, message((1, OTHER), (2, 0), (15, 1), (24, 1)))))))
+    # Up to the third region, of which there is a copy: see fuzz-client.c.
+    before = [knows, made] + [same] * 5 + [usage_packet(), packet(RIGHT_ID, refused()), packet(RIGHT_ID, b"")]
+    busy = packet(RIGHT_ID, message((2, message((1, 13), (2, "others have it")))))
+    stale = packet(RIGHT_ID, message((2, message((1, 12), (2, "it was cut"), (7, 4096)))))
     return [
+        before + [made, event(5, (3, 8192), (4, 4096), (6, HANDLE)), copy, same, ranges, same, listed, last],
+        before + [made, event(2, (6, HANDLE), (7, 4096)), event(4, (6, HANDLE)), copy, same, same, same, last],
+        before + [made, event(3, (6, HANDLE), (7, 0), (8, 9)), event(3, (6, HANDLE), (7, 4096), (8, 1 << 63)), busy, busy, stale],
+        before + [made, event(7, (9, report)), event(1, (2, "user:+0 bytes"), (3, 9), (4, 8), (5, 7)), event(6, (3, 1)), event(99), copy, stale],
+        [knows, made, packet(RIGHT_ID, region(12288)), event(3, (6, HANDLE), (7, 0), (8, 1)), busy, event(2, (6, HANDLE), (7, 12288)), same, same, same],
+        [knows, packet(RIGHT_ID | WITH_FD, message((3, 1), (5, message((1, HANDLE), (2, 8192), (3, 4096), (17, 4096), (18, 1), (7, 16))))), ranges, same, same],
         [packet(RIGHT_ID, hello), made]
         + [packet(RIGHT_ID, region(n)) for n in (12288, 4096, 4096)]
         + [packet(RIGHT_ID, region(4096, (4, 0), (5, 8), (6, 1))), made, packet(RIGHT_ID, usage)],
@@ -114,15 +260,26 @@ def replies():
     ]
 
 
-def record(name, version=3):
+def record(name, version=3, flags=None, expires=(3600, 1700000000), committed=(800, 8)):
+    """FLAGS say whether there are an expiry (256) and a commit (2)."""
     head = b"DAr1" + struct.pack("<BBHII", version, len(name), 0o600, 1000, 1000) + HANDLE
-    flags, committed = (2, (800, 8)) if name else (0, (0, 0))
+    if flags is None:
+        flags, committed = (2, committed) if name else (0, (0, 0))
     if version < 3:
         head += struct.pack("<QQII", 1700000000, *committed, flags) + bytes(16)
     else:
-        head += struct.pack("<IIQQ", 1700000000, flags, 8192, 12) + (struct.pack("<QI", *committed) if name else b"")
+        head += struct.pack("<IIQQ", 1700000000, flags, 8192, 12)
+        head += struct.pack("<QI", *committed) if flags & 2 else b""
+        head += struct.pack("<IQ", *expires) if flags & 256 else b""
     head += name.encode()
     return head + struct.pack("<I", zlib.crc32(head))
+
+
+# Sparse, unlinked, shared by 3, a sole writer's, marked, behind passthrough; that expire, and that do and are unused; halves of moves.
+RECORDS = [record("name", 3, flags) for flags in (1, 4, 3 << 24 | 16, 255 << 24 | 16, 32, 64, 128, 8 | 2)]
+RECORDS += [record("name", 4, 256), record("name", 4, 256 | 512 | 2), record("name", 4, 256 | 512, (0xFFFFFFFF, 2**64 - 1)), record("", 4, 256)]
+RECORDS += [record("name", 5, flags) for flags in (1024, 2048, 1024 | 2, 2048 | 256, 1024 | 2048, 1024 | 256 | 512 | 2, 0, 256)]
+RECORDS += [record("name", version, flags) for version, flags in ((3, 256), (3, 1024), (4, 0), (4, 1024), (6, 0), (0, 0))]
 
 
 CONFIGS = [
@@ -135,6 +292,14 @@ CONFIGS = [
     "warn_at = 80%\n\n[quota user:root]\nbytes = 500G\n[quota members:root]\nbytes = 200G\n[quota group:root]\nbytes = 2T\n",
     "[daemon]\nspill_dir = /a\nspill_dir = /b//\n[disk /b]\nkeep_free = 1G\nrequire_mount = yes\nnew_regions = no\nusers = root +0\n"
     "min_bytes = 1M\n[disk /c]\n",
+    "[daemon]\nspill_dir = /a\n[disk /a/]\nnew_regions = maybe\n", "[disk a]\n", "[disk /a]\n[disk /a/]\n", "[disk /a]\nusers = root,daemon\n",
+    "[disk /a]\nusers = +4294967296\n", "[disk /a]\nkeep_free = unlimited\n", "[disk /a]\nmin_bytes = 10%\n",
+    "[quota cgroup:/]\nbytes = 10G\nregions = 5\n[quota cgroup:batch.slice]\nbytes = 80%\n[quota cgroup:user-1000.slice]\nsoft_bytes = 1G\n"
+    "[quota cgroup:/system.slice/a.service]\nwarn_at = 90%\n[quota cgroup:-.slice]\nconnections = 7\n",
+    "[quota cgroup:a/b]\n", "[quota cgroup:/a/../b]\n", "[quota cgroup:a--b.slice]\n", "[quota cgroup:]\n", "[quota cgroup:/a//b]\n",
+    "[quota default]\nsoft_bytes = 10G\ngrace = 7d\n[quota user:root]\nsoft_bytes = 50%\ngrace = unlimited\n[quota members:root]\ngrace = 1h 30min\n",
+    "[quota default]\ngrace = 90\n", "[quota default]\ngrace = 1 fortnight\n", "[quota default]\ngrace = 99999999999999999999s\n", "[quota total]\nsoft_bytes = unlimited\n",
+    "[daemon]\nmetrics_listen = off\n", "[daemon]\nmetrics_listen = 127.1.2.3:65535\n", "[daemon]\nmetrics_listen = 10.0.0.1:9464\n", "[daemon]\nfence = passthrough\n",
     "[quota user:+1000]\nbytes = 0\n",
     "[quota unlisted]\nbytes = 1G\nregions = 10\n",
     "[quota group:no such]\nregions = 18446744073709551615\n",
@@ -144,7 +309,8 @@ CONFIGS = [
 VALUES = [
     "0", "1024", "4K", "50g", "2T", "18446744073709551614", "18446744073709551615", "16777216T", "1.5G", "-1", " 1", "1 ",
     "name", ".hidden", "a" * 128, "a" * 129, "0123456789abcdef0123456789ABCDEF", "0123456789abcdef0123456789ABCDE", "user/name",
-    "total", "default", "unlisted", "user:alice", "user:+1000", "members:analysts", "group:analysts", "group:", "user:+", "DOMAIN\\user",
+    "0s", "90", "30min", "1h 30min", "7d", "2weeks", "18446744073709551615s", "3y", "1h1h", "cgroup:/", "cgroup:/a/b", "cgroup:batch.slice", "cgroup:-.slice",
+    "cgroup:a-b-c.slice", "cgroup:/a/./b", "cgroup:" + "/a" * 130, "total", "default", "unlisted", "user:alice", "user:+1000", "members:analysts", "group:analysts", "group:", "user:+", "DOMAIN\\user",
 ]
 
 
@@ -166,6 +332,38 @@ def tripwire():
     return [b"\x00" + bytes([size]) + b"".join(bytes(step) for step in script) for script in scripts] + [b"\x00"] + EVENTS
 
 
+DELIVER, CONNECT, GO_TO, HALF_CLOSE, CLOSE, RECEIVE, WAIT, REPEAT, LITERAL = (bytes([n]) for n in range(0xF0, 0xF9))
+
+
+def http():
+    """Requests and orders: see fuzz-http.c."""
+    get = lambda path, *lines, version="1.1": "\r\n".join((f"GET {path} HTTP/{version}", *lines, "", "")).encode()
+    local = "Host: localhost"
+    whole = [get(path, local) for path in ("/", "/metrics", "/metrics?a=b#c", "/state.json", "/big", "/nothing")]
+    whole += [get("/metrics", "host:\t127.0.0.1:9464 ", f"Accept: {accept}") for accept in (
+        "application/openmetrics-text; version=1.0.0; charset=utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain",
+        "application/openmetrics-text;q=0,text/plain;q=0.000", "application/openmetrics-text; q=1.000 ;q=0.3, text/plain;q=9", ";;,,q=")]
+    whole += [get("http://localhost:9464/metrics"), get("http://evil.example/", local), get("http://localhost"), get("/", version="1.0"), get("/"),
+              get("/", "Host: evil.example"), get("/", "Host: 127.0.0.1.evil.example"), get("/", "Host: [::1]:80"), get("/", local, local), get("/", "Host : localhost"),
+              get("/", local, "Content-Length: 5") + b"hello", get("/", local, "Content-Length: 0"), get("/", local, "Transfer-Encoding: chunked"), get("/", version="2.0"),
+              get("metrics", local), get("/", local, "no colon"), get("/", local, " folded"), b"GET / HTTP/1.0\n\n", b"\r\n\r\n", b"\n\n", b"G\0T / HTTP/1.1\r\n"]
+    # What is behind the first empty line is no header.
+    hidden = get("/", local)[:-len(local) - 4]
+    whole += [hidden + end + get("/", local)[-len(local) - 4:] for end in (b"\n", b"\r\n", b"A: b\n\r\n", b"A: b\n\n")]
+    whole += [method + get("/", local)[3:] for method in (b"HEAD", b"POST", b"get", b"PRI", b"")]
+    head = get("/big", local)
+    out = whole + [w + HALF_CLOSE for w in whole[:4]] + [DELIVER.join(bytes([byte]) for byte in w) for w in whole[:2]] + [w[:-2] + HALF_CLOSE for w in whole[:2]]
+    out += [
+        CONNECT.join(whole[:6]), b"".join(whole[:3]), head + DELIVER + WAIT + RECEIVE + WAIT + WAIT + RECEIVE, head + DELIVER + RECEIVE + DELIVER + CLOSE + CONNECT + head,
+        head + CLOSE + CONNECT + head[:9] + CLOSE, b"GET /" + DELIVER + WAIT + DELIVER + b" HTTP" + WAIT + WAIT + DELIVER + b"/1.0\r\n\r\n",
+        (CONNECT + DELIVER) * 40 + b"".join(GO_TO + bytes([n]) + whole[1] + DELIVER for n in range(0, 40, 3)), (CONNECT + head) * 40 + DELIVER + WAIT * 3,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b" + REPEAT + bytes([140]), b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b" + REPEAT + bytes([126]) + b"\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n", b"a" * 8190 + b"\r\n", head + DELIVER + b"x" + REPEAT + b"\xff" + DELIVER + REPEAT + b"\xff" + DELIVER,
+        b"GET / HTTP/1.1\r\nHost: " + LITERAL + b"\xff" + LITERAL + b"\xf0" + b"\r\n\r\n", HALF_CLOSE, CLOSE, CONNECT, WAIT * 4, RECEIVE, GO_TO, REPEAT, LITERAL, b"",
+    ]
+    return out
+
+
 def write(root, target, inputs):
     os.makedirs(os.path.join(root, target), exist_ok=True)
     for i, content in enumerate(inputs):
@@ -174,14 +372,15 @@ def write(root, target, inputs):
 
 
 def main(root):
+    write(root, "http", http())
     write(root, "message", [HELLO, b"", b"\xff"] + requests())
-    conversation = [packet(HONEST_HELLO, r) for r in requests()]
-    write(root, "daemon", [b"".join(conversation), b"".join(packet(p[0] | NO_WAIT, p[3:]) for p in conversation),
+    one_of_each = [packet(HONEST_HELLO, r) for r in requests()]
+    write(root, "daemon", [b"".join(one_of_each), b"".join(packet(p[0] | NO_WAIT, p[3:]) for p in one_of_each),
                            packet(0, HELLO) + packet(0, HELLO), packet(0, b"") + packet(0, b"\xff"), b"", cancelled()]
-          + [c + packet(0, requests()[-3]) for c in conversation])
+          + [c + packet(0, requests()[-3]) for c in one_of_each] + moves() + clones() + shared() + watches() + pages() + fronts())
     write(root, "client", [b"".join(r) for r in replies()])
     write(root, "record", [record(""), record("name"), record("a" * 128), record("name")[:-1], record("name")[:40],
-                           record("name", version=1), record("name", version=2), b"DAr1\x04"])
+                           record("name", version=1), record("name", version=2), b"DAr1\x04"] + RECORDS)
     write(root, "config", CONFIGS)
     write(root, "tripwire", tripwire())
     write(root, "values", VALUES)

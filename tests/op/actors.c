@@ -134,70 +134,6 @@ static void connect_again(struct actor *a)
     a->connection = c;
 }
 
-#define V1(name) DISKALLOC__V1__##name
-
-static void send_resize(struct actor *a, Diskalloc__V1__Request *q, const struct step *s, ProtobufCBinaryData handle)
-{
-    Diskalloc__V1__GrowRegion grow = V1(GROW_REGION__INIT);
-    Diskalloc__V1__ShrinkRegion shrink = V1(SHRINK_REGION__INIT);
-
-    grow.handle = shrink.handle = handle;
-    grow.size = shrink.size = (uint64_t)s->size * ACTOR_UNIT;
-    grow.early = s->kind == STEP_EARLY;
-    grow.wait_ms = s->kind == STEP_GROW_WAIT ? s->wait_ms : 0;
-    shrink.known_size = a->maps[s->region].told;
-    if (s->kind == STEP_SHRINK) {
-        q->body_case = V1(REQUEST__BODY_SHRINK_REGION);
-        q->shrink_region = &shrink;
-    } else {
-        q->body_case = V1(REQUEST__BODY_GROW_REGION);
-        q->grow_region = &grow;
-    }
-    request_serve(&machine.d.request, &a->connection->peer, q);
-}
-
-static void send_range(struct actor *a, Diskalloc__V1__Request *q, const struct step *s, ProtobufCBinaryData handle)
-{
-    Diskalloc__V1__DiscardRegion discard = V1(DISCARD_REGION__INIT);
-    Diskalloc__V1__RestoreRegion restore = V1(RESTORE_REGION__INIT);
-
-    discard.handle = restore.handle = handle;
-    discard.offset = restore.offset = (uint64_t)s->offset * ACTOR_UNIT;
-    discard.length = restore.length = (uint64_t)s->size * ACTOR_UNIT;
-    if (s->kind == STEP_DISCARD) {
-        q->body_case = V1(REQUEST__BODY_DISCARD_REGION);
-        q->discard_region = &discard;
-    } else {
-        q->body_case = V1(REQUEST__BODY_RESTORE_REGION);
-        q->restore_region = &restore;
-    }
-    request_serve(&machine.d.request, &a->connection->peer, q);
-}
-
-static void send_attachment(struct actor *a, Diskalloc__V1__Request *q, const struct step *s,
-                            ProtobufCBinaryData handle, bool held)
-{
-    Diskalloc__V1__CreateRegion create = V1(CREATE_REGION__INIT);
-    Diskalloc__V1__AttachRegion attach = V1(ATTACH_REGION__INIT);
-    Diskalloc__V1__DetachRegion detach = V1(DETACH_REGION__INIT);
-
-    create.handle = attach.handle = detach.handle = handle;
-    create.size = (uint64_t)s->size * ACTOR_UNIT;
-    attach.held = held;
-    attach.repeated = !held && a->again.kind == STEP_ATTACH;
-    if (s->kind == STEP_CREATE) {
-        q->body_case = V1(REQUEST__BODY_CREATE_REGION);
-        q->create_region = &create;
-    } else if (s->kind == STEP_ATTACH) {
-        q->body_case = V1(REQUEST__BODY_ATTACH_REGION);
-        q->attach_region = &attach;
-    } else {
-        q->body_case = V1(REQUEST__BODY_DETACH_REGION);
-        q->detach_region = &detach;
-    }
-    request_serve(&machine.d.request, &a->connection->peer, q);
-}
-
 // The process gives up what it asks to have taken away.
 static void let_go(struct actor *a, struct flight *f)
 {
@@ -214,21 +150,14 @@ static void let_go(struct actor *a, struct flight *f)
 
 static void ask(struct actor *a, const struct step *s, bool returns)
 {
-    struct handle h = actor_handle(s->region);
-    ProtobufCBinaryData handle = {.len = sizeof h.bytes, .data = h.bytes};
-    Diskalloc__V1__Request q = V1(REQUEST__INIT);
+    Diskalloc__V1__Request q = DISKALLOC__V1__REQUEST__INIT;
     struct flight *f = actor_find_flight(a, 0);
 
     assert_non_null(f);
     q.id = ++a->last_id;
     *f = (struct flight){.id = q.id, .step = *s, .is_scripted = !returns, .returns = returns};
     let_go(a, f);
-    if (s->kind == STEP_DISCARD || s->kind == STEP_RESTORE)
-        send_range(a, &q, s, handle);
-    else if (s->kind == STEP_CREATE || s->kind == STEP_ATTACH || s->kind == STEP_DETACH)
-        send_attachment(a, &q, s, handle, returns);
-    else
-        send_resize(a, &q, s, handle);
+    actor_send(a, &q, s, returns);
     a->again.kind = STEP_NONE;
 }
 
@@ -243,14 +172,14 @@ static struct flight *scripted_flight(const struct actor *a)
 static void cancel(struct actor *a)
 {
     const struct flight *target = scripted_flight(a);
-    Diskalloc__V1__Cancel body = V1(CANCEL__INIT);
-    Diskalloc__V1__Request q = V1(REQUEST__INIT);
+    Diskalloc__V1__Cancel body = DISKALLOC__V1__CANCEL__INIT;
+    Diskalloc__V1__Request q = DISKALLOC__V1__REQUEST__INIT;
     struct flight *f = actor_find_flight(a, 0);
 
     if (!target)
         return;
     q.id = ++a->last_id;
-    q.body_case = V1(REQUEST__BODY_CANCEL);
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_CANCEL;
     q.cancel = &body;
     body.target = target->id;
     *f = (struct flight){.id = q.id, .step = {.kind = STEP_CANCEL}};
@@ -323,8 +252,12 @@ static bool is_void(const struct actor *a, const struct step *s)
 {
     bool has = a->maps[s->region].fd >= 0;
 
-    if (s->kind == STEP_CREATE || s->kind == STEP_ATTACH)
+    if (s->kind == STEP_CREATE || s->kind == STEP_OPEN || s->kind == STEP_ATTACH)
         return has;
+    if (s->kind == STEP_CLONE)
+        return has || a->maps[s->offset].fd < 0;
+    if (s->kind == STEP_MOVE || s->kind == STEP_UNLINK)
+        return false;
     return !has && s->kind != STEP_DETACH;
 }
 

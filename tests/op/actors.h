@@ -17,6 +17,7 @@ enum {
 enum step_kind {
     STEP_NONE,
     STEP_CREATE, // with SIZE
+    STEP_OPEN,   // by name; with SIZE, if it is made
     STEP_ATTACH,
     STEP_GROW,      // to SIZE
     STEP_GROW_WAIT, // to SIZE, for WAIT_MS
@@ -25,6 +26,9 @@ enum step_kind {
     STEP_DISCARD, // from OFFSET, of SIZE
     STEP_RESTORE,
     STEP_DETACH,
+    STEP_MOVE, // to the disk of the number SIZE
+    STEP_UNLINK,
+    STEP_CLONE,  // a copy of the region of the number OFFSET
     STEP_CANCEL, // whatever is in flight
     STEP_LOSE,   // the connection ends, and the process lives
     STEP_DIE,
@@ -90,6 +94,9 @@ void actor_unmap(struct actor *a);           // everything
 // The daemon sees that the connection has ended.
 void connection_end(struct connection *c);
 void connections_forget(void); // the daemon was killed: so have all
+
+// requests.c: serves the request Q, which is the step S; RETURNS: of a process that maps the region already.
+void actor_send(struct actor *a, Diskalloc__V1__Request *q, const struct step *s, bool returns);
 
 // answers.c:
 

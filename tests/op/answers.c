@@ -5,9 +5,10 @@
 #include "tests/op/promises.h"
 
 static const char *const step_names[] = {
-    [STEP_CREATE] = "create",       [STEP_ATTACH] = "attach", [STEP_GROW] = "grow",       [STEP_EARLY] = "early",
-    [STEP_GROW_WAIT] = "grow_wait", [STEP_SHRINK] = "shrink", [STEP_DISCARD] = "discard", [STEP_RESTORE] = "restore",
-    [STEP_DETACH] = "detach",       [STEP_CANCEL] = "cancel", [STEP_LOSE] = "lose",       [STEP_DIE] = "die",
+    [STEP_CREATE] = "create",       [STEP_OPEN] = "open",     [STEP_ATTACH] = "attach",   [STEP_GROW] = "grow",
+    [STEP_EARLY] = "early",         [STEP_SHRINK] = "shrink", [STEP_DISCARD] = "discard", [STEP_RESTORE] = "restore",
+    [STEP_GROW_WAIT] = "grow_wait", [STEP_DETACH] = "detach", [STEP_MOVE] = "move",       [STEP_UNLINK] = "unlink",
+    [STEP_CLONE] = "clone",         [STEP_CANCEL] = "cancel", [STEP_LOSE] = "lose",       [STEP_DIE] = "die",
 };
 
 const char *actor_step_name(enum step_kind kind)
@@ -32,6 +33,19 @@ static void refresh(struct actor *a, unsigned region)
     }
 }
 
+// The copy has what the process had stored in the region before it asked.
+static void check_copy(const struct actor *a, const struct flight *f)
+{
+    const struct mapping *m = &a->maps[f->step.region], *source = &a->maps[f->step.offset];
+
+    for (unsigned u = 0; source->fd >= 0 && u < source->length && u < m->length; u++) {
+        uint8_t byte = 0;
+
+        promise(pread(m->fd, &byte, 1, u * ACTOR_UNIT) == 1 && byte == promises_byte(f->step.offset, u),
+                "%s: unit %u of a copy is not the region's", a->name, u);
+    }
+}
+
 static void take_region(struct actor *a, const struct flight *f, uint64_t size, int fd)
 {
     struct mapping *m = &a->maps[f->step.region];
@@ -46,6 +60,8 @@ static void take_region(struct actor *a, const struct flight *f, uint64_t size, 
     if (fd >= 0)
         m->attached = true;
     m->told = size;
+    if (f->step.kind == STEP_CLONE && fd >= 0)
+        check_copy(a, f);
     promise(size >= (uint64_t)m->length * ACTOR_UNIT, "%s: a region that is mapped has become smaller", a->name);
     if (f->step.kind == STEP_GROW || f->step.kind == STEP_GROW_WAIT || f->step.kind == STEP_EARLY) {
         promise(units >= f->step.size, "%s: a grow was granted and its bytes were not", a->name);

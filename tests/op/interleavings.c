@@ -19,7 +19,7 @@ struct bounds {
 struct play {
     const char *name;
     const struct step *scripts[ACTORS];
-    bool two_users, in_containers;
+    bool two_users, in_containers, two_disks;
     unsigned limit; // blocks
     struct bounds bounds;
     unsigned most_schedules, n_random;
@@ -52,7 +52,8 @@ static void add_work(struct options *o, unsigned i, const struct bounds *left)
     add(o, RUN, i, 0);
     for (unsigned call = 0; left->failures > 0 && call < DISK_CALL_N; call++)
         add(o, RUN_AND_FAIL, i, call);
-    for (unsigned n = 1; left->kills > 0 && n <= 3; n++)
+    // The last step of a move changes most.
+    for (unsigned n = 1; left->kills > 0 && n <= (machine.has_two_disks ? 6 : 3); n++)
         add(o, RUN_AND_DIE, i, n);
 }
 
@@ -178,17 +179,29 @@ static void take(const struct option *o, struct bounds *left)
     }
 }
 
-// All clients go.  The rest needs no choice.
-static void end_all(void)
+static void forget_op(struct op *op)
 {
-    trace("  all clients go");
-    for (unsigned i = 0; i < ACTORS; i++) {
-        actor_unmap(&actors[i]);
-        actor_lose(&actors[i]);
+    (void)op;
+}
+
+// Named regions stay when nobody has them.
+static void unlink_regions(void)
+{
+    static struct op ops[ACTOR_REGIONS];
+
+    for (unsigned i = 0; i < ACTOR_REGIONS; i++) {
+        struct region *r = actor_region(i);
+
+        if (!r || r->record.name_length == 0 || r->state != REGION_LIVE)
+            continue;
+        op_init(&ops[i], &machine.d.request.op, &op_unlink, r);
+        ops[i].done = forget_op;
+        op_submit(&ops[i]);
     }
-    for (unsigned i = 0; i < n_connections; i++)
-        if (!connections[i].is_seen_ended)
-            connection_end(&connections[i]);
+}
+
+static void finish(void)
+{
     for (int n = 0; n < 200 && (machine.n_work > 0 || machine_next_timer() != UINT64_MAX); n++) {
         if (machine.n_work > 0 && machine.work[0].has_ended) {
             promises_deliver(0);
@@ -204,7 +217,28 @@ static void end_all(void)
         }
         promises_check();
     }
+}
+
+// All clients go.  The rest needs no choice.
+static void end_all(void)
+{
+    trace("  all clients go");
+    for (unsigned i = 0; i < ACTORS; i++) {
+        actor_unmap(&actors[i]);
+        actor_lose(&actors[i]);
+    }
+    for (unsigned i = 0; i < n_connections; i++)
+        if (!connections[i].is_seen_ended)
+            connection_end(&connections[i]);
+    finish();
+    unlink_regions();
+    finish();
     promises_check_nothing_left();
+    for (unsigned i = 0; i < ACTOR_REGIONS && machine.may_leave_files; i++) {
+        const struct handle h = actor_handle(i);
+
+        machine_remove_files(&h);
+    }
 }
 
 static uint64_t hash_bounds(uint64_t h, const struct bounds *left)
@@ -218,6 +252,8 @@ static void run_schedule(struct explorer *e, const struct play *play)
     struct options o;
 
     machine.limit = (uint64_t)play->limit * MACHINE_BLOCK;
+    machine.has_two_disks = play->two_disks;
+    machine.may_leave_files = false;
     machine.now = 1000000;
     trace_start(play->name);
     machine_start();
@@ -236,6 +272,18 @@ static void run_schedule(struct explorer *e, const struct play *play)
     machine_kill();
 }
 
+// Moves write much: a disk that others use would be the bottleneck.
+static void open_machine(const struct play *play)
+{
+    const char *former = getenv("DISKALLOC_TEST_DIR");
+
+    if (play->two_disks && !former && access("/dev/shm", W_OK) == 0)
+        setenv("DISKALLOC_TEST_DIR", "/dev/shm", 1);
+    machine_open();
+    if (!former)
+        unsetenv("DISKALLOC_TEST_DIR");
+}
+
 static void run_play(const struct play *play)
 {
     struct explorer e;
@@ -245,7 +293,7 @@ static void run_play(const struct play *play)
     unsigned factor = text ? (unsigned)strtoul(text, NULL, 10) : 1, part = SANITIZED ? 8 : 1;
 
     explorer_init(&e);
-    machine_open();
+    open_machine(play);
     actors_open();
     while (more && e.n_schedules < (uint64_t)play->most_schedules * factor / part) {
         explorer_begin(&e, 0);
@@ -302,6 +350,13 @@ SCRIPT(discards, STEP(CREATE, 0, 8), PART(DISCARD, 0, 2, 2), STEP(SHRINK, 0, 5),
 SCRIPT(dies, STEP(ATTACH, 0, 0), WAIT(0, 9, UINT64_MAX), STEP(DIE, 0, 0));
 SCRIPT(early, STEP(CREATE, 1, 2), STEP(EARLY, 1, 4), STEP(CANCEL, 0, 0), STEP(GROW, 1, 6), STEP(DETACH, 1, 0));
 
+SCRIPT(moves, STEP(OPEN, 0, 4), STEP(DETACH, 0, 0), STEP(MOVE, 0, 1), STEP(CANCEL, 0, 0), STEP(OPEN, 0, 4),
+       STEP(DETACH, 0, 0), STEP(MOVE, 0, 0));
+SCRIPT(uses, STEP(OPEN, 0, 2), STEP(GROW, 0, 6), STEP(LOSE, 0, 0), STEP(DETACH, 0, 0));
+SCRIPT(removes, STEP(OPEN, 0, 3), STEP(DETACH, 0, 0), STEP(UNLINK, 0, 0));
+SCRIPT(copies, STEP(OPEN, 0, 4), PART(CLONE, 1, 0, 0), STEP(DETACH, 0, 0), STEP(CANCEL, 0, 0), STEP(GROW, 1, 6));
+SCRIPT(only_moves, STEP(MOVE, 0, 1), STEP(MOVE, 0, 0), STEP(MOVE, 0, 1));
+
 PLAY(a_limit_that_two_want, 3000, 200, .scripts = {grows, waits}, .limit = 3, .bounds = {.ticks = 2})
 PLAY(a_limit_that_two_users_want, 3000, 200, .scripts = {grows, waits}, .two_users = true, .limit = 3,
      .bounds = {.ticks = 2})
@@ -315,15 +370,33 @@ PLAY(discarded_parts, 500, 60, .scripts = {discards, dies}, .limit = 6, .bounds 
 PLAY(discarded_parts_and_a_killed_daemon, 500, 60, .scripts = {discards, early}, .limit = 6,
      .bounds = {.ticks = 1, .kills = 1})
 PLAY(operations_that_are_stuck, 3000, 200, .scripts = {grows, early}, .limit = 4, .bounds = {.ticks = 1, .stuck = 1})
+PLAY(a_region_that_moves, 2000, 500, .scripts = {moves, uses}, .two_disks = true, .limit = 7, .bounds = {.ticks = 1})
+PLAY(a_region_that_is_removed_while_it_moves, 2000, 500, .scripts = {moves, removes}, .two_disks = true, .limit = 4,
+     .bounds = {.ticks = 1})
+PLAY(a_move_and_a_killed_daemon, 2000, 500, .scripts = {moves, uses}, .two_disks = true, .limit = 7,
+     .bounds = {.ticks = 1, .kills = 1})
+PLAY(a_move_and_a_disk_that_fails, 2000, 500, .scripts = {moves, uses}, .two_disks = true, .limit = 7,
+     .bounds = {.ticks = 1, .failures = 1})
+PLAY(a_region_that_is_cloned_and_is_to_move, 2000, 300, .scripts = {copies, only_moves}, .two_disks = true, .limit = 8,
+     .bounds = {.ticks = 1, .kills = 1})
 
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_limit_that_two_want),     TEST(a_limit_that_two_users_want),
-        TEST(a_region_that_two_share),   TEST(a_disk_that_fails),
-        TEST(a_daemon_that_is_killed),   TEST(processes_in_containers),
-        TEST(discarded_parts),           TEST(discarded_parts_and_a_killed_daemon),
+        TEST(a_limit_that_two_want),
+        TEST(a_limit_that_two_users_want),
+        TEST(a_region_that_two_share),
+        TEST(a_disk_that_fails),
+        TEST(a_daemon_that_is_killed),
+        TEST(processes_in_containers),
+        TEST(discarded_parts),
+        TEST(discarded_parts_and_a_killed_daemon),
         TEST(operations_that_are_stuck),
+        TEST(a_region_that_moves),
+        TEST(a_region_that_is_removed_while_it_moves),
+        TEST(a_move_and_a_killed_daemon),
+        TEST(a_move_and_a_disk_that_fails),
+        TEST(a_region_that_is_cloned_and_is_to_move),
     };
 
     if (argc > 1)

@@ -14,6 +14,7 @@
 
 #include "daemon/config/config.h"
 #include "daemon/fence/fence.h"
+#include "daemon/halves.h"
 #include "daemon/log.h"
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
@@ -162,7 +163,7 @@ static int gate(enum disk_call call)
         return -EIO;
     if (machine.failing == call) {
         machine.failing = DISK_NONE;
-        machine.has_failed = true;
+        machine.has_failed = machine.may_leave_files = true;
         return call == DISK_ALLOCATE || call == DISK_LINK ? -ENOSPC : call == DISK_OPEN ? -EMFILE : -EIO;
     }
     if (call == DISK_OPEN || machine.calls_left == UINT_MAX)
@@ -226,12 +227,18 @@ static int no_sync(int fd)
     return 0;
 }
 
-void machine_open(void)
+static void open_disk(struct disk *disk, char *dir, size_t size)
 {
     char *error = NULL;
 
+    scratch_make_dir(dir, size);
+    assert_int_equal(store_open(dir, false, &machine.ops, &disk->store, &error), 0);
+    assert_int_equal(fence_new(CONFIG_FENCE_OFF, disk->store, &disk->fence, &error), 0);
+}
+
+void machine_open(void)
+{
     machine = (struct machine){.now = 1000000, .failing = DISK_NONE, .calls_left = UINT_MAX};
-    scratch_make_dir(machine.dir, sizeof machine.dir);
     machine.ops = file_ops_system;
     machine.ops.open_at = open_at;
     machine.ops.allocate = allocate;
@@ -240,18 +247,36 @@ void machine_open(void)
     machine.ops.unlink_at = unlink_at;
     machine.ops.set_xattr = set_xattr;
     machine.ops.sync = machine.ops.sync_fs = no_sync;
-    assert_int_equal(store_open(machine.dir, false, &machine.ops, &machine.disk.disk.store, &error), 0);
+    open_disk(&machine.disk.disk, machine.dir, sizeof machine.dir);
+    open_disk(&machine.other.disk, machine.other_dir, sizeof machine.other_dir);
     machine.d.base = event_base_new();
     assert_non_null(machine.d.base);
-    assert_int_equal(fence_new(CONFIG_FENCE_OFF, machine.disk.disk.store, &machine.disk.disk.fence, &error), 0);
+}
+
+static void close_disk(struct disk *disk, const char *dir)
+{
+    fence_free(disk->fence);
+    store_close(disk->store);
+    scratch_remove_tree(dir);
 }
 
 void machine_close(void)
 {
-    fence_free(machine.disk.disk.fence);
-    store_close(machine.disk.disk.store);
+    close_disk(&machine.disk.disk, machine.dir);
+    close_disk(&machine.other.disk, machine.other_dir);
     event_base_free(machine.d.base);
-    scratch_remove_tree(machine.dir);
+}
+
+struct disk *machine_disk(unsigned number)
+{
+    return number == 0 ? &machine.disk.disk : &machine.other.disk;
+}
+
+void machine_remove_files(const struct handle *handle)
+{
+    for (unsigned n = 0; n < 2; n++)
+        for (int i = 0; i < MACHINE_USERS; i++)
+            store_unlink(machine_disk(n)->store, machine_uid[i], handle);
 }
 
 // ---- The daemon ----
@@ -313,6 +338,14 @@ static void recover(void)
     event_free(turn);
     assert_int_equal(machine.d.request.op.n_repairs, 0);
     assert_int_equal(machine.disk.disk.n_foreign, 0);
+    assert_int_equal(machine.other.disk.n_foreign, 0);
+}
+
+// As of a disk that has just been opened.
+static void begin_disk(struct daemon_disk *x, unsigned number)
+{
+    *x = (struct daemon_disk){.daemon = &machine.d,
+                              .disk = {.number = number, .store = x->disk.store, .fence = x->disk.fence}};
 }
 
 void machine_start(void)
@@ -330,7 +363,9 @@ void machine_start(void)
     machine.calls_left = UINT_MAX;
     machine.wait_at = machine.orphans_at = UINT64_MAX;
     *env = (struct request_env){.op = {.disks = disk, .regions = &d->regions}, .config = &config};
-    machine.disk = (struct daemon_disk){.daemon = d, .disk = {.store = disk->store, .fence = disk->fence}};
+    begin_disk(&machine.disk, 0);
+    begin_disk(&machine.other, 1);
+    disk->next = machine.has_two_disks ? &machine.other.disk : NULL;
     region_table_init(&d->regions, store_block_size(disk->store));
     d->quota = env->quota = quota_new();
     assert_non_null(d->quota);
@@ -374,4 +409,5 @@ void machine_kill(void)
         user_unref(machine.user[i]);
     user_table_free(d->users);
     quota_free(d->quota); // asserts that every account is zero
+    halves_forget(&d->halves, NULL);
 }

@@ -17,10 +17,11 @@ struct machine_work {
 };
 
 struct machine {
-    char dir[256];
+    char dir[256], other_dir[256];
     struct file_ops ops;
     struct daemon d;
-    struct daemon_disk disk;
+    struct daemon_disk disk, other;
+    bool has_two_disks; // set before machine_start: other is in use
     struct user *user[MACHINE_USERS];
     uint64_t limit;               // bytes, of all users together
     uint64_t now;                 // ms, monotonic
@@ -29,8 +30,9 @@ struct machine {
     unsigned n_work;
     enum disk_call failing; // the next call of this kind fails, once
     bool has_failed;
-    unsigned calls_left; // changes of the disk until the daemon is killed; UINT_MAX: any number
-    bool is_dead;        // nothing reaches the disk any more
+    bool may_leave_files; // a failure, in this schedule: what a move could not remove stays until the next start
+    unsigned calls_left;  // changes of the disk until the daemon is killed; UINT_MAX: any number
+    bool is_dead;         // nothing reaches the disk any more
 };
 extern struct machine machine;
 
@@ -45,3 +47,6 @@ void machine_wait_timer(void);
 void machine_orphans_timer(void);
 uint64_t machine_next_timer(void); // UINT64_MAX: none
 struct op *machine_op(unsigned i);
+struct disk *machine_disk(unsigned number);
+// Removes the files of a region from both disks, wherever they are.
+void machine_remove_files(const struct handle *handle);

@@ -8,6 +8,7 @@
 #include "daemon/recovery.h"
 #include "daemon/state.h"
 #include "tests/lib/two_disks.h"
+#include "tests/op/successor.h"
 
 enum { BLOCK = 4096, SIZE = 40 * BLOCK + 7, CHARGED = 41 * BLOCK };
 
@@ -424,67 +425,6 @@ static void what_waits_behind_a_move_waits_for_the_disks_however_slow(void **sta
 
 // ---- A daemon that was killed ----
 
-// The next daemon, with one of the disks or both.
-struct successor {
-    struct daemon d;
-    struct daemon_disk disks[2];
-    struct user *owner;
-};
-
-static void no_wake(void *data, uint64_t at)
-{
-    (void)data;
-    (void)at;
-}
-
-static void start_successor(struct successor *n, struct scene *s, bool has_first, bool has_second)
-{
-    struct daemon *d = &n->d;
-    char *error = NULL;
-
-    memset(n, 0, sizeof *n);
-    n->disks[0].disk.store = s->d.f.disk.store;
-    n->disks[1].disk.store = s->d.second.store;
-    n->disks[1].disk.number = 1;
-    for (int i = 0; i < 2; i++) {
-        n->disks[i].daemon = d;
-        assert_int_equal(fence_new(CONFIG_FENCE_OFF, n->disks[i].disk.store, &n->disks[i].disk.fence, &error), 0);
-    }
-    n->disks[0].disk.next = has_second ? &n->disks[1].disk : NULL;
-    d->request.op.disks = has_first ? &n->disks[0].disk : &n->disks[1].disk;
-    d->base = s->d.f.base;
-    d->quota = quota_new();
-    region_table_init(&d->regions, BLOCK);
-    d->request.op.regions = &d->regions;
-    d->request.op.pool = s->d.f.env.pool;
-    assert_int_equal(user_table_new(NULL, d->quota, &d->users), 0);
-    n->owner = user_ref(d->users, OWNER);
-    n->owner->known = true; // nobody is looked up
-    assert_int_equal(orphans_new(&d->regions, no_wake, NULL, &d->request.op.orphans), 0);
-    assert_int_equal(wait_new(&d->regions, no_wake, NULL, &d->request.op.wait), 0);
-    assert_int_equal(recovery_run(d), 0);
-}
-
-static void end_successor(struct successor *n)
-{
-    struct daemon *d = &n->d;
-    struct region *r;
-
-    halves_forget(&d->halves, NULL);
-    while ((r = region_next(&d->regions, NULL))) {
-        region_remove(&d->regions, r);
-        r->orphaned = false;
-        region_free(r);
-    }
-    orphans_free(d->request.op.orphans);
-    wait_free(d->request.op.wait);
-    user_unref(n->owner);
-    user_table_free(d->users);
-    quota_free(d->quota);
-    for (int i = 0; i < 2; i++)
-        fence_free(n->disks[i].disk.fence);
-}
-
 // 0: on the first disk; 1: on the second one.
 static int expect_one_whole_region(struct scene *s)
 {
@@ -492,7 +432,7 @@ static int expect_one_whole_region(struct scene *s)
     struct region *r;
     int at;
 
-    start_successor(&n, s, true, true);
+    successor_start(&n, &s->d, true, true);
     assert_int_equal(n.d.regions.n_regions, 1);
     r = region_next(&n.d.regions, NULL);
     assert_string_equal(r->record.name, "moves");
@@ -505,7 +445,7 @@ static int expect_one_whole_region(struct scene *s)
     assert_int_equal(n.disks[at].disk.granted.used[QUOTA_BYTES], CHARGED);
     assert_int_equal(n.disks[!at].disk.granted.used[QUOTA_BYTES], 0);
     assert_null(n.d.halves);
-    end_successor(&n);
+    successor_end(&n);
     return at;
 }
 
@@ -558,9 +498,9 @@ static void a_half_without_the_other_disk_is_left_alone_until_that_is_back(void 
         init(&s);
         ended = move_until_killed(&s, nth);
         for (int i = 0; i < 2; i++) {
-            start_successor(&n, &s, i == 0, i == 1);
+            successor_start(&n, &s.d, i == 0, i == 1);
             found += n.d.regions.n_regions;
-            end_successor(&n);
+            successor_end(&n);
         }
         assert_true(found <= 1);
         expect_one_whole_region(&s);
@@ -623,14 +563,14 @@ static void what_is_stored_after_the_former_disk_has_gone_is_not_removed_when_it
     s.d.f.ops.sync = quick_sync;
     s.d.f.ops.set_xattr = file_ops_system.set_xattr;
     write_record(&s.d.f.disk, &before); // the other one never reached the disk
-    start_successor(&n, &s, true, true);
+    successor_start(&n, &s.d, true, true);
     assert_int_equal(n.d.regions.n_regions, 1);
     assert_true(is_there(&s.d.second, &s.r->record));
-    end_successor(&n);
-    start_successor(&n, &s, false, true);
+    successor_end(&n);
+    successor_start(&n, &s.d, false, true);
     assert_int_equal(n.d.regions.n_regions, 1);
     assert_int_equal(region_next(&n.d.regions, NULL)->size, 2 * SIZE);
-    end_successor(&n);
+    successor_end(&n);
     deinit(&s);
 }
 

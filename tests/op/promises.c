@@ -1,4 +1,5 @@
-// See promises.h.  ARCHITECTURE.md lists the six promises; daemon/model/promises.pml checks the same of a model.
+// See promises.h.  ARCHITECTURE.md lists the six promises; promises.pml and moves.pml in daemon/model check the same of
+// models.
 #include "tests/op/promises.h"
 
 #include <fcntl.h>
@@ -71,6 +72,12 @@ static uint64_t round_up(uint64_t size)
     return (size + MACHINE_BLOCK - 1) / MACHINE_BLOCK * MACHINE_BLOCK;
 }
 
+// While a region moves, its copy is charged as well.
+static uint64_t charge_of(const struct region *r)
+{
+    return r->charge.amount[QUOTA_BYTES] + (r->mover && r->mover->moves ? r->mover->copy.amount[QUOTA_BYTES] : 0);
+}
+
 // Promise 2.
 static void check_charges(void)
 {
@@ -79,10 +86,10 @@ static void check_charges(void)
 
     for (struct region *r = region_next(&machine.d.regions, NULL); r;
          r = region_next(&machine.d.regions, &r->record.handle)) {
-        bytes += r->charge.amount[QUOTA_BYTES];
+        bytes += charge_of(r);
         regions += r->charge.amount[QUOTA_REGIONS];
         for (int i = 0; i < MACHINE_USERS; i++)
-            of_user[i] += r->owner == machine.user[i] ? r->charge.amount[QUOTA_BYTES] : 0;
+            of_user[i] += r->owner == machine.user[i] ? charge_of(r) : 0;
     }
     promise(quota_account_used(total, QUOTA_BYTES) == bytes, "the total is not the sum of the charges");
     promise(quota_account_used(total, QUOTA_REGIONS) == regions, "the number of regions is not what is charged");
@@ -101,6 +108,17 @@ static bool is_used(const struct region *r)
     return used;
 }
 
+// Of the two disks one has the region's file; the other one what a failure has left, at most.
+static void check_disk(const struct region *r)
+{
+    struct store *other = machine_disk(r->disk->number == 0)->store;
+    int fd = store_open_file(other, r->record.owner_uid, &r->record.handle, O_RDONLY);
+
+    if (fd >= 0)
+        close(fd);
+    promise(fd < 0 || machine.may_leave_files, "a region is on both disks");
+}
+
 // A region with no operation at work: tables, record and file say the same.
 static void check_at_rest(const struct region *r)
 {
@@ -114,7 +132,8 @@ static void check_at_rest(const struct region *r)
     promise(r->charge.amount[QUOTA_BYTES] == round_up(r->size) - r->discarded.sum,
             "a region of %llu bytes, %llu of them discarded, is charged %llu", (unsigned long long)r->size,
             (unsigned long long)r->discarded.sum, (unsigned long long)r->charge.amount[QUOTA_BYTES]);
-    fd = store_open_file(machine.disk.disk.store, r->record.owner_uid, &r->record.handle, O_RDONLY);
+    check_disk(r);
+    fd = store_open_file(r->disk->store, r->record.owner_uid, &r->record.handle, O_RDONLY);
     promise(fd >= 0, "a region has no file");
     promise(record_load(&file_ops_system, fd, &record) == 0, "a region has no record");
     fstat(fd, &st);
@@ -178,7 +197,8 @@ void promises_deliver(unsigned i)
     if (!failed)
         return;
     promise(actor_region(number) == r, "a failed operation has removed its region");
-    promise(r->size == before.size && r->discarded.sum == before.discarded.sum && r->record.used == before.record.used,
+    promise(r->disk == before.disk && r->size == before.size && r->discarded.sum == before.discarded.sum &&
+                r->record.used == before.record.used,
             "a failed operation has changed its region");
 }
 
@@ -208,7 +228,8 @@ void promises_check_quiet(void)
             continue;
         promise(r->state == REGION_LIVE ? TAILQ_EMPTY(&r->ops) : TAILQ_FIRST(&r->ops)->is_waiting,
                 "an operation of region %u is forgotten", i);
-        promise(region_is_busy(r) || r->holders.n_attached > 0 || (r->orphaned && machine.orphans_at != UINT64_MAX),
+        promise(!region_is_transient(r) || region_is_busy(r) || r->holders.n_attached > 0 ||
+                    (r->orphaned && machine.orphans_at != UINT64_MAX),
                 "the orphan %u is forgotten", i);
         promise(!r->releasing || r->orphaned, "region %u counts as releasing", i);
     }
@@ -237,7 +258,8 @@ void promises_check_nothing_left(void)
         promise(!machine.user[i]->waits && machine.user[i]->n_releasing == 0 && machine.user[i]->n_probes == 0 &&
                     machine.user[i]->n_attachments == 0,
                 "a user's numbers count what is gone");
-    promise(test_count_files(machine.dir) == 0, "a file is left");
+    promise(machine.may_leave_files || test_count_files(machine.dir) + test_count_files(machine.other_dir) == 0,
+            "a file is left");
 }
 
 // ---- The state ----
@@ -259,6 +281,8 @@ static uint64_t hash_op(uint64_t h, const struct op *op)
     h = explorer_hash(h, (uint64_t)op->pid);
     h = explorer_hash(h, flags | (uint64_t)op->n_others << 8);
     h = explorer_hash(h, op->size + (op->at << 20) + (op->offset << 40));
+    h = explorer_hash(h,
+                      (uint64_t)op->step | op->copied << 8 | (uint64_t)op->moves << 40 | (uint64_t)op->has_moved << 41);
     h = explorer_hash(h, (uint64_t)op->result << 32 | (uint32_t)op->undo);
     if (op->wait_deadline)
         h = hash_time(h, op->wait_deadline);
@@ -276,6 +300,8 @@ static uint64_t hash_region(uint64_t h, const struct region *r)
     const struct attachment *a;
 
     h = explorer_hash(h, r->size << 32 | r->record.flags);
+    h = explorer_hash(h, (r->disk ? r->disk->number : 0) | (uint64_t)r->n_readers << 1 |
+                             (uint64_t)(r->mover != NULL) << 8);
     h = explorer_hash(h, r->charge.amount[QUOTA_BYTES]);
     h = explorer_hash(h, r->state | r->n_probes << 2 | r->holders.awaited << 8 | (r->holders.unknown ? 1U << 16 : 0U));
     for (size_t i = 0; i < r->discarded.n; i++)

@@ -1,0 +1,63 @@
+// See successor.h.
+#include "tests/op/successor.h"
+
+#include "daemon/fence/fence.h"
+#include "daemon/halves.h"
+#include "daemon/op/wait.h"
+#include "daemon/orphans.h"
+#include "daemon/recovery.h"
+#include "tests/lib/harness.h"
+
+static void no_wake(void *data, uint64_t at)
+{
+    (void)data;
+    (void)at;
+}
+
+void successor_start(struct successor *n, struct two_disks *t, bool has_first, bool has_second)
+{
+    struct daemon *d = &n->d;
+    char *error = NULL;
+
+    memset(n, 0, sizeof *n);
+    n->disks[0].disk.store = t->f.disk.store;
+    n->disks[1].disk.store = t->second.store;
+    n->disks[1].disk.number = 1;
+    for (int i = 0; i < 2; i++) {
+        n->disks[i].daemon = d;
+        assert_int_equal(fence_new(CONFIG_FENCE_OFF, n->disks[i].disk.store, &n->disks[i].disk.fence, &error), 0);
+    }
+    n->disks[0].disk.next = has_second ? &n->disks[1].disk : NULL;
+    d->request.op.disks = has_first ? &n->disks[0].disk : &n->disks[1].disk;
+    d->base = t->f.base;
+    d->quota = quota_new();
+    region_table_init(&d->regions, 4096);
+    d->request.op.regions = &d->regions;
+    d->request.op.pool = t->f.env.pool;
+    assert_int_equal(user_table_new(NULL, d->quota, &d->users), 0);
+    n->owner = user_ref(d->users, OWNER);
+    n->owner->known = true; // nobody is looked up
+    assert_int_equal(orphans_new(&d->regions, no_wake, NULL, &d->request.op.orphans), 0);
+    assert_int_equal(wait_new(&d->regions, no_wake, NULL, &d->request.op.wait), 0);
+    assert_int_equal(recovery_run(d), 0);
+}
+
+void successor_end(struct successor *n)
+{
+    struct daemon *d = &n->d;
+    struct region *r;
+
+    halves_forget(&d->halves, NULL);
+    while ((r = region_next(&d->regions, NULL))) {
+        region_remove(&d->regions, r);
+        r->orphaned = false;
+        region_free(r);
+    }
+    orphans_free(d->request.op.orphans);
+    wait_free(d->request.op.wait);
+    user_unref(n->owner);
+    user_table_free(d->users);
+    quota_free(d->quota);
+    for (int i = 0; i < 2; i++)
+        fence_free(n->disks[i].disk.fence);
+}

@@ -1,0 +1,15 @@
+// The daemon that starts after one that has made a region on one of two disks.
+#pragma once
+#include "daemon/state.h"
+#include "tests/lib/two_disks.h"
+
+// The next daemon, with one of the disks or both.
+struct successor {
+    struct daemon d;
+    struct daemon_disk disks[2];
+    struct user *owner;
+};
+
+// It finds the disks that it has.
+void successor_start(struct successor *n, struct two_disks *t, bool has_first, bool has_second);
+void successor_end(struct successor *n);
