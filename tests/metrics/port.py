@@ -214,6 +214,7 @@ class CrowdTest(WireTest):
         for i in range(GUESTS):
             crowd += self.silent(1)
             metrics_case.wait_until(lambda n=i + 1: self.served() == n, "the next place is taken")
+        crowd[0].send(b"G")  # it is the last one that would be sent away for its silence
         self.assertEqual(ask("/metrics")[0].status, 200)
         crowd[0].settimeout(60)
         self.assertEqual(crowd[0].recv(1), b"")
