@@ -2,8 +2,8 @@
 //
 // Each connection with something to read is in its user's list, and each user with such connections is in the list of
 // the user who has a turn for them, which is in the ring env->readable.  That is the user itself, unless its uid is
-// lent: whoever has 65,536 uids of /etc/subuid has one turn with all of them.  A user whose budget is spent is taken out
-// of the ring (held_up) and put back when there is room again.
+// lent: whoever has 65,536 uids of /etc/subuid has one turn with all of them.  A user whose budget is spent is taken
+// out of the ring (held_up) and put back when there is room again.
 #include <errno.h>
 #include <event2/event.h>
 

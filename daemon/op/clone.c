@@ -7,11 +7,11 @@
 // file last: a daemon that ends before that leaves nothing.  What is cut or punched from the source meanwhile is zero
 // in the copy.
 //
-// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its own
-// before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if the
-// file system can do that (FICLONE), which takes milliseconds; else they are copied too.  The file system shares what is
-// on the disk, so the source is written out first.  That may take minutes, and needs no lock of the source; sharing
-// needs the lock, and is soon done unless somebody holds it.
+// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its
+// own before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if
+// the file system can do that (FICLONE), which takes milliseconds; else they are copied too.  The file system shares
+// what is on the disk, so the source is written out first.  That may take minutes, and needs no lock of the source;
+// sharing needs the lock, and is soon done unless somebody holds it.
 //
 // The submitter keeps the source from being removed (region.n_readers).  Whoever has the source's file open may hold
 // its lock, cut it, or make it longer: then reading hangs, and stuck.c answers; or it ends early; or what is beyond the

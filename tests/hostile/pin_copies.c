@@ -1,6 +1,6 @@
-// A user who may only read regions of another one holds the locks of their files, while the owner makes durable commits
-// of them, clones them and moves them.  Each of these requests is answered, as each grow is, and not after an hour, which
-// is for disks that have very much to write.
+// A user who may only read regions of another one holds the locks of their files, while the owner makes durable
+// commits of them, clones them and moves them.  Each of these requests is answered, as each grow is, and not after an
+// hour, which is for disks that have very much to write.
 #include "tests/lib/actor.h"
 #include "tests/lib/loop_mount.h"
 #include "tests/lib/pin.h"

@@ -219,7 +219,7 @@ static void start(void)
 static void storms_pass(void **state)
 {
     struct storm_place place = {.d = &d, .bytes = SHARED_SIZE + STORM_ATTACKERS * AT_ONCE * OWN_SIZE};
-    const char *only = getenv("STORM");
+    const char *only = getenv("STORM"); // the number of a storm, for whoever looks at one of them
 
     (void)state;
     if (geteuid() != 0) {

@@ -1,5 +1,5 @@
-// Storms (tests/lib/storm.h) at the port of the metrics: silence, requests that never end, come in single bytes, are too
-// long or many at once, replies that nobody reads, connections that end by half or at once.
+// Storms (tests/lib/storm.h) at the port of the metrics: silence, requests that never end, come in single bytes, are
+// too long or many at once, replies that nobody reads, connections that end by half or at once.
 //
 // Clients of the daemon's own socket are served as ever, the daemon has few descriptors open for all of them, and who
 // asks for the metrics meanwhile gets them.
@@ -240,7 +240,7 @@ static void start(void)
 static void storms_pass(void **state)
 {
     struct storm_place place = {.d = &d, .look = ask_beside_them};
-    const char *only = getenv("STORM");
+    const char *only = getenv("STORM"); // the number of a storm, for whoever looks at one of them
 
     (void)state;
     if (geteuid() != 0) {

@@ -226,7 +226,7 @@ static char *make_config(void)
 static void storms_pass(void **state)
 {
     struct storm_place place = {.d = &d};
-    const char *only = getenv("STORM");
+    const char *only = getenv("STORM"); // the number of a storm, for whoever looks at one of them
     char *config;
 
     (void)state;

@@ -1,7 +1,8 @@
-// Two users who do what the protocol allows, or does not, as fast as they can and as often, while another user is served.
+// Two users who do what the protocol allows, or does not, as fast as they can and as often, while another user is
+// served.
 //
-// When it is over nothing is left: no charge, no connection, no descriptor; and the log has stayed short.  The times and
-// the daemon's memory are for the report.
+// When it is over nothing is left: no charge, no connection, no descriptor; and the log has stayed short.  The times
+// and the daemon's memory are for the report.
 #pragma once
 #include <stdint.h>
 

@@ -14,10 +14,10 @@ struct test_daemon {
     pid_t pid;         // 0: not running
 };
 
-// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket
-// and spill_dir are given on the command line.  SPILL: the spill directory (NULL: DIR/spill; "": those in CONFIG_TEXT).
-// The daemon is ready when this returns: it has sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).  The test fails
-// when the daemon does not start.
+// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket and
+// spill_dir are given on the command line.  SPILL: the spill directory (NULL: DIR/spill; "": those in CONFIG_TEXT).
+// The daemon is ready when this returns: it has sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).
+// The test fails when the daemon does not start.
 void test_daemon_start(struct test_daemon *d, const char *config_text, const char *spill);
 // Whether a daemon with this configuration starts on this machine.
 bool test_daemon_can_start(const char *config_text);
