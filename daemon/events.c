@@ -119,8 +119,8 @@ static void on_end_signal(evutil_socket_t signal, short what, void *data)
     log_notice("%s: the daemon ends", strsignal((int)signal));
     notify_stopping();
     reports_publish_to_all(d->request.op.reports, REPORT_ENDING, NULL);
-    if (d->has_conns)
-        tell_reports(&d->conns);
+    while (d->has_conns && tell_reports(&d->conns)) // nothing is published meanwhile, so that this ends
+        continue;
     d->told_to_end = true;
     event_base_loopbreak(d->base);
 }

@@ -68,6 +68,15 @@ static void warn_of_few_descriptors(const struct config *config, uint64_t disk_t
                     (unsigned long long)files.rlim_cur, wanted == QUOTA_UNLIMITED ? "unlimited" : "many");
 }
 
+// For reports_set_parties.
+static uint32_t party_of(void *data, uid_t uid)
+{
+    const struct daemon *d = data;
+    const struct user *u = user_from(d->users, uid);
+
+    return u && u->uid == uid ? user_lane(u) : uid;
+}
+
 void parts_listen_for_metrics(struct daemon *d)
 {
     const struct config *config = settings_config(d->settings);
@@ -153,6 +162,8 @@ static int make_tables(struct daemon *d)
         r = news_new(&env->op.news);
     if (r == 0)
         r = reports_new(&env->op.reports);
+    if (r == 0)
+        reports_set_parties(env->op.reports, party_of, d);
     if (r == 0)
         r = metrics_new(&env->metrics);
     if (r == 0)

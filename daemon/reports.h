@@ -50,20 +50,25 @@ struct queued_report;
 // Someone who watches; embedded in what the owner has.
 struct watcher {
     bool (*sees)(const struct watcher *w, const struct report *r); // whether this report is for the watcher
-    uid_t uid;                                                     // whose watcher it is: each user may have a few
+    uid_t uid;                                                     // whose watcher it is: each party may have a few
     bool is_admin; // when it began: some places are kept for administrators
     // reports.c's:
     struct reports *reports; // NULL: it does not watch
+    uint32_t party;          // of UID
     TAILQ_HEAD(, queued_report) queue;
     unsigned n_queued;
-    uint64_t n_lost; // reports since the last one in the queue
+    uint16_t *shares; // reports in the queue about each party, or about several parties together
+    uint64_t n_lost;  // reports since the last one in the queue
     TAILQ_ENTRY(watcher) entry;
 };
 
 int reports_new(struct reports **ret); // 0 or -ENOMEM
 void reports_free(struct reports *r);  // nobody watches any more
+// From now on all uids for which PARTY_OF(DATA, UID) is the same have one share of what is bounded here.  Before, each
+// uid is a party of its own.
+void reports_set_parties(struct reports *r, uint32_t (*party_of)(void *data, uid_t uid), void *data);
 
-// 0; or -EUSERS: too many watch.
+// 0; -EUSERS: too many watch; or -ENOMEM.
 int reports_watch(struct reports *r, struct watcher *w);
 void reports_unwatch(struct watcher *w); // does nothing if W does not watch
 // Whether anybody watches: if not, a report need not be made.  R may be NULL, in tests.
@@ -72,7 +77,9 @@ bool reports_are_wanted(const struct reports *r);
 void reports_publish(struct reports *r, struct report *report);
 // Publishes a report that concerns everybody.  TEXT may be NULL.
 void reports_publish_to_all(struct reports *r, enum report_kind kind, const char *text);
-struct watcher *reports_next_watcher(const struct reports *r, const struct watcher *after); // AFTER NULL: the first
+// The watcher whose turn it is, and which then is the last one.  NULL: nobody watches.  R may be NULL, in tests.
+struct watcher *reports_take_turn(struct reports *r);
+unsigned reports_count_watchers(const struct reports *r); // the same
 
 // The oldest report for W; NULL: there is none.  *RET_LOST: the reports that were lost before it.
 const struct report *reports_peek(const struct watcher *w, uint64_t *ret_lost);

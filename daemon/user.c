@@ -41,6 +41,11 @@ uint32_t user_lane(const struct user *u)
     return u->lender && u->shared_account == quota_user_account(u->lender->quota) ? u->lender->uid : WORK_LANE_UNLISTED;
 }
 
+struct user *user_party(struct user *u)
+{
+    return u->lender && user_lane(u) == u->lender->uid ? u->lender : u;
+}
+
 // ---- Names ----
 
 void user_changed(struct user *u)
@@ -148,6 +153,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     TAILQ_INIT(&u->waiters);
     TAILQ_INIT(&u->peers);
     TAILQ_INIT(&u->readable);
+    TAILQ_INIT(&u->turn_members);
     TAILQ_INIT(&u->leaving);
     TAILQ_INIT(&u->borrowers);
     TAILQ_INIT(&u->due_orphans);

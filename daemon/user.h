@@ -84,11 +84,14 @@ struct user {
     TAILQ_HEAD(, user) borrowers;         // the users whose lender this user is
     TAILQ_ENTRY(user) borrower;
     TAILQ_HEAD(, peer) peers; // the user's connections
-    // The connections with something to read, n_readable of them; written by daemon/conn, like the next three.
+    // The connections with something to read, n_readable of them; written by daemon/conn, like the next six.
     TAILQ_HEAD(user_conns, conn) readable;
     unsigned n_readable;
     bool held_up; // the user's budget was spent: nothing is read from these connections
     TAILQ_ENTRY(user) turn;
+    struct user *turn_of; // a reference: the user (user_party) who has a turn for these connections; NULL: nobody has
+    TAILQ_HEAD(user_members, user) turn_members; // the users for whom this one has a turn
+    TAILQ_ENTRY(user) party_turn;                // if there are some
     struct user_conns leaving;    // connections that have ended and still have regions; daemon/conn's, like the next
     TAILQ_ENTRY(user) of_leavers; // if there are some
     RB_ENTRY(user) node;
@@ -112,6 +115,8 @@ void user_unref(struct user *u);
 struct user *user_find_by_name(struct user_table *t, const char *name);
 // Makes the user with the uid LENDER the lender of U; (uid_t)-1: nobody.  0; or -ENOMEM, then U has no lender.
 int user_set_lender(struct user *u, uid_t lender);
+// The user who has a turn for U, where users take turns: the one to whom the uid of U is lent, or else U.
+struct user *user_party(struct user *u);
 // The lane of workers (struct work) for U: all uids that count in one account share a lane.
 uint32_t user_lane(const struct user *u);
 const char *user_name(const struct user *u); // to be shown

@@ -22,7 +22,8 @@ enum {
     SPEAK_MS = 10 * 1000,
     LEAST_SILENT = 16, // where the process may open few files
     MOST_SILENT = 4096,
-    REFUSED_A_TICK = 16, // connections; if there are more, the next tick comes at once
+    REFUSED_A_TICK = 16,     // connections; if there are more, the next tick comes at once
+    SEND_BUFFER = 48 * 1024, // bytes; the kernel takes twice that, and counts some 800 for a small packet
 };
 
 static void refuse_silent(struct conn *c, const char *sentence)
@@ -172,6 +173,11 @@ void accept_refuse(int fd)
 
 void accept_begin(struct conn *c)
 {
+    static const int size = SEND_BUFFER;
+
+    // Replies that a client does not read lie in memory of the kernel that is the daemon's.  Each of thousands of
+    // connections may have as much of it, and administrators may have set the default to megabytes.
+    setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     c->careful = !rights_refuse(c->fd);
     note_silent(c);
 }

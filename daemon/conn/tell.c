@@ -7,7 +7,8 @@
 // at again when it sends something, and from time to time: some clients at each tick of a timer.
 //
 // Reports wait in the watcher's own queue until the socket has taken the last one: so one packet of them at most is in
-// the queue of the connection's replies.
+// the queue of the connection's replies.  Very many may be due at once, when watchers that had not read begin to.  So
+// REPORTS_A_TURN are sent between two turns of the loop, one to each watcher that has its turn.
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
@@ -19,7 +20,7 @@
 
 enum {
     MOST_A_TURN = 16,
-    REPORTS_A_TURN = 16, // of one watcher
+    REPORTS_A_TURN = 16,
     MOST_UNHEARD = 32,
     TICK_MS = 50,
     LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
@@ -62,24 +63,29 @@ void tell_forget(struct conn *c)
     c->holds = false;
 }
 
-// True: there is more that can be sent now.
+// False: there is nothing that can be sent now.
 static bool tell_watcher(struct conn *c)
 {
-    for (unsigned i = 0; i < REPORTS_A_TURN; i++) {
-        if (c->bad || c->ending || c->gone || c->replies.n > 0 || !watch_tell(&c->peer))
-            return false;
-    }
-    return true;
+    return !c->bad && !c->ending && !c->gone && c->replies.n == 0 && watch_tell(&c->peer);
 }
 
 bool tell_reports(struct conn_env *env)
 {
-    struct watcher *w = NULL;
-    bool more = false;
+    struct reports *reports = env->request->op.reports;
+    const unsigned n = reports_count_watchers(reports);
+    unsigned told = 0;
 
-    while ((w = reports_next_watcher(env->request->op.reports, w)))
-        more |= tell_watcher(container_of(w, struct conn, peer.watcher));
-    return more;
+    for (unsigned in_vain = 0; in_vain < n && told < REPORTS_A_TURN;) {
+        struct watcher *w = reports_take_turn(reports);
+
+        if (tell_watcher(container_of(w, struct conn, peer.watcher))) {
+            told++;
+            in_vain = 0;
+        } else {
+            in_vain++;
+        }
+    }
+    return told == REPORTS_A_TURN;
 }
 
 void tell_ended(struct conn *c)

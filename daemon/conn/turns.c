@@ -1,8 +1,9 @@
 // Users take turns, and so do the connections of a user.
 //
-// A user with something to read is in the ring env->readable, and each connection of theirs with something to read is
-// in the user's own list.  A user whose budget is spent is taken out of the ring (held_up) and put back when there is
-// room again.
+// Each connection with something to read is in its user's list, and each user with such connections is in the list of
+// the user who has a turn for them, which is in the ring env->readable.  That is the user itself, unless its uid is
+// lent: whoever has 65,536 uids of /etc/subuid has one turn with all of them.  A user whose budget is spent is taken
+// out of the ring (held_up) and put back when there is room again.
 #include <errno.h>
 #include <event2/event.h>
 
@@ -13,14 +14,27 @@ enum { TICK_MS = 100 };
 
 static void put_into_ring(struct conn_env *env, struct user *u)
 {
-    TAILQ_INSERT_TAIL(&env->readable, u, turn);
+    struct user *party = u->turn_of = user_party(u);
+
+    party->n_refs++;
+    if (TAILQ_EMPTY(&party->turn_members))
+        TAILQ_INSERT_TAIL(&env->readable, party, party_turn);
+    TAILQ_INSERT_TAIL(&party->turn_members, u, turn);
     env->n_readable += u->n_readable;
 }
 
+// The turn is over for all who share it.
 static void take_out_of_ring(struct conn_env *env, struct user *u)
 {
-    TAILQ_REMOVE(&env->readable, u, turn);
+    struct user *party = u->turn_of;
+
+    TAILQ_REMOVE(&party->turn_members, u, turn);
+    TAILQ_REMOVE(&env->readable, party, party_turn);
+    if (!TAILQ_EMPTY(&party->turn_members))
+        TAILQ_INSERT_TAIL(&env->readable, party, party_turn);
     env->n_readable -= u->n_readable;
+    u->turn_of = NULL;
+    user_unref(party);
 }
 
 static bool is_in_ring(const struct user *u)
@@ -113,13 +127,17 @@ void turns_unqueue(struct conn *c)
 
 struct conn *turns_next(struct conn_env *env)
 {
-    struct user *u;
+    const struct user *party;
 
-    while ((u = TAILQ_FIRST(&env->readable)) && budget_is_spent(&env->request->budget, u)) {
+    while ((party = TAILQ_FIRST(&env->readable))) {
+        struct user *u = TAILQ_FIRST(&party->turn_members);
+
+        if (!budget_is_spent(&env->request->budget, u))
+            return TAILQ_FIRST(&u->readable);
         take_out_of_ring(env, u);
         u->held_up = true;
         TAILQ_INSERT_TAIL(&env->held_up, u, turn);
         tick_soon(env);
     }
-    return u ? TAILQ_FIRST(&u->readable) : NULL;
+    return NULL;
 }

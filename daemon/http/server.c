@@ -4,7 +4,12 @@
 //   - a connection is for one request, of MOST_HEAD bytes and without a body: each reply closes it;
 //   - at most MOST_GUESTS connections exist, and ACCEPTS_A_TURN are accepted before others have their turn: then the
 //     listener rests for a moment.  Further clients wait in the kernel's queue, or are refused by the kernel;
-//   - a connection ends after IDLE_MS without progress, and after DEADLINE_MS, however slowly it sends or reads.
+//   - a connection ends after IDLE_MS without progress, and after DEADLINE_MS, however slowly it sends or reads;
+//   - WRITTEN_A_TURN bytes are sent to a client before others have their turn.
+//
+// Nobody keeps other clients of this server out: when all places are taken, the client that came first makes room.  So
+// each client has MOST_GUESTS / ACCEPTS_A_TURN * REST_US, whatever others do: a request takes a small part of that.
+//
 // All requests of a second together cost the loop as much as one (metrics/metrics.c), beside some ten microseconds for
 // each connection, some hundreds of which come in a second at most.
 //
@@ -36,6 +41,7 @@ enum {
     REST_US = 10 * 1000,
     IDLE_MS = 5 * 1000,
     DEADLINE_MS = 20 * 1000,
+    WRITTEN_A_TURN = 1 << 16, // bytes
     LINGER_MS = 1000,         // after the reply, for what the client still sends
     MOST_LINGERING = 1 << 20, // bytes of that
     MOST_HEAD = 8192,         // bytes of a request
@@ -49,6 +55,7 @@ struct guest {
     int fd; // -1: the place is free
     enum guest_state state;
     struct event *event;
+    uint64_t number;            // grows with each connection
     uint64_t until, idle_until; // ms, monotonic
     bool is_head;
     struct evbuffer *out; // what is still to be sent
@@ -62,7 +69,7 @@ struct server {
     struct event *listener; // somebody connects
     struct event *timer;    // the listener has rested
     struct guest guests[MOST_GUESTS];
-    unsigned n_guests;
+    uint64_t n_accepted;
     void (*answer)(void *data, struct guest *guest, const struct http_request *request);
     void *data;
 };
@@ -75,9 +82,6 @@ static void dismiss(struct guest *g)
     g->out = NULL;
     close(g->fd);
     g->fd = -1;
-    // The listener rests while all places are taken, and as long as the timer runs.
-    if (g->server->n_guests-- == MOST_GUESTS && !event_pending(g->server->timer, EV_TIMEOUT, NULL))
-        event_add(g->server->listener, NULL);
 }
 
 static void on_guest(evutil_socket_t fd, short what, void *data);
@@ -110,7 +114,7 @@ static void linger(struct guest *g)
 
 static void write_some(struct guest *g)
 {
-    int n = evbuffer_write(g->out, g->fd);
+    int n = evbuffer_write_atmost(g->out, g->fd, WRITTEN_A_TURN);
 
     if (n < 0 && errno != EAGAIN && errno != EINTR)
         dismiss(g);
@@ -238,23 +242,37 @@ static void on_guest(evutil_socket_t fd, short what, void *data)
         drop_some(g);
 }
 
+static struct guest *make_room(struct server *s)
+{
+    struct guest *first = &s->guests[0];
+
+    for (unsigned i = 0; i < MOST_GUESTS; i++) {
+        if (s->guests[i].fd < 0)
+            return &s->guests[i];
+        if (s->guests[i].number < first->number)
+            first = &s->guests[i];
+    }
+    dismiss(first);
+    return first;
+}
+
+// Of most clients the request has come already.
 static void receive(struct server *s, int fd)
 {
-    struct guest *g = s->guests;
+    struct guest *g = make_room(s);
+    const uint64_t now = clock_now();
 
-    while (g->fd >= 0)
-        g++;
-    s->n_guests++;
     g->fd = fd;
+    g->number = ++s->n_accepted;
     g->state = GUEST_READS;
     g->is_head = false;
     g->n = 0;
-    g->until = clock_now() + DEADLINE_MS;
-    await(g, EV_READ, true);
+    g->until = now + DEADLINE_MS;
+    g->idle_until = now + IDLE_MS;
+    read_some(g);
 }
 
-// Stops accepting for a moment, and then as long as all places are taken: until dismiss().  Without the timer nobody
-// would accept again: rather the loop comes back at once.
+// Stops accepting for a moment.  Without the timer nobody would accept again: rather the loop comes back at once.
 static void rest(struct server *s)
 {
     static const struct timeval pause = {.tv_usec = REST_US};
@@ -268,7 +286,7 @@ static void on_connect(evutil_socket_t listening, short what, void *data)
     struct server *s = data;
 
     (void)what;
-    for (int i = 0; i < ACCEPTS_A_TURN && s->n_guests < MOST_GUESTS; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0)
@@ -285,8 +303,7 @@ void server_tick(struct server *s)
     for (unsigned i = 0; i < MOST_GUESTS; i++)
         if (s->guests[i].fd >= 0 && now >= s->guests[i].until)
             dismiss(&s->guests[i]);
-    if (s->n_guests < MOST_GUESTS)
-        event_add(s->listener, NULL);
+    event_add(s->listener, NULL);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *data)

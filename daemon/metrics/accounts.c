@@ -1,6 +1,8 @@
 // Which accounts are shown: see accounts.h.
 //
-// One pass over the users, the groups and the control groups, each some 100 ns, and one over the operations that wait.
+// For administrators: one pass over the users, the groups and the control groups, each some 100 ns, and one over the
+// operations that wait.  A user can have very many of these, and may ask for the metrics as often as for anything else.
+// So what others see takes no such pass.
 // Of each kind the accounts with most bytes are kept, in a list that is sorted while it is filled.  The sum of all
 // other users is shown as one; groups overlap, so that a sum of groups would mean nothing.
 #include "daemon/metrics/accounts.h"
@@ -161,29 +163,33 @@ static void show_users(const struct metrics_source *s, struct shown_accounts *al
         *add(all, QUOTA_KIND_N, "") = rest;
 }
 
-static void begin(const struct metrics_source *s, struct shown_accounts *ret)
+void accounts_collect(const struct metrics_source *s, struct shown_accounts *ret)
 {
     memset(ret, 0, sizeof *ret);
     quota_begin_count(s->quota);
     wait_count_charges(s->op->wait);
     ret->n_waiting = quota_account_counted(quota_total(s->quota));
     show(ret, quota_total(s->quota));
-}
-
-void accounts_collect(const struct metrics_source *s, struct shown_accounts *ret)
-{
-    begin(s, ret);
     show(ret, quota_unlisted(s->quota));
     show_users(s, ret);
     show_kind(s, QUOTA_KIND_GROUP, ret);
     show_kind(s, QUOTA_KIND_CGROUP, ret);
 }
 
+// Without a look at each operation that waits.
+static void show_for_viewer(const struct metrics_source *s, struct shown_accounts *all, const struct quota_account *a)
+{
+    show(all, a);
+    all->items[all->n - 1].waiters = wait_count(s->op->wait, a);
+}
+
 void accounts_collect_for(const struct metrics_source *s, const struct user *viewer, struct shown_accounts *ret)
 {
     const struct quota_account *a = account_of(viewer);
 
-    begin(s, ret);
+    memset(ret, 0, sizeof *ret);
+    show_for_viewer(s, ret, quota_total(s->quota));
+    ret->n_waiting = ret->items[0].waiters;
     if (has_own_account(viewer) || a == quota_unlisted(s->quota))
-        show(ret, a);
+        show_for_viewer(s, ret, a);
 }

@@ -183,6 +183,9 @@ const struct op_type op_open = {
     .undoes = true,
 };
 
+// The steps of a commit; one that is not durable has the second only.
+enum { COMMITS_CONTENT, COMMITS_RECORD, COMMITS_DISK };
+
 static int prepare_commit(struct op *op)
 {
     const struct region *r = op->region;
@@ -196,29 +199,51 @@ static int prepare_commit(struct op *op)
     op->record.element_size = op->element_size;
     op->record.flags |= RECORD_COMMITTED;
     op->instant = !op->durable; // fsync takes as long as the disk takes
+    op->step = op->durable ? COMMITS_CONTENT : COMMITS_RECORD;
     return 0;
+}
+
+// A slow disk takes minutes for what the client has stored.
+static int sync_slowly(struct op *op)
+{
+    int r;
+
+    op->work.slow = true;
+    r = store_sync(op_store(op), op->file, op->record.owner_uid);
+    op->work.slow = false;
+    return r;
+}
+
+// One piece.  1: there is more.  The content goes to the disk before the record that counts it: power may fail between
+// the two.  Writing the record is a piece of its own: whoever has the file open can hold it up.
+static int run_step(struct op *op)
+{
+    int r;
+
+    if (op->step != COMMITS_RECORD) {
+        r = sync_slowly(op);
+        if (r < 0 || op->step == COMMITS_DISK)
+            return r;
+        op->step = COMMITS_RECORD;
+        return 1;
+    }
+    r = store_write_record(op_store(op), op->file, &op->record);
+    if (r == 0)
+        op->step = COMMITS_DISK;
+    return r == 0 && op->durable ? 1 : r;
 }
 
 static enum work_status run_commit(struct op *op)
 {
-    struct store *store = op_store(op);
-    uid_t owner = op->record.owner_uid;
-    bool is_written = false;
-    int r = op_open_file(op);
+    int r = op->file < 0 ? op_open_file(op) : 0;
 
-    op->work.slow = op->durable;
-    // The content goes to the disk before the record that counts it: power may fail between the two.
-    if (r == 0 && op->durable)
-        r = store_sync(store, op->file, owner);
-    if (r == 0) {
-        r = store_write_record(store, op->file, &op->record);
-        is_written = r == 0;
-    }
-    if (r == 0 && op->durable)
-        r = store_sync(store, op->file, owner);
+    if (r == 0)
+        r = op->cancelled ? -ECANCELED : run_step(op);
+    if (r > 0)
+        return WORK_AGAIN;
     if (r == 0 && !op_seal(op))
         r = -ECANCELED;
-    if (r < 0 && is_written)
+    if (r < 0 && op->step == COMMITS_DISK) // the record was written
         op_restore_record(op);
     return op_finish_run(op, r);
 }

@@ -92,7 +92,7 @@ static bool comes_before(const struct op *o, const struct op *op, uint64_t now)
 {
     const struct user *asks = wait_user_of(o);
 
-    if (asks != wait_user_of(op) && asks != wait_party(o->region->owner))
+    if (asks != wait_user_of(op) && asks != user_party(o->region->owner))
         return false;
     return op->wait_deadline > 0 ? asks == wait_user_of(op) : waits_for_same(o, op) && has_claim(o, now);
 }

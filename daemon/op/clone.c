@@ -7,9 +7,11 @@
 // file last: a daemon that ends before that leaves nothing.  What is cut or punched from the source meanwhile is zero
 // in the copy.
 //
-// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its own
-// before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if the
-// file system can do that (FICLONE), which takes milliseconds; else they are copied too.
+// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its
+// own before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if
+// the file system can do that (FICLONE), which takes milliseconds; else they are copied too.  The file system shares
+// what is on the disk, so the source is written out first.  That may take minutes, and needs no lock of the source;
+// sharing needs the lock, and is soon done unless somebody holds it.
 //
 // The submitter keeps the source from being removed (region.n_readers).  Whoever has the source's file open may hold
 // its lock, cut it, or make it longer: then reading hangs, and stuck.c answers; or it ends early; or what is beyond the
@@ -24,6 +26,8 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "proto/util/cleanup.h"
+
+enum step { BEGINNING, WRITING_OUT, SHARING, COPYING };
 
 // The submitter has entered the region as REGION_BEING_MADE; its record says owner, name, mode and flags.
 static void fill_record(struct op *op)
@@ -53,6 +57,7 @@ static int prepare_clone(struct op *op)
     op->source_owner = source->record.owner_uid;
     op->source_handle = source->record.handle;
     op->source_disk = source->disk;
+    op->step = BEGINNING;
     op->at = 0;
     op->copied = 0;
     op->shares = false;
@@ -85,9 +90,7 @@ static int share(struct op *op)
     struct store *store = op_store(op);
     int r;
 
-    op->work.slow = true; // what is in memory is written to the disk first
     r = store_share(store, op->file, op->from);
-    op->work.slow = false;
     if (r == 0)
         r = store_truncate(store, op->file, op->size);
     for (size_t i = 0; r == 0 && i < op->discarded.n; i++)
@@ -109,9 +112,50 @@ static int start_clone(struct op *op)
     r = store_create(store, op->record.owner_uid, &op->file);
     if (r == 0)
         op_bound(op, op->file);
-    if (r < 0 || (op_may_share(op, op->region->disk) && share(op)))
-        return r;
+    return r;
+}
+
+// Whatever this fails with, sharing or copying fails with as well.
+static void write_out(struct op *op)
+{
+    op->work.slow = true;
+    store_write_out(op->source_disk->store, op->from);
+    op->work.slow = false;
+}
+
+static int begin_copying(struct op *op)
+{
+    op->step = COPYING;
     return op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
+}
+
+// One piece.  1: there is more; 0: the file has its content.
+static int run_step(struct op *op)
+{
+    int r = 0;
+
+    switch ((enum step)op->step) {
+    case BEGINNING:
+        r = start_clone(op);
+        if (r == 0 && op_may_share(op, op->region->disk)) {
+            op->step = WRITING_OUT;
+            return 1;
+        }
+        r = r == 0 ? begin_copying(op) : r;
+        break;
+    case WRITING_OUT:
+        write_out(op);
+        op->step = SHARING;
+        return 1;
+    case SHARING:
+        if (share(op))
+            return 0;
+        r = begin_copying(op);
+        break;
+    case COPYING:
+        break;
+    }
+    return r == 0 ? op_copy_piece(op) : r;
 }
 
 // The same as the end of op_create.
@@ -137,14 +181,8 @@ static int finish_clone(struct op *op)
 
 static enum work_status run_clone(struct op *op)
 {
-    int r = 0;
+    int r = op->cancelled ? -ECANCELED : run_step(op);
 
-    if (op->cancelled)
-        r = -ECANCELED;
-    else if (op->file < 0)
-        r = start_clone(op);
-    if (r == 0 && !op->shares)
-        r = op_copy_piece(op);
     if (r > 0)
         return WORK_AGAIN;
     if (r == 0)

@@ -99,13 +99,13 @@ struct op {
     bool moves;          // it has been prepared, and copy and project are valid
     bool has_moved;      // run has come so far that the region is on the other disk
     bool is_left_behind; // the former file could not be removed
-    int step;            // move.c's
     int old_file;        // the former file, open for writing; -1: not open
     struct quota_charge copy;
     struct project project; // of the new file
 
     // Used by run, between its pieces:
     struct work work;
+    int step;         // clone.c's, move.c's or access.c's
     int from;         // clone and move: the file that is copied; -1: not open
     bool shares;      // clone: the two files share their blocks
     int file;         // the region's file; -1: not open

@@ -16,8 +16,8 @@
 // A region that is removed fails the operations queued behind with -ENOENT, and is freed when the last of them has
 // ended.
 //
-// A clone (clone.c) reads a second region's file.  It takes a share of the workers that are for that region: whoever
-// has the region may hold its file's lock.
+// A clone (clone.c) reads a second region's file, and whoever has that region may hold its file's lock.  It takes a
+// share of the workers that is for the clones of its user (lane_of).
 //
 // This file relies on run touching only its own operation, the store, and those fields of the region that only
 // operations change.  It does not know requests, and it does not bound the queue: conn.c bounds the requests in
@@ -178,16 +178,38 @@ static void work_done(struct work *w)
         wait_poke(env->wait);
 }
 
+// The upper half of a lane's key says who may hold up its work, beside the user whose lane the lower half is: 0 for
+// nobody, a user's lane and 1, or one of these.  Only uids next to the highest one could be taken for them.
+#define OTHERS_SEVERAL (UINT32_MAX - 1)
+#define OTHERS_UNLISTED (UINT32_MAX - 2)
+#define OTHERS_OF_CLONES (UINT32_MAX - 3)
+
+static uint32_t others_of(const struct region *r)
+{
+    const struct holders *h = &r->holders;
+
+    if (h->has_strangers)
+        return OTHERS_SEVERAL;
+    if (!h->has_stranger)
+        return 0;
+    return h->stranger == WORK_LANE_UNLISTED ? OTHERS_UNLISTED : h->stranger + 1;
+}
+
 // A process that has a file open can hold the workers up that the file's lane may have (see work/worker.c).  So the
 // regions that a user shares with another one have a lane of their own for each pair of users, and one for those that
 // are shared among more: neither a user's own regions nor those shared with others are held up.
-static uint64_t lane_of(const struct region *r)
+//
+// Copying takes long, and whoever has the source may hold it up.  So a user's clones have a lane of their own, unless
+// nobody else has the source: with any number of clones a user holds up neither the owner of the source, nor others who
+// clone it, nor what that user does with other regions.
+static uint64_t lane_of(const struct op *op)
 {
-    static const uint64_t several = UINT32_MAX - 1;
-    const struct holders *h = &r->holders;
-    uint64_t other = h->has_strangers ? several : h->has_stranger ? (uint64_t)h->stranger + 1 : 0;
+    const struct region *source = op->source;
+    uint64_t others = others_of(source ? source : op->region);
 
-    return other << 32 | user_lane(r->owner);
+    if (source && (others > 0 || user_lane(source->owner) != user_lane(op->region->owner)))
+        others = OTHERS_OF_CLONES;
+    return others << 32 | user_lane(op->region->owner);
 }
 
 static void run(struct op *op)
@@ -196,7 +218,7 @@ static void run(struct op *op)
     if (op->type->releases)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
-        .lane = lane_of(op->source ? op->source : op->region),
+        .lane = lane_of(op),
         .disk = op->region->disk->number,
         .brief = op->brief,
         .instant = op->instant,

@@ -49,7 +49,7 @@ static size_t name_holders(const struct region *r, char *text, size_t size)
 // Once for each region, and not of many regions.
 static void tell(const struct op *op)
 {
-    struct region *r = op->region;
+    struct region *r = op->source ? op->source : op->region; // of a new region nobody has the file
     char handle[HANDLE_TEXT_LENGTH + 1], holders[MOST_NAMED * 40];
     const struct log_fields fields = {
         .message_id = LOG_ID_STUCK, .has_user = true, .uid = r->record.owner_uid, .pid = op->pid, .handle = handle};

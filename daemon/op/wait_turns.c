@@ -11,14 +11,9 @@
 #include "daemon/user.h"
 #include "proto/util/clock.h"
 
-struct user *wait_party(struct user *u)
-{
-    return u->lender && user_lane(u) == u->lender->uid ? u->lender : u;
-}
-
 struct user *wait_user_of(const struct op *op)
 {
-    return op->waits_with ? op->waits_with->user : wait_party(op->asker ? op->asker : op->region->owner);
+    return op->waits_with ? op->waits_with->user : user_party(op->asker ? op->asker : op->region->owner);
 }
 
 struct op *wait_head_of(struct wait_queue *w, const struct waits *of_user)

@@ -44,9 +44,7 @@ struct wait_queue {
 
 // wait_turns.c:
 
-// The user in whose name U waits: a uid costs nothing where it is lent, so those of one lender count as one.
-struct user *wait_party(struct user *u);
-// The user in whose name OP waits, or would.
+// The user (user_party) in whose name OP waits, or would.
 struct user *wait_user_of(const struct op *op);
 // The first operation of the user, and of the next user; NULL: there is none.
 struct op *wait_first_head(struct wait_queue *w);

@@ -49,7 +49,6 @@ void query_fill_usage(const struct request_env *env, const struct named_account 
         ret->soft_bytes = limits->soft.bytes;
         ret->grace_ends = quota_account_grace_ends(found->limiting ? found->limiting : a);
     }
-    ret->waiters = wait_count(env->op.wait, a);
     ret->grantable_bytes = left < disk ? left : disk;
 }
 
@@ -159,6 +158,7 @@ static void reply_usage(struct request_env *env, struct peer *peer, uint64_t id,
     Diskalloc__V1__Usage usage;
 
     query_fill_usage(env, found, &usage);
+    usage.waiters = wait_count(env->op.wait, found->account);
     reply.body_case = DISKALLOC__V1__REPLY__BODY_USAGE;
     reply.usage = &usage;
     request_reply(peer, id, &reply, -1);

@@ -13,5 +13,5 @@ struct named_account {
 // The account that SUBJECT names ("": that of the peer's own user), if the peer may see it.  0; -EINVAL: it names no
 // account; -EACCES; -ESRCH: nobody of that name has anything here.
 int query_find_account(const struct call *c, const char *subject, struct named_account *ret);
-// RET points into FOUND.
+// RET points into FOUND.  RET->waiters is left to the caller.
 void query_fill_usage(const struct request_env *env, const struct named_account *found, Diskalloc__V1__Usage *ret);

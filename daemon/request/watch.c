@@ -34,10 +34,12 @@ int request_watch_events(const struct call *c)
         peer->watcher.uid = peer->user->uid;
         peer->watcher.is_admin = policy_is_admin(c->env->config, peer->user);
         r = reports_watch(c->env->op.reports, &peer->watcher);
-        if (r < 0) {
+        if (r == -EUSERS) {
             request_reply_sentence(peer, c->id, r, "too many connections watch already: a user may have 8 that do");
             return 0;
         }
+        if (r < 0)
+            return r;
     }
     request_reply_done(peer, c->id);
     return 0;

@@ -272,6 +272,11 @@ int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
     return r;
 }
 
+int store_write_out(struct store *s, int fd)
+{
+    return s->ops->write_out(fd);
+}
+
 int store_share(struct store *s, int fd, int from)
 {
     return s->ops->share(fd, from);

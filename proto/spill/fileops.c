@@ -95,6 +95,13 @@ static int system_share(int fd, int from)
     return r < 0 ? -errno : 0;
 }
 
+static int system_write_out(int fd)
+{
+    const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+    return sync_file_range(fd, 0, 0, all) < 0 ? -errno : 0;
+}
+
 static int system_sync(int fd)
 {
     return fsync(fd) < 0 ? -errno : 0;
@@ -136,6 +143,7 @@ const struct file_ops file_ops_system = {
     .read = system_read,
     .write = system_write,
     .share = system_share,
+    .write_out = system_write_out,
     .sync = system_sync,
     .sync_fs = system_sync_fs,
     .stat = system_stat,

@@ -20,6 +20,9 @@ struct file_ops {
     ssize_t (*write)(int fd, const void *bytes, size_t size, uint64_t offset);
     // Makes FD a copy of FROM that shares its blocks (FICLONE).
     int (*share)(int fd, int from);
+    // Writes what is in memory of the file to the disk, as far as that needs no lock of the file: FD's holders can
+    // hold it up only by storing more.
+    int (*write_out)(int fd);
     int (*sync)(int fd);
     int (*sync_fs)(int fd); // syncfs(2), the whole file system
     int (*stat)(int fd, struct stat *ret);

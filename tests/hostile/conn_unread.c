@@ -131,6 +131,44 @@ static void a_closed_connection_counts_until_its_descriptors_are_received(void *
     test_daemon_stop_and_remove(&d);
 }
 
+// Fills the sockets until the daemon serves C no more.
+static void ask_in_vain(struct raw *c)
+{
+    Diskalloc__V1__GetUsage body = DISKALLOC__V1__GET_USAGE__INIT;
+    struct pollfd p = {.fd = c->sock, .events = POLLOUT};
+    RawRequest q = RAW_REQUEST_INIT;
+    uint8_t bytes[256];
+
+    q.body_case = RAW_BODY(GET_USAGE);
+    q.get_usage = &body;
+    while (poll(&p, 1, 500) > 0) {
+        q.id = ++c->last_id;
+        if (send(c->sock, bytes, diskalloc__v1__request__pack(&q, bytes), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            assert_int_equal(errno, EAGAIN);
+    }
+}
+
+// What lies in the kernel is the daemon's memory, whatever the administrator has set as the size of buffers.
+static void replies_that_nobody_reads_take_little_memory(void **state)
+{
+    enum { PACKET_COUNTS = 600, SEND_BUFFER = 2 * 48 * 1024 }; // bytes that the kernel counts for a packet, at least
+    struct test_daemon d;
+    struct raw c;
+    unsigned n = 0;
+
+    (void)state;
+    test_daemon_start(&d, config, NULL);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    ask_in_vain(&c);
+    assert_return_code(kill(d.pid, SIGSTOP), errno); // nothing follows what has come
+    for (; raw_has_reply(&c); n++)
+        raw_free(raw_receive(&c));
+    assert_return_code(kill(d.pid, SIGCONT), errno);
+    assert_in_range(n, 1, SEND_BUFFER / PACKET_COUNTS + 1);
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
 // A client that sends many requests at once and reads all replies gets them all.
 static void who_reads_late_loses_nothing(void **state)
 {
@@ -158,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_does_not_read_keeps_no_descriptor_from_others),
         TEST(a_closed_connection_counts_until_its_descriptors_are_received),
+        TEST(replies_that_nobody_reads_take_little_memory),
         TEST(who_reads_late_loses_nothing),
     };
 

@@ -6,8 +6,13 @@
 
 #include <pthread.h>
 
-// Users that every system has: those that the user database does not know share their workers.
-enum { READER = 1, THIRD = 2, PINNED = 12, ROUNDS = 100 };
+// LISTED and THIRD are users that every system has.  The user database knows nothing of UNLISTED.
+enum { LISTED = 1, UNLISTED = 4242, THIRD = 2, PINNED = 12, ROUNDS = 100 };
+
+struct scene {
+    struct test_backend b;
+    uid_t reader;
+};
 
 static const char config[] = "[daemon]\nkeep_free = 0\n";
 
@@ -23,17 +28,17 @@ static void open_read_only(struct diskalloc *da, const char *name, struct diskal
 
 static void attack(struct actor *self, void *data)
 {
-    const struct test_daemon *d = data;
+    const struct scene *s = data;
     struct diskalloc_region *r[PINNED];
     struct diskalloc *da;
     struct pin pin;
     char name[16];
 
     pin_init(&pin);
-    actor_become(READER);
+    actor_become(s->reader);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     actor_wait(self);
-    NEED(diskalloc_open(d->address, NULL, &da) == 0);
+    NEED(diskalloc_open(s->b.daemon.address, NULL, &da) == 0);
     for (int i = 0; i < PINNED; i++) {
         snprintf(name, sizeof name, "read%d", i);
         open_read_only(da, name, &r[i]);
@@ -104,49 +109,50 @@ static bool charges_are_exact(void *data)
            test_sum_sizes(b->daemon.spill) == usage_of(b->da).bytes;
 }
 
-static void a_reader_holds_up_those_regions_only(void **state)
+static void run(uid_t reader)
 {
+    struct scene scene = {.reader = reader};
+    struct test_backend *b = &scene.b;
     struct grower growers[PINNED];
     struct diskalloc_region *third;
     struct actor actor, other;
-    struct test_backend b;
     char name[16];
 
-    (void)state;
     if (!pin_is_possible()) {
         skip();
         return;
     }
-    test_daemon_start(&b.daemon, config, NULL);
-    actor_start(&actor, attack, &b.daemon, (uid_t)-1);
-    actor_start(&other, attach_as_third, &b.daemon, THIRD);
-    assert_int_equal(diskalloc_open(b.daemon.address, NULL, &b.da), 0);
+    test_daemon_start(&b->daemon, config, NULL);
+    actor_start(&actor, attack, &scene, (uid_t)-1);
+    actor_start(&other, attach_as_third, &b->daemon, THIRD);
+    assert_int_equal(diskalloc_open(b->daemon.address, NULL, &b->da), 0);
     for (int i = 0; i < PINNED; i++) {
         snprintf(name, sizeof name, "read%d", i);
-        growers[i] = (struct grower){.region = make_public(b.da, name)};
+        growers[i] = (struct grower){.region = make_public(b->da, name)};
     }
-    third = make_public(b.da, "third");
+    third = make_public(b->da, "third");
     actor_go(&other);
     actor_go(&actor);
     actor_await(&other);
     actor_await(&actor);
     for (int i = 0; i < PINNED; i++)
         assert_int_equal(pthread_create(&growers[i].thread, NULL, grow, &growers[i]), 0);
-    go_on(b.da, third, MIB);
+    go_on(b->da, third, MIB);
     for (int i = 0; i < PINNED; i++) {
         pthread_join(growers[i].thread, NULL);
         assert_int_equal(growers[i].result, -ETIMEDOUT);
         assert_int_equal(diskalloc_region_size(growers[i].region), MIB);
     }
-    assert_true(test_daemon_logged(&b.daemon, "uid 1 pid"));
-    go_on(b.da, third, MIB + ROUNDS * 64 * KIB);
+    snprintf(name, sizeof name, "uid %u pid", (unsigned)reader);
+    assert_true(test_daemon_logged(&b->daemon, name));
+    go_on(b->da, third, MIB + ROUNDS * 64 * KIB);
     actor_go(&actor);
     actor_await(&actor);
     for (int i = 0; i < PINNED; i++) {
         grow(&growers[i]);
         assert_int_equal(growers[i].result, 0);
     }
-    test_wait_until(charges_are_exact, &b, 60, "every charge is exact");
+    test_wait_until(charges_are_exact, b, 60, "every charge is exact");
     actor_go(&actor);
     actor_finish(&actor);
     actor_go(&other);
@@ -154,14 +160,27 @@ static void a_reader_holds_up_those_regions_only(void **state)
     for (int i = 0; i < PINNED; i++)
         diskalloc_region_close(growers[i].region);
     diskalloc_region_close(third);
-    diskalloc_close(b.da);
-    test_daemon_stop_and_remove(&b.daemon);
+    diskalloc_close(b->da);
+    test_daemon_stop_and_remove(&b->daemon);
+}
+
+static void a_reader_holds_up_those_regions_only(void **state)
+{
+    (void)state;
+    run(LISTED);
+}
+
+static void a_reader_whom_the_user_database_does_not_know_does_not_either(void **state)
+{
+    (void)state;
+    run(UNLISTED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_reader_holds_up_those_regions_only),
+        TEST(a_reader_whom_the_user_database_does_not_know_does_not_either),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

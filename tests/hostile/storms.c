@@ -1,18 +1,11 @@
-// Two users who do what the protocol allows, or does not, as fast as they can and as often: connections that come and
-// go, packets that mean nothing, attachments by the thousand, requests that wait, lists, replies that nobody reads.
-//
-// Others are served meanwhile, the log stays short, and when it is over nothing is left: no charge, no connection, no
-// descriptor.  The times are for the report.
+// Storms (tests/lib/storm.h) of what the protocol has had from the first: connections that come and go, packets that
+// mean nothing, attachments by the thousand, requests that wait, lists, replies that nobody reads.
 #include "tests/lib/actor.h"
-#include "tests/lib/bystander.h"
 #include "tests/lib/quota_usage.h"
+#include "tests/lib/storm.h"
 #include "tests/lib/test_daemon.h"
 
-#include <sys/resource.h>
-
-#include "proto/util/clock.h"
-
-enum { ATTACKERS = 2, FIRST_UID = 1, GROWS = 400, REGIONS = 2000, MOST_LINES = 40 };
+enum { REGIONS = 2000 };
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota default]\nregions = 10000\nconnections = 1024\n";
 
@@ -219,11 +212,6 @@ static void list_all(void)
         raw_free(raw_answer(&c));
 }
 
-struct storm {
-    const char *name;
-    void (*once)(void);
-};
-
 static const struct storm storms[] = {
     {"connections that come and go", come_and_go},
     {"connections that say nothing", say_nothing},
@@ -236,82 +224,13 @@ static const struct storm storms[] = {
     {"lists of regions", list_all},
 };
 
-static void attack(struct actor *self, void *data)
-{
-    const struct storm *storm = data;
-    struct rlimit files = {4096, 4096};
-
-    (void)self;
-    setrlimit(RLIMIT_NOFILE, &files);
-    for (;;)
-        storm->once();
-}
-
-static unsigned count_lines(void)
-{
-    FILE *f = fopen(d.log, "re");
-    unsigned n = 0;
-    int c;
-
-    assert_non_null(f);
-    while ((c = getc(f)) != EOF)
-        n += c == '\n';
-    fclose(f);
-    return n;
-}
-
-static bool all_is_given_back(void *data)
-{
-    struct raw *admin = data;
-
-    return USAGE_OF(admin, "total", connections) == 1 && USAGE_OF(admin, "total", bytes) == MIB &&
-           USAGE_OF(admin, "total", waiters) == 0;
-}
-
-// Files that were kept open are closed a moment later.
-static bool has_few_descriptors(void *data)
-{
-    return process_count_fds(d.pid) <= *(unsigned *)data + 2;
-}
-
-static void await_end(unsigned n_fds)
-{
-    uint64_t ended_at = clock_now();
-    struct raw admin;
-
-    assert_int_equal(raw_open(&admin, d.socket), RAW_CODE(OK));
-    test_wait_until(all_is_given_back, &admin, 60, "nothing is charged any more");
-    print_message("[ NOTE     ] %u KiB; exact after %lu ms; %u lines of log\n", (unsigned)process_rss_kib(d.pid),
-                  (unsigned long)(clock_now() - ended_at), count_lines());
-    raw_close(&admin);
-    test_wait_until(has_few_descriptors, &n_fds, 60, "the daemon has closed what it had opened");
-}
-
-// BESIDE_LOOPS: to compare with.
-static void run(const struct storm *storm, struct bystander_times beside_loops)
-{
-    struct bystander_times quiet = bystander_grow(d.socket, (uid_t)-1, GROWS), meanwhile;
-    unsigned n_fds = process_count_fds(d.pid), lines = count_lines();
-    struct actor attackers[ATTACKERS];
-
-    for (int i = 0; i < ATTACKERS; i++)
-        actor_start(&attackers[i], attack, (void *)storm, FIRST_UID + (uid_t)i);
-    bystander_grow(d.socket, (uid_t)-1, GROWS);
-    meanwhile = bystander_grow(d.socket, (uid_t)-1, 4 * GROWS);
-    for (int i = 0; i < ATTACKERS; i++)
-        actor_kill(&attackers[i]);
-    bystander_print(storm->name, quiet, beside_loops, meanwhile);
-    await_end(n_fds);
-    assert_in_range(count_lines() - lines, 0, MOST_LINES);
-}
-
 static void storms_pass(void **state)
 {
     struct raw_handle h = raw_handle_new();
     struct raw owner;
     Diskalloc__V1__OpenRegion body = DISKALLOC__V1__OPEN_REGION__INIT;
     RawRequest q = RAW_REQUEST_INIT;
-    struct bystander_times loops;
+    struct storm_place place = {.d = &d, .bytes = MIB};
 
     (void)state;
     if (geteuid() != 0) {
@@ -332,9 +251,9 @@ static void storms_pass(void **state)
     assert_int_equal(raw_done(&owner, &q), RAW_CODE(OK));
     detach(&owner, &h);
     raw_close(&owner);
-    loops = bystander_grow_beside_loops(d.socket, (uid_t)-1, 4 * GROWS, ATTACKERS);
+    storm_compare(&place);
     for (size_t i = 0; i < sizeof storms / sizeof *storms; i++)
-        run(&storms[i], loops);
+        storm_run(&place, &storms[i]);
     test_daemon_stop_and_remove(&d);
 }
 

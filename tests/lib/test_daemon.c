@@ -78,8 +78,8 @@ static void daemon_exec(const struct test_daemon *d, pid_t parent)
         unsetenv(foreign[i]);
     if (prepare_process)
         prepare_process();
-    execl(TEST_DISKALLOCD, "diskallocd", "--config", d->config, "--socket", d->socket, "--spill-dir", d->spill,
-          (char *)NULL);
+    execl(TEST_DISKALLOCD, "diskallocd", "--config", d->config, "--socket", d->socket,
+          d->spill[0] ? "--spill-dir" : (char *)NULL, d->spill, (char *)NULL);
     dprintf(STDERR_FILENO, "exec " TEST_DISKALLOCD ": %s\n", strerror(errno));
     _exit(127);
 }

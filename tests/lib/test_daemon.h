@@ -8,16 +8,16 @@ struct test_daemon {
     char dir[128];     // private; holds the files below
     char socket[160];  // DIR/socket
     char address[176]; // unix:SOCKET
-    char spill[160];   // DIR/spill, or the spill directory that the test gave
+    char spill[160];   // DIR/spill, or the spill directory that the test gave; "": the configuration names some
     char config[160];  // DIR/diskallocd.conf
     char log[160];     // DIR/log: the daemon's stderr
     pid_t pid;         // 0: not running
 };
 
-// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket
-// and spill_dir are given on the command line.  SPILL: the spill directory (NULL: DIR/spill).  The daemon is ready
-// when this returns: it has sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).  The test fails
-// when the daemon does not start.
+// Starts the built diskallocd.  CONFIG_TEXT: the text of its configuration file (NULL: only keep_free = 0); socket and
+// spill_dir are given on the command line.  SPILL: the spill directory (NULL: DIR/spill; "": those in CONFIG_TEXT).
+// The daemon is ready when this returns: it has sent READY=1 by sd_notify.  It dies with the test (PR_SET_PDEATHSIG).
+// The test fails when the daemon does not start.
 void test_daemon_start(struct test_daemon *d, const char *config_text, const char *spill);
 // Whether a daemon with this configuration starts on this machine.
 bool test_daemon_can_start(const char *config_text);

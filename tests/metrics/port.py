@@ -6,6 +6,7 @@ import grp
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -193,6 +194,18 @@ class CrowdTest(WireTest):
             for size in range(2, 40):
                 client.call(grow_region=pb.GrowRegion(handle=handle, size=size * MIB))
         self.assertLessEqual(most, GUESTS)
+
+    def test_the_client_that_came_first_makes_room_for_the_next(self):
+        metrics_case.wait_until(lambda: self.served() == 0, "nobody is there")
+        crowd = []
+        for i in range(GUESTS):
+            crowd += self.silent(1)
+            metrics_case.wait_until(lambda n=i + 1: self.served() == n, "the next place is taken")
+        crowd[0].send(b"G")  # it is the last one that would be sent away for its silence
+        self.assertEqual(ask("/metrics")[0].status, 200)
+        crowd[0].settimeout(60)
+        self.assertEqual(crowd[0].recv(1), b"")
+        self.assertEqual(select.select(crowd[1:], [], [], 0)[0], [])
 
     def test_who_sends_slowly_is_sent_away(self):
         """A byte each second keeps a connection alive for libevent; it has a deadline all the same."""

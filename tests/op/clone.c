@@ -16,14 +16,18 @@ static _Atomic bool held; // each write waits for GO
 static _Atomic int write_error, read_error;
 static _Atomic unsigned n_writes, n_shares;
 
+static void hold_up(void)
+{
+    sem_post(&begun);
+    while (sem_wait(&go) < 0)
+        assert_int_equal(errno, EINTR);
+}
+
 static ssize_t held_write(int fd, const void *bytes, size_t size, uint64_t offset)
 {
     n_writes++;
-    if (held) {
-        sem_post(&begun);
-        while (sem_wait(&go) < 0)
-            assert_int_equal(errno, EINTR);
-    }
+    if (held)
+        hold_up();
     // A file system may write less than it was given.
     return write_error ? -write_error : file_ops_system.write(fd, bytes, size > BLOCK ? size / 2 + 1 : size, offset);
 }
@@ -43,6 +47,25 @@ static int share(int fd, int from)
     assert_return_code(fstat(from, &st), errno);
     assert_return_code(ftruncate(fd, st.st_size), errno);
     return copy_piece(&file_ops_system, from, fd, &at, (uint64_t)st.st_size);
+}
+
+static void await_begun(void)
+{
+    while (sem_wait(&begun) < 0)
+        assert_int_equal(errno, EINTR);
+}
+
+static int held_share(int fd, int from)
+{
+    hold_up();
+    return share(fd, from);
+}
+
+static int held_write_out(int fd)
+{
+    (void)fd;
+    hold_up();
+    return 0;
 }
 
 static void init(struct fixture *f)
@@ -113,14 +136,14 @@ static void tell(struct op *op, uint64_t done, uint64_t all)
     c->all = all;
 }
 
-static void begin(struct fixture *f, struct cloning *c, struct region *source)
+static void begin_as(struct fixture *f, struct cloning *c, struct region *source, struct user *user)
 {
-    struct record record = {.owner_uid = OWNER, .mode = 0600, .flags = source->record.flags & RECORD_SPARSE};
+    struct record record = {.owner_uid = user->uid, .mode = 0600, .flags = source->record.flags & RECORD_SPARSE};
     struct region *r;
 
     assert_int_equal(handle_random(&record.handle), 0);
     *c = (struct cloning){.source = source};
-    r = region_add(&f->regions, &record, f->owner);
+    r = region_add(&f->regions, &record, user);
     assert_non_null(r);
     op_init(&c->op, &f->env, &op_clone, r);
     c->op.source = source;
@@ -129,6 +152,11 @@ static void begin(struct fixture *f, struct cloning *c, struct region *source)
     c->op.owner = c;
     source->n_readers++;
     op_submit(&c->op);
+}
+
+static void begin(struct fixture *f, struct cloning *c, struct region *source)
+{
+    begin_as(f, c, source, f->owner);
 }
 
 static int make_clone(struct fixture *f, struct region *source, struct region **ret)
@@ -463,6 +491,86 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     deinit(&f);
 }
 
+// The kernel shares blocks under the locks of both files, which a process that has the source can hold.
+static void a_source_whose_lock_is_held_is_not_waited_for(void **state)
+{
+    struct spillfile_guarantee *g;
+    struct region *source, *r;
+    struct cloning c;
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    g = (struct spillfile_guarantee *)store_guarantee(f.disk.store);
+    g->hard = false;
+    assert_int_equal(create(&f, "source", SIZE, &source), 0);
+    fill(&f, source, 7);
+    f.ops.share = held_share;
+    begin(&f, &c, source);
+    await_begun();
+    op_end_stuck(&f.env, &f.disk, clock_now() + 60 * 1000);
+    assert_true(c.op.cancelled && source->stuck_told);
+    sem_post(&go);
+    turn_until(&f, &c.done);
+    assert_int_equal(c.op.result, -ECANCELED);
+    expect_consistent(&f, CHARGED, 1);
+    // A disk that has much to write is waited for.
+    f.ops.share = share;
+    f.ops.write_out = held_write_out;
+    begin(&f, &c, source);
+    await_begun();
+    op_end_stuck(&f.env, &f.disk, clock_now() + 60 * 1000);
+    assert_false(c.op.cancelled);
+    sem_post(&go);
+    turn_until(&f, &c.done);
+    assert_int_equal(c.op.result, 0);
+    r = c.op.region;
+    expect_content(&f, r, 0, SIZE, 7);
+    deinit(&f);
+}
+
+enum { N_WORKERS_OF_LANE = 2, CLONES = 5 };
+
+// However many copies somebody makes, and however long they take.
+static void clones_hold_up_neither_the_owner_of_the_source_nor_others(void **state)
+{
+    struct cloning clones[CLONES], of_third;
+    struct user *other, *third;
+    struct region *source;
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    other = user_ref(f.users, OWNER + 1);
+    third = user_ref(f.users, OWNER + 2);
+    assert_true(other && third);
+    assert_int_equal(create(&f, "source", SIZE, &source), 0);
+    fill(&f, source, 7);
+    holders_note_stranger(&source->holders, user_lane(other));
+    held = true;
+    for (int i = 0; i < CLONES; i++)
+        begin_as(&f, &clones[i], source, other);
+    for (int i = 0; i < N_WORKERS_OF_LANE; i++)
+        await_begun();
+    assert_int_equal(resize(&f, source, 100 << 20), 0); // not brief
+    assert_int_equal(resize(&f, source, SIZE), 0);
+    holders_note_stranger(&source->holders, user_lane(third));
+    begin_as(&f, &of_third, source, third);
+    await_begun();
+    held = false;
+    for (int i = 0; i <= N_WORKERS_OF_LANE; i++)
+        sem_post(&go);
+    turn_until(&f, &of_third.done);
+    assert_int_equal(of_third.op.result, 0);
+    for (int i = 0; i < CLONES; i++) {
+        turn_until(&f, &clones[i].done);
+        assert_int_equal(clones[i].op.result, 0);
+    }
+    user_unref(other);
+    user_unref(third);
+    deinit(&f);
+}
+
 static void a_source_that_was_unlinked_or_removed_is_refused(void **state)
 {
     struct region *source, *r;
@@ -492,6 +600,8 @@ int main(void)
         TEST(its_submitter_is_told_how_far_it_is),
         TEST(a_source_whose_file_was_changed_does_no_harm),
         TEST(where_nothing_is_promised_blocks_are_shared),
+        TEST(a_source_whose_lock_is_held_is_not_waited_for),
+        TEST(clones_hold_up_neither_the_owner_of_the_source_nor_others),
         TEST(a_source_that_was_unlinked_or_removed_is_refused),
     };
 

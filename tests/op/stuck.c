@@ -31,6 +31,13 @@ static int slow_truncate(int fd, uint64_t size)
     return file_ops_system.truncate(fd, size);
 }
 
+static int slow_set_xattr(int fd, const char *name, const void *value, size_t size)
+{
+    sem_post(&begun);
+    pass();
+    return file_ops_system.set_xattr(fd, name, value, size);
+}
+
 struct watched {
     struct op op;
     bool done, late;
@@ -136,6 +143,35 @@ static void a_durable_commit_that_never_ends_is_answered(void **state)
     deinit(&f);
 }
 
+// Writing the record needs the file's lock, and takes no time on a slow disk.
+static void a_durable_commit_whose_file_is_held_is_stuck(void **state)
+{
+    struct watched commits, grows;
+    struct region *r = NULL;
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    assert_int_equal(create(&f, "", SIZE, &r), 0);
+    f.ops.set_xattr = slow_set_xattr;
+    submit(&f, &commits, &op_commit, r, SIZE);
+    await_begun();
+    submit(&f, &grows, &op_grow, r, 2 * SIZE);
+    op_end_stuck(&f.env, &f.disk, clock_now() + MINUTE);
+    assert_true(commits.late && r->stuck_told);
+    assert_true(grows.done);
+    assert_int_equal(grows.op.result, -ETIMEDOUT);
+    let_go();
+    turn_until(&f, &commits.done);
+    assert_int_equal(commits.op.result, -ECANCELED);
+    assert_int_equal(r->record.used, 0);
+    submit(&f, &commits, &op_commit, r, SIZE);
+    turn_until(&f, &commits.done);
+    assert_int_equal(commits.op.result, 0);
+    assert_int_equal(r->record.used, SIZE);
+    deinit(&f);
+}
+
 static void what_waits_for_durable_commits_is_begun(void **state)
 {
     struct watched commits[N_WORKERS_OF_LANE], large;
@@ -191,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_durable_commit_on_a_slow_disk_is_not_stuck),
         TEST(a_durable_commit_that_never_ends_is_answered),
+        TEST(a_durable_commit_whose_file_is_held_is_stuck),
         TEST(what_waits_for_durable_commits_is_begun),
         TEST(a_file_that_is_held_is_stuck),
     };

@@ -1,0 +1,124 @@
+// How many reports are sent between two turns of the loop, and to whom: however many are due, and however many watch.
+#include "daemon/conn/connection.h"
+
+#include "daemon/reports.h"
+#include "tests/lib/harness.h"
+
+enum { WATCHERS = 40, EACH = 100, MOST_A_TURN = 16 };
+
+struct scene {
+    struct reports *reports;
+    struct request_env request;
+    struct conn_env env;
+    struct conn conns[WATCHERS];
+    unsigned n_told[WATCHERS];
+};
+
+static struct scene *scene;
+
+static bool sees_all(const struct watcher *w, const struct report *r)
+{
+    (void)w;
+    (void)r;
+    return true;
+}
+
+static void count_reply(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd)
+{
+    (void)fd;
+    assert_non_null(reply->event);
+    for (int i = 0; i < WATCHERS; i++)
+        if (peer == &scene->conns[i].peer) {
+            assert_int_equal(reply->event->report->limit, scene->n_told[i]); // in order
+            scene->n_told[i]++;
+        }
+}
+
+static void scene_init(void)
+{
+    scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    assert_int_equal(reports_new(&scene->reports), 0);
+    scene->request.op.reports = scene->reports;
+    scene->env.request = &scene->request;
+    for (int i = 0; i < WATCHERS; i++) {
+        struct peer *peer = &scene->conns[i].peer;
+
+        peer->reply = count_reply;
+        peer->watches = &scene->request;
+        peer->watcher = (struct watcher){.sees = sees_all, .uid = (uid_t)i};
+        assert_int_equal(reports_watch(scene->reports, &peer->watcher), 0);
+    }
+    for (uint64_t i = 0; i < EACH; i++) {
+        struct report report = {.kind = REPORT_DISK_WELL, .is_public = true, .limit = i};
+
+        reports_publish(scene->reports, &report);
+    }
+}
+
+static void scene_deinit(void)
+{
+    for (int i = 0; i < WATCHERS; i++)
+        reports_unwatch(&scene->conns[i].peer.watcher);
+    reports_free(scene->reports);
+    free(scene);
+}
+
+static unsigned sum(void)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < WATCHERS; i++)
+        n += scene->n_told[i];
+    return n;
+}
+
+static void many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn(void **state)
+{
+    unsigned before = 0, turns = 0;
+    bool more;
+
+    (void)state;
+    scene_init();
+    do {
+        more = tell_reports(&scene->env);
+        assert_in_range(sum() - before, 0, MOST_A_TURN);
+        before = sum();
+        // Nobody is more than one report ahead of another.
+        for (int i = 0; i < WATCHERS; i++)
+            assert_in_range(scene->n_told[i], before / WATCHERS, before / WATCHERS + (before % WATCHERS > 0));
+        turns++;
+    } while (more);
+    assert_int_equal(before, WATCHERS * EACH);
+    assert_in_range(turns, WATCHERS * EACH / MOST_A_TURN, WATCHERS * EACH / MOST_A_TURN + 1);
+    assert_false(tell_reports(&scene->env));
+    scene_deinit();
+}
+
+// One has ended, one reads nothing, and so on: the others get theirs.
+static void who_can_be_told_nothing_keeps_nobody_from_their_turn(void **state)
+{
+    (void)state;
+    scene_init();
+    for (int i = 0; i < WATCHERS - 1; i++) {
+        scene->conns[i].bad = i % 4 == 0;
+        scene->conns[i].ending = i % 4 == 1;
+        scene->conns[i].gone = i % 4 == 2;
+        scene->conns[i].replies.n = i % 4 == 3;
+    }
+    while (tell_reports(&scene->env))
+        continue;
+    assert_int_equal(scene->n_told[WATCHERS - 1], EACH);
+    assert_int_equal(sum(), EACH);
+    scene_deinit();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn),
+        TEST(who_can_be_told_nothing_keeps_nobody_from_their_turn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,28 @@
+// Two users who do what the protocol allows, or does not, as fast as they can and as often, while another user is
+// served.
+//
+// When it is over nothing is left: no charge, no connection, no descriptor; and the log has stayed short.  The times
+// and the daemon's memory are for the report.
+#pragma once
+#include <stdint.h>
+
+#include "tests/lib/bystander.h"
+#include "tests/lib/test_daemon.h"
+
+enum { STORM_ATTACKERS = 2, STORM_FIRST_UID = 1 }; // the attackers' uids follow each other
+
+struct storm {
+    const char *name;
+    void (*once)(void); // in a process of the attacker's, again and again
+};
+
+struct storm_place {
+    const struct test_daemon *d;
+    uint64_t bytes;                      // charged in total when nobody attacks
+    void (*look)(void);                  // called while the attackers are at it; NULL: nothing is
+    struct bystander_times beside_loops; // storm_compare's
+};
+
+// How the bystander fares beside as many processes that ask for nothing.  Before the first storm_run.
+void storm_compare(struct storm_place *p);
+void storm_run(const struct storm_place *p, const struct storm *storm);
