@@ -71,17 +71,18 @@ build_remove_temporary() {
     [ -z "${BUILD_IS_TEMPORARY:-}" ] || rm -rf "$BUILD_IS_TEMPORARY"
 }
 
-# build PRESET [TARGET...]: configures and builds into $BUILD; prints only what went wrong
+# build PRESET [TARGET...]: configures and builds into $BUILD; prints only what went wrong.  With $DISKALLOC_WERROR, warnings are errors.
 build() {
-    local preset=$1 log fresh=()
+    local preset=$1 log options=()
     shift
     mkdir -p "$BUILD"
     log=$BUILD/build.log
     if [ -e "$BUILD/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$ROOT" "$BUILD/CMakeCache.txt"; then
-        fresh=(--fresh)
+        options=(--fresh)
     fi
+    [ -z "${DISKALLOC_WERROR:-}" ] || options+=(-D DISKALLOC_WERROR=ON)
     echo "building in $BUILD"
-    if ! (cd "$ROOT" && cmake "${fresh[@]}" --preset "$preset" -B "$BUILD" && cmake --build "$BUILD" --target "${@:-all}") >"$log" 2>&1 </dev/null; then
+    if ! (cd "$ROOT" && cmake "${options[@]}" --preset "$preset" -B "$BUILD" && cmake --build "$BUILD" --target "${@:-all}") >"$log" 2>&1 </dev/null; then
         # from what went wrong first, if that can be told
         { grep -m1 -A60 -E '^FAILED:|CMake Error' "$log" || tail -n 60 "$log"; } >&2
         die "the build failed; all it said is in $log"

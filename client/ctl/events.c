@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -164,7 +165,8 @@ static void print_line(const struct ctl *ctl, const Diskalloc__V1__Report *r)
     putchar('\n');
 }
 
-static void print(const struct ctl *ctl, const Diskalloc__V1__Report *r)
+// False: nobody reads the output any more, which is an end and no error.
+static bool print(const struct ctl *ctl, const Diskalloc__V1__Report *r)
 {
     if (ctl->json) {
         print_json(r);
@@ -173,7 +175,11 @@ static void print(const struct ctl *ctl, const Diskalloc__V1__Report *r)
             printf("-- %" PRIu64 " events were lost, because they were not read in time\n", r->lost);
         print_line(ctl, r);
     }
-    fflush(stdout);
+    if (fflush(stdout) == 0 || errno != EPIPE)
+        return true;
+    __fpurge(stdout);
+    clearerr(stdout);
+    return false;
 }
 
 // With --user: whether the report is about that user.
@@ -200,6 +206,7 @@ static int follow(struct ctl *ctl, uid_t uid)
 {
     while (wait_for_packet(ctl->session.fd)) {
         Diskalloc__V1__Reply *reply;
+        bool is_read = true;
         int r = session_next(&ctl->session, &reply);
 
         if (r < 0) {
@@ -212,8 +219,10 @@ static int follow(struct ctl *ctl, uid_t uid)
         }
         if (reply->body_case == DISKALLOC__V1__REPLY__BODY_EVENT && reply->event->report &&
             is_wanted(ctl, uid, reply->event->report))
-            print(ctl, reply->event->report);
+            is_read = print(ctl, reply->event->report);
         session_free_reply(reply);
+        if (!is_read)
+            break;
         if (ferror(stdout))
             return EXIT_REFUSED;
     }

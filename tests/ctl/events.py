@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -28,11 +29,11 @@ def setUpModule():
 class Follower:
     """`diskallocctl events` at work."""
 
-    def __init__(self, *arguments, user=None):
+    def __init__(self, *arguments, user=None, stdout=subprocess.PIPE):
         who = dict(zip(("user", "group", "extra_groups"), user)) if user else {}
         self.process = subprocess.Popen(
             [ctl_case.program, "--address", f"unix:{wire_case.daemon.socket}", *arguments],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             cwd="/",
             **who,
@@ -264,6 +265,20 @@ class EventsTest(AdminTest):
         f.process.stdout = None
         self.connect().close()
         self.assertEqual(f.process.wait(DEADLINE_SECONDS), 0)
+
+    def test_it_ends_when_its_reader_goes_while_it_writes(self):
+        output, reader = socket.socketpair()
+        self.addCleanup(output.close)
+        self.addCleanup(reader.close)
+        output.shutdown(socket.SHUT_WR)  # poll says nothing of that, and a write fails as into a pipe that nobody reads
+        for arguments in (("--json", "events"), ("events",)):
+            f = Follower(*arguments, stdout=output)
+            self.addCleanup(self.reap, f)
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while f.process.poll() is None:
+                self.connect(name=b"beacon").close()
+                self.assertLess(time.monotonic(), deadline)
+            self.assertEqual(f.end(None), (0, ""))
 
     def test_wrong_usage_and_no_daemon(self):
         for arguments, status, said in (

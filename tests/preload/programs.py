@@ -58,13 +58,13 @@ class ProgramsTest(PreloadCase):
         return done.returncode, digest, done.stderr.decode(errors="replace"), time.monotonic() - begun
 
     def check(self, name, command, quarter, *options, addresses=("daemon", "dir"), fails_plainly=True):
-        status, expected, said, alone = self.run_program(command)
-        self.assertEqual(status, 0, said)
         try:
             group = MemoryGroup(quarter * MIB)
         except MemoryGroup.NoGroup as error:
             self.skipTest(str(error))
         with group:
+            status, expected, said, alone = self.run_program(command)
+            self.assertEqual(status, 0, said)
             if fails_plainly:
                 self.assertNotEqual(self.run_program(command, group)[0], 0, f"{name} needs less than was thought")
             for address in addresses:
