@@ -7,8 +7,10 @@
 //   - a connection ends after IDLE_MS without progress, and after DEADLINE_MS, however slowly it sends or reads;
 //   - WRITTEN_A_TURN bytes are sent to a client before others have their turn.
 //
-// Nobody keeps other clients of this server out: when all places are taken, the client that came first makes room.  So
-// each client has MOST_GUESTS / ACCEPTS_A_TURN * REST_US, whatever others do: a request takes a small part of that.
+// No client that holds a place keeps others out: when all are taken, the client that came first makes room.  So each
+// client has MOST_GUESTS / ACCEPTS_A_TURN * REST_US, whatever others do: a request takes a small part of that.  But a
+// program that connects faster than the listener accepts fills the kernel's queue, and others wait there, or connect
+// again (SECURITY.md).
 //
 // All requests of a second together cost the loop as much as one (metrics/metrics.c), beside some ten microseconds for
 // each connection, some hundreds of which come in a second at most.
