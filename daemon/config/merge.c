@@ -76,7 +76,7 @@ static int take_unset(struct config *c, const struct config_unset *other, unsign
     return r;
 }
 
-static int merge(struct config *c, const struct config *other, unsigned *n)
+int config_take_later(struct config *c, const struct config *other, unsigned *n)
 {
     char name[CONFIG_SUBJECT_SIZE];
     int r = 0;
@@ -107,7 +107,7 @@ int config_merge_runtime(struct config *c, int dir_fd, const char *dir, config_w
         return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
     other->names_by = c->names_by;
     r = config_load_runtime(other, dir_fd, dir, warn, warn_data, ret_error);
-    if (r == 0 && merge(c, other, ret_n) < 0)
+    if (r == 0 && config_take_later(c, other, ret_n) < 0)
         r = config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
     config_free(other);
     return r;

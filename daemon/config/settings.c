@@ -25,6 +25,7 @@ struct settings {
     struct config *config;
     void (*changed)(void *data);
     void *data;
+    bool is_ahead; // the quotas that hold are not all in their file: of the change that is being made
     TAILQ_HEAD(, settings_change) changes; // the first one is being made
 };
 
@@ -167,18 +168,24 @@ static int write_runtime(struct settings *s, const char *text)
     }
     if (r == 1)
         log_warning("the new quotas hold, but may be lost if the power fails now: the disk reports an error");
+    if (r >= 0)
+        s->is_ahead = false;
     return r < 0 ? r : 0;
 }
 
 static int write_layer(struct settings *s, const struct config *c)
 {
     _cleanup_free_ char *text = config_render_runtime(c, NULL);
+    int r = text ? write_runtime(s, text) : -ENOMEM;
 
-    return text ? write_runtime(s, text) : -ENOMEM;
+    if (r < 0)
+        log_error("%s/%s cannot be written: %s", store_dir(s->store), CONFIG_RUNTIME_FILE, strerror(-r));
+    s->is_ahead = r < 0;
+    return r;
 }
 
-// Values that are taken over into C hold even if they cannot be written; then the file of FROM stays for the next
-// start.
+// Values that are taken over into C hold even if they cannot be written, also after a reload (take_unwritten); then the
+// file of FROM stays for the next start.
 static void merge_runtime(struct settings *s, struct config *c, struct store *from)
 {
     const char *dir = store_dir(from);
@@ -193,12 +200,10 @@ static void merge_runtime(struct settings *s, struct config *c, struct store *fr
     if (n > 0) {
         log_notice("quotas set by diskallocctl: %u were set or unset last in %s/%s, and hold", n, dir,
                    CONFIG_RUNTIME_FILE);
-        r = write_layer(s, c);
+        s->is_ahead = true;
     }
-    if (r < 0) {
-        log_error("%s/%s cannot be written: %s", store_dir(s->store), CONFIG_RUNTIME_FILE, strerror(-r));
+    if (s->is_ahead && write_layer(s, c) < 0)
         return;
-    }
     r = small_file_put_aside(store_dir_fd(from), CONFIG_RUNTIME_FILE);
     if (r == 0)
         log_notice("%s/%s is not used any more, and was renamed to %s.old: the first spill directory is %s", dir,
@@ -301,6 +306,17 @@ static int keep_runtime(struct settings *s, struct settings_change *change)
     return r == 0 ? config_parse_runtime(change->loaded, text, &change->error) : r;
 }
 
+// C has what the file says.  The quotas that could not be written there hold as well, and may be written now.
+static int take_unwritten(struct settings *s, struct config *c)
+{
+    unsigned n = 0;
+    int r = config_take_later(c, s->config, &n);
+
+    if (r == 0)
+        write_layer(s, c); // a failure is logged
+    return r;
+}
+
 static enum work_status run_reload(struct work *w)
 {
     struct settings_change *change = container_of(w, struct settings_change, work);
@@ -313,6 +329,8 @@ static enum work_status run_reload(struct work *w)
         if (r < 0 && r != -EINVAL && r != -ENOMEM)
             r = keep_runtime(s, change);
     }
+    if (r == 0 && s->is_ahead)
+        r = take_unwritten(s, change->loaded);
     if (r == 0 && change->from)
         merge_runtime(s, change->loaded, change->from);
     change->result = r;

@@ -566,6 +566,24 @@ class QuotasTest(DisksTest):
         self.assertEqual(self.were_set(), {("default", "regions"): "55"})
         self.assertTrue(os.path.exists(self.daemon.path("a/.quota")))
 
+    def test_they_hold_over_reloads_until_they_can_be_written(self):
+        self.start()
+        self.set_to(b"regions", b"33")
+        self.lose_the_first()
+        obstacle = self.daemon.path("b/.quota.new")
+        os.mkdir(obstacle)
+        self.bring_it_back()
+        expected = {("default", "regions"): "33"}
+        wait_until(lambda: self.were_set() == expected)
+        self.assertIn(self.daemon.path("b/.quota") + " cannot be written", self.daemon.log())
+        self.daemon.reload()
+        self.assertEqual(self.were_set(), expected)
+        self.assertFalse(os.path.exists(self.daemon.path("b/.quota")))
+        os.rmdir(obstacle)
+        self.daemon.reload()
+        self.assertEqual(self.were_set(), expected)
+        self.assertTrue(os.path.exists(self.daemon.path("b/.quota")))
+
     def test_a_reload_without_their_file_keeps_them(self):
         self.start(text="[quota total]\nregions = 1000\n")
         self.set_to(b"regions", b"33")
