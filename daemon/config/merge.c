@@ -67,7 +67,7 @@ static int take_unset(struct config *c, const struct config_unset *other, unsign
     if (r < 0)
         return r;
     if (other->at > config_last_change(c, s, other->key)) {
-        *n += s->values[CONFIG_RUNTIME][other->key].kind != CONFIG_UNSET;
+        ++*n; // also if nothing is set here: a third disk may still have what was set before
         config_value_deinit(&s->values[CONFIG_RUNTIME][other->key]);
         config_note_unset(c, s, other->key, other->at);
     }

@@ -11,7 +11,7 @@ int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_wa
                         char **ret_error);
 
 // Takes over what the file in another directory says, where that was set or unset later than in C.  Blocks.  0, and
-// *RET_N: how many keys have changed; or as config_load_runtime.
+// *RET_N: how many keys that were; or as config_load_runtime.
 int config_merge_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                          unsigned *ret_n, char **ret_error);
 // The same of another configuration, whose keys are added to *N.  0 or -ENOMEM.
