@@ -160,13 +160,12 @@ static char *find_last(char *text, const char *word)
 static const struct config_key *take_apart(char *rest, char **ret_text)
 {
     size_t n = strlen(rest);
-    char *end = find_last(rest, set_word), *key;
+    bool is_unset = n >= sizeof unset_word && strcmp(rest + n - (sizeof unset_word - 1), unset_word) == 0;
+    char *end = is_unset ? rest + n - (sizeof unset_word - 1) : find_last(rest, set_word), *key;
 
-    if (!end && n >= sizeof unset_word && strcmp(rest + n - (sizeof unset_word - 1), unset_word) == 0)
-        end = rest + n - (sizeof unset_word - 1);
     if (!end)
         return NULL;
-    *ret_text = *end == set_word[0] && end[1] == set_word[1] ? end + sizeof set_word - 1 : NULL;
+    *ret_text = is_unset ? NULL : end + sizeof set_word - 1;
     *end = '\0';
     key = strrchr(rest, ' ');
     if (!key)

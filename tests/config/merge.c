@@ -111,6 +111,8 @@ static void the_later_change_of_each_key_holds(void **state)
         {"[quota user:+5]\nbytes = 1G\n" AT("2") "user:+5 bytes = 1G\n", AT("1") "user:+5 bytes unset\n",
          "\n[quota user:+5]\nbytes = 1G\n", 0},
         {"", AT("2") "user:+5 bytes unset\n", "", 1}, // an older copy on a third disk may still have it
+        {AT("2") "group:a = b bytes unset\n", "[quota group:a = b]\nbytes = 2G\n" AT("1") "group:a = b bytes = 2G\n",
+         "", 0},
         {"[quota total]\nregions = 9\n" AT("1") "total regions = 9\n", AT("2") "total regions unset\n", "", 1},
         // one user under two names
         {"[quota user:root]\nbytes = 1G\n" AT("1") "user:root bytes = 1G\n",
