@@ -115,14 +115,6 @@ static int start_clone(struct op *op)
     return r;
 }
 
-// Whatever this fails with, sharing or copying fails with as well.
-static void write_out(struct op *op)
-{
-    op->work.slow = true;
-    store_write_out(op->source_disk->store, op->from);
-    op->work.slow = false;
-}
-
 static int begin_copying(struct op *op)
 {
     op->step = COPYING;
@@ -144,9 +136,13 @@ static int run_step(struct op *op)
         r = r == 0 ? begin_copying(op) : r;
         break;
     case WRITING_OUT:
-        write_out(op);
+        op->work.slow = true;
+        r = store_write_out(op->source_disk->store, op->from);
+        // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk.
         op->step = SHARING;
-        return 1;
+        if (r < 0)
+            r = begin_copying(op);
+        return r == 0 ? 1 : r;
     case SHARING:
         if (share(op))
             return 0;
