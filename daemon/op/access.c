@@ -188,12 +188,16 @@ enum { COMMITS_CONTENT, COMMITS_RECORD, COMMITS_DISK };
 
 static int prepare_commit(struct op *op)
 {
-    const struct region *r = op->region;
+    struct region *r = op->region;
 
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     if (op->size > r->size)
         return -EINVAL;
+    if (op->durable && r->lost_content) { // once, as fsync(2)
+        r->lost_content = false;
+        return -EIO;
+    }
     record_copy(&op->record, &r->record);
     op->record.used = op->size;
     op->record.element_size = op->element_size;

@@ -60,7 +60,7 @@ static int prepare_clone(struct op *op)
     op->step = BEGINNING;
     op->at = 0;
     op->copied = 0;
-    op->shares = false;
+    op->shares = op->source_lost = false;
     result = region_charge_of(op->env->regions, op->size, &op->extra);
     if (result == 0)
         result = ranges_copy(&source->discarded, &op->discarded);
@@ -138,7 +138,9 @@ static int run_step(struct op *op)
     case WRITING_OUT:
         op->work.slow = true;
         r = store_write_out(op->source_disk->store, op->from);
-        // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk.
+        // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk, and so
+        // would the owner's next durable commit.
+        op->source_lost = r < 0;
         op->step = SHARING;
         if (r < 0)
             r = begin_copying(op);
@@ -196,6 +198,7 @@ static void conclude_clone(struct op *op)
 {
     struct region *r = op->region;
 
+    op->source->lost_content |= op->source_lost;
     if (op->result < 0) {
         op_give_back_creation(op);
         return;

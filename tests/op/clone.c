@@ -497,6 +497,10 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_int_equal(n_shares, 0);
     expect_content(&f, r, 110 * BLOCK, SIZE, 7);
     f.ops.write_out = file_ops_system.write_out;
+    // The kernel tells of that once: the owner hears of it all the same.
+    assert_int_equal(commit(&f, source, SIZE, false), 0);
+    assert_int_equal(commit(&f, source, SIZE, true), -EIO);
+    assert_int_equal(commit(&f, source, SIZE, true), 0);
     // A file system that can't share has them copied.
     f.ops.share = file_ops_system.share;
     drop(&f, r);
