@@ -80,8 +80,11 @@ void half_remove(const struct half *h)
     _cleanup_close_ int fd = store_open_file(store, record->owner_uid, &record->handle, O_RDWR);
     int r = fd < 0 ? fd : 0;
 
-    if (r == 0 && h->region)
+    if (r == 0 && h->region) {
         r = write_out(h->region, record);
+        if (r == -ENOENT) // the region was removed, or has moved on, meanwhile
+            r = 0;
+    }
     if (r == 0)
         r = store_truncate(store, fd, 0);
     if (r == 0)

@@ -38,6 +38,7 @@ struct region {
     unsigned n_parked;    // operations that wait for a limit, outside ops
     unsigned n_readers;   // clones that copy this region's file
     bool io_error_told;   // the log has named an error of this region's file
+    bool lost_content;    // a clone was told that content did not come to the disk, and no durable commit was yet
     bool stuck_told;      // the log has named the holders of this region, which may hold operations up
     struct op *mover;     // the operation that moves the region to another disk, from its submission on; NULL: none
     struct op *asker;     // op/ask.c's: the shrink that waits for the agreement of others; NULL: none

@@ -188,12 +188,16 @@ enum { COMMITS_CONTENT, COMMITS_RECORD, COMMITS_DISK };
 
 static int prepare_commit(struct op *op)
 {
-    const struct region *r = op->region;
+    struct region *r = op->region;
 
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
     if (op->size > r->size)
         return -EINVAL;
+    if (op->durable && r->lost_content) { // once, as fsync(2)
+        r->lost_content = false;
+        return -EIO;
+    }
     record_copy(&op->record, &r->record);
     op->record.used = op->size;
     op->record.element_size = op->element_size;
@@ -203,17 +207,6 @@ static int prepare_commit(struct op *op)
     return 0;
 }
 
-// A slow disk takes minutes for what the client has stored.
-static int sync_slowly(struct op *op)
-{
-    int r;
-
-    op->work.slow = true;
-    r = store_sync(op_store(op), op->file, op->record.owner_uid);
-    op->work.slow = false;
-    return r;
-}
-
 // One piece.  1: there is more.  The content goes to the disk before the record that counts it: power may fail between
 // the two.  Writing the record is a piece of its own: whoever has the file open can hold it up.
 static int run_step(struct op *op)
@@ -221,7 +214,8 @@ static int run_step(struct op *op)
     int r;
 
     if (op->step != COMMITS_RECORD) {
-        r = sync_slowly(op);
+        op->work.slow = true; // a slow disk takes minutes for what the client has stored
+        r = store_sync(op_store(op), op->file, op->record.owner_uid);
         if (r < 0 || op->step == COMMITS_DISK)
             return r;
         op->step = COMMITS_RECORD;
@@ -243,8 +237,10 @@ static enum work_status run_commit(struct op *op)
         return WORK_AGAIN;
     if (r == 0 && !op_seal(op))
         r = -ECANCELED;
-    if (r < 0 && op->step == COMMITS_DISK) // the record was written
+    if (r < 0 && op->step == COMMITS_DISK) { // the record was written
+        op->work.slow = false;
         op_restore_record(op);
+    }
     return op_finish_run(op, r);
 }
 

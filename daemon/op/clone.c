@@ -60,7 +60,7 @@ static int prepare_clone(struct op *op)
     op->step = BEGINNING;
     op->at = 0;
     op->copied = 0;
-    op->shares = false;
+    op->shares = op->source_lost = false;
     result = region_charge_of(op->env->regions, op->size, &op->extra);
     if (result == 0)
         result = ranges_copy(&source->discarded, &op->discarded);
@@ -115,14 +115,6 @@ static int start_clone(struct op *op)
     return r;
 }
 
-// Whatever this fails with, sharing or copying fails with as well.
-static void write_out(struct op *op)
-{
-    op->work.slow = true;
-    store_write_out(op->source_disk->store, op->from);
-    op->work.slow = false;
-}
-
 static int begin_copying(struct op *op)
 {
     op->step = COPYING;
@@ -144,9 +136,15 @@ static int run_step(struct op *op)
         r = r == 0 ? begin_copying(op) : r;
         break;
     case WRITING_OUT:
-        write_out(op);
+        op->work.slow = true;
+        r = store_write_out(op->source_disk->store, op->from);
+        // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk, and so
+        // would the owner's next durable commit.
+        op->source_lost = r < 0;
         op->step = SHARING;
-        return 1;
+        if (r < 0)
+            r = begin_copying(op);
+        return r == 0 ? 1 : r;
     case SHARING:
         if (share(op))
             return 0;
@@ -200,6 +198,7 @@ static void conclude_clone(struct op *op)
 {
     struct region *r = op->region;
 
+    op->source->lost_content |= op->source_lost;
     if (op->result < 0) {
         op_give_back_creation(op);
         return;

@@ -90,6 +90,7 @@ struct op {
     uid_t source_owner; // set in prepare, like the next two: the source's
     struct handle source_handle;
     struct disk *source_disk;
+    bool source_lost;        // by run: the kernel has said that content of the source did not come to the disk
     uint64_t told;           // what the submitter was told last
     _Atomic uint64_t copied; // of move too.  Bytes: run has come up to this offset
 

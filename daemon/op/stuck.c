@@ -9,7 +9,8 @@
 // op_end_stuck runs on the loop from time to time.  An operation is stuck when its present piece has run for ten
 // seconds, and the disk has answered other questions that were asked at the end of that time: so a disk that hangs is
 // waited for.  A durable commit writes all that the client has stored, which takes a slow disk minutes while it answers
-// as ever: such a piece (struct work.slow) is stuck after an hour only.
+// as ever: such a piece (struct work.slow) is stuck after an hour only.  An operation that waits for its next piece is
+// stuck when the lane is: behind slow pieces, or many, it only has to wait.
 //
 // A stuck operation that can be undone is cancelled, and its client gets an answer.  The others, which take away what
 // their client has given up, have no answer before they end.  What waits behind a stuck operation has not begun, and is
@@ -98,11 +99,11 @@ void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered
         next = LIST_NEXT(op, at_work);
         if (op->region->disk != disk)
             continue;
-        if (worker_since(env->pool, &op->work) > (op->work.slow ? slow_before : before))
+        if (worker_since(env->pool, &op->work) > before)
             continue;
         if (worker_withdraw(env->pool, &op->work, before))
             op_end_withdrawn(op, -ETIMEDOUT, why_lane);
-        else if (worker_has_begun(env->pool, &op->work))
+        else if (worker_is_held_up(env->pool, &op->work, before, slow_before))
             end_stuck(op);
     }
 }

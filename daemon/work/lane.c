@@ -79,6 +79,7 @@ struct lane *lanes_push(struct lanes *l, struct work *w)
     struct lane *lane = w->queue = find(l, w->lane, w->disk);
 
     TAILQ_INSERT_TAIL(queue_of(w), w, entry);
+    w->waits = true;
     l->n_queued++;
     settle(l, lane);
     return lane;
@@ -109,6 +110,7 @@ struct work *lanes_take(struct lanes *l, bool brief_only)
             continue;
         TAILQ_REMOVE(queue_of(w), w, entry);
         TAILQ_INSERT_TAIL(&lane->running, w, entry);
+        w->waits = false;
         lane->n_running++;
         l->n_queued--;
         l->n_running++;
@@ -141,6 +143,7 @@ void lanes_end(struct lanes *l, struct work *w, bool again)
     TAILQ_REMOVE(&lane->running, w, entry);
     if (again)
         TAILQ_INSERT_TAIL(queue_of(w), w, entry);
+    w->waits = again;
     settle(l, lane);
 }
 
@@ -149,7 +152,7 @@ bool lanes_is_blocked(const struct lanes *l, const struct work *w, uint64_t befo
     const struct lane *lane = w->queue;
     const struct work *running;
 
-    if (w->has_begun || lane->n_running < l->most)
+    if (lane->n_running < l->most)
         return false;
     TAILQ_FOREACH (running, &lane->running, entry)
         if (running->slow || running->since > before)
@@ -161,5 +164,6 @@ void lanes_withdraw(struct lanes *l, struct work *w)
 {
     l->n_queued--;
     TAILQ_REMOVE(queue_of(w), w, entry);
+    w->waits = false;
     settle(l, w->queue);
 }

@@ -40,7 +40,7 @@ bool lanes_have(const struct lanes *l, bool brief_only);
 bool lane_is_full(const struct lanes *l, const struct lane *lane);
 // The worker that took W has ended a piece of it; W is queued again if AGAIN.
 void lanes_end(struct lanes *l, struct work *w, bool again);
-// W, of which nothing has begun, cannot begin, since all workers that its lane may have are busy with pieces that
-// began at BEFORE (ms, monotonic) or earlier, none of which is slow.
+// W, which waits, cannot go on, since all workers that its lane may have are busy with pieces that began at BEFORE (ms,
+// monotonic) or earlier, none of which is slow.
 bool lanes_is_blocked(const struct lanes *l, const struct work *w, uint64_t before);
 void lanes_withdraw(struct lanes *l, struct work *w); // W was queued

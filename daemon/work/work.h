@@ -23,12 +23,14 @@ struct work {
     unsigned disk; // the number of the disk that it is about: on each disk, the lane has a share of its own
     bool brief;    // ends soon on a healthy disk: the worker for brief work may take it
     bool instant;  // takes microseconds: the thread that turns the loop may run it, see loop.c
-    // Set by run: this piece may take very long on a healthy disk, and does not show that the work is held up.
+    // Set by run, for the present piece: it may take very long on a healthy disk, and does not show that the work is
+    // held up.  The pool takes it back when the piece has ended.
     atomic_bool slow;
     enum work_status (*run)(struct work *w); // on a worker, or on the loop's thread outside of the loop
     void (*done)(struct work *w);            // on the loop
     TAILQ_ENTRY(work) entry;                 // this and the next fields: the pool's
     struct lane *queue;
+    bool waits;     // for a worker, in the queue of the lane
     bool has_begun; // a piece runs or has run
     uint64_t since; // ms, monotonic: since when it waits for a worker, or the present piece runs
 };

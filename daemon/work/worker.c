@@ -98,6 +98,7 @@ static void run_one(struct worker_pool *pool, struct work *w)
 
     again = status == WORK_AGAIN && !pool->stopping;
     w->since = clock_now();
+    w->slow = false;
     lanes_end(&pool->lanes, w, again);
     wakes = !again && complete(pool, w);
     call_others(pool);
@@ -304,7 +305,7 @@ bool worker_withdraw(struct worker_pool *pool, struct work *w, uint64_t before)
     bool withdrawn;
 
     pthread_mutex_lock(&pool->lock);
-    withdrawn = lanes_is_blocked(&pool->lanes, w, before);
+    withdrawn = w->waits && !w->has_begun && lanes_is_blocked(&pool->lanes, w, before);
     if (withdrawn)
         lanes_withdraw(&pool->lanes, w);
     pthread_mutex_unlock(&pool->lock);
@@ -333,14 +334,16 @@ uint64_t worker_since(struct worker_pool *pool, const struct work *w)
     return since;
 }
 
-bool worker_has_begun(struct worker_pool *pool, const struct work *w)
+bool worker_is_held_up(struct worker_pool *pool, const struct work *w, uint64_t before, uint64_t slow_before)
 {
-    bool has_begun;
+    bool held_up;
 
     pthread_mutex_lock(&pool->lock);
-    has_begun = w->has_begun;
+    held_up = w->has_begun && w->since <= (w->slow ? slow_before : before);
+    if (held_up && w->waits)
+        held_up = lanes_is_blocked(&pool->lanes, w, before);
     pthread_mutex_unlock(&pool->lock);
-    return has_begun;
+    return held_up;
 }
 
 unsigned worker_count(struct worker_pool *pool)

@@ -22,7 +22,9 @@ bool worker_take_back(struct worker_pool *pool, struct work *w);
 // W has been submitted, and done() was not called yet: since when it waits, or since when its present piece runs (ms,
 // monotonic).
 uint64_t worker_since(struct worker_pool *pool, const struct work *w);
-bool worker_has_begun(struct worker_pool *pool, const struct work *w); // a piece of W runs or has run
+// W has begun, and its present piece began at BEFORE (ms, monotonic) or earlier, if it is slow at SLOW_BEFORE; or W has
+// waited since BEFORE for its next piece, which cannot begin for the reason for which worker_withdraw takes work back.
+bool worker_is_held_up(struct worker_pool *pool, const struct work *w, uint64_t before, uint64_t slow_before);
 // How many threads the pool has.
 unsigned worker_count(struct worker_pool *pool);
 struct worker_load {

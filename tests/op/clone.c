@@ -68,6 +68,12 @@ static int held_write_out(int fd)
     return 0;
 }
 
+static int failing_write_out(int fd)
+{
+    (void)fd;
+    return -EIO;
+}
+
 static void init(struct fixture *f)
 {
     fixture_init(f);
@@ -483,6 +489,18 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_return_code(ftruncate(fd, SIZE), errno);
     close(fd);
     assert_int_equal(discard(&f, source, 100 * BLOCK, 10 * BLOCK), 0);
+    // What the disk has not taken is not shared, but copied from memory.
+    drop(&f, r);
+    n_shares = 0;
+    f.ops.write_out = failing_write_out;
+    assert_int_equal(make_clone(&f, source, &r), 0);
+    assert_int_equal(n_shares, 0);
+    expect_content(&f, r, 110 * BLOCK, SIZE, 7);
+    f.ops.write_out = file_ops_system.write_out;
+    // The kernel tells of that once: the owner hears of it all the same.
+    assert_int_equal(commit(&f, source, SIZE, false), 0);
+    assert_int_equal(commit(&f, source, SIZE, true), -EIO);
+    assert_int_equal(commit(&f, source, SIZE, true), 0);
     // A file system that can't share has them copied.
     f.ops.share = file_ops_system.share;
     drop(&f, r);

@@ -114,10 +114,10 @@ uint64_t worker_since(struct worker_pool *pool, const struct work *w)
     return w->since;
 }
 
-bool worker_has_begun(struct worker_pool *pool, const struct work *w)
+bool worker_is_held_up(struct worker_pool *pool, const struct work *w, uint64_t before, uint64_t slow_before)
 {
     (void)pool;
-    return w->has_begun;
+    return w->has_begun && w->since <= (w->slow ? slow_before : before);
 }
 
 unsigned worker_count(struct worker_pool *pool)

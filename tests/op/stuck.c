@@ -198,6 +198,37 @@ static void what_waits_for_durable_commits_is_begun(void **state)
     deinit(&f);
 }
 
+// Each commit does more than one piece, and waits for the disk's answer to the others' between them.
+static void durable_commits_that_wait_for_each_other_are_not_stuck(void **state)
+{
+    enum { COMMITS = 2 * N_WORKERS_OF_LANE, CALLS_OF_A_PIECE = 2 };
+    struct watched commits[COMMITS];
+    struct region *r[COMMITS];
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    for (int i = 0; i < COMMITS; i++)
+        assert_int_equal(create(&f, "", SIZE, &r[i]), 0);
+    f.ops.sync = slow_sync;
+    for (int i = 0; i < COMMITS; i++)
+        submit(&f, &commits[i], &op_commit, r[i], SIZE);
+    // So many calls return that at least one commit has done its first piece, and waits behind others.
+    for (int i = 0; i < N_WORKERS_OF_LANE * CALLS_OF_A_PIECE; i++)
+        sem_post(&go);
+    for (int i = 0; i < N_WORKERS_OF_LANE * CALLS_OF_A_PIECE + N_WORKERS_OF_LANE; i++)
+        await_begun();
+    op_end_stuck(&f.env, &f.disk, clock_now() + 10 * MINUTE);
+    for (int i = 0; i < COMMITS; i++)
+        assert_false(commits[i].late || commits[i].done || r[i]->stuck_told);
+    let_go();
+    for (int i = 0; i < COMMITS; i++) {
+        turn_until(&f, &commits[i].done);
+        assert_int_equal(commits[i].op.result, 0);
+    }
+    deinit(&f);
+}
+
 static void a_file_that_is_held_is_stuck(void **state)
 {
     struct watched shrinks, grows;
@@ -229,6 +260,7 @@ int main(void)
         TEST(a_durable_commit_that_never_ends_is_answered),
         TEST(a_durable_commit_whose_file_is_held_is_stuck),
         TEST(what_waits_for_durable_commits_is_begun),
+        TEST(durable_commits_that_wait_for_each_other_are_not_stuck),
         TEST(a_file_that_is_held_is_stuck),
     };
 
