@@ -28,6 +28,7 @@
     X(openat2_tmpfile, FD_ERRORS, EIO, ENOSPC, EDQUOT)                 \
     X(fopen, FD_ERRORS, EIO, EACCES)                                   \
     X(fdopen, ENOMEM)                                                  \
+    X(fmemopen, ENOMEM)                                                \
     X(opendir, FD_ERRORS, EIO)                                         \
     X(fdopendir, ENOMEM)                                               \
     X(scandir, FD_ERRORS, EIO)                                         \
