@@ -45,8 +45,8 @@ enum order {
 };
 
 enum {
-    CLIENTS_MOST = 40, // more than the server lets in
-    GUESTS_MOST = 32,  // those are
+    CLIENTS_MOST = 40, // more than the server has places for
+    GUESTS_MOST = 32,  // places
     WAIT_MS = 7000,
     DEADLINE_MS = 20000,
     IDLE_MS = 4000, // the server lets five seconds pass, of the machine's own clock
@@ -190,6 +190,9 @@ static void turn(void)
     for (unsigned i = 0; i < it.n_clients && n_open <= GUESTS_MOST; i++)
         if (it.clients[i].since == UINT64_MAX)
             it.clients[i].since = clock_now();
+    // Where there are more than places, those that came first make room.
+    for (unsigned i = 0; i < it.n_clients && n_open > GUESTS_MOST; i++)
+        it.clients[i].may_be_cut = true;
     FUZZ_ASSERT(memory_in_use() <= it.memory + MEMORY_MOST);
 }
 

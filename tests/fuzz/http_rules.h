@@ -15,7 +15,7 @@ struct http_talk {
     const char *got;  // the first bytes that have come back
     size_t n_got;     // at most HTTP_REPLY_MOST
     size_t n_all;     // bytes that have come back
-    bool may_be_cut;  // a deadline may have ended it
+    bool may_be_cut;  // a deadline, or a client that came later, may have ended it
 };
 
 // Ends the program unless the server has kept the rules.
