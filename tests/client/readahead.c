@@ -1,5 +1,5 @@
 // Where the disk's setting for reading ahead would cut large pages, each file that is mapped is read ahead twice as
-// far.  (How the kernel's pages look then depends on what else the machine does: client/memory/readahead.c has figures.)
+// far.  How the kernel's pages look then depends on what else the machine does: client/memory/readahead.c has figures.
 #include "client/memory/readahead.h"
 #include "tests/lib/actor.h"
 #include "tests/lib/loop_mount.h"
