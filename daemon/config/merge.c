@@ -41,7 +41,7 @@ static int need_subject(struct config *c, const char *text, struct config_subjec
 static int take_set(struct config *c, const char *subject, enum config_quota_key key, const struct config_value *other,
                     unsigned *n)
 {
-    struct config_subject *s;
+    struct config_subject *s = NULL;
     int r = need_subject(c, subject, &s);
 
     if (r < 0)
@@ -61,7 +61,7 @@ static int take_set(struct config *c, const char *subject, enum config_quota_key
 // The same for a key that OTHER has unset.
 static int take_unset(struct config *c, const struct config_unset *other, unsigned *n)
 {
-    struct config_subject *s;
+    struct config_subject *s = NULL;
     int r = need_subject(c, other->subject, &s);
 
     if (r < 0)
