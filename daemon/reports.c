@@ -167,7 +167,7 @@ static void queue(struct watcher *w, const struct report *r, uint32_t party)
 {
     const unsigned left = MOST_QUEUED - w->n_queued;
     const bool is_shared = r->has_user && party != w->party;
-    const uint8_t share = party % SHARES;
+    const uint8_t share = (uint8_t)(party % SHARES);
     struct queued_report *copy = NULL;
 
     if (is_shared ? w->shares[share] < left : left > 0)

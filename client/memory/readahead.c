@@ -31,7 +31,7 @@ enum { LARGE_KIB = 2048, PAGE_WITH_HUGE_OF_2_MIB = 4096 };
 
 bool readahead_cuts_large(uint64_t kib)
 {
-    return kib > LARGE_KIB && kib < 2 * LARGE_KIB;
+    return kib > LARGE_KIB && kib < 2 * (uint64_t)LARGE_KIB;
 }
 
 // A part of a disk has the queue of the disk.
