@@ -44,7 +44,7 @@ static int take_set(struct config *c, const char *subject, enum config_quota_key
     struct config_subject *s = NULL;
     int r = need_subject(c, subject, &s);
 
-    if (r < 0)
+    if (r < 0 || !s)
         return r;
     if (other->set_at > config_last_change(c, s, key)) {
         r = copy_value(&s->values[CONFIG_RUNTIME][key], other);
@@ -64,7 +64,7 @@ static int take_unset(struct config *c, const struct config_unset *other, unsign
     struct config_subject *s = NULL;
     int r = need_subject(c, other->subject, &s);
 
-    if (r < 0)
+    if (r < 0 || !s)
         return r;
     if (other->at > config_last_change(c, s, other->key)) {
         ++*n; // also if nothing is set here: a third disk may still have what was set before
