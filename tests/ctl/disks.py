@@ -180,7 +180,7 @@ class DisksCtlTest(DisksTest, CtlTest):
         self.start_mounted({"a": 48, "b": 48}, text="[disk DIR/b]\nnew_regions = no\n")
         self.make_and_leave(b"one", size=16 * MIB, content=b"hello")
         frozen = self.daemon.path("b")
-        self.addCleanup(subprocess.run, ["fsfreeze", "-u", frozen], check=False, stderr=subprocess.DEVNULL)
+        disks_case.thaw_at_the_end(self, frozen)
         subprocess.run(["fsfreeze", "-f", frozen], check=True)
         tool = subprocess.Popen([ctl_case.program, "--address", f"unix:{self.daemon.socket}", "move", "one", frozen])
         wait_until(lambda: self.disk("b").bytes == 16 * MIB)  # the copy is charged

@@ -32,6 +32,20 @@ def mount_unseen():
     )
 
 
+def thaw_at_the_end(test, path):
+    """The file system at PATH is thawed when TEST ends, also when this process is killed: what waits for it can't be."""
+    guard = subprocess.Popen(  # in a session of its own: a signal to all of the test's processes must not end it
+        ["sh", "-c", 'cat; fsfreeze -u "$1"', "-", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    test.addCleanup(guard.wait)
+    test.addCleanup(guard.stdin.close)
+
+
 def wait_until(true):
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (result := true()):

@@ -10,7 +10,7 @@ import unittest
 
 import disks_case
 import wire_case
-from disks_case import FEATURES, DisksTest, wait_until
+from disks_case import FEATURES, DisksTest, thaw_at_the_end, wait_until
 from wire_case import MIB
 from wire_client import Client, Refused, pb
 
@@ -237,7 +237,7 @@ class MoveTest(DisksTest):
         self.start_mounted({"a": 48, "b": 48}, text="[disk DIR/b]\nnew_regions = no\n")
         self.make_and_leave(b"one", size=16 * MIB, content=b"hello" * 100000)
         frozen = self.daemon.path("b")
-        self.addCleanup(subprocess.run, ["fsfreeze", "-u", frozen], check=False, stderr=subprocess.DEVNULL)
+        thaw_at_the_end(self, frozen)
         for how in ("cancel", "rm"):
             subprocess.run(["fsfreeze", "-f", frozen], check=True)
             client = self.connect()  # whose requests are taken in their order
