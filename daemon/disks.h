@@ -13,7 +13,7 @@ struct daemon_disk;
 // Locks the spill directories that CONFIG names.  0; or -errno, and the reason was logged; -EBUSY: another daemon has
 // one of them.
 int disks_open(struct daemon *d, const struct config *config);
-// One step of the start, on one disk.  0; or -errno, and *RET_ERROR is a sentence, to be freed, or NULL.
+// A step of the start, on one disk.  0; or -errno, and *RET_ERROR is a sentence, to be freed, or NULL.
 typedef int (*disks_step)(struct daemon_disk *x, void *data, char **ret_error);
 // At start: takes STEP on each disk.  A disk that fails is not used, unless it is the first one or memory is short:
 // then -errno.  The reason was logged.

@@ -38,7 +38,7 @@
 #include "proto/util/page.h"
 #include "proto/util/size.h"
 
-enum { PAGE_WITH_HUGE_OF_2_MIB = 4096, READ_AHEAD = 128 * 1024 };
+enum { READ_AHEAD = 128 * 1024 };
 
 // ERROR: what the kernel said (-errno), or -ENOMEM.
 static int refuse(uint64_t reserve, int error)

@@ -27,7 +27,7 @@
 #include "client/memory/proctext.h"
 #include "proto/util/page.h"
 
-enum { LARGE_KIB = 2048, PAGE_WITH_HUGE_OF_2_MIB = 4096 };
+enum { LARGE_KIB = 2048 };
 
 bool readahead_cuts_large(uint64_t kib)
 {

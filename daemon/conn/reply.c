@@ -1,4 +1,4 @@
-// What the requests of a connection do with it: they reply, have it closed, and ask whether its client lives.
+// The part of a connection that its requests use: they reply, have it closed, and ask whether its client lives.
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>

@@ -207,7 +207,7 @@ static int prepare_commit(struct op *op)
     return 0;
 }
 
-// One piece.  1: there is more.  The content goes to the disk before the record that counts it: power may fail between
+// A piece.  1: there is more.  The content goes to the disk before the record that counts it: power may fail between
 // the two.  Writing the record is a piece of its own: whoever has the file open can hold it up.
 static int run_step(struct op *op)
 {

@@ -121,7 +121,7 @@ static int begin_copying(struct op *op)
     return op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 }
 
-// One piece.  1: there is more; 0: the file has its content.
+// A piece.  1: there is more; 0: the file has its content.
 static int run_step(struct op *op)
 {
     int r = 0;

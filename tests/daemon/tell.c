@@ -95,7 +95,7 @@ static void many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn(voi
     scene_deinit();
 }
 
-// One has ended, one reads nothing, and so on: the others get theirs.
+// A watcher has ended, another reads nothing, and so on: the others get theirs.
 static void who_can_be_told_nothing_keeps_nobody_from_their_turn(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-// What the requests of an input need to know of the replies before them.  An input cannot know which number an ask has,
+// Memory of the replies before a request, for later requests.  An input cannot know which number an ask has,
 // which cursor a page ends with, or where this process has its spill directories.  It says so, and gets that:
 //
 //   AgreeShrink.ask 0                  the last ask that this connection was told of

@@ -1,4 +1,4 @@
-// What the requests of an input need to know of the replies before them: see conversation.c.
+// Memory of the replies before a request, for an input's later requests: see conversation.c.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct conversation {
     size_t n_cursor;
 };
 
-// What all connections of an input have asked for that outlives them.
+// Quotas and names that outlive the connections of an input.
 struct traces {
     bool has_names;    // of regions
     size_t n_subjects; // whose quotas were set; more than SUBJECTS_MOST: not all are noted

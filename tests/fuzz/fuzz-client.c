@@ -122,7 +122,7 @@ static void use_region(struct diskalloc_region *r)
     diskalloc_region_close(r);
 }
 
-// What was added since the first conversations of the corpus were found: they go on as they did.
+// Added since the first conversations of the corpus were found, which go on as they did.
 static void use_copy(struct diskalloc *da)
 {
     struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;

@@ -297,7 +297,7 @@ static bool remove_region(const Diskalloc__V1__Region *r)
     return reply;
 }
 
-// One page of them: inputs make fewer.
+// A page of them: inputs make fewer.
 static bool remove_regions(void)
 {
     Diskalloc__V1__Request q = DISKALLOC__V1__REQUEST__INIT;

@@ -98,7 +98,7 @@ static bool names_this_host(const char *text)
     return n > 0 && strchr("\r\n \t:/?#", text[n]);
 }
 
-// What a request has that is shown something.
+// Requests that are shown something.
 static void check_request(const char *text)
 {
     const char *target = strchr(text, ' '), *line = strchr(text, '\n');

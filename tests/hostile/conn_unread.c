@@ -148,7 +148,7 @@ static void ask_in_vain(struct raw *c)
     }
 }
 
-// What lies in the kernel is the daemon's memory, whatever the administrator has set as the size of buffers.
+// Replies that lie in the kernel are the daemon's memory, whatever the administrator has set as the size of buffers.
 static void replies_that_nobody_reads_take_little_memory(void **state)
 {
     enum { PACKET_COUNTS = 600, SEND_BUFFER = 2 * 48 * 1024 }; // bytes that the kernel counts for a packet, at least

@@ -489,7 +489,7 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_return_code(ftruncate(fd, SIZE), errno);
     close(fd);
     assert_int_equal(discard(&f, source, 100 * BLOCK, 10 * BLOCK), 0);
-    // What the disk has not taken is not shared, but copied from memory.
+    // Content that the disk has not taken is not shared, but copied from memory.
     drop(&f, r);
     n_shares = 0;
     f.ops.write_out = failing_write_out;

@@ -9,7 +9,7 @@
 
 enum { BLOCK = 4096, SIZE = 4 * BLOCK };
 
-// One of the region's two files.
+// Either of the region's two files.
 struct watched {
     ino_t inode; // 0: it is not there yet
     uint32_t flags, flags_on_disk;

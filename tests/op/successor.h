@@ -10,6 +10,6 @@ struct successor {
     struct user *owner;
 };
 
-// It finds the disks that it has.
+// The daemon finds the disks that it has.
 void successor_start(struct successor *n, struct two_disks *t, bool has_first, bool has_second);
 void successor_end(struct successor *n);
