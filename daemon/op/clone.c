@@ -11,7 +11,8 @@
 // own before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if
 // the file system can do that (FICLONE), which takes milliseconds; else they are copied too.  The file system shares
 // what is on the disk, so the source is written out first.  That may take minutes, and needs no lock of the source;
-// sharing needs the lock, and is soon done unless somebody holds it.
+// sharing needs the lock, writes out what was stored meanwhile, and is soon done unless somebody holds the lock.  A
+// source that is stored to as fast as the disk writes is never written out: it is copied.
 //
 // The submitter keeps the source from being removed (region.n_readers).  Whoever has the source's file open may hold
 // its lock, cut it, or make it longer: then reading hangs, and stuck.c answers; or it ends early; or what is beyond the
@@ -26,8 +27,14 @@
 #include "daemon/store/store.h"
 #include "daemon/user.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum step { BEGINNING, WRITING_OUT, SHARING, COPYING };
+
+enum {
+    SOON_WRITTEN_MS = 2000, // what was stored in such a time is written out within that of stuck.c
+    MOST_WRITE_OUTS = 4,
+};
 
 // The submitter has entered the region as REGION_BEING_MADE; its record says owner, name, mode and flags.
 static void fill_record(struct op *op)
@@ -61,6 +68,7 @@ static int prepare_clone(struct op *op)
     op->at = 0;
     op->copied = 0;
     op->shares = op->source_lost = false;
+    op->n_write_outs = 0;
     result = region_charge_of(op->env->regions, op->size, &op->extra);
     if (result == 0)
         result = ranges_copy(&source->discarded, &op->discarded);
@@ -121,6 +129,23 @@ static int begin_copying(struct op *op)
     return op_check_space(op, op_takes_blocks(op) ? op->extra : 0);
 }
 
+static int write_out(struct op *op)
+{
+    uint64_t began = clock_now();
+    int r;
+
+    op->work.slow = true;
+    r = store_write_out(op->source_disk->store, op->from);
+    // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk, and so
+    // would the owner's next durable commit.
+    op->source_lost = r < 0;
+    if (r == 0 && clock_now() - began <= SOON_WRITTEN_MS) {
+        op->step = SHARING;
+        return 0;
+    }
+    return r == 0 && ++op->n_write_outs < MOST_WRITE_OUTS ? 0 : begin_copying(op);
+}
+
 // A piece.  1: there is more; 0: the file has its content.
 static int run_step(struct op *op)
 {
@@ -136,14 +161,7 @@ static int run_step(struct op *op)
         r = r == 0 ? begin_copying(op) : r;
         break;
     case WRITING_OUT:
-        op->work.slow = true;
-        r = store_write_out(op->source_disk->store, op->from);
-        // The kernel tells of an error once: sharing would succeed now, without what did not come to the disk, and so
-        // would the owner's next durable commit.
-        op->source_lost = r < 0;
-        op->step = SHARING;
-        if (r < 0)
-            r = begin_copying(op);
+        r = write_out(op);
         return r == 0 ? 1 : r;
     case SHARING:
         if (share(op))

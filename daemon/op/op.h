@@ -106,13 +106,14 @@ struct op {
 
     // Used by run, between its pieces:
     struct work work;
-    int step;         // clone.c's, move.c's or access.c's
-    int from;         // clone and move: the file that is copied; -1: not open
-    bool shares;      // clone: the two files share their blocks
-    int file;         // the region's file; -1: not open
-    uint64_t at;      // bytes: the offset up to which this operation has come
-    int undo;         // -errno: the operation is being undone, piece by piece; 0: it is not
-    uint64_t reached; // bytes: the offset at which undoing began
+    int step;              // clone.c's, move.c's or access.c's
+    int from;              // clone and move: the file that is copied; -1: not open
+    bool shares;           // clone: the two files share their blocks
+    unsigned n_write_outs; // clone: how often the source was written out
+    int file;              // the region's file; -1: not open
+    uint64_t at;           // bytes: the offset up to which this operation has come
+    int undo;              // -errno: the operation is being undone, piece by piece; 0: it is not
+    uint64_t reached;      // bytes: the offset at which undoing began
     // Of verify:
     bool noted;                       // set by the submitter: there was an event
     bool deep;                        // set in prepare: looks for what the count of blocks does not tell

@@ -68,6 +68,24 @@ static int held_write_out(int fd)
     return 0;
 }
 
+// The first SLOW_WRITE_OUTS take three seconds each.
+static unsigned n_write_outs, slow_write_outs;
+static uint64_t passed; // ms, beside the clock
+
+uint64_t __real_clock_now(void);
+uint64_t __wrap_clock_now(void);
+
+uint64_t __wrap_clock_now(void)
+{
+    return __real_clock_now() + passed;
+}
+
+static int slow_write_out(int fd)
+{
+    passed += n_write_outs++ < slow_write_outs ? 3000 : 0;
+    return file_ops_system.write_out(fd);
+}
+
 static int failing_write_out(int fd)
 {
     (void)fd;
@@ -496,8 +514,22 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_int_equal(make_clone(&f, source, &r), 0);
     assert_int_equal(n_shares, 0);
     expect_content(&f, r, 110 * BLOCK, SIZE, 7);
+    // A source that is stored to all the time is not written out for ever, and what was stored once is.
+    f.ops.write_out = slow_write_out;
+    drop(&f, r);
+    slow_write_outs = 100;
+    assert_int_equal(make_clone(&f, source, &r), 0);
+    assert_int_equal(n_write_outs, 4);
+    assert_int_equal(n_shares, 0);
+    expect_content(&f, r, 110 * BLOCK, SIZE, 7);
+    drop(&f, r);
+    n_write_outs = 0;
+    slow_write_outs = 1;
+    assert_int_equal(make_clone(&f, source, &r), 0);
+    assert_int_equal(n_write_outs, 2);
+    assert_int_equal(n_shares, 1);
     f.ops.write_out = file_ops_system.write_out;
-    // The kernel tells of that once: the owner hears of it all the same.
+    // The kernel tells of an error once: the owner hears of it all the same.
     assert_int_equal(commit(&f, source, SIZE, false), 0);
     assert_int_equal(commit(&f, source, SIZE, true), -EIO);
     assert_int_equal(commit(&f, source, SIZE, true), 0);
