@@ -6,6 +6,9 @@
 // SEQUENTIAL or RANDOM are left as they are, and a part that mostly has such advice is not looked at.  NORMAL ends
 // that.
 //
+// Large pages that are in memory when a part changes to single ones are split (split.c), because stores to them would
+// cost more than stores to single ones.
+//
 // Where a scan meets single pages that are in memory, the kernel reads around each of them, at a fifth of the speed
 // (measured).  So they are dropped, part by part, when a part changes to large pages.
 //
@@ -27,6 +30,7 @@
 #include "client/memory/pattern.h"
 #include "client/memory/watch.h"
 #include "proto/util/checked.h"
+#include "proto/util/clock.h"
 #include "proto/util/container.h"
 #include "proto/util/page.h"
 
@@ -162,6 +166,15 @@ static void lose_sight(struct adapt *a)
     pthread_mutex_unlock(a->lock);
 }
 
+static void split_large(struct adapt *a)
+{
+    struct split_region r = {.mapping = a->mapping, .residency = &a->residency, .part_size = a->part_size};
+
+    for (unsigned i = 0; i < PATTERN_PARTS; i++)
+        r.single_to[i] = a->single_to[i];
+    split_look(&a->split, &r, clock_now());
+}
+
 static bool look(struct watch_entry *e, bool regular)
 {
     struct adapt *a = container_of(e, struct adapt, watched);
@@ -190,6 +203,7 @@ static bool look(struct watch_entry *e, bool regular)
     }
     if (pattern_look(a->pattern, &q, regular))
         carry_out(a);
+    split_large(a);
     return a->leftovers != 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "client/memory/pattern.h"
 #include "client/memory/residency.h"
+#include "client/memory/split.h"
 #include "client/memory/watch.h"
 #include "proto/util/ranges.h"
 
@@ -19,8 +20,9 @@ struct adapt {
     pthread_mutex_t *lock; // the region's
     struct mapping *mapping;
     struct residency residency; // see residency.h
-    // The next four are of the client's thread.
+    // The next five are of the client's thread.
     struct pattern *pattern; // NULL: the region was not looked at yet
+    struct split split;
     unsigned first_run;      // the part in which a run goes on
     bool blind;              // at the last look nobody told what is in memory
     uint32_t leftovers;      // bit i: part i has single pages that are of no use any more
