@@ -319,8 +319,7 @@ static void a_shrink_that_a_killed_daemon_did_not_read_is_undone(void **state)
     f.da = impatient_client(&d);
     f.r = make_region(f.da, 16 * BLOCK);
     memset(diskalloc_region_data(f.r), 7, 16 * BLOCK);
-    assert_return_code(kill(d.pid, SIGSTOP), errno);
-    assert_int_equal(waitpid(d.pid, NULL, WUNTRACED), d.pid); // the signal does not stop all threads at once
+    test_daemon_halt(&d);
     assert_int_equal(pthread_create(&killer, NULL, kill_when_asked, &d), 0);
     lose_a_shrink(&f);
     pthread_join(killer, NULL);

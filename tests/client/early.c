@@ -123,7 +123,7 @@ static void a_daemon_that_dies_with_one_on_its_way_is_followed_by_the_next(void 
         assert_int_equal(u64s_init(&v, b.da), 0);
         push_to(&v, i * 5 * MIB);
         if (i % 2) // so that it has not answered
-            halt(&b.daemon);
+            test_daemon_halt(&b.daemon);
         push_until_asked(&v);
         test_daemon_kill(&b.daemon, SIGKILL);
         test_daemon_restart(&b.daemon);

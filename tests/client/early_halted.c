@@ -17,14 +17,14 @@ static void begin_halted(struct halted *h, struct test_backend *b, struct diskal
     push_to(&h->v, 3 * MIB / 2);
     if (is_on_its_way(&h->v))
         region_settle_early(h->v.region, true);
-    halt(&b->daemon);
+    test_daemon_halt(&b->daemon);
     push_until_asked(&h->v);
     assert_int_equal(region_settle_early(h->v.region, false), -EAGAIN);
 }
 
 static void resume(struct halted *h)
 {
-    assert_return_code(kill(h->b->daemon.pid, SIGCONT), errno);
+    test_daemon_go_on(&h->b->daemon);
 }
 
 static void what_is_closed_with_one_on_its_way_is_given_back_whole(void **state)
@@ -230,7 +230,7 @@ static void many_vectors_may_each_have_one_on_its_way(void **state)
         push_to(&v[i], 128 * KIB);
         region_settle_early(v[i].region, true);
     }
-    halt(&b.daemon);
+    test_daemon_halt(&b.daemon);
     for (size_t i = 0; i < VECTORS; i++) {
         // what is there already: it waits for nobody
         while (!is_on_its_way(&v[i]) && v[i].len * 8 < diskalloc_region_size(v[i].region))
@@ -238,7 +238,7 @@ static void many_vectors_may_each_have_one_on_its_way(void **state)
         n += is_on_its_way(&v[i]);
     }
     assert_true(n > 64);
-    assert_return_code(kill(b.daemon.pid, SIGCONT), errno);
+    test_daemon_go_on(&b.daemon);
     r = make_region(b.da, 5000);
     assert_int_equal(diskalloc_region_resize(r, 9000), 0);
     assert_int_equal(usage_of(b.da).regions, VECTORS + 1);

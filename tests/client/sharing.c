@@ -116,12 +116,12 @@ static void a_refresh_asks_nobody_while_nothing_has_changed(struct test_backend 
     assert_int_equal(diskalloc_region_commit(p.a, 800, 8, 0), 0);
     assert_int_equal(u64s_init_region(&v, p.b), 0);
     assert_int_equal(u64s_refresh(&v), 0);
-    assert_int_equal(kill(b->daemon.pid, SIGSTOP), 0);
+    test_daemon_halt(&b->daemon);
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(u64s_refresh(&v), 0);
         assert_int_equal(diskalloc_region_refresh(v.region), 0);
     }
-    assert_int_equal(kill(b->daemon.pid, SIGCONT), 0);
+    test_daemon_go_on(&b->daemon);
     assert_int_equal(diskalloc_region_resize(p.a, 2 * SIZE), 0);
     assert_int_equal(u64s_refresh(&v), 1);
     assert_int_equal(v.cap, 2 * SIZE / 8);

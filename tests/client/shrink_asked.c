@@ -60,10 +60,10 @@ static void the_access_goes_before_the_daemon_is_told(struct test_backend *b)
     pair_open(&p, b, 0);
     cut_begin(&c, p.a, LESS, -1);
     expect_event(p.theirs, p.b, DISKALLOC_EVENT_SHRINK_ASKED, LESS);
-    assert_int_equal(kill(b->daemon.pid, SIGSTOP), 0);
+    test_daemon_halt(&b->daemon);
     assert_int_equal(pthread_create(&refresher, NULL, refresh_main, p.b), 0);
     test_wait_until(has_lost_access, p.b, 30, "the access to what may be cut has gone");
-    assert_int_equal(kill(b->daemon.pid, SIGCONT), 0);
+    test_daemon_go_on(&b->daemon);
     assert_int_equal(pthread_join(refresher, NULL), 0);
     assert_int_equal(cut_end(&c), 0);
     pair_close(&p);

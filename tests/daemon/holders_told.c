@@ -56,7 +56,7 @@ static void what_was_detached_before_the_end_is_not_held(void **state)
             snprintf(text + 2 * k, 3, "%02x", handles[i].bytes[k]);
         assert_int_equal(diskalloc_region_attach(two, text, NULL, &r[i]), 0);
     }
-    assert_int_equal(kill(s->daemon.pid, SIGSTOP), 0);
+    test_daemon_halt(&s->daemon);
     for (int i = 0; i < N; i++) {
         Diskalloc__V1__DetachRegion m = DISKALLOC__V1__DETACH_REGION__INIT;
         RawRequest q = RAW_REQUEST_INIT;
@@ -67,7 +67,7 @@ static void what_was_detached_before_the_end_is_not_held(void **state)
         assert_true(raw_send(&one, &q) > 0);
     }
     raw_close(&one);
-    assert_int_equal(kill(s->daemon.pid, SIGCONT), 0);
+    test_daemon_go_on(&s->daemon);
     for (int i = 0; i < N; i++) {
         expect_granted(r[i]);
         diskalloc_region_close(r[i]);

@@ -179,14 +179,6 @@ static void finish(struct raw *owner)
     test_daemon_stop_and_remove(&scene.d);
 }
 
-static void stop_daemon(void)
-{
-    int status;
-
-    assert_return_code(kill(scene.d.pid, SIGSTOP), errno);
-    assert_int_equal(waitpid(scene.d.pid, &status, WUNTRACED), scene.d.pid);
-}
-
 static void others_are_served_before_all_regions_are_detached(void **state)
 {
     struct crowd crowd = {.n = 2000};
@@ -201,10 +193,10 @@ static void others_are_served_before_all_regions_are_detached(void **state)
     }
     actor_start(&client, hold_regions, &crowd, UID);
     actor_await(&client);
-    stop_daemon();
+    test_daemon_halt(&scene.d);
     actor_kill(&client);
     send_stat(&owner, &crowd.shared);
-    kill(scene.d.pid, SIGCONT);
+    test_daemon_go_on(&scene.d);
     reply = raw_answer(&owner);
     assert_int_equal(raw_code(reply), RAW_CODE(OK));
     assert_int_equal(reply->region->attachments, 2); // the turn of the client's last region has not come
@@ -228,10 +220,10 @@ static void a_shrink_waits_until_a_client_that_has_ended_is_detached(void **stat
     }
     actor_start(&client, hold_regions, &crowd, UID);
     actor_await(&client);
-    stop_daemon();
+    test_daemon_halt(&scene.d);
     actor_kill(&client);
     send_shrink(&owner, &crowd.shared, 4096, MIB);
-    kill(scene.d.pid, SIGCONT);
+    test_daemon_go_on(&scene.d);
     assert_int_equal(answer_code(&owner), RAW_CODE(OK));
     finish(&owner);
 }
@@ -249,10 +241,10 @@ static void what_a_client_lets_go_while_its_connection_ends_is_not_lost(void **s
     }
     actor_start(&client, end_a_connection_and_let_the_shared_region_go, &crowd, UID);
     actor_await(&client);
-    stop_daemon();
+    test_daemon_halt(&scene.d);
     actor_go(&client);
     actor_await(&client);
-    kill(scene.d.pid, SIGCONT);
+    test_daemon_go_on(&scene.d);
     while (count_attachments(&owner, &crowd.shared) > 1)
         continue;
     assert_int_equal(raw_shrink(&owner, &crowd.shared, 4096, MIB), RAW_CODE(OK));
@@ -285,10 +277,10 @@ static void others_are_served_before_all_connections_are_closed(void **state)
     }
     actor_start(&client, open_many, NULL, UID);
     actor_await(&client);
-    stop_daemon();
+    test_daemon_halt(&scene.d);
     actor_kill(&client);
     send_usage(&owner, "total");
-    kill(scene.d.pid, SIGCONT);
+    test_daemon_go_on(&scene.d);
     usage = raw_answer(&owner);
     assert_int_equal(raw_code(usage), RAW_CODE(OK));
     assert_in_range(usage->usage->connections, CONNECTIONS / 2, CONNECTIONS + 1);
@@ -342,10 +334,10 @@ static void others_are_served_before_all_requests_are_cancelled(void **state)
     actor_start(&client, wait_for_what_never_comes, NULL, UID);
     actor_await(&client);
     AWAIT_USAGE(&owner, "user:+4242", waiters, CONNECTIONS);
-    stop_daemon();
+    test_daemon_halt(&scene.d);
     actor_kill(&client);
     send_usage(&owner, "user:+4242");
-    kill(scene.d.pid, SIGCONT);
+    test_daemon_go_on(&scene.d);
     usage = raw_answer(&owner);
     assert_int_equal(raw_code(usage), RAW_CODE(OK));
     assert_in_range(usage->usage->waiters, CONNECTIONS / 2, CONNECTIONS);

@@ -25,20 +25,6 @@ static int connect_to(const char *path)
     return sock;
 }
 
-static bool has_stopped(void *data)
-{
-    const struct test_daemon *d = data;
-    siginfo_t info = {0};
-
-    return waitid(P_PID, (id_t)d->pid, &info, WSTOPPED | WNOWAIT | WNOHANG) == 0 && info.si_pid == d->pid;
-}
-
-static void stop_daemon(struct test_daemon *d)
-{
-    assert_return_code(kill(d->pid, SIGSTOP), errno);
-    test_wait_until(has_stopped, d, 60, "the daemon has stopped");
-}
-
 // How a client brings its descriptors.
 enum way { BEFORE_HELLO, AFTER_HELLO, BEHIND_EMPTY_PACKETS, AND_CLOSES, WAY_N };
 
@@ -91,10 +77,10 @@ static void attack(enum way way, bool old)
     test_daemon_start(&d, config, NULL);
     if (way == AFTER_HELLO)
         assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
-    stop_daemon(&d);
+    test_daemon_halt(&d);
     sock = bring(&f, &c, d.socket, way, &sent);
     silent_file_hush(&f);
-    assert_return_code(kill(d.pid, SIGCONT), errno);
+    test_daemon_go_on(&d);
     others_are_served(&d);
     if (old)
         assert_int_equal(sent, 0);
@@ -142,11 +128,11 @@ static void they_count_as_connections_until_they_are_closed(void **state)
     test_daemon_start(&d, config, NULL);
     for (int i = 0; i < CONNECTIONS; i++)
         assert_int_equal(raw_open_as(&c[i], d.socket, 4242), RAW_CODE(OK));
-    stop_daemon(&d);
+    test_daemon_halt(&d);
     for (int i = 0; i < CONNECTIONS; i++)
         assert_int_equal(silent_file_send(&f, c[i].sock, "hello", 5, 1), 0);
     silent_file_hush(&f);
-    assert_return_code(kill(d.pid, SIGCONT), errno);
+    test_daemon_go_on(&d);
     for (int i = 0; i < CONNECTIONS; i++) {
         test_wait_until(is_ended, &c[i].sock, 60, "the connection has ended");
         raw_close(&c[i]);

@@ -160,10 +160,10 @@ static void replies_that_nobody_reads_take_little_memory(void **state)
     test_daemon_start(&d, config, NULL);
     assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
     ask_in_vain(&c);
-    assert_return_code(kill(d.pid, SIGSTOP), errno); // nothing follows what has come
+    test_daemon_halt(&d); // nothing follows what has come
     for (; raw_has_reply(&c); n++)
         raw_free(raw_receive(&c));
-    assert_return_code(kill(d.pid, SIGCONT), errno);
+    test_daemon_go_on(&d);
     assert_in_range(n, 1, SEND_BUFFER / PACKET_COUNTS + 1);
     raw_close(&c);
     test_daemon_stop_and_remove(&d);

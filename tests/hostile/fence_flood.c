@@ -32,10 +32,10 @@ static void lost_events_make_the_daemon_look_at_every_region(void **state)
     assert_int_equal(diskalloc_region_resize(b, SIZE), 0);
     fd_a = diskalloc_region_fd(a);
     fd_b = diskalloc_region_fd(b);
-    assert_int_equal(kill(f.daemon.pid, SIGSTOP), 0);
+    test_daemon_halt(&f.daemon);
     flood(fd_a, fd_b);
     assert_int_equal(fallocate(f.fd, 0, 0, 3 * SIZE), 0);
-    assert_int_equal(kill(f.daemon.pid, SIGCONT), 0);
+    test_daemon_go_on(&f.daemon);
     fenced_await_exact(&f, 3 * SIZE);
     assert_true(fenced_is_exact(&f, a));
     assert_true(fenced_is_exact(&f, b));

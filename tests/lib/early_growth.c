@@ -22,12 +22,3 @@ void push_until_asked(struct u64s *v)
         assert_true(v->len < 400 * MIB / 8);
     }
 }
-
-void halt(const struct test_daemon *d)
-{
-    int status;
-
-    assert_return_code(kill(d->pid, SIGSTOP), errno);
-    assert_int_equal(waitpid(d->pid, &status, WUNTRACED), d->pid);
-    assert_true(WIFSTOPPED(status));
-}

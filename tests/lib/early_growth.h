@@ -11,4 +11,3 @@
 bool is_on_its_way(const struct u64s *v);
 // From an empty vector, until the library has asked.
 void push_until_asked(struct u64s *v);
-void halt(const struct test_daemon *d);

@@ -224,6 +224,20 @@ void test_daemon_kill(struct test_daemon *d, int signal)
     d->pid = 0;
 }
 
+// The signal does not stop all threads at once; the kernel tells when the last one has stopped.
+void test_daemon_halt(const struct test_daemon *d)
+{
+    siginfo_t info;
+
+    assert_return_code(kill(d->pid, SIGSTOP), errno);
+    assert_return_code(waitid(P_PID, (id_t)d->pid, &info, WSTOPPED), errno);
+}
+
+void test_daemon_go_on(const struct test_daemon *d)
+{
+    assert_return_code(kill(d->pid, SIGCONT), errno);
+}
+
 void test_daemon_stop(struct test_daemon *d)
 {
     int status = 0;

@@ -28,6 +28,9 @@ void test_daemon_prepare(void (*prepare)(void));
 void test_daemon_restart(struct test_daemon *d);
 // Sends SIGNAL and waits for the daemon's end; does not look at its exit status.
 void test_daemon_kill(struct test_daemon *d, int signal);
+// Halts the daemon by SIGSTOP: when this returns, none of its threads runs; and lets it go on.
+void test_daemon_halt(const struct test_daemon *d);
+void test_daemon_go_on(const struct test_daemon *d);
 // Sends SIGTERM; the test fails unless the daemon exits with 0.  Keeps the directory.
 void test_daemon_stop(struct test_daemon *d);
 // Stops the daemon as test_daemon_stop does, if it runs, and removes the directory.

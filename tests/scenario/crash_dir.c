@@ -220,7 +220,7 @@ static void a_second_daemon_exits_75_until_the_first_has_gone_however_that_went(
     assert_int_equal(test_daemon_start_expecting_failure(&second, NULL, first.spill), 75);
     snprintf(pid, sizeof pid, "(pid %d)", (int)first.pid);
     assert_true(test_daemon_logged(&second, pid));
-    assert_return_code(kill(first.pid, SIGSTOP), errno); // it has it all the same
+    test_daemon_halt(&first); // it has it all the same
     test_daemon_stop_and_remove(&second);
     assert_int_equal(test_daemon_start_expecting_failure(&second, NULL, first.spill), 75);
     assert_true(test_daemon_logged(&second, pid));

@@ -67,14 +67,6 @@ static void two_users_on_a_hung_disk_keep_no_third_one_out(void **state)
     frozen_disk_end(&ice);
 }
 
-static bool has_stopped(void *data)
-{
-    const struct test_daemon *d = data;
-    siginfo_t info = {0};
-
-    return waitid(P_PID, (id_t)d->pid, &info, WSTOPPED | WNOWAIT | WNOHANG) == 0 && info.si_pid == d->pid;
-}
-
 static void send_usage_request(struct raw *c)
 {
     Diskalloc__V1__GetUsage body = DISKALLOC__V1__GET_USAGE__INIT;
@@ -106,13 +98,12 @@ static void who_has_fifty_connections_is_not_served_before_who_has_one(void **st
         assert_int_equal(raw_open(&crowd[i], d.socket), RAW_CODE(OK));
     assert_int_equal(raw_open_as(&one, d.socket, 4242), RAW_CODE(OK));
     assert_int_equal(raw_create(&one, &h, 0), RAW_CODE(OK));
-    assert_return_code(kill(d.pid, SIGSTOP), errno);
-    test_wait_until(has_stopped, &d, 60, "the daemon has stopped");
+    test_daemon_halt(&d);
     for (int i = 0; i < CROWD; i++)
         for (int k = 0; k < PACKETS; k++)
             send_usage_request(&crowd[i]);
     assert_int_not_equal(raw_send_grow(&one, &h, 4096, 0), 0);
-    assert_return_code(kill(d.pid, SIGCONT), errno);
+    test_daemon_go_on(&d);
     for (int i = 0; i < CROWD; i++)
         for (int k = 0; k < PACKETS; k++) {
             RawReply *reply = raw_answer(&crowd[i]);

@@ -236,14 +236,6 @@ static void a_repeated_create_makes_anew_what_is_being_removed(void **state)
     frozen_disk_end(&ice);
 }
 
-static bool has_stopped(void *data)
-{
-    const struct test_daemon *d = data;
-    siginfo_t info = {0};
-
-    return waitid(P_PID, (id_t)d->pid, &info, WSTOPPED | WNOWAIT | WNOHANG) == 0 && info.si_pid == d->pid;
-}
-
 static void a_stopped_daemon_costs_its_clients_nothing_but_time(void **state)
 {
     struct grower growers[BLOCKED];
@@ -256,14 +248,13 @@ static void a_stopped_daemon_costs_its_clients_nothing_but_time(void **state)
     make_regions(&b, growers);
     r = make_region(b.da, 4 * MIB);
     data = diskalloc_region_data(r);
-    assert_return_code(kill(b.daemon.pid, SIGSTOP), errno);
-    test_wait_until(has_stopped, &b.daemon, 30, "the daemon has stopped");
+    test_daemon_halt(&b.daemon);
     memset(data, 0x5a, 4 * MIB);
     for (size_t i = 0; i < BLOCKED; i++)
         assert_int_equal(pthread_create(&growers[i].thread, NULL, grow, &growers[i]), 0);
     for (size_t i = 0; i < 4 * MIB; i++)
         assert_int_equal(data[i], 0x5a);
-    assert_return_code(kill(b.daemon.pid, SIGCONT), errno);
+    test_daemon_go_on(&b.daemon);
     finish_growers(growers);
     assert_int_equal(diskalloc_region_resize(r, 5 * MIB), 0);
     for (size_t i = 0; i < 5 * MIB; i++)
