@@ -23,9 +23,9 @@ struct adapt {
     // The next five are of the client's thread.
     struct pattern *pattern; // NULL: the region was not looked at yet
     struct split split;
-    unsigned first_run;      // the part in which a run goes on
-    bool blind;              // at the last look nobody told what is in memory
-    uint32_t leftovers;      // bit i: part i has single pages that are of no use any more
+    unsigned first_run; // the part in which a run goes on
+    bool blind;         // at the last look nobody told what is in memory
+    uint32_t leftovers; // bit i: part i has single pages that are of no use any more
     // The rest is changed with the region's lock held; the atomic fields are read without.
     const struct ranges *discarded; // of the region
     struct ranges own;              // with advice of the program's
