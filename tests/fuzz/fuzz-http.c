@@ -59,6 +59,7 @@ enum {
 struct client {
     int fd; // -1: none, or closed
     bool was_closed, is_half_closed, has_ended, may_be_cut;
+    bool is_gone;   // the server knows that it was closed
     uint64_t since; // when the server has let it in at the latest, ms; UINT64_MAX: not yet
     size_t n_sent, n_got, n_all;
     char sent[HTTP_HEAD_MOST], got[HTTP_REPLY_MOST];
@@ -181,16 +182,18 @@ static void turn(void)
 
     for (unsigned i = 0; i < it.n_clients; i++) {
         n_new += it.clients[i].since == UINT64_MAX;
-        n_open += !it.clients[i].was_closed && !it.clients[i].has_ended;
+        n_open += !it.clients[i].is_gone;
     }
     for (unsigned i = 0; i < 4 + n_new / 4; i++) {
         FUZZ_ASSERT(event_base_loop(it.base, EVLOOP_NONBLOCK) >= 0);
         server_tick(it.server);
     }
-    for (unsigned i = 0; i < it.n_clients && n_open <= GUESTS_MOST; i++)
-        if (it.clients[i].since == UINT64_MAX)
+    for (unsigned i = 0; i < it.n_clients; i++) {
+        if (n_open <= GUESTS_MOST && it.clients[i].since == UINT64_MAX)
             it.clients[i].since = clock_now();
-    // Where there are more than places, those that came first make room.
+        it.clients[i].is_gone = it.clients[i].was_closed;
+    }
+    // Where there are more than places, those that came first make room, also for some that were closed meanwhile.
     for (unsigned i = 0; i < it.n_clients && n_open > GUESTS_MOST; i++)
         it.clients[i].may_be_cut = true;
     FUZZ_ASSERT(memory_in_use() <= it.memory + MEMORY_MOST);
@@ -204,7 +207,7 @@ static struct client *add_client(void)
 
     if (it.n_clients == CLIENTS_MOST)
         return &it.clients[it.current];
-    c->was_closed = c->is_half_closed = c->has_ended = c->may_be_cut = false;
+    c->was_closed = c->is_half_closed = c->has_ended = c->may_be_cut = c->is_gone = false;
     c->n_sent = c->n_got = c->n_all = 0;
     c->since = UINT64_MAX;
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
