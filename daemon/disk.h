@@ -29,7 +29,7 @@ struct disk {
     struct store_health health;
     struct quota_tally granted, sparse; // the charges of the regions with blocks, and of those without
     uint64_t written;                   // bytes of granted that were on the disk when its space was read
-    uint64_t n_foreign;                 // entries of the spill directory that are not the daemon's
+    struct store_left left;             // what the scan of the spill directory has left alone
     uint64_t n_lacking_blocks;          // regions of which some granted bytes had no blocks at start, and got none
     _Atomic uint64_t keep_free;         // bytes that are never granted; set by the loop, read by workers
     _Atomic uint64_t ample;             // bytes that may be granted without asking the disk; set by op/space.c only

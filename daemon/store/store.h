@@ -61,11 +61,16 @@ struct store_found {
     uint32_t project;               // of the file; 0: none
     bool needs_repair; // the file has to be made what its record says, by store_repair; DISCARDED is not known
 };
+
+// The number of entries that a scan has left alone and logged.
+struct store_left {
+    uint64_t foreign;    // they are not the daemon's
+    uint64_t unreadable; // they are like the daemon's, and cannot be read: their regions are unavailable
+};
 // Calls FOUND for each region, after its file was made what the record says (see scan.c), unless it needs_repair.
-// *RET_FOREIGN: the number of entries that are not the daemon's: they are left alone and logged. 0; -errno; or what
-// FOUND returned, unless that was 0.
+// 0; -errno: the directory, or a user's, cannot be read; or what FOUND returned, unless that was 0.
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
-               uint64_t *ret_foreign);
+               struct store_left *ret_left);
 
 // Makes the file of a region what REGION->record says, and finds out what is discarded.  May hang, as a process that
 // uses the file can hold its lock. 0, or -errno: the file was not reached; other failures are logged.

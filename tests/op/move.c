@@ -439,11 +439,11 @@ static int expect_one_whole_region(struct scene *s)
     assert_int_equal(r->size, SIZE);
     assert_int_equal(r->record.flags & (RECORD_INCOMING | RECORD_MOVED), 0);
     assert_int_equal(quota_account_used(quota_total(n.d.quota), QUOTA_BYTES), CHARGED);
-    at = r->disk == &n.disks[1].disk;
+    at = r->disk == &n.disks[1]->disk;
     expect_content(r->disk, &r->record);
-    assert_false(is_there(&n.disks[!at].disk, &r->record));
-    assert_int_equal(n.disks[at].disk.granted.used[QUOTA_BYTES], CHARGED);
-    assert_int_equal(n.disks[!at].disk.granted.used[QUOTA_BYTES], 0);
+    assert_false(is_there(&n.disks[!at]->disk, &r->record));
+    assert_int_equal(n.disks[at]->disk.granted.used[QUOTA_BYTES], CHARGED);
+    assert_int_equal(n.disks[!at]->disk.granted.used[QUOTA_BYTES], 0);
     assert_null(n.d.halves);
     successor_end(&n);
     return at;
