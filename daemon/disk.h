@@ -43,6 +43,7 @@ struct disk_absence {
     char *dir;
     char *problem;      // a sentence
     bool is_configured; // the configuration names it
+    bool hangs;         // its disk does not answer
 };
 
 // A region that is to be made.

@@ -97,6 +97,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     keep_metrics(d);
     http_tick(d->http);
     health_tick(d);
+    opening_tick(d);
 }
 
 static void on_names_timer(evutil_socket_t fd, short what, void *data)

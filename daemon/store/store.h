@@ -15,6 +15,8 @@ struct store;
 // Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
 // 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error);
+// Reads and writes a little in the directory, and on its disk, whatever comes of it: hangs as long as the disk does.
+void store_touch(const char *dir);
 // Removes empty directories of users and releases the lock.
 void store_close(struct store *s);
 struct store_lock *store_lock(struct store *s); // see lock.h
