@@ -203,6 +203,7 @@ static void reload_done(struct settings_change *change)
         // The administrator may have changed groups as well.
         names_refresh(d->names);
         lookup_all(d->users);
+        home_try_again(d);
         opening_begin(d);
     }
     settings_change_free(change);

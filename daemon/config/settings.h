@@ -29,8 +29,8 @@ void settings_free(struct settings *s);
 // logged.
 int settings_load_runtime(struct settings *s);
 // Then, of each further disk: takes over what the file there, of a time when that disk was the first one, says, where
-// that was set or unset later.  Blocks: at start only.  A failure is logged.
-void settings_merge_runtime(struct settings *s, struct store *from);
+// that was set or unset later.  Blocks: at start only.  0; or -errno, and the reason was logged.
+int settings_merge_runtime(struct settings *s, struct store *from);
 // Names mean something else than before (names_start).
 void settings_names_changed(struct settings *s);
 void settings_have_changed(struct settings *s); // calls CHANGED: something outside of the files has changed
@@ -39,8 +39,8 @@ void settings_start(struct settings *s);
 const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
-    // Filled in by the caller.  SUBJECT NULL: read the files again, then the quotas of FROM as settings_merge_runtime,
-    // if it is not NULL.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if
+    // Filled in by the caller.  SUBJECT NULL: read the files again.  With FROM: take over the quotas there, as
+    // settings_merge_runtime does, and read the files again only if something is taken over.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if
     // there are none.
     char *subject;
     struct store *from;
@@ -49,7 +49,8 @@ struct settings_change {
     void (*done)(struct settings_change *change); // called on the loop, with result and error; frees the change
     void *owner;
     int result;
-    char *error; // if result is negative: a sentence, or NULL
+    int merge_result; // of FROM: 0; or -errno, and the reason was logged
+    char *error;      // if result is negative: a sentence, or NULL
     // If SUBJECT is not NULL and something has changed: the limits of the keys, "bytes=50G regions=unlimited", for the
     // log.
     char *before, *after;
