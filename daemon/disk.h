@@ -24,8 +24,9 @@ struct disk {
     const struct config_disk *rule; // which regions go here, see disk_choose; NULL: all
     bool is_leaving;                // the configuration names it no longer: nothing new is made here
     const char *problem;            // why nothing new is granted; NULL: all is well
-    uint64_t full_told;             // when a refusal by the disk was logged last (ms, monotonic); 0: never
-    struct store_space space;       // renewed from time to time (daemon/health.c), as is health
+    uint64_t answered;        // op/stuck.c's: when the last question that it has answered was asked (ms, monotonic)
+    uint64_t full_told;       // when a refusal by the disk was logged last (ms, monotonic); 0: never
+    struct store_space space; // renewed from time to time (daemon/health.c), as is health
     struct store_health health;
     struct quota_tally granted, sparse; // the charges of the regions with blocks, and of those without
     uint64_t written;                   // bytes of granted that were on the disk when its space was read

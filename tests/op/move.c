@@ -410,6 +410,7 @@ static void what_waits_behind_a_move_waits_for_the_disks_however_slow(void **sta
     for (int i = 0; i < N_SYNCS; i++) {
         while (sem_wait(&begun) < 0)
             assert_int_equal(errno, EINTR);
+        op_end_stuck(&s.d.f.env, &s.d.second, clock_now() + 10UL * 60 * 1000);
         op_end_stuck(&s.d.f.env, &s.d.f.disk, clock_now() + 10UL * 60 * 1000);
         assert_false(grown || c.op.cancelled || s.r->stuck_told);
         sem_post(&go);
