@@ -4,22 +4,11 @@
 #include <stddef.h>
 
 #include "daemon/config/runtime.h"
+#include "daemon/config/source.h"
 #include "daemon/work/worker.h"
 
-struct names;
 struct settings;
 struct store;
-
-// What the command line says of the configuration.
-struct settings_source {
-    const char *config, *socket;     // paths; NULL: the option was not given
-    struct config_paths *spill_dirs; // the same; empty, or NULL in tests: the option was not given
-    // What names mean; NULL, for settings_load only: ask the user database, however long that takes.
-    struct names *names;
-};
-
-// Blocks.  0, or -errno and *RET_ERROR is a sentence to be freed.
-int settings_load(const struct settings_source *source, struct config **ret, char **ret_error);
 
 // Takes CONFIG over.  CHANGED is called on the loop after each change that was made true.
 int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
