@@ -40,9 +40,9 @@ struct former {
 struct former_look {
     struct work work;
     struct daemon *daemon;
-    int *dir_fds; // of the disks, which stay open: N_DISKS of them
+    int *dir_fds;                      // of the disks, which stay open: N_DISKS of them
     bool is_unread[CONFIG_MOST_DISKS]; // of the disks: their lists are there, and cannot be read
-    char **dirs;  // of the disks, and then others that the configuration names: N_NAMED in all
+    char **dirs;                       // of the disks, and then others that the configuration names: N_NAMED in all
     size_t n_disks, n_named;
     struct former former[MOST];
     size_t n_former;

@@ -1,7 +1,7 @@
 // Touching disks before they are opened: see trial.h.
 //
 // A system call on a disk that hangs cannot be ended, and neither can its thread.  So each directory is touched by a
-// thread of its own, which shares nothing with the daemon but a small struct.  Of the two, whoever leaves last frees it.
+// thread of its own, which shares nothing with the daemon but a small struct.  Whoever leaves last frees that.
 #include "daemon/trial.h"
 
 #include <pthread.h>

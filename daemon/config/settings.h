@@ -29,8 +29,8 @@ const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
     // Filled in by the caller.  SUBJECT NULL: read the files again.  With FROM: take over the quotas there, as
-    // settings_merge_runtime does, and read the files again only if something is taken over.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if
-    // there are none.
+    // settings_merge_runtime does, and read the files again only if something is taken over.  Otherwise set the KEYS of
+    // SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if there are none.
     char *subject;
     struct store *from;
     size_t n;

@@ -6,10 +6,10 @@
 // for longest makes room for the new one: clients say Hello at once, so that it is not one of an honest client.
 //
 // Replies that a client does not read lie in memory of the kernel that is the daemon's.  Each of thousands of
-// connections may have as much of it, and administrators may have set the default to megabytes.  So each connection gets
-// a small buffer, but one that takes the longest packet: the kernel refuses packets that are longer than the buffer
-// (EMSGSIZE).  Where net.core.wmem_max allows less than that, a buffer that was set could not be raised to the default
-// again.  So it is set on a socket of the daemon's own first, which tells what would become of it.
+// connections may have as much of it, and administrators may have set the default to megabytes.  So each connection
+// gets a small buffer, but one that takes the longest packet: the kernel refuses longer packets (EMSGSIZE).  Where
+// net.core.wmem_max allows less than that, a buffer that was set could not be raised to the default again.  So it is
+// set on a socket of the daemon's own first, which tells what would become of it.
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>

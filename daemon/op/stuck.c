@@ -8,9 +8,10 @@
 //
 // op_end_stuck runs on the loop from time to time.  An operation is stuck when its present piece has run for ten
 // seconds, and the disk has answered other questions that were asked at the end of that time: so a disk that hangs is
-// waited for.  A clone or a move may be held up by either of two disks: both have to answer.  A durable commit writes all that the client has stored, which takes a slow disk minutes while it answers
-// as ever: such a piece (struct work.slow) is stuck after an hour only.  An operation that waits for its next piece is
-// stuck when the lane is: behind slow pieces, or many, it only has to wait.
+// waited for.  A clone or a move may be held up by either of two disks: both have to answer.  A durable commit writes
+// all that the client has stored, which takes a slow disk minutes while it answers as ever: such a piece (struct
+// work.slow) is stuck after an hour only.  An operation that waits for its next piece is stuck when the lane is: behind
+// slow pieces, or many, it only has to wait.
 //
 // A stuck operation that can be undone is cancelled, and its client gets an answer.  The others, which take away what
 // their client has given up, have no answer before they end.  What waits behind a stuck operation has not begun, and is

@@ -1,4 +1,4 @@
-// The send buffer that a connection gets: small, and large enough for the longest packet wherever the machine allows it.
+// The send buffer that a connection gets: small, and large enough for the longest packet where the machine allows that.
 #include "daemon/conn/connection.h"
 
 #include <sys/socket.h>
