@@ -114,6 +114,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
         return status;
     }
     parts_listen_for_metrics(d);
+    opening_await(d);
     log_facts(d);
     *ret = d;
     return DAEMON_EXIT_OK;

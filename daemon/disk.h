@@ -24,12 +24,13 @@ struct disk {
     const struct config_disk *rule; // which regions go here, see disk_choose; NULL: all
     bool is_leaving;                // the configuration names it no longer: nothing new is made here
     const char *problem;            // why nothing new is granted; NULL: all is well
-    uint64_t full_told;             // when a refusal by the disk was logged last (ms, monotonic); 0: never
-    struct store_space space;       // renewed from time to time (daemon/health.c), as is health
+    uint64_t answered;        // op/stuck.c's: when the last question that it has answered was asked (ms, monotonic)
+    uint64_t full_told;       // when a refusal by the disk was logged last (ms, monotonic); 0: never
+    struct store_space space; // renewed from time to time (daemon/health.c), as is health
     struct store_health health;
     struct quota_tally granted, sparse; // the charges of the regions with blocks, and of those without
     uint64_t written;                   // bytes of granted that were on the disk when its space was read
-    uint64_t n_foreign;                 // entries of the spill directory that are not the daemon's
+    struct store_left left;             // what the scan of the spill directory has left alone
     uint64_t n_lacking_blocks;          // regions of which some granted bytes had no blocks at start, and got none
     _Atomic uint64_t keep_free;         // bytes that are never granted; set by the loop, read by workers
     _Atomic uint64_t ample;             // bytes that may be granted without asking the disk; set by op/space.c only
@@ -43,6 +44,7 @@ struct disk_absence {
     char *dir;
     char *problem;      // a sentence
     bool is_configured; // the configuration names it
+    bool hangs;         // its disk does not answer
 };
 
 // A region that is to be made.

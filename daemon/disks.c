@@ -15,9 +15,12 @@
 #include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/state.h"
+#include "daemon/trial.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/container.h"
 #include "proto/util/size.h"
+
+enum { ANSWER_MS = 15 * 1000 }; // for further disks to answer at start
 
 static struct daemon_disk *of(struct disk *disk)
 {
@@ -166,15 +169,42 @@ static void do_without(struct daemon *d, const char *dir, const char *sentence)
     disks_note_absence(d, dir, sentence, true);
 }
 
+void disks_note_hang(struct daemon *d, const char *dir)
+{
+    log_error("spill directory %s: the disk does not answer; the regions there are unavailable until it does", dir);
+    disks_note_absence(d, dir, "the disk does not answer", true);
+    if (d->request.absences && strcmp(d->request.absences->dir, dir) == 0)
+        d->request.absences->hangs = true;
+}
+
+// Which directories of the configuration may be opened: the first one in any case.
+static void find_answering(const struct config *config, bool *ret)
+{
+    const struct config_paths *dirs = &config->spill_dirs;
+
+    ret[0] = true;
+    if (dirs->n > 1)
+        trial_run((const char *const *)dirs->items + 1, dirs->n - 1, ANSWER_MS, ret + 1);
+}
+
 int disks_open(struct daemon *d, const struct config *config)
 {
+    bool answers[CONFIG_MOST_DISKS];
+
+    find_answering(config, answers);
     for (size_t i = 0; i < config->spill_dirs.n; i++) {
         const char *dir = config->spill_dirs.items[i];
         _cleanup_free_ char *error = NULL;
         struct daemon_disk *x = NULL;
-        int r = disks_open_one(d, dir, disks_require_mount(config, dir), &x, &error);
-        const char *sentence = error ? error : strerror(-r);
+        const char *sentence;
+        int r;
 
+        if (!answers[i]) {
+            disks_note_hang(d, dir);
+            continue;
+        }
+        r = disks_open_one(d, dir, disks_require_mount(config, dir), &x, &error);
+        sentence = error ? error : strerror(-r);
         if (r == 0) {
             disks_append(d, x);
             continue;

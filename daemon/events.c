@@ -97,6 +97,7 @@ static void on_space_timer(evutil_socket_t fd, short what, void *data)
     keep_metrics(d);
     http_tick(d->http);
     health_tick(d);
+    opening_tick(d);
 }
 
 static void on_names_timer(evutil_socket_t fd, short what, void *data)
@@ -202,6 +203,7 @@ static void reload_done(struct settings_change *change)
         // The administrator may have changed groups as well.
         names_refresh(d->names);
         lookup_all(d->users);
+        home_try_again(d);
         opening_begin(d);
     }
     settings_change_free(change);

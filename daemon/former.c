@@ -40,8 +40,9 @@ struct former {
 struct former_look {
     struct work work;
     struct daemon *daemon;
-    int *dir_fds; // of the disks, which stay open: N_DISKS of them
-    char **dirs;  // of the disks, and then others that the configuration names: N_NAMED in all
+    int *dir_fds;                      // of the disks, which stay open: N_DISKS of them
+    bool is_unread[CONFIG_MOST_DISKS]; // of the disks: their lists are there, and cannot be read
+    char **dirs;                       // of the disks, and then others that the configuration names: N_NAMED in all
     size_t n_disks, n_named;
     struct former former[MOST];
     size_t n_former;
@@ -66,11 +67,19 @@ static void note(struct former_look *l, const char *dir)
     l->n_former += l->former[l->n_former].dir != NULL;
 }
 
-static void read_list(struct former_look *l, int dir_fd)
+// A list that cannot be read may name directories that nobody else knows: no list is written over it.
+static void read_list(struct former_look *l, size_t disk)
 {
     _cleanup_free_ char *text = NULL;
+    int r = small_file_read(l->dir_fds[disk], FILE_NAME, &text);
 
-    if (small_file_read(dir_fd, FILE_NAME, &text) < 0)
+    if (r < 0 && r != -ENOENT) {
+        log_warning("%s/%s cannot be read: %s: a spill directory that was taken out of the configuration may not be "
+                    "told of",
+                    l->dirs[disk], FILE_NAME, strerror(-r));
+        l->is_unread[disk] = true;
+    }
+    if (r < 0)
         return;
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
@@ -78,17 +87,19 @@ static void read_list(struct former_look *l, int dir_fd)
     }
 }
 
-static uint64_t count_files(int dir_fd, const char *name)
+// Of the directory of one user.  0 or -errno.
+static int count_files(struct former *f, int dir_fd, const char *name)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     _cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     struct handle handle;
-    uint64_t n = 0;
 
-    while (dir && (entry = readdir(dir)))
-        n += handle_parse(entry->d_name, &handle) == 0;
-    return n;
+    if (!dir) // what is no directory, or is gone, holds no regions
+        return errno == ENOTDIR || errno == ELOOP || errno == ENOENT ? 0 : -errno;
+    while ((errno = 0, entry = readdir(dir)))
+        f->n_regions += handle_parse(entry->d_name, &handle) == 0;
+    return -errno;
 }
 
 static void count(struct former *f)
@@ -99,9 +110,16 @@ static void count(struct former *f)
 
     if (!dir)
         f->error = -errno;
-    while (dir && (entry = readdir(dir)))
+    while (dir && !f->error) {
+        errno = 0;
+        entry = readdir(dir);
+        if (!entry) {
+            f->error = -errno;
+            break;
+        }
         if (number_parse(entry->d_name, 10, UINT32_MAX - 1, &uid))
-            f->n_regions += count_files(dirfd(dir), entry->d_name);
+            f->error = count_files(f, dirfd(dir), entry->d_name);
+    }
 }
 
 static bool is_kept(const struct former *f)
@@ -134,8 +152,11 @@ static void write_list(const struct former_look *l, const char *text)
 {
     for (size_t i = 0; i < l->n_disks; i++) {
         _cleanup_free_ char *old = NULL;
-        int r = small_file_read(l->dir_fds[i], FILE_NAME, &old);
+        int r;
 
+        if (l->is_unread[i])
+            continue;
+        r = small_file_read(l->dir_fds[i], FILE_NAME, &old);
         if (r == 0 && strcmp(old, text) == 0)
             continue;
         if ((r == 0 || l->n_named > 1 || l->n_former > 0) && small_file_write(l->dir_fds[i], FILE_NAME, text) < 0)
@@ -151,7 +172,7 @@ static enum work_status run_look(struct work *w)
     _cleanup_free_ char *text = NULL;
 
     for (size_t i = 0; i < l->n_disks; i++)
-        read_list(l, l->dir_fds[i]);
+        read_list(l, i);
     for (size_t i = 0; i < l->n_former; i++)
         count(&l->former[i]);
     text = render(l);

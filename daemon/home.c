@@ -20,6 +20,12 @@
 #include "daemon/state.h"
 #include "daemon/store/small_file.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/container.h"
+
+static struct daemon_disk *of(struct disk *disk)
+{
+    return container_of(disk, struct daemon_disk, disk);
+}
 
 static bool is_newer(const struct timespec *a, const struct timespec *b)
 {
@@ -67,12 +73,15 @@ static void copy_grace(struct daemon *d)
 void home_settle(struct daemon *d)
 {
     for (struct disk *disk = d->home->next; disk; disk = disk->next)
-        settings_merge_runtime(d->settings, disk->store);
+        of(disk)->quotas_wait = settings_merge_runtime(d->settings, disk->store) < 0;
     copy_grace(d);
 }
 
 static void merge_done(struct settings_change *change)
 {
+    struct daemon_disk *x = change->owner;
+
+    x->quotas_wait = change->result < 0 || change->merge_result < 0;
     if (change->result < 0 && change->result != -ESHUTDOWN)
         log_error("the quotas that were set in %s do not hold: %s", store_dir(change->from),
                   change->error ? change->error : strerror(-change->result));
@@ -84,11 +93,20 @@ void home_take_over(struct daemon *d, struct disk *disk)
     struct settings_change *change = calloc(1, sizeof *change);
 
     if (!change) {
-        log_error("out of memory: the quotas that were set in %s do not hold until the daemon is started anew",
+        log_error("out of memory: the quotas that were set in %s do not hold until the daemon is told to reload",
                   store_dir(disk->store));
+        of(disk)->quotas_wait = true;
         return;
     }
     change->from = disk->store;
     change->done = merge_done;
+    change->owner = of(disk);
     settings_submit(d->settings, change);
+}
+
+void home_try_again(struct daemon *d)
+{
+    for (struct disk *disk = d->request.op.disks; disk; disk = disk->next)
+        if (of(disk)->quotas_wait)
+            home_take_over(d, disk);
 }

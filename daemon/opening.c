@@ -1,8 +1,9 @@
 // Adding disks while the daemon runs: see opening.h.
 //
-// A worker opens and locks the directory, sets up its fences, and scans it.  Then the loop takes the regions over, all
-// in one turn: so no client can take a name meanwhile that one of them has.  One disk is opened at a time, and the
-// list of disks does not change while a worker does that.
+// First a worker touches the directory: if the disk hangs, that worker hangs, and nothing else waits for it.  When the
+// disk has answered, a worker opens and locks the directory, sets up its fences, and scans it.  Then the loop takes the
+// regions over, all in one turn: so no client can take a name meanwhile that one of them has.  One disk is opened at a
+// time, and the list of disks does not change while a worker does that.
 #include "daemon/opening.h"
 
 #include <errno.h>
@@ -24,7 +25,20 @@
 #include "daemon/state.h"
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 #include "proto/util/container.h"
+
+enum { HANGS_SECONDS = 10 }; // without an answer
+
+// A directory of the configuration that is not in use, while its disk is asked whether it answers.
+struct opening_trial {
+    struct opening_trial *next;
+    struct work work;
+    struct daemon *daemon;
+    char *dir;
+    uint64_t begun; // ms, monotonic
+    bool answered, told;
+};
 
 struct opening {
     struct work work;
@@ -32,7 +46,6 @@ struct opening {
     char *dir;
     bool require_mount;
     enum config_fence fence;
-    uint64_t tried; // of the directories of the configuration: a bit for each that was tried
     // The worker's, until opening_done:
     struct daemon_disk *disk;
     struct recovery_list found;
@@ -171,30 +184,67 @@ static void opening_done(struct work *w)
     worker_submit(o->daemon->pool, &o->work);
 }
 
-// The next directory of the configuration that is not in use and was not tried.  NULL: there is none.
-static const char *next_dir(struct opening *o)
+static void free_trial(struct opening_trial *t)
 {
-    const struct config_paths *dirs = &o->daemon->request.config->spill_dirs;
+    free(t->dir);
+    free(t);
+}
 
-    for (size_t i = 0; i < dirs->n; i++) {
-        if (o->tried & UINT64_C(1) << i)
-            continue;
-        o->tried |= UINT64_C(1) << i;
-        if (!disks_have(o->daemon, dirs->items[i]))
+static struct opening_trial **find_trial(struct daemon *d, const char *dir)
+{
+    struct opening_trial **at = &d->trials;
+
+    while (*at && strcmp((*at)->dir, dir) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+// Takes the trial of DIR off the list if the disk has answered.
+static bool take_answer(struct daemon *d, const char *dir)
+{
+    struct opening_trial **at = find_trial(d, dir), *t = *at;
+
+    if (!t || !t->answered)
+        return false;
+    *at = t->next;
+    free_trial(t);
+    return true;
+}
+
+// The next directory of the configuration that is not in use and whose disk has answered.  NULL: there is none.
+static const char *next_dir(struct daemon *d)
+{
+    const struct config_paths *dirs = &d->request.config->spill_dirs;
+
+    for (size_t i = 0; i < dirs->n; i++)
+        if (take_answer(d, dirs->items[i]) && !disks_have(d, dirs->items[i]))
             return dirs->items[i];
-    }
     return NULL;
+}
+
+// The configuration may have been read again: answers of directories that it does not name mean nothing any more.
+static void forget_answers(struct daemon *d)
+{
+    for (struct opening_trial **at = &d->trials, *t; (t = *at);) {
+        if (!t->answered) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        free_trial(t);
+    }
 }
 
 static void open_next(struct opening *o)
 {
     struct daemon *d = o->daemon;
     const struct config *config = d->request.config;
-    const char *dir = next_dir(o);
+    const char *dir = next_dir(d);
 
     o->dir = dir ? strdup(dir) : NULL;
     if (!o->dir) {
-        opening_forget(d);
+        forget_answers(d);
+        free(steal(&d->opening));
         return;
     }
     if (d->n_disks == CONFIG_MOST_DISKS) {
@@ -203,7 +253,9 @@ static void open_next(struct opening *o)
                      o->dir, CONFIG_MOST_DISKS) < 0)
             o->error = NULL;
         fail(o);
-        opening_forget(d);
+        deinit(o);
+        forget_answers(d);
+        free(steal(&d->opening));
         return;
     }
     o->require_mount = disks_require_mount(config, dir);
@@ -212,24 +264,93 @@ static void open_next(struct opening *o)
     worker_submit(d->pool, &o->work);
 }
 
-void opening_begin(struct daemon *d)
+static void complain_of_memory(void)
 {
-    if (d->opening) { // goes on with the directories that the configuration names now
-        d->opening->tried = 0;
+    log_error("out of memory: new spill directories are not used until the daemon is told to reload again");
+}
+
+static enum work_status run_touch(struct work *w)
+{
+    store_touch(container_of(w, struct opening_trial, work)->dir);
+    return WORK_DONE;
+}
+
+static void touch_done(struct work *w)
+{
+    struct opening_trial *t = container_of(w, struct opening_trial, work);
+    struct daemon *d = t->daemon;
+
+    t->answered = true;
+    if (d->opening) // goes on with this one
         return;
-    }
     d->opening = calloc(1, sizeof *d->opening);
     if (!d->opening) {
-        log_error("out of memory: new spill directories are not used until the daemon is told to reload again");
+        complain_of_memory();
+        forget_answers(d);
         return;
     }
     d->opening->daemon = d;
     open_next(d->opening);
 }
 
+// NUMBER: of the directory among those that are asked.
+static void touch(struct daemon *d, const char *dir, unsigned number, bool told)
+{
+    struct opening_trial *t;
+
+    if (disks_have(d, dir) || *find_trial(d, dir))
+        return;
+    t = calloc(1, sizeof *t);
+    if (t)
+        *t = (struct opening_trial){
+            .next = d->trials, .daemon = d, .dir = strdup(dir), .begun = clock_now(), .told = told};
+    if (!t || !t->dir) {
+        free(t);
+        complain_of_memory();
+        return;
+    }
+    d->trials = t;
+    t->work = (struct work){.lane = WORK_LANE_TRIALS, .disk = number, .run = run_touch, .done = touch_done};
+    worker_submit(d->pool, &t->work);
+}
+
+void opening_begin(struct daemon *d)
+{
+    const struct config_paths *dirs = &d->request.config->spill_dirs;
+
+    for (size_t i = 0; i < dirs->n; i++)
+        touch(d, dirs->items[i], (unsigned)i, false);
+}
+
+void opening_await(struct daemon *d)
+{
+    unsigned n = 0;
+
+    for (const struct disk_absence *a = d->request.absences; a; a = a->next)
+        if (a->hangs)
+            touch(d, a->dir, n++, true);
+}
+
+void opening_tick(struct daemon *d)
+{
+    for (struct opening_trial *t = d->trials; t; t = t->next) {
+        if (t->answered || t->told || clock_now() - t->begun < HANGS_SECONDS * 1000UL)
+            continue;
+        t->told = true;
+        if (config_paths_have(&d->request.config->spill_dirs, t->dir))
+            disks_note_hang(d, t->dir);
+    }
+}
+
 void opening_forget(struct daemon *d)
 {
+    struct opening_trial *t;
+
     if (d->opening)
         deinit(d->opening);
     free(steal(&d->opening));
+    while ((t = d->trials)) {
+        d->trials = t->next;
+        free_trial(t);
+    }
 }

@@ -233,7 +233,7 @@ static int scan(struct daemon_disk *x, int (*found)(void *data, struct store_fou
                 char **ret_error)
 {
     struct store *store = x->disk.store;
-    int r = store_scan(store, found, data, &x->disk.n_foreign);
+    int r = store_scan(store, found, data, &x->disk.left);
 
     if (r < 0 && asprintf(ret_error, "spill directory %s: it cannot be read: %s", store_dir(store), strerror(-r)) < 0)
         *ret_error = NULL;

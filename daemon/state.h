@@ -32,6 +32,7 @@ struct daemon_disk {
     // fences.c's:
     struct event *tripped, *trip_timer; // the tripwire has news; they are to be read
     unsigned n_blind_ticks;
+    bool quotas_wait; // home.c's: quotas that were set here, when this was the first disk, are not taken over yet
     // recovery.c's:
     bool has_watched; // watched is valid
     uid_t watched;    // the owner whose directory the scan has had watched last
@@ -58,14 +59,15 @@ struct daemon {
     struct event *names_timer;               // a timer with a period: the user database is asked again
     uint64_t told[3];                        // regions, bytes, connections: as last told to the service manager
     struct settings *settings;
-    int exit_status;            // of a daemon that ends without waiting for its threads
-    bool told_to_end;           // by a signal
-    bool bad_settings;          // the file of the run-time quotas has a mistake
-    unsigned n_disks;           // in use
-    struct half *halves;        // recovery.c's: of moves, whose other disk is not there
-    struct opening *opening;    // opening.c's: a disk that is being added; NULL: none is
-    struct former_look *former; // former.c's, while it looks
-    struct disk *home;          // keeps what is of no single disk: .quota and .grace
+    int exit_status;              // of a daemon that ends without waiting for its threads
+    bool told_to_end;             // by a signal
+    bool bad_settings;            // the file of the run-time quotas has a mistake
+    unsigned n_disks;             // in use
+    struct half *halves;          // recovery.c's: of moves, whose other disk is not there
+    struct opening *opening;      // opening.c's: a disk that is being added; NULL: none is
+    struct opening_trial *trials; // opening.c's: disks that are asked whether they answer
+    struct former_look *former;   // former.c's, while it looks
+    struct disk *home;            // keeps what is of no single disk: .quota and .grace
     struct quota *quota;
     struct names *names; // the caller's of daemon_new
     struct user_table *users;

@@ -63,6 +63,7 @@ void query_first_disk(const Diskalloc__V1__Status *s, Diskalloc__V1__Disk *ret)
     ret->keep_free = s->keep_free;
     ret->bytes = s->bytes;
     ret->foreign_files = s->foreign_files;
+    ret->unreadable_files = s->unreadable_files;
     ret->lacking_blocks = s->lacking_blocks;
     ret->inodes = s->disk_inodes;
     ret->inodes_available = s->disk_inodes_available;

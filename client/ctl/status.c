@@ -28,7 +28,7 @@ static json_t *disk_json(const Diskalloc__V1__Disk *d)
     if (!d->in_use)
         return json_pack("{so, sb, so}", "spill_dir", text_json_bytes(d->dir.data, d->dir.len), "in_use", false,
                          "problem", text_json_bytes(d->problem.data, d->problem.len));
-    return json_pack("{so, sb, sb, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
+    return json_pack("{so, sb, sb, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "spill_dir", text_json_bytes(d->dir.data, d->dir.len),
         "in_use", true,
         "leaving", (int)d->is_leaving,
@@ -42,6 +42,7 @@ static json_t *disk_json(const Diskalloc__V1__Disk *d)
         "bytes", text_json_number(d->bytes),
         "regions", text_json_number(d->regions),
         "foreign_files", text_json_number(d->foreign_files),
+        "unreadable_files", text_json_number(d->unreadable_files),
         "lacking_blocks", text_json_number(d->lacking_blocks),
         "inodes", text_json_limit(d->inodes ? d->inodes : UINT64_MAX),
         "inodes_available", text_json_limit(d->inodes ? d->inodes_available : UINT64_MAX),
@@ -65,7 +66,7 @@ static json_t *disks_json(const Diskalloc__V1__Status *s)
 static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
 {
     // clang-format off
-    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
+    return ctl_print_json(json_pack("{so, si, so, ss, so, so, ss, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so, so}",
         "daemon_version", text_json_bytes(s->version, strlen(s->version)),
         "pid", (int)s->pid,
         "started", text_json_time(s->started),
@@ -85,6 +86,7 @@ static int print_json(const struct ctl *ctl, const Diskalloc__V1__Status *s)
         "connections_limit", text_json_limit(s->connections_limit),
         "orphans", text_json_number(s->orphans),
         "foreign_files", text_json_number(s->foreign_files),
+        "unreadable_files", text_json_number(s->unreadable_files),
         "lacking_blocks", text_json_number(s->lacking_blocks),
         "disk_inodes", text_json_limit(s->disk_inodes ? s->disk_inodes : UINT64_MAX),
         "disk_inodes_available", text_json_limit(s->disk_inodes ? s->disk_inodes_available : UINT64_MAX),
@@ -183,6 +185,8 @@ static void add_disk(struct table *t, const struct ctl *ctl, const Diskalloc__V1
     add_row(t, "Regions there", value);
     if (d->foreign_files > 0)
         add_row(t, "Foreign files", text_count(d->foreign_files, a));
+    if (d->unreadable_files > 0)
+        add_row(t, "Unreadable", text_count(d->unreadable_files, a));
 }
 
 // FIRST: the first disk.
@@ -233,6 +237,8 @@ static void add_numbers(struct table *t, const struct ctl *ctl, const Diskalloc_
              bar_of(ctl, s->connections, s->connections_limit, bar));
     add_row(t, "Orphans", text_count(s->orphans, a));
     add_row(t, "Foreign files", text_count(s->foreign_files, a));
+    if (s->unreadable_files > 0)
+        add_row(t, "Unreadable", text_count(s->unreadable_files, a));
     if (s->lacking_blocks > 0)
         add_row(t, "Lacking blocks", text_count(s->lacking_blocks, a));
     if (s->mended > 0)

@@ -96,6 +96,61 @@ int config_take_later(struct config *c, const struct config *other, unsigned *n)
     return r;
 }
 
+// Whether KEY of SUBJECT was set or unset last before AT in C.
+static bool is_later(const struct config *c, const char *subject, enum config_quota_key key, uint64_t at)
+{
+    struct config_subject *s = NULL;
+    bool is_new, is_missing, later;
+
+    if (config_resolve_subject(c, subject, &s, &is_new, &is_missing) < 0 || !s)
+        return true; // taking it over tells what is wrong
+    later = at > config_last_change(c, s, key);
+    if (is_new)
+        config_subject_free(s);
+    return later;
+}
+
+static bool has_later_set(const struct config *c, const struct config *other)
+{
+    char name[CONFIG_SUBJECT_SIZE];
+
+    for (size_t i = 0; i < other->n_subjects; i++) {
+        const struct config_subject *s = other->subjects[i];
+
+        config_subject_text(s, name, sizeof name);
+        for (size_t key = 0; key < CONFIG_QUOTA_KEY_N; key++) {
+            const struct config_value *v = &s->values[CONFIG_RUNTIME][key];
+
+            if (v->kind != CONFIG_UNSET && is_later(c, name, (enum config_quota_key)key, v->set_at))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool has_later_unset(const struct config *c, const struct config *other)
+{
+    for (size_t i = 0; i < other->n_unsets; i++)
+        if (is_later(c, other->unsets[i].subject, other->unsets[i].key, other->unsets[i].at))
+            return true;
+    return false;
+}
+
+int config_has_later(const struct config *c, int dir_fd, const char *dir, bool *ret, char **ret_error)
+{
+    struct config *other = calloc(1, sizeof *other);
+    int r;
+
+    if (!other)
+        return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
+    other->names_by = c->names_by;
+    r = config_load_runtime(other, dir_fd, dir, NULL, NULL, ret_error);
+    if (r == 0)
+        *ret = has_later_set(c, other) || has_later_unset(c, other);
+    config_free(other);
+    return r;
+}
+
 int config_merge_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                          unsigned *ret_n, char **ret_error)
 {

@@ -14,6 +14,8 @@ int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_wa
 // *RET_N: how many keys that were; or as config_load_runtime.
 int config_merge_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                          unsigned *ret_n, char **ret_error);
+// Whether that would take anything over.  Blocks.  As config_load_runtime.
+int config_has_later(const struct config *c, int dir_fd, const char *dir, bool *ret, char **ret_error);
 // The same of another configuration, whose keys are added to *N.  0 or -ENOMEM.
 int config_take_later(struct config *c, const struct config *other, unsigned *n);
 // Reads the layer from TEXT, which config_render_runtime has made.  As config_load_runtime.

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
-#include "daemon/config/load.h"
 #include "daemon/config/subjects.h"
 #include "daemon/log.h"
 #include "daemon/names.h"
@@ -25,69 +24,15 @@ struct settings {
     struct config *config;
     void (*changed)(void *data);
     void *data;
-    bool is_ahead; // the quotas that hold are not all in their file: of the change that is being made
+    bool is_ahead;   // the quotas that hold are not all in their file: of the change that is being made
+    bool calls_done; // a change has ended, and its submitter, who is told, may submit another one
     TAILQ_HEAD(, settings_change) changes; // the first one is being made
 };
-
-enum { NAMES_BUDGET_MS = 1000 }; // for look-ups while the files are read
 
 static void warn(void *data, const char *sentence)
 {
     (void)data;
     log_warning("%s", sentence);
-}
-
-static bool override(char **key, const char *value)
-{
-    char *copy = value ? strdup(value) : NULL;
-
-    if (!value)
-        return true;
-    if (!copy)
-        return false;
-    free(*key);
-    *key = copy;
-    return true;
-}
-
-static bool override_dirs(struct config_paths *paths, const struct config_paths *value)
-{
-    bool ok = true;
-
-    if (!value || value->n == 0)
-        return true;
-    config_paths_clear(paths);
-    for (size_t i = 0; ok && i < value->n; i++)
-        ok = config_paths_add(paths, value->items[i]) == 0;
-    return ok;
-}
-
-static void warn_of_idle_sections(const struct config *c)
-{
-    for (const struct config_disk *d = c->disks; d; d = d->next)
-        if (!config_paths_have(&c->spill_dirs, d->path))
-            log_warning("[disk %s] means nothing: that is no spill_dir", d->path);
-}
-
-int settings_load(const struct settings_source *source, struct config **ret, char **ret_error)
-{
-    const struct config_resolver names = {.find = names_resolve, .data = source->names};
-    struct config *c = NULL;
-    int r;
-
-    if (source->names)
-        names_set_budget(source->names, NAMES_BUDGET_MS);
-    r = config_load(source->config, source->names ? &names : NULL, warn, NULL, &c, ret_error);
-    if (r < 0)
-        return r;
-    if (!override(&c->socket, source->socket) || !override_dirs(&c->spill_dirs, source->spill_dirs)) {
-        config_free(c);
-        return -ENOMEM;
-    }
-    c->socket_was_set |= source->socket != NULL;
-    warn_of_idle_sections(c);
-    *ret = c;
-    return 0;
 }
 
 int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
@@ -184,9 +129,22 @@ static int write_layer(struct settings *s, const struct config *c)
     return r;
 }
 
+static void tell_bad_copy(const char *error, int r)
+{
+    log_error("%s; the quotas that were set there do not hold until that is mended and the daemon is told to reload",
+              error ? error : strerror(-r));
+}
+
+static void put_aside(const struct settings *s, struct store *from)
+{
+    if (small_file_put_aside(store_dir_fd(from), CONFIG_RUNTIME_FILE) == 0)
+        log_notice("%s/%s is not used any more, and was renamed to %s.old: the first spill directory is %s",
+                   store_dir(from), CONFIG_RUNTIME_FILE, CONFIG_RUNTIME_FILE, store_dir(s->store));
+}
+
 // Values that are taken over into C hold even if they cannot be written, also after a reload (take_unwritten); then the
 // file of FROM stays for the next start.
-static void merge_runtime(struct settings *s, struct config *c, struct store *from)
+static int merge_runtime(struct settings *s, struct config *c, struct store *from)
 {
     const char *dir = store_dir(from);
     _cleanup_free_ char *error = NULL;
@@ -194,25 +152,22 @@ static void merge_runtime(struct settings *s, struct config *c, struct store *fr
     int r = config_merge_runtime(c, store_dir_fd(from), dir, warn, NULL, &n, &error);
 
     if (r < 0) {
-        log_error("%s; the quotas that were set there do not hold", error ? error : strerror(-r));
-        return;
+        tell_bad_copy(error, r);
+        return r;
     }
     if (n > 0) {
         log_notice("quotas set by diskallocctl: %u were set or unset last in %s/%s, and hold", n, dir,
                    CONFIG_RUNTIME_FILE);
         s->is_ahead = true;
     }
-    if (s->is_ahead && write_layer(s, c) < 0)
-        return;
-    r = small_file_put_aside(store_dir_fd(from), CONFIG_RUNTIME_FILE);
-    if (r == 0)
-        log_notice("%s/%s is not used any more, and was renamed to %s.old: the first spill directory is %s", dir,
-                   CONFIG_RUNTIME_FILE, CONFIG_RUNTIME_FILE, store_dir(s->store));
+    if (!s->is_ahead || write_layer(s, c) == 0)
+        put_aside(s, from);
+    return 0;
 }
 
-void settings_merge_runtime(struct settings *s, struct store *from)
+int settings_merge_runtime(struct settings *s, struct store *from)
 {
-    merge_runtime(s, s->config, from);
+    return merge_runtime(s, s->config, from);
 }
 
 // For config_find_names_again.
@@ -332,8 +287,27 @@ static enum work_status run_reload(struct work *w)
     if (r == 0 && s->is_ahead)
         r = take_unwritten(s, change->loaded);
     if (r == 0 && change->from)
-        merge_runtime(s, change->loaded, change->from);
+        change->merge_result = merge_runtime(s, change->loaded, change->from);
     change->result = r;
+    return WORK_DONE;
+}
+
+// As a rule a disk that was added has no such file, or nothing in it that was set later.  Then nothing is read again.
+static enum work_status run_merge(struct work *w)
+{
+    struct settings_change *change = container_of(w, struct settings_change, work);
+    struct settings *s = change->settings;
+    _cleanup_free_ char *error = NULL;
+    bool has_later;
+    int r = config_has_later(s->config, store_dir_fd(change->from), store_dir(change->from), &has_later, &error);
+
+    change->merge_result = r;
+    if (r < 0)
+        tell_bad_copy(error, r);
+    else if (has_later || s->is_ahead)
+        return run_reload(w);
+    else
+        put_aside(s, change->from);
     return WORK_DONE;
 }
 
@@ -351,25 +325,28 @@ static void change_done(struct work *w)
 {
     struct settings_change *change = container_of(w, struct settings_change, work);
     struct settings *s = change->settings;
+    bool is_new = change->result == 0 && (change->subject || change->loaded);
 
     if (change->result == 0 && change->subject) {
         config_change_describe(&change->quota, &change->before, &change->after);
         config_change_apply(&change->quota);
-    } else if (change->result == 0) {
+    } else if (is_new) {
         struct config *old = s->config;
 
         warn_of_what_needs_a_restart(old, change->loaded);
         s->config = change->loaded;
         change->loaded = old;
     }
-    if (change->result == 0)
+    if (is_new)
         keep_names(s);
-    if (find_names_again(s) || change->result == 0)
+    if (find_names_again(s) || is_new)
         s->changed(s->data);
     config_free(change->loaded);
     change->loaded = NULL;
     TAILQ_REMOVE(&s->changes, change, entry);
+    s->calls_done = true;
     change->done(change);
+    s->calls_done = false;
     start_first(s);
 }
 
@@ -379,8 +356,8 @@ static void start_first(struct settings *s)
 
     if (!change)
         return;
-    change->work = (struct work){
-        .lane = WORK_LANE_DAEMON, .brief = true, .run = change->subject ? run_quota : run_reload, .done = change_done};
+    change->work = (struct work){.lane = WORK_LANE_DAEMON, .brief = true, .done = change_done};
+    change->work.run = change->subject ? run_quota : change->from ? run_merge : run_reload;
     change->result = change->subject ? config_make_room(s->config) : 0;
     if (change->result == 0)
         worker_submit(s->pool, &change->work);
@@ -390,7 +367,7 @@ static void start_first(struct settings *s)
 
 void settings_submit(struct settings *s, struct settings_change *change)
 {
-    bool first = TAILQ_EMPTY(&s->changes);
+    bool first = TAILQ_EMPTY(&s->changes) && !s->calls_done; // change_done starts the next one
 
     change->settings = s;
     TAILQ_INSERT_TAIL(&s->changes, change, entry);

@@ -4,22 +4,11 @@
 #include <stddef.h>
 
 #include "daemon/config/runtime.h"
+#include "daemon/config/source.h"
 #include "daemon/work/worker.h"
 
-struct names;
 struct settings;
 struct store;
-
-// What the command line says of the configuration.
-struct settings_source {
-    const char *config, *socket;     // paths; NULL: the option was not given
-    struct config_paths *spill_dirs; // the same; empty, or NULL in tests: the option was not given
-    // What names mean; NULL, for settings_load only: ask the user database, however long that takes.
-    struct names *names;
-};
-
-// Blocks.  0, or -errno and *RET_ERROR is a sentence to be freed.
-int settings_load(const struct settings_source *source, struct config **ret, char **ret_error);
 
 // Takes CONFIG over.  CHANGED is called on the loop after each change that was made true.
 int settings_new(struct worker_pool *pool, struct store *store, const struct settings_source *source,
@@ -29,8 +18,8 @@ void settings_free(struct settings *s);
 // logged.
 int settings_load_runtime(struct settings *s);
 // Then, of each further disk: takes over what the file there, of a time when that disk was the first one, says, where
-// that was set or unset later.  Blocks: at start only.  A failure is logged.
-void settings_merge_runtime(struct settings *s, struct store *from);
+// that was set or unset later.  Blocks: at start only.  0; or -errno, and the reason was logged.
+int settings_merge_runtime(struct settings *s, struct store *from);
 // Names mean something else than before (names_start).
 void settings_names_changed(struct settings *s);
 void settings_have_changed(struct settings *s); // calls CHANGED: something outside of the files has changed
@@ -39,9 +28,9 @@ void settings_start(struct settings *s);
 const struct config *settings_config(const struct settings *s);
 
 struct settings_change {
-    // Filled in by the caller.  SUBJECT NULL: read the files again, then the quotas of FROM as settings_merge_runtime,
-    // if it is not NULL.  Otherwise set the KEYS of SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if
-    // there are none.
+    // Filled in by the caller.  SUBJECT NULL: read the files again.  With FROM: take over the quotas there, as
+    // settings_merge_runtime does, and read the files again only if something is taken over.  Otherwise set the KEYS of
+    // SUBJECT to TEXTS; or, TEXTS NULL, unset the KEYS, or all keys if there are none.
     char *subject;
     struct store *from;
     size_t n;
@@ -49,7 +38,8 @@ struct settings_change {
     void (*done)(struct settings_change *change); // called on the loop, with result and error; frees the change
     void *owner;
     int result;
-    char *error; // if result is negative: a sentence, or NULL
+    int merge_result; // of FROM: 0; or -errno, and the reason was logged
+    char *error;      // if result is negative: a sentence, or NULL
     // If SUBJECT is not NULL and something has changed: the limits of the keys, "bytes=50G regions=unlimited", for the
     // log.
     char *before, *after;

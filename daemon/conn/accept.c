@@ -4,6 +4,12 @@
 // a user from holding connections that no limit counts: a user may have so many at a time, and each one must say Hello
 // within SPEAK_MS.  All users together have a bound as well.  When it is reached, the connection that has been silent
 // for longest makes room for the new one: clients say Hello at once, so that it is not one of an honest client.
+//
+// Replies that a client does not read lie in memory of the kernel that is the daemon's.  Each of thousands of
+// connections may have as much of it, and administrators may have set the default to megabytes.  So each connection
+// gets a small buffer, but one that takes the longest packet: the kernel refuses longer packets (EMSGSIZE).  Where
+// net.core.wmem_max allows less than that, a buffer that was set could not be raised to the default again.  So it is
+// set on a socket of the daemon's own first, which tells what would become of it.
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -15,6 +21,8 @@
 #include "daemon/conn/rights.h"
 #include "daemon/log.h"
 #include "daemon/user.h"
+#include "proto/packet.h"
+#include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
 
@@ -22,8 +30,9 @@ enum {
     SPEAK_MS = 10 * 1000,
     LEAST_SILENT = 16, // where the process may open few files
     MOST_SILENT = 4096,
-    REFUSED_A_TICK = 16,     // connections; if there are more, the next tick comes at once
-    SEND_BUFFER = 48 * 1024, // bytes; the kernel takes twice that, and counts some 800 for a small packet
+    REFUSED_A_TICK = 16,                   // connections; if there are more, the next tick comes at once
+    SEND_BUFFER = 48 * 1024,               // bytes; the kernel takes twice that, and counts some 800 for a small packet
+    LEAST_SEND_BUFFER = PACKET_MAX + 1024, // bytes, as the kernel takes them; it wants 32 more than the packet has
 };
 
 static void refuse_silent(struct conn *c, const char *sentence)
@@ -95,6 +104,9 @@ int accept_init(struct conn_env *env)
     env->most_silent = MOST_SILENT;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < MOST_SILENT)
         env->most_silent = files.rlim_cur / 4 > LEAST_SILENT ? (unsigned)(files.rlim_cur / 4) : LEAST_SILENT;
+    env->sample = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (env->sample < 0)
+        return -errno;
     env->silent_tick = evtimer_new(env->base, on_tick, env);
     return env->silent_tick ? 0 : -ENOMEM;
 }
@@ -103,6 +115,7 @@ void accept_deinit(struct conn_env *env)
 {
     if (env->silent_tick)
         event_free(env->silent_tick);
+    cleanup_close(&env->sample);
 }
 
 // A reference to the client's user, and the client's pid, as the kernel knows them.  NULL: the client is refused.
@@ -171,13 +184,40 @@ void accept_refuse(int fd)
         close(fd);
 }
 
-void accept_begin(struct conn *c)
+// OPTION: SO_SNDBUF, or SO_SNDBUFFORCE, which needs CAP_NET_ADMIN.
+static void set_send_buffer(int fd, int option)
 {
     static const int size = SEND_BUFFER;
 
-    // Replies that a client does not read lie in memory of the kernel that is the daemon's.  Each of thousands of
-    // connections may have as much of it, and administrators may have set the default to megabytes.
-    setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
+}
+
+static int send_buffer_of(int fd)
+{
+    int size = 0;
+    socklen_t length = sizeof size;
+
+    return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 ? 0 : size;
+}
+
+static void bound_send_buffer(struct conn_env *env, int fd)
+{
+    set_send_buffer(env->sample, SO_SNDBUF);
+    if (send_buffer_of(env->sample) >= LEAST_SEND_BUFFER)
+        set_send_buffer(fd, SO_SNDBUF);
+    else if (send_buffer_of(fd) < LEAST_SEND_BUFFER) // the default is as small
+        set_send_buffer(fd, SO_SNDBUFFORCE);
+    if (!env->told_of_buffers && send_buffer_of(fd) < LEAST_SEND_BUFFER) {
+        env->told_of_buffers = true;
+        log_warning("the kernel gives sockets a send buffer of %d bytes, and long replies need %d: connections that "
+                    "ask for them are lost; raise the sysctl net.core.wmem_default, or net.core.wmem_max",
+                    send_buffer_of(fd), LEAST_SEND_BUFFER);
+    }
+}
+
+void accept_begin(struct conn *c)
+{
+    bound_send_buffer(c->env, c->fd);
     c->careful = !rights_refuse(c->fd);
     note_silent(c);
 }

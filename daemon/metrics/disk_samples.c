@@ -12,6 +12,12 @@ void samples_foreign(struct exposition *e, const struct family *f)
     exposition_sample(e, e->source->n_foreign);
 }
 
+void samples_unreadable(struct exposition *e, const struct family *f)
+{
+    (void)f;
+    exposition_sample(e, e->source->n_unreadable);
+}
+
 void samples_lacking(struct exposition *e, const struct family *f)
 {
     (void)f;

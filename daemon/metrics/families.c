@@ -200,6 +200,8 @@ static const struct family families[] = {
 
     {"diskalloc_orphans", FAMILY_GAUGE, NULL, "Regions that wait to be removed.", true, write_orphans, 0},
     {"diskalloc_foreign_files", FAMILY_GAUGE, NULL, "Entries of spill directories that are not the daemon's.", true, samples_foreign, 0},
+    {"diskalloc_unreadable_files", FAMILY_GAUGE, NULL, "Files and directories of regions that could not be read when the daemon started.", true,
+     samples_unreadable, 0},
     {"diskalloc_regions_lacking_blocks", FAMILY_GAUGE, NULL,
      "Regions that had granted bytes without blocks when the daemon started.", true, samples_lacking, 0},
 

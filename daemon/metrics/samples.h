@@ -26,6 +26,7 @@ enum disk_number {
 };
 
 void samples_foreign(struct exposition *e, const struct family *f);
+void samples_unreadable(struct exposition *e, const struct family *f);
 void samples_lacking(struct exposition *e, const struct family *f);
 void samples_disk_info(struct exposition *e, const struct family *f);
 void samples_disk(struct exposition *e, const struct family *f); // enum disk_number

@@ -41,5 +41,5 @@ struct metrics_source {
     const struct disk_absence *absences; // spill directories that are not in use
     uint64_t available;                  // bytes of all disks: each file system once
     uint64_t started;                    // seconds since 1970
-    uint64_t n_foreign, n_lacking_blocks;
+    uint64_t n_foreign, n_unreadable, n_lacking_blocks;
 };

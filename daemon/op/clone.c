@@ -7,12 +7,12 @@
 // file last: a daemon that ends before that leaves nothing.  What is cut or punched from the source meanwhile is zero
 // in the copy.
 //
-// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its
-// own before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if
-// the file system can do that (FICLONE), which takes milliseconds; else they are copied too.  The file system shares
-// what is on the disk, so the source is written out first.  That may take minutes, and needs no lock of the source;
-// sharing needs the lock, writes out what was stored meanwhile, and is soon done unless somebody holds the lock.  A
-// source that is stored to as fast as the disk writes is never written out: it is copied.
+// Blocks.  A granted byte must never need a new block.  So where the guarantee is hard, the copy gets blocks of its own
+// before the content is copied into them.  Where it is soft, and of a sparse region, the two files share blocks if they
+// are on one file system that can do that (FICLONE), which takes milliseconds; else they are copied too.  The file
+// system shares what is on the disk, so the source is written out before it is shared.  That may take minutes, and
+// needs no lock of the source; sharing needs the lock, writes out what was stored meanwhile, and is soon done unless
+// somebody holds the lock.  A source that is stored to as fast as the disk writes is never written out: it is copied.
 //
 // The submitter keeps the source from being removed (region.n_readers).  Whoever has the source's file open may hold
 // its lock, cut it, or make it longer: then reading hangs, and stuck.c answers; or it ends early; or what is beyond the
@@ -154,7 +154,7 @@ static int run_step(struct op *op)
     switch ((enum step)op->step) {
     case BEGINNING:
         r = start_clone(op);
-        if (r == 0 && op_may_share(op, op->region->disk)) {
+        if (r == 0 && op_may_share(op, op->source_disk, op->region->disk)) {
             op->step = WRITING_OUT;
             return 1;
         }

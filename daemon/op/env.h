@@ -47,7 +47,7 @@ void op_reap_orphans(struct op_env *env, uint64_t now);
 int op_repair_region(struct op_env *env, struct region *r, uint64_t *n_lacking);
 // Ends the operations on regions of DISK that are held up by others, and tells the log who may hold their files.
 // ANSWERED: when the disk was asked a question that it has answered (ms, monotonic).
-void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered);
+void op_end_stuck(struct op_env *env, struct disk *disk, uint64_t answered);
 // Whether an operation on a region of DISK has been at work for so long that op_end_stuck might end it, as of NOW (ms,
 // monotonic).
 bool op_seem_stuck(const struct op_env *env, const struct disk *disk, uint64_t now);

@@ -37,9 +37,9 @@ bool op_takes_blocks(const struct op *op)
     return !(op->region->record.flags & RECORD_SPARSE);
 }
 
-bool op_may_share(const struct op *op, const struct disk *disk)
+bool op_may_share(const struct op *op, const struct disk *from, const struct disk *disk)
 {
-    return !op_takes_blocks(op) || !store_guarantee(disk->store)->hard;
+    return (!op_takes_blocks(op) || !store_guarantee(disk->store)->hard) && store_may_share(from->store, disk->store);
 }
 
 int op_open_fd(const struct op *op, int flags)

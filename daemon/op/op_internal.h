@@ -51,6 +51,15 @@ static inline struct project *op_project(struct op *op)
     return op->moves ? &op->project : &op->region->project;
 }
 
+// A further disk that the operation reads or writes: where the source of a clone is, or where a region moves to.  NULL:
+// there is none beside that of its region.
+static inline struct disk *op_other_disk(const struct op *op)
+{
+    struct disk *other = op->moves ? op->to : op->source_disk;
+
+    return other == op->region->disk ? NULL : other;
+}
+
 static inline struct store *op_store(const struct op *op)
 {
     return op_disk(op)->store;
@@ -66,8 +75,8 @@ int op_copy_piece(struct op *op);
 void op_estimate(struct op *op, enum op_effort effort, uint64_t bytes);
 // Whether the region's bytes have blocks.  A sparse region is charged, but takes space only when it is written.
 bool op_takes_blocks(const struct op *op);
-// Whether OP, a clone, may share the blocks of its source, if both are on DISK.
-bool op_may_share(const struct op *op, const struct disk *disk);
+// Whether OP, a clone, may share blocks with a source on the disk FROM, if its own region is on DISK.
+bool op_may_share(const struct op *op, const struct disk *from, const struct disk *disk);
 // In run: opens the file of the operation's region with FLAGS (O_RDWR or O_RDONLY).  A new descriptor or -errno.
 int op_open_fd(const struct op *op, int flags);
 // The same for reading and writing, as op->file.  0 or -errno.

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/config/disk.h"
 #include "daemon/op/bound.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
@@ -123,7 +124,8 @@ static struct disk *choose_disk(const struct op *op)
                                    .owner_name = user_name(r->owner),
                                    .size = source ? source->size : op->size,
                                    .tried = op->tried,
-                                   .favourite = source && op_may_share(op, source->disk) ? source->disk : NULL};
+                                   .favourite =
+                                       source && op_may_share(op, source->disk, source->disk) ? source->disk : NULL};
 
     return disk_choose(op->env->disks, &wish);
 }
@@ -212,6 +214,15 @@ static uint64_t lane_of(const struct op *op)
     return others << 32 | user_lane(op->region->owner);
 }
 
+// An operation that reads or writes a second disk is held up when that one hangs.  So these have shares of their own,
+// for each pair of disks.
+static unsigned disks_of(const struct op *op)
+{
+    const struct disk *other = op_other_disk(op);
+
+    return op->region->disk->number + (other ? other->number + 1 : 0) * CONFIG_MOST_DISKS;
+}
+
 static void run(struct op *op)
 {
     LIST_INSERT_HEAD(&op->env->at_work, op, at_work);
@@ -219,7 +230,7 @@ static void run(struct op *op)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
         .lane = lane_of(op),
-        .disk = op->region->disk->number,
+        .disk = disks_of(op),
         .brief = op->brief,
         .instant = op->instant,
         .run = run_work,

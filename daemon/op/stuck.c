@@ -8,9 +8,10 @@
 //
 // op_end_stuck runs on the loop from time to time.  An operation is stuck when its present piece has run for ten
 // seconds, and the disk has answered other questions that were asked at the end of that time: so a disk that hangs is
-// waited for.  A durable commit writes all that the client has stored, which takes a slow disk minutes while it answers
-// as ever: such a piece (struct work.slow) is stuck after an hour only.  An operation that waits for its next piece is
-// stuck when the lane is: behind slow pieces, or many, it only has to wait.
+// waited for.  A clone or a move may be held up by either of two disks: both have to answer.  A durable commit writes
+// all that the client has stored, which takes a slow disk minutes while it answers as ever: such a piece (struct
+// work.slow) is stuck after an hour only.  An operation that waits for its next piece is stuck when the lane is: behind
+// slow pieces, or many, it only has to wait.
 //
 // A stuck operation that can be undone is cancelled, and its client gets an answer.  The others, which take away what
 // their client has given up, have no answer before they end.  What waits behind a stuck operation has not begun, and is
@@ -23,6 +24,7 @@
 
 #include "daemon/log.h"
 #include "daemon/op/op_internal.h"
+#include "proto/util/checked.h"
 
 enum {
     STUCK_MS = 10 * 1000,
@@ -79,26 +81,43 @@ static void end_stuck(struct op *op)
     op_end_behind(op, -ETIMEDOUT, why_file);
 }
 
+static bool uses(const struct op *op, const struct disk *disk)
+{
+    return op->region->disk == disk || op_other_disk(op) == disk;
+}
+
+// When the last question was asked that all disks of OP have answered.
+static uint64_t answered_by_all(const struct op *op)
+{
+    const struct disk *other = op_other_disk(op);
+
+    return other ? u64_min(op->region->disk->answered, other->answered) : op->region->disk->answered;
+}
+
 bool op_seem_stuck(const struct op_env *env, const struct disk *disk, uint64_t now)
 {
     const struct op *op;
 
     LIST_FOREACH (op, &env->at_work, at_work)
-        if (op->region->disk == disk && now - worker_since(env->pool, &op->work) >= STUCK_MS)
+        if (uses(op, disk) && now - worker_since(env->pool, &op->work) >= STUCK_MS)
             return true;
     return false;
 }
 
-void op_end_stuck(struct op_env *env, const struct disk *disk, uint64_t answered)
+void op_end_stuck(struct op_env *env, struct disk *disk, uint64_t answered)
 {
-    uint64_t before = answered > STUCK_MS ? answered - STUCK_MS : 0;
-    uint64_t slow_before = answered > SLOW_STUCK_MS ? answered - SLOW_STUCK_MS : 0;
     struct op *op, *next;
 
+    disk->answered = answered;
     for (op = LIST_FIRST(&env->at_work); op; op = next) {
+        uint64_t asked, before, slow_before;
+
         next = LIST_NEXT(op, at_work);
-        if (op->region->disk != disk)
+        if (!uses(op, disk))
             continue;
+        asked = answered_by_all(op);
+        before = asked > STUCK_MS ? asked - STUCK_MS : 0;
+        slow_before = asked > SLOW_STUCK_MS ? asked - SLOW_STUCK_MS : 0;
         if (worker_since(env->pool, &op->work) > before)
             continue;
         if (worker_withdraw(env->pool, &op->work, before))

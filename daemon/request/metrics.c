@@ -28,7 +28,7 @@ struct cursor {
 
 void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
 {
-    uint64_t n_foreign = 0, n_lacking_blocks = 0;
+    uint64_t n_foreign = 0, n_unreadable = 0, n_lacking_blocks = 0;
     size_t n = 0;
 
     for (const struct disk *d = env->op.disks; d && n < METRICS_MOST_DISKS; d = d->next) {
@@ -46,7 +46,8 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
             .granted = d->granted.used[QUOTA_BYTES] + d->sparse.used[QUOTA_BYTES],
             .n_regions = d->granted.used[QUOTA_REGIONS] + d->sparse.used[QUOTA_REGIONS],
         };
-        n_foreign += d->n_foreign;
+        n_foreign += d->left.foreign;
+        n_unreadable += d->left.unreadable;
         n_lacking_blocks += d->n_lacking_blocks;
     }
     ret->source = (struct metrics_source){
@@ -60,6 +61,7 @@ void request_read_metrics(struct request_env *env, struct metrics_readings *ret)
         .available = env->space.available,
         .started = env->started,
         .n_foreign = n_foreign,
+        .n_unreadable = n_unreadable,
         .n_lacking_blocks = n_lacking_blocks,
     };
 }

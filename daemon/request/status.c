@@ -88,7 +88,8 @@ static void fill_disk(const struct disk *d, Diskalloc__V1__Disk *ret)
     ret->free = d->problem ? 0 : disk_free(d);
     ret->bytes = d->granted.used[QUOTA_BYTES] + d->sparse.used[QUOTA_BYTES];
     ret->regions = d->granted.used[QUOTA_REGIONS] + d->sparse.used[QUOTA_REGIONS];
-    ret->foreign_files = d->n_foreign;
+    ret->foreign_files = d->left.foreign;
+    ret->unreadable_files = d->left.unreadable;
     ret->lacking_blocks = d->n_lacking_blocks;
     ret->inodes = limits.inodes;
     ret->inodes_available = limits.inodes_available;
@@ -207,7 +208,8 @@ static void fill_sums(const struct request_env *env, Diskalloc__V1__Status *ret)
     ret->disk_available = env->space.available;
     ret->keep_free = disks_keep_free(env->op.disks);
     for (const struct disk *d = env->op.disks; d; d = d->next) {
-        ret->foreign_files += d->n_foreign;
+        ret->foreign_files += d->left.foreign;
+        ret->unreadable_files += d->left.unreadable;
         ret->lacking_blocks += d->n_lacking_blocks;
     }
     ret->bytes = quota_account_used(total, QUOTA_BYTES);

@@ -1,5 +1,10 @@
 // Reading the spill directory at start.  The files are not trusted: an entry that is not exactly as the daemon would
 // have made it is left alone and reported.
+//
+// An entry that cannot be read says nothing about whose it is, so an error is not taken for a foreign entry.  A user's
+// directory may hold many regions: if the disk cannot read it, the scan fails, and with it the disk (daemon/disks.c).
+// A file that cannot be read costs only its own region: it is left alone and counted as unreadable.  Where the daemon
+// itself lacks memory or descriptors, nothing is known of the entry, and the scan fails.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +23,25 @@ struct scan {
     struct store *store;
     int (*found)(void *data, struct store_found *region);
     void *data;
-    uint64_t n_foreign;
+    struct store_left left;
 };
 
 static int foreign(struct scan *scan, const char *dir, const char *name, const char *why)
 {
-    scan->n_foreign++;
+    scan->left.foreign++;
     log_warning("%s/%s%s%s: %s; left alone", scan->store->dir, dir, *dir ? "/" : "", name, why);
+    return 0;
+}
+
+// For an entry of the daemon's own kind that fails with ERROR.  0; or ERROR, because it is the daemon's own want of
+// memory or descriptors.
+static int unreadable(struct scan *scan, const char *dir, const char *name, int error)
+{
+    if (error == -ENOMEM || error == -EMFILE || error == -ENFILE)
+        return error;
+    scan->left.unreadable++;
+    log_error("%s/%s%s%s cannot be read: %s; left alone: what it holds is unavailable, and charged to nobody",
+              scan->store->dir, dir, *dir ? "/" : "", name, strerror(-error));
     return 0;
 }
 
@@ -40,49 +57,49 @@ static int remove_half_made(struct scan *scan, const char *dir, const char *name
     return r < 0 ? foreign(scan, dir, name, strerror(-r)) : 0;
 }
 
-static const char *why_no_record(int error)
+// 0; or -errno, and the scan fails.
+static int check_record(struct scan *scan, const char *dir, const struct listed_file *f)
 {
-    switch (error) {
+    switch (f->record_result) {
     case -ENODATA:
-        return "a file without a record";
+        return f->st.st_size == 0 ? remove_half_made(scan, dir, f->name)
+                                  : foreign(scan, dir, f->name, "a file without a record");
     case -EPROTONOSUPPORT:
-        return "its record is of a newer version";
+        return foreign(scan, dir, f->name, "its record is of a newer version");
     case -EBADMSG:
-        return "its record is damaged";
+        return foreign(scan, dir, f->name, "its record is damaged");
     default:
-        return strerror(-error);
+        return unreadable(scan, dir, f->name, f->record_result);
     }
 }
 
-// True: the file is a region.  False: it is left alone, or was removed.
-static bool check(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
+// 1: the file is a region; 0: it is left alone, or was removed; -errno: the scan fails.
+static int check(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
 {
     if (!f->is_region_name)
-        foreign(scan, dir, f->name, "not the name of a region");
-    else if (f->fd < 0 && f->fd != -ENOENT)
-        foreign(scan, dir, f->name, strerror(-f->fd));
-    if (f->fd < 0)
-        return false;
-    if (f->stat_result < 0 || !S_ISREG(f->st.st_mode))
-        foreign(scan, dir, f->name, f->stat_result < 0 ? strerror(-f->stat_result) : "not a regular file");
-    else if (f->record_result == -ENODATA && f->st.st_size == 0)
-        remove_half_made(scan, dir, f->name);
-    else if (f->record_result < 0)
-        foreign(scan, dir, f->name, why_no_record(f->record_result));
-    else if (!handle_equal(&f->record.handle, &f->handle) || f->record.owner_uid != uid)
-        foreign(scan, dir, f->name, "its record is another region's");
-    else
-        return true;
-    return false;
+        return foreign(scan, dir, f->name, "not the name of a region");
+    if (f->fd == -ENOENT) // removed meanwhile
+        return 0;
+    if (f->fd == -ELOOP || f->fd == -ENXIO) // a symbolic link; a socket
+        return foreign(scan, dir, f->name, "not a regular file");
+    if (f->fd < 0 || f->stat_result < 0)
+        return unreadable(scan, dir, f->name, f->fd < 0 ? f->fd : f->stat_result);
+    if (!S_ISREG(f->st.st_mode))
+        return foreign(scan, dir, f->name, "not a regular file");
+    if (f->record_result < 0)
+        return check_record(scan, dir, f);
+    if (!handle_equal(&f->record.handle, &f->handle) || f->record.owner_uid != uid)
+        return foreign(scan, dir, f->name, "its record is another region's");
+    return 1;
 }
 
 static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
 {
     struct store_entry e = {.store = scan->store, .dir = dir, .name = f->name, .fd = f->fd, .st = f->st};
-    int r;
+    int r = check(scan, dir, uid, f);
 
-    if (!check(scan, dir, uid, f))
-        return 0;
+    if (r <= 0)
+        return r;
     e.region.record = f->record;
     e.region.project = project_of(f->fd);
     r = store_read_cgroup(scan->store, f->fd, e.region.cgroup);
@@ -99,6 +116,30 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
     return r;
 }
 
+// The disk cannot read a user's directory.
+static int fail(const struct scan *scan, const char *name, int error)
+{
+    log_error("%s/%s cannot be read: %s", scan->store->dir, name, strerror(-error));
+    return error;
+}
+
+// A user's directory cannot be opened.  0; or -errno, and the scan fails.
+static int check_user(struct scan *scan, const char *name, int error)
+{
+    switch (error) {
+    case -ENOENT: // removed meanwhile
+        return 0;
+    case -ENOTDIR:
+    case -ELOOP:
+        return foreign(scan, "", name, "not a directory");
+    case -EACCES:
+    case -EPERM: // somebody has made or changed it: a matter of this directory only
+        return unreadable(scan, "", name, error);
+    default:
+        return fail(scan, name, error);
+    }
+}
+
 static int scan_user(struct scan *scan, const char *name, uid_t uid)
 {
     int fd = scan->store->ops->open_at(scan->store->dir_fd, name, O_RDONLY | O_DIRECTORY, 0), r;
@@ -106,10 +147,10 @@ static int scan_user(struct scan *scan, const char *name, uid_t uid)
     struct listing *l;
 
     if (fd < 0)
-        return foreign(scan, "", name, fd == -ENOTDIR ? "not a directory" : strerror(-fd));
+        return check_user(scan, name, fd);
     r = listing_open(scan->store, fd, uid, &l);
     if (r < 0)
-        return r;
+        return fail(scan, name, r);
     while (r == 0 && (f = listing_next(l)))
         r = scan_file(scan, name, uid, f);
     listing_close(l);
@@ -131,7 +172,8 @@ static bool is_known_neighbour(const char *name)
     return false;
 }
 
-int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data, uint64_t *ret_foreign)
+int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
+               struct store_left *ret_left)
 {
     struct scan scan = {.store = s, .found = found, .data = data};
     _cleanup_closedir_ DIR *dir = store_open_top(s);
@@ -152,6 +194,6 @@ int store_scan(struct store *s, int (*found)(void *data, struct store_found *reg
     }
     if (r == 0 && errno)
         r = -errno;
-    *ret_foreign = scan.n_foreign;
+    *ret_left = scan.left;
     return r;
 }

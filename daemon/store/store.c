@@ -20,6 +20,7 @@
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -275,6 +276,15 @@ int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length)
 int store_write_out(struct store *s, int fd)
 {
     return s->ops->write_out(fd);
+}
+
+// Each subvolume of btrfs has a device number of its own.
+bool store_may_share(const struct store *a, const struct store *b)
+{
+    const struct spillfile_guarantee *ga = &a->guarantee, *gb = &b->guarantee;
+    bool are_btrfs = strcmp(ga->file_system, "btrfs") == 0 && strcmp(gb->file_system, "btrfs") == 0;
+
+    return ga->can_share && gb->can_share && (a->device == b->device || are_btrfs);
 }
 
 int store_share(struct store *s, int fd, int from)

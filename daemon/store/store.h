@@ -15,6 +15,8 @@ struct store;
 // Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
 // 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error);
+// Reads and writes a little in the directory, and on its disk, whatever comes of it: hangs as long as the disk does.
+void store_touch(const char *dir);
 // Removes empty directories of users and releases the lock.
 void store_close(struct store *s);
 struct store_lock *store_lock(struct store *s); // see lock.h
@@ -61,11 +63,16 @@ struct store_found {
     uint32_t project;               // of the file; 0: none
     bool needs_repair; // the file has to be made what its record says, by store_repair; DISCARDED is not known
 };
+
+// The number of entries that a scan has left alone and logged.
+struct store_left {
+    uint64_t foreign;    // they are not the daemon's
+    uint64_t unreadable; // they are like the daemon's, and cannot be read: their regions are unavailable
+};
 // Calls FOUND for each region, after its file was made what the record says (see scan.c), unless it needs_repair.
-// *RET_FOREIGN: the number of entries that are not the daemon's: they are left alone and logged. 0; -errno; or what
-// FOUND returned, unless that was 0.
+// 0; -errno: the directory, or a user's, cannot be read; or what FOUND returned, unless that was 0.
 int store_scan(struct store *s, int (*found)(void *data, struct store_found *region), void *data,
-               uint64_t *ret_foreign);
+               struct store_left *ret_left);
 
 // Makes the file of a region what REGION->record says, and finds out what is discarded.  May hang, as a process that
 // uses the file can hold its lock. 0, or -errno: the file was not reached; other failures are logged.
@@ -96,6 +103,8 @@ int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 int store_write_out(struct store *s, int fd); // as file_ops.write_out.  0 or -errno
+// Whether files of A and of B may share blocks.  False: they can't for certain.
+bool store_may_share(const struct store *a, const struct store *b);
 // Makes FD, an empty file, a copy of FROM that shares its blocks.  0; or -errno: the file system can't.
 int store_share(struct store *s, int fd, int from);
 // As copy_piece (proto/spill/copy.h).

@@ -124,6 +124,18 @@ static int try_allocate(int dirfd, bool *ret_can_discard)
     return file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 16);
 }
 
+// Whether the kernel says that the file system cannot share blocks.  Empty files tell as well as others, and need no
+// space: a full disk must not look as if it could not.  Without inodes for these files, the kind has to tell.
+static bool cannot_share_blocks(int dirfd, const struct spillfile_guarantee *g)
+{
+    _cleanup_close_ int a = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    _cleanup_close_ int b = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (a < 0 || b < 0)
+        return strcmp(g->file_system, "ext4") == 0;
+    return ioctl(b, FICLONE, a) < 0 && (errno == EOPNOTSUPP || errno == ENOTTY);
+}
+
 int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
 {
     struct spillfile_guarantee g = {0};
@@ -141,18 +153,10 @@ int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
     else if (r < 0 && r != -ENOSPC && r != -EDQUOT)
         return r;
     g.can_allocate = r != -EOPNOTSUPP;
+    g.can_share = !cannot_share_blocks(dirfd, &g);
     g.hard = g.reason[0] == '\0';
     *ret = g;
     return 0;
-}
-
-static bool can_share_blocks(int dirfd)
-{
-    static const char block[4096];
-    _cleanup_close_ int a = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    _cleanup_close_ int b = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-    return a >= 0 && b >= 0 && write(a, block, sizeof block) == (ssize_t)sizeof block && ioctl(b, FICLONE, a) == 0;
 }
 
 void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
@@ -163,7 +167,7 @@ void spillfile_probe_surroundings(int dirfd, struct spillfile_guarantee *g)
         return;
     if (surroundings_read(dirfd, &around) < 0) {
         g->reason = "it cannot be seen how it is mounted (/proc/self/mountinfo)";
-    } else if (!around.is_whole_file_system && can_share_blocks(dirfd)) {
+    } else if (!around.is_whole_file_system && g->can_share) {
         // On xfs and btrfs, whoever has a descriptor of a region, even for reading only, can make a file of their own
         // share the region's blocks (FICLONE) if they may write anywhere on that file system.  So does a snapshot.
         // Overwriting a shared block needs a new block.

@@ -35,6 +35,7 @@ struct spillfile_guarantee {
     bool hard;               // a store to an allocated block never fails for want of space
     bool can_allocate;       // fallocate(2) works
     bool can_discard;        // FIEMAP works, so that holes can be found again after a restart
+    bool can_share;          // files may share blocks (FICLONE), as far as is known
     const char *file_system; // "ext4"; static storage
     const char *reason;      // why it is not hard, otherwise ""; static storage
 };

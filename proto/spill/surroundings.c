@@ -103,8 +103,10 @@ int surroundings_read(int dirfd, struct surroundings *ret)
     return r;
 }
 
-// The first line of a small file of /sys.  False: it is not there.
-static bool read_attribute(const char *dir, const char *name, char *ret, size_t size)
+static const char unseen[] = "the block device below it cannot be looked at from here";
+
+// The first line of a small file of /sys.  False: it is not there, or *RET_UNKNOWN, because it cannot be read.
+static bool read_attribute_or(const char *dir, const char *name, char *ret, size_t size, bool *ret_unknown)
 {
     char path[PATH_MAX + 400];
     ssize_t n;
@@ -113,11 +115,20 @@ static bool read_attribute(const char *dir, const char *name, char *ret, size_t 
     snprintf(path, sizeof path, "%s/%s", dir, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? -1 : read(fd, ret, size - 1);
+    *ret_unknown = n < 0 && errno != ENOENT && errno != ENOTDIR;
     if (n < 0)
         return false;
     ret[n] = '\0';
     ret[strcspn(ret, "\n")] = '\0';
     return true;
+}
+
+// The same where it makes no difference why there is nothing.
+static bool read_attribute(const char *dir, const char *name, char *ret, size_t size)
+{
+    bool unknown;
+
+    return read_attribute_or(dir, name, ret, size, &unknown);
 }
 
 static const char *check_device(const char *dir, unsigned layer);
@@ -158,17 +169,17 @@ static const char *check_image_file(const char *image, const struct stat *st, un
 // DIR: of a loop device.  Its image may be hidden from this process (ProtectHome=), deleted, or another file by now.
 static const char *check_image(const char *dir, unsigned layer)
 {
-    static const char *const unseen = "it lies on an image that cannot be looked at from here";
+    static const char *const unseen_image = "it lies on an image that cannot be looked at from here";
     char image[PATH_MAX], sectors[32];
     struct stat st;
 
     if (!read_attribute(dir, "loop/backing_file", image, sizeof image) || stat(image, &st) < 0)
-        return unseen;
+        return unseen_image;
     if (S_ISBLK(st.st_mode))
         return check_device_number(major(st.st_rdev), minor(st.st_rdev), layer + 1);
     if (!S_ISREG(st.st_mode) || !read_attribute(dir, "size", sectors, sizeof sectors) ||
         (uint64_t)st.st_size / 512 < strtoull(sectors, NULL, 10))
-        return unseen;
+        return unseen_image;
     return check_image_file(image, &st, layer);
 }
 
@@ -223,6 +234,8 @@ static const char *check_below(const char *dir, bool is_lvm, unsigned layer)
 
     snprintf(path, sizeof path, "%s/slaves", dir);
     slaves = opendir(path);
+    if (!slaves && errno != ENOENT)
+        return unseen;
     while (slaves && !why && (entry = readdir(slaves))) {
         if (entry->d_name[0] == '.' ||
             snprintf(path, sizeof path, "%s/slaves/%s", dir, entry->d_name) >= (int)sizeof path)
@@ -251,21 +264,23 @@ static const char *check_name(const char *resolved)
 static const char *check_device(const char *dir, unsigned layer)
 {
     char resolved[PATH_MAX], path[PATH_MAX + 64], text[256];
-    bool is_lvm = false;
+    bool is_lvm = false, unknown;
     const char *why;
 
     if (layer > MOST_LAYERS || !realpath(dir, resolved))
-        return "the block device below it cannot be looked at from here";
-    if (read_attribute(resolved, "partition", text, sizeof text))
+        return unseen;
+    if (read_attribute_or(resolved, "partition", text, sizeof text, &unknown))
         *strrchr(resolved, '/') = '\0'; // the disk
-    why = check_name(resolved);
+    why = unknown ? unseen : check_name(resolved);
     snprintf(path, sizeof path, "%s/loop", resolved);
     if (!why && access(path, F_OK) == 0)
         return check_image(resolved, layer);
-    if (!why && read_attribute(resolved, "dm/uuid", text, sizeof text)) {
+    if (!why && read_attribute_or(resolved, "dm/uuid", text, sizeof text, &unknown)) {
         why = check_mapped(resolved);
         is_lvm = strncmp(text, "LVM-", 4) == 0;
     }
+    if (unknown)
+        return unseen;
     return why ? why : check_below(resolved, is_lvm, layer);
 }
 
@@ -287,7 +302,7 @@ static const char *check_btrfs(int dirfd)
     int n;
 
     if (ioctl(dirfd, BTRFS_IOC_FS_INFO, &info) < 0)
-        return "the block device below it cannot be looked at from here";
+        return unseen;
     n = snprintf(dir, sizeof dir,
                  "/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/qgroups", u[0],
                  u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
@@ -296,7 +311,7 @@ static const char *check_btrfs(int dirfd)
     snprintf(dir + n - strlen("qgroups"), strlen("devices") + 1, "devices");
     devices = opendir(dir);
     if (!devices)
-        return "the block device below it cannot be looked at from here";
+        return unseen;
     while (!why && (entry = readdir(devices)))
         if (entry->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
             why = check_device(path, 0);

@@ -54,10 +54,14 @@ static void load_layer(struct places *p)
 static unsigned merge(struct places *p)
 {
     int fd = open(p->theirs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool has_later;
     unsigned n;
 
+    if (config_has_later(p->files.config, fd, p->theirs, &has_later, &p->files.error) < 0)
+        fail_msg("%s", p->files.error);
     if (config_merge_runtime(p->files.config, fd, p->theirs, NULL, NULL, &n, &p->files.error) < 0)
         fail_msg("%s", p->files.error);
+    assert_int_equal(has_later, n > 0);
     close(fd);
     return n;
 }

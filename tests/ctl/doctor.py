@@ -164,7 +164,7 @@ class DoctorTest(AdminTest):
         healthy = self.examine_made_up()
         for name in ("spill-directory", "guarantee", "fences", "disk", "inodes", "limits"):
             self.assertEqual([f["state"] for f in healthy[name]], ["well"], healthy[name])
-        for name in ("file-system-quota", "lacking-blocks", "foreign-files", "orphans", "mended", "fences-missing"):
+        for name in ("file-system-quota", "lacking-blocks", "foreign-files", "unreadable-files", "orphans", "mended", "fences-missing"):
             self.assertNotIn(name, healthy)
         for name, state, said, status in (
             ("spill-directory", "wrong", "it is gone", dict(problem=b"it is gone")),
@@ -178,6 +178,7 @@ class DoctorTest(AdminTest):
             ("file-system-quota", "wrong", "96%", dict(fs_quota_limit=100, fs_quota_used=96)),
             ("lacking-blocks", "wrong", "2 regions", dict(lacking_blocks=2)),
             ("foreign-files", "note", "4 entries", dict(foreign_files=4)),
+            ("unreadable-files", "wrong", "6 files or directories", dict(unreadable_files=6)),
             ("orphans", "note", "5 regions", dict(orphans=5)),
             ("clock", "wrong", "still to come", dict(started=1 << 40)),
         ):

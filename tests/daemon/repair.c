@@ -85,10 +85,10 @@ static int note_region(void *data, struct store_found *region)
 static struct found scan(struct store *s)
 {
     struct found f = {.store = s};
-    uint64_t n_foreign;
+    struct store_left left;
 
-    assert_int_equal(store_scan(s, note_region, &f, &n_foreign), 0);
-    assert_int_equal(n_foreign, 0);
+    assert_int_equal(store_scan(s, note_region, &f, &left), 0);
+    assert_int_equal(left.foreign, 0);
     assert_int_equal(f.n, 1);
     return f;
 }

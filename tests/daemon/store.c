@@ -151,16 +151,17 @@ static void a_second_daemon_is_refused_and_told_the_pid_of_the_first(void **stat
 static void what_was_made_is_found_again(void **state)
 {
     struct store *s = open_store();
-    uint64_t sum[2] = {0}, n_foreign;
+    uint64_t sum[2] = {0};
+    struct store_left left;
     struct record a, b;
 
     (void)state;
     make_region(s, 1000, 5000, &a);
     make_region(s, 2000, 0, &b);
-    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(store_scan(s, count, sum, &left), 0);
     assert_int_equal(sum[0], 2);
     assert_int_equal(sum[1], 5000);
-    assert_int_equal(n_foreign, 0);
+    assert_int_equal(left.foreign, 0);
     assert_int_equal(store_unlink(s, 1000, &a.handle), 0);
     assert_int_equal(store_unlink(s, 2000, &b.handle), 0);
     store_close(s);
@@ -171,7 +172,8 @@ static void what_was_made_is_found_again(void **state)
 static void whatever_else_lies_there_is_left_alone_and_counted(void **state)
 {
     struct store *s = open_store();
-    uint64_t sum[2] = {0}, n_foreign;
+    uint64_t sum[2] = {0};
+    struct store_left left;
     char handle[HANDLE_TEXT_LENGTH + 1];
     struct record r;
 
@@ -186,9 +188,9 @@ static void whatever_else_lies_there_is_left_alone_and_counted(void **state)
     shell("cd 1000 && cp --preserve=xattr %s 00000000000000000000000000000005", handle); // 1: another's record
     shell("mkdir 1001 && cp --preserve=xattr 1000/%s 1001/%s", handle, handle);          // 1: another user's
     shell("ln -s 1000 1002");                                                            // 1
-    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(store_scan(s, count, sum, &left), 0);
     assert_int_equal(sum[0], 1);
-    assert_int_equal(n_foreign, 13);
+    assert_int_equal(left.foreign, 13);
     shell("test -d lost+found && test -p 1000/00000000000000000000000000000001 && grep -q content "
           "1000/00000000000000000000000000000004");
     store_close(s);
@@ -212,16 +214,17 @@ static void make_many(struct store *s, unsigned n)
 static void each_of_very_many_files_is_found_once(void **state)
 {
     struct store *s = open_store();
-    uint64_t sum[2] = {0}, n_foreign;
+    uint64_t sum[2] = {0};
+    struct store_left left;
 
     (void)state;
     make_many(s, 700);
     shell("cd 1000 && for i in 1 2 3 4 5 6 7 8 9; do echo content > 0000000000000000000000000000000$i; done");
     shell("cd 1000 && for i in 1 2 3 4 5 6 7 8 9; do touch 0000000000000000000000000000001$i; done"); // half-made
-    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(store_scan(s, count, sum, &left), 0);
     assert_int_equal(sum[0], 700);
     assert_int_equal(sum[1], 700 * 4096);
-    assert_int_equal(n_foreign, 9);
+    assert_int_equal(left.foreign, 9);
     assert_int_equal(test_count_files(dir), 709);
     store_close(s);
 }
@@ -235,12 +238,12 @@ static int stop_at_the_tenth(void *data, struct store_found *region)
 static void a_scan_that_is_given_up_ends_at_once(void **state)
 {
     struct store *s = open_store();
-    uint64_t n_foreign;
+    struct store_left left;
     unsigned n = 0;
 
     (void)state;
     make_many(s, 700);
-    assert_int_equal(store_scan(s, stop_at_the_tenth, &n, &n_foreign), -ENOMEM);
+    assert_int_equal(store_scan(s, stop_at_the_tenth, &n, &left), -ENOMEM);
     assert_int_equal(n, 10);
     store_close(s);
 }
@@ -248,7 +251,8 @@ static void a_scan_that_is_given_up_ends_at_once(void **state)
 static void records_that_are_damaged_or_newer_are_left_alone(void **state)
 {
     struct store *s = open_store();
-    uint64_t sum[2] = {0}, n_foreign;
+    uint64_t sum[2] = {0};
+    struct store_left left;
     uint8_t bytes[RECORD_MAX];
 
     (void)state;
@@ -272,9 +276,9 @@ static void records_that_are_damaged_or_newer_are_left_alone(void **state)
         assert_int_equal(fsetxattr(fd, RECORD_XATTR, bytes, n, 0), 0);
         close(fd);
     }
-    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(store_scan(s, count, sum, &left), 0);
     assert_int_equal(sum[0], 0);
-    assert_int_equal(n_foreign, 4);
+    assert_int_equal(left.foreign, 4);
     assert_int_equal(test_count_files(dir), 4);
     store_close(s);
 }
@@ -291,7 +295,7 @@ static void a_file_in_use_is_repaired_after_the_scan(void **state)
 {
     struct store *s = open_store();
     struct store_found found = {0};
-    uint64_t n_foreign;
+    struct store_left left;
     struct record r;
     struct stat st;
     int fd;
@@ -300,7 +304,7 @@ static void a_file_in_use_is_repaired_after_the_scan(void **state)
     make_region(s, 1000, 4096, &r);
     fd = store_open_file(s, 1000, &r.handle, O_RDWR);
     assert_int_equal(file_ops_system.truncate(fd, 8 << 20), 0);
-    assert_int_equal(store_scan(s, keep, &found, &n_foreign), 0);
+    assert_int_equal(store_scan(s, keep, &found, &left), 0);
     assert_true(found.needs_repair);
     assert_int_equal(found.size, 4096);
     assert_int_equal(fstat(fd, &st), 0);
@@ -311,7 +315,7 @@ static void a_file_in_use_is_repaired_after_the_scan(void **state)
     assert_int_equal(st.st_size, 4096);
     close(fd);
     // A file that nobody uses is repaired at once.
-    assert_int_equal(store_scan(s, keep, &found, &n_foreign), 0);
+    assert_int_equal(store_scan(s, keep, &found, &left), 0);
     assert_false(found.needs_repair);
     assert_int_equal(store_unlink(s, 1000, &r.handle), 0);
     assert_int_equal(store_repair(s, &found), -ENOENT);
@@ -321,7 +325,8 @@ static void a_file_in_use_is_repaired_after_the_scan(void **state)
 static void growth_that_was_not_finished_is_undone_at_the_scan(void **state)
 {
     struct store *s = open_store();
-    uint64_t sum[2] = {0}, n_foreign;
+    uint64_t sum[2] = {0};
+    struct store_left left;
     struct record r;
     struct stat st;
     int fd;
@@ -331,7 +336,7 @@ static void growth_that_was_not_finished_is_undone_at_the_scan(void **state)
     fd = store_open_file(s, 1000, &r.handle, O_RDWR);
     assert_int_equal(file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 << 20), 0);
     close(fd);
-    assert_int_equal(store_scan(s, count, sum, &n_foreign), 0);
+    assert_int_equal(store_scan(s, count, sum, &left), 0);
     fd = store_open_file(s, 1000, &r.handle, O_RDONLY);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_size, 4096);

@@ -147,7 +147,7 @@ class DocumentsTest(unittest.TestCase):
         left = set(self.names) - asked - MAY_BE_MISSING
         self.assertLessEqual(left, {"process_resident_memory_bytes", "process_cpu_seconds_total", "diskalloc_account_soft_limit_bytes",
                                     "diskalloc_account_connections_limit", "diskalloc_account_regions_limit", "diskalloc_config_reloads_total",
-                                    "diskalloc_foreign_files", "diskalloc_regions_lacking_blocks", "diskalloc_disk_regions",
+                                    "diskalloc_foreign_files", "diskalloc_unreadable_files", "diskalloc_regions_lacking_blocks", "diskalloc_disk_regions",
                                     "diskalloc_fence_events_total", "diskalloc_fence_overflows_total"})
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool (prometheus) is not there")

@@ -493,6 +493,7 @@ static void where_nothing_is_promised_blocks_are_shared(void **state)
     assert_int_equal(n_shares, 0);
     drop(&f, r);
     g->hard = false;
+    g->can_share = true;
     n_writes = 0;
     fd = store_open_file(f.disk.store, OWNER, &source->record.handle, O_RDWR);
     assert_int_equal(pwrite(fd, "behind the end", 14, 2 * SIZE), 14);
@@ -553,6 +554,7 @@ static void a_source_whose_lock_is_held_is_not_waited_for(void **state)
     init(&f);
     g = (struct spillfile_guarantee *)store_guarantee(f.disk.store);
     g->hard = false;
+    g->can_share = true;
     assert_int_equal(create(&f, "source", SIZE, &source), 0);
     fill(&f, source, 7);
     f.ops.share = held_share;

@@ -219,7 +219,8 @@ static void charges_equal_model_and_files_after_any_sequence(void **state)
     fixture_init(&f);
     for (int step = 0; step < STEPS; step++) {
         struct granted found = {.store = f.disk.store};
-        uint64_t expected = 0, n_foreign;
+        uint64_t expected = 0;
+        struct store_left left;
 
         if (rand_r(&seed) % 3 == 0)
             inject(OPEN + (enum fault_kind)(rand_r(&seed) % (FAULT_KIND_N - OPEN)), 1 + rand_r(&seed) % 2,
@@ -232,9 +233,9 @@ static void charges_equal_model_and_files_after_any_sequence(void **state)
         assert_int_equal(charged(&f), expected);
         if (step % 50 != 0)
             continue;
-        assert_int_equal(store_scan(f.disk.store, sum_granted, &found, &n_foreign), 0);
+        assert_int_equal(store_scan(f.disk.store, sum_granted, &found, &left), 0);
         assert_int_equal(found.sum, expected);
-        assert_int_equal(n_foreign, 0);
+        assert_int_equal(left.foreign, 0);
     }
     fixture_deinit(&f);
 }

@@ -85,7 +85,8 @@ static void expect_granted(struct fixture *f, const struct region *r, uint64_t b
 {
     const struct store_grant grant = {.size = r->size, .discarded = &r->discarded};
     struct store_deviation d;
-    uint64_t sum = 0, n_foreign;
+    struct store_left left;
+    uint64_t sum = 0;
     int fd = store_open_file(f->disk.store, OWNER, &r->record.handle, O_RDONLY);
 
     all_is_well();
@@ -95,7 +96,7 @@ static void expect_granted(struct fixture *f, const struct region *r, uint64_t b
     assert_int_equal(d.shorter, 0);
     assert_int_equal(r->size - r->discarded.sum, bytes);
     assert_int_equal(charged(f), bytes);
-    assert_int_equal(store_scan(f->disk.store, found, &sum, &n_foreign), 0);
+    assert_int_equal(store_scan(f->disk.store, found, &sum, &left), 0);
     assert_int_equal(sum, bytes);
 }
 

@@ -337,8 +337,8 @@ static void recover(void)
     assert_int_equal(recovery_run(&machine.d), 0);
     event_free(turn);
     assert_int_equal(machine.d.request.op.n_repairs, 0);
-    assert_int_equal(machine.disk.disk.n_foreign, 0);
-    assert_int_equal(machine.other.disk.n_foreign, 0);
+    assert_int_equal(machine.disk.disk.left.foreign, 0);
+    assert_int_equal(machine.other.disk.left.foreign, 0);
 }
 
 // As of a disk that has just been opened.

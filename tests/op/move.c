@@ -410,6 +410,7 @@ static void what_waits_behind_a_move_waits_for_the_disks_however_slow(void **sta
     for (int i = 0; i < N_SYNCS; i++) {
         while (sem_wait(&begun) < 0)
             assert_int_equal(errno, EINTR);
+        op_end_stuck(&s.d.f.env, &s.d.second, clock_now() + 10UL * 60 * 1000);
         op_end_stuck(&s.d.f.env, &s.d.f.disk, clock_now() + 10UL * 60 * 1000);
         assert_false(grown || c.op.cancelled || s.r->stuck_told);
         sem_post(&go);
@@ -439,11 +440,11 @@ static int expect_one_whole_region(struct scene *s)
     assert_int_equal(r->size, SIZE);
     assert_int_equal(r->record.flags & (RECORD_INCOMING | RECORD_MOVED), 0);
     assert_int_equal(quota_account_used(quota_total(n.d.quota), QUOTA_BYTES), CHARGED);
-    at = r->disk == &n.disks[1].disk;
+    at = r->disk == &n.disks[1]->disk;
     expect_content(r->disk, &r->record);
-    assert_false(is_there(&n.disks[!at].disk, &r->record));
-    assert_int_equal(n.disks[at].disk.granted.used[QUOTA_BYTES], CHARGED);
-    assert_int_equal(n.disks[!at].disk.granted.used[QUOTA_BYTES], 0);
+    assert_false(is_there(&n.disks[!at]->disk, &r->record));
+    assert_int_equal(n.disks[at]->disk.granted.used[QUOTA_BYTES], CHARGED);
+    assert_int_equal(n.disks[!at]->disk.granted.used[QUOTA_BYTES], 0);
     assert_null(n.d.halves);
     successor_end(&n);
     return at;

@@ -73,6 +73,29 @@ static void blocks_that_others_can_share_make_it_soft(void **state)
     }
 }
 
+// On a full disk nothing can be tried out by writing.
+static void a_full_disk_does_not_hide_that_blocks_can_be_shared(void **state)
+{
+    struct spillfile_guarantee g;
+    struct test_mount m;
+    char below[200], command[300];
+
+    (void)state;
+    if (!test_mount(&m, "xfs", 512 << 20))
+        skip();
+    snprintf(below, sizeof below, "%s/spill", m.at);
+    assert_int_equal(mkdir(below, 0700), 0);
+    snprintf(command, sizeof command,
+             "cd %s && for n in 512M 64M 8M 1M 64k 4k; do while fallocate -l $n fill.$n.$((i=i+1)) 2>/dev/null; do "
+             ":; done; done",
+             m.at);
+    assert_int_equal(system(command), 0);
+    g = guarantee_of(below);
+    assert_false(g.hard);
+    assert_non_null(strstr(g.reason, "reflink"));
+    test_unmount(&m);
+}
+
 static void an_image_with_holes_makes_it_soft(void **state)
 {
     struct spillfile_guarantee g;
@@ -174,6 +197,9 @@ static void a_device_that_can_run_out_makes_it_soft(void **state)
     expect_device("mkdir -p device/slaves dm-1/dm && echo >dm-1/dm/uuid && ln -s ../../dm-1 device/slaves",
                   "unknown kind");
     expect_device("mkdir -p device/slaves && ln -s .. device/slaves/again", "cannot be looked at");
+    // Reading fails: that does not mean that there is nothing.
+    expect_device("mkdir -p device/dm/uuid", "cannot be looked at");
+    expect_device("mkdir device && echo >device/slaves", "cannot be looked at");
 }
 
 static void a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own(void **state)
@@ -244,6 +270,7 @@ int main(void)
         TEST(a_disk_that_keeps_its_word_is_hard),
         TEST(memory_is_soft),
         TEST(blocks_that_others_can_share_make_it_soft),
+        TEST(a_full_disk_does_not_hide_that_blocks_can_be_shared),
         TEST(an_image_with_holes_makes_it_soft),
         TEST(quotas_of_btrfs_make_it_soft),
         TEST(an_image_that_cannot_be_seen_makes_it_soft),

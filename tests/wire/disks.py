@@ -281,6 +281,20 @@ class ComeAndGoTest(DisksTest):
         self.assertEqual(self.read(b"one", 5), b"hello")
         self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, MIB))
 
+    def test_a_list_of_former_disks_that_cannot_be_read_is_not_written_over(self):
+        self.start()
+        self.daemon.restart()  # the list is written
+        path = wait_until(lambda: next((p for p in [self.daemon.path("a/.disks")] if os.path.exists(p)), None))
+        os.rename(path, self.daemon.path("kept"))
+        os.symlink(self.daemon.path("kept"), path)  # is not followed
+        self.daemon.configure(names=("a",))
+        self.daemon.restart()
+        wait_until(lambda: path + " cannot be read" in self.daemon.log())
+        self.daemon.process.send_signal(signal.SIGTERM)  # when it has ended, nothing is being written any more
+        self.assertEqual(self.daemon.process.wait(60), 0)
+        self.assertTrue(os.path.islink(path))
+        self.daemon.start()
+
     def attach_by_name(self, client, name):
         return client.call(open_region=pb.OpenRegion(name=name, flags=pb.REGION_READ_ONLY))
 
@@ -565,6 +579,42 @@ class QuotasTest(DisksTest):
         self.daemon.restart()
         self.assertEqual(self.were_set(), {("default", "regions"): "55"})
         self.assertTrue(os.path.exists(self.daemon.path("a/.quota")))
+
+    def count_refused_copies(self):
+        return self.daemon.log().count("the quotas that were set there do not hold")
+
+    def bring_back_a_mistake(self):
+        self.start()
+        self.lose_the_first()
+        self.set_to(b"regions", b"55")
+        with open(self.daemon.path("away/.quota"), "w", encoding="ascii") as file:
+            file.write("[quota default]\nbytes = many\n")
+        self.bring_it_back()
+        wait_until(self.count_refused_copies)
+
+    def mend_the_mistake(self):
+        told = self.count_refused_copies()
+        self.daemon.reload()
+        wait_until(lambda: self.count_refused_copies() > told)
+        with open(self.daemon.path("a/.quota"), "w", encoding="ascii") as file:
+            file.write("[quota default]\nbytes = 1G\n")
+        self.daemon.reload()
+        expected = {("default", "regions"): "55", ("default", "bytes"): "1G"}
+        wait_until(lambda: self.were_set() == expected)
+        wait_until(lambda: os.path.exists(self.daemon.path("a/.quota.old")))
+        self.daemon.restart()
+        self.assertEqual(self.were_set(), expected)
+
+    def test_a_mistake_in_a_copy_that_was_mended_needs_a_reload_only(self):
+        self.bring_back_a_mistake()
+        self.mend_the_mistake()
+
+    def test_so_does_a_mistake_that_was_found_at_the_start(self):
+        self.bring_back_a_mistake()
+        told = self.count_refused_copies()
+        self.daemon.restart()
+        self.assertGreater(self.count_refused_copies(), told)
+        self.mend_the_mistake()
 
     def test_they_hold_over_reloads_until_they_can_be_written(self):
         self.start()

@@ -131,7 +131,14 @@ static void look_at_files(const Diskalloc__V1__Disk *d, struct findings *f)
     static const struct advice foreign = {
         "The daemon leaves them alone; they take space that is nobody's.",
         "as root, look into the spill directory and remove what does not belong there"};
+    static const struct advice unreadable = {
+        "The regions there are unavailable, and charged to nobody; nothing of them is removed.",
+        "journalctl -u diskallocd names them; check the disk (dmesg, fsck), then: systemctl restart diskallocd"};
 
+    if (d->unreadable_files > 0)
+        finding(f, FINDING_WRONG, "unreadable-files", unreadable,
+                "when the daemon started, %llu files or directories of regions could not be read",
+                (unsigned long long)d->unreadable_files);
     if (d->lacking_blocks > 0)
         finding(f, FINDING_WRONG, "lacking-blocks", lacking,
                 "%llu regions have granted bytes without blocks on the disk", (unsigned long long)d->lacking_blocks);
