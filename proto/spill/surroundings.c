@@ -36,6 +36,8 @@
 
 enum { MOST_LAYERS = 16 }; // of devices on devices
 
+static const char *const unseen_device = "the block device below it cannot be looked at from here";
+
 struct own_mount {
     unsigned id, major, minor;
     bool shows_root;
@@ -223,7 +225,9 @@ static const char *check_below(const char *dir, bool is_lvm, unsigned layer)
 
     snprintf(path, sizeof path, "%s/slaves", dir);
     slaves = opendir(path);
-    while (slaves && !why && (entry = readdir(slaves))) {
+    if (!slaves)
+        return errno == ENOENT ? NULL : unseen_device;
+    while (!why && (errno = 0, entry = readdir(slaves))) {
         if (entry->d_name[0] == '.' ||
             snprintf(path, sizeof path, "%s/slaves/%s", dir, entry->d_name) >= (int)sizeof path)
             continue;
@@ -231,8 +235,9 @@ static const char *check_below(const char *dir, bool is_lvm, unsigned layer)
         if (!why && is_lvm && !is_plain_part(path))
             why = "it lies on a thin volume or snapshot, whose pool can run out of space";
     }
-    if (slaves)
-        closedir(slaves);
+    if (!why && errno)
+        why = unseen_device;
+    closedir(slaves);
     return why;
 }
 
@@ -255,7 +260,7 @@ static const char *check_device(const char *dir, unsigned layer)
     const char *why;
 
     if (layer > MOST_LAYERS || !realpath(dir, resolved))
-        return "the block device below it cannot be looked at from here";
+        return unseen_device;
     if (read_attribute(resolved, "partition", text, sizeof text))
         *strrchr(resolved, '/') = '\0'; // the disk
     why = check_name(resolved);
@@ -287,7 +292,7 @@ static const char *check_btrfs(int dirfd)
     int n;
 
     if (ioctl(dirfd, BTRFS_IOC_FS_INFO, &info) < 0)
-        return "the block device below it cannot be looked at from here";
+        return unseen_device;
     n = snprintf(dir, sizeof dir,
                  "/sys/fs/btrfs/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x/qgroups", u[0],
                  u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
@@ -296,10 +301,12 @@ static const char *check_btrfs(int dirfd)
     snprintf(dir + n - strlen("qgroups"), strlen("devices") + 1, "devices");
     devices = opendir(dir);
     if (!devices)
-        return "the block device below it cannot be looked at from here";
-    while (!why && (entry = readdir(devices)))
+        return unseen_device;
+    while (!why && (errno = 0, entry = readdir(devices)))
         if (entry->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
             why = check_device(path, 0);
+    if (!why && errno)
+        why = unseen_device;
     closedir(devices);
     return why;
 }

@@ -174,6 +174,7 @@ static void a_device_that_can_run_out_makes_it_soft(void **state)
     expect_device("mkdir -p device/slaves dm-1/dm && echo >dm-1/dm/uuid && ln -s ../../dm-1 device/slaves",
                   "unknown kind");
     expect_device("mkdir -p device/slaves && ln -s .. device/slaves/again", "cannot be looked at");
+    expect_device("mkdir device && touch device/slaves", "cannot be looked at"); // no directory
 }
 
 static void a_bind_mount_is_a_mount_point_and_no_file_system_of_its_own(void **state)
