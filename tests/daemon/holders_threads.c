@@ -1,5 +1,5 @@
-// Processes of which some threads have ended: whether such a process lives is found out with few questions, for the loop
-// asks them, and not from a part of its threads.
+// Processes of which some threads have ended: whether such a process lives is found out with few questions, for the
+// loop asks them, and not from a part of its threads.
 #include "daemon/holders.h"
 
 #include <dirent.h>
