@@ -33,7 +33,7 @@ enum { MOST = 256 }; // paths
 struct former {
     char *dir;
     uint64_t n_regions;
-    int error; // -errno: it could not be looked at
+    int error; // -errno: it, or a part of it, could not be looked at
 };
 
 // The struct belongs to the worker from former_look until look_done.
@@ -87,39 +87,33 @@ static void read_list(struct former_look *l, size_t disk)
     }
 }
 
-// Of the directory of one user.  0 or -errno.
+// Counts the regions of a user.  0; -errno: there may be more.
 static int count_files(struct former *f, int dir_fd, const char *name)
 {
-    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     _cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     struct handle handle;
 
     if (!dir) // what is no directory, or is gone, holds no regions
         return errno == ENOTDIR || errno == ELOOP || errno == ENOENT ? 0 : -errno;
+    steal_fd(&fd);
     while ((errno = 0, entry = readdir(dir)))
         f->n_regions += handle_parse(entry->d_name, &handle) == 0;
     return -errno;
 }
 
-static void count(struct former *f)
+static int count(struct former *f)
 {
     _cleanup_closedir_ DIR *dir = opendir(f->dir);
     struct dirent *entry;
     uint64_t uid;
+    int r = dir ? 0 : -errno;
 
-    if (!dir)
-        f->error = -errno;
-    while (dir && !f->error) {
-        errno = 0;
-        entry = readdir(dir);
-        if (!entry) {
-            f->error = -errno;
-            break;
-        }
+    while (r == 0 && (errno = 0, entry = readdir(dir)))
         if (number_parse(entry->d_name, 10, UINT32_MAX - 1, &uid))
-            f->error = count_files(f, dirfd(dir), entry->d_name);
-    }
+            r = count_files(f, dirfd(dir), entry->d_name);
+    return r < 0 ? r : -errno;
 }
 
 static bool is_kept(const struct former *f)
@@ -174,7 +168,7 @@ static enum work_status run_look(struct work *w)
     for (size_t i = 0; i < l->n_disks; i++)
         read_list(l, i);
     for (size_t i = 0; i < l->n_former; i++)
-        count(&l->former[i]);
+        l->former[i].error = count(&l->former[i]);
     text = render(l);
     if (text)
         write_list(l, text);

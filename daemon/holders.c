@@ -227,13 +227,13 @@ static bool has_no_memory(pid_t pid)
 
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     tasks = opendir(path);
-    while (tasks && (entry = readdir(tasks))) {
+    while (tasks && (errno = 0, entry = readdir(tasks))) {
         if (entry->d_name[0] == '.')
             continue;
         if (++n > MOST_TASKS || !task_has_none(dirfd(tasks), entry->d_name))
             return false;
     }
-    return n > 0;
+    return n > 0 && errno == 0;
 }
 
 uint64_t holder_identity(const struct holder *holder)

@@ -101,7 +101,7 @@ int local_list(struct backend *backend, const struct handle *after, struct regio
     if (r < 0)
         return r;
     assert(d);
-    for (struct dirent *e; (e = readdir(d));) {
+    for (struct dirent *e; (errno = 0, e = readdir(d));) {
         _cleanup_close_ int fd = -1;
         struct record record;
 
@@ -110,8 +110,11 @@ int local_list(struct backend *backend, const struct handle *after, struct regio
         if (fd >= 0)
             describe(&s, fd, &record, e->d_name);
     }
+    r = -errno;
     // Reasons why files are no regions.
     error_forget();
+    if (r < 0)
+        return error_why(r, "reading the directory");
     local_visit(l, add_anonymous, &s);
     local_visit(l, count_attached, ret);
     if (ret->n > 0)

@@ -157,7 +157,7 @@ int local_find_by_handle(struct local *l, const struct handle *handle, bool read
     if (r < 0)
         return r;
     assert(d);
-    for (struct dirent *e; (e = readdir(d));) {
+    for (struct dirent *e; (errno = 0, e = readdir(d));) {
         _cleanup_close_ int fd = -1;
         struct record record;
         uid_t owner = ANY_OWNER;
@@ -175,6 +175,8 @@ int local_find_by_handle(struct local *l, const struct handle *handle, bool read
             return steal_fd(&fd);
         others = steal_fd(&fd);
     }
+    if (errno)
+        return error_why(-errno, "reading the directory");
     if (ambiguous)
         return error_why(-EACCES, "several files of other users claim that handle");
     return others >= 0 ? steal_fd(&others)

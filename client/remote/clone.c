@@ -18,12 +18,13 @@ static int ask(struct remote *remote, struct remote_backing *source, WireRequest
         r = remote_call(source, q, 0, 0, &a);
         if (r < 0)
             return r;
-        if (a.reply->error && a.reply->error->code == DISKALLOC__V1__ERROR_CODE__EXISTS)
-            error_why(-EEXIST, "there is a region %.*s already", (int)q->clone_region->name.len,
-                      (const char *)q->clone_region->name.data);
-        if (a.reply->error && a.reply->error->code == DISKALLOC__V1__ERROR_CODE__UNSUPPORTED)
-            error_why(-EOPNOTSUPP, "this daemon is too old to copy regions");
         r = remote_take_answer(remote, &a, flags, &discarded, ret);
+        // The daemon's own sentences do not say so much.
+        if (r == -EEXIST)
+            error_why(r, "there is a region %.*s already", (int)q->clone_region->name.len,
+                      (const char *)q->clone_region->name.data);
+        if (r == -EOPNOTSUPP)
+            error_why(r, "this daemon is too old to copy regions");
     } while (r == -EAGAIN);
     return r == 0 && discarded ? remote_complete(ret) : r;
 }

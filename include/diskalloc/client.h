@@ -474,7 +474,7 @@ struct diskalloc_region_info {
  * there is a region.  Each region that is there all the time comes once; one that comes or goes meanwhile may be left
  * out.
  * Any thread.
- * 1: a region; 0: no more; -EINVAL; -ECONNRESET; -EPROTO; -EMFILE; -ENOMEM. */
+ * 1: a region; 0: no more; -EINVAL; -ECONNRESET; -EPROTO; -EMFILE; -ENOMEM; -EIO: the directory can't be read. */
 int diskalloc_next_region(struct diskalloc *da, uint64_t *cursor, struct diskalloc_region_info *ret, size_t size);
 
 /* ---- Adaptive reading ---- */

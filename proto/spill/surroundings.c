@@ -234,9 +234,9 @@ static const char *check_below(const char *dir, bool is_lvm, unsigned layer)
 
     snprintf(path, sizeof path, "%s/slaves", dir);
     slaves = opendir(path);
-    if (!slaves && errno != ENOENT)
-        return unseen;
-    while (slaves && !why && (entry = readdir(slaves))) {
+    if (!slaves)
+        return errno == ENOENT ? NULL : unseen;
+    while (!why && (errno = 0, entry = readdir(slaves))) {
         if (entry->d_name[0] == '.' ||
             snprintf(path, sizeof path, "%s/slaves/%s", dir, entry->d_name) >= (int)sizeof path)
             continue;
@@ -244,8 +244,9 @@ static const char *check_below(const char *dir, bool is_lvm, unsigned layer)
         if (!why && is_lvm && !is_plain_part(path))
             why = "it lies on a thin volume or snapshot, whose pool can run out of space";
     }
-    if (slaves)
-        closedir(slaves);
+    if (!why && errno)
+        why = unseen;
+    closedir(slaves);
     return why;
 }
 
@@ -312,9 +313,11 @@ static const char *check_btrfs(int dirfd)
     devices = opendir(dir);
     if (!devices)
         return unseen;
-    while (!why && (entry = readdir(devices)))
+    while (!why && (errno = 0, entry = readdir(devices)))
         if (entry->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
             why = check_device(path, 0);
+    if (!why && errno)
+        why = unseen;
     closedir(devices);
     return why;
 }

@@ -236,6 +236,7 @@ static void what_makes_no_sense_is_refused(struct test_backend *b)
     EXPECT_FAILURE(-EINVAL, "diskalloc_region_clone", diskalloc_region_clone(r, "root/name", NULL, &copy));
     o = with_flags(DISKALLOC_REGION_CREATE);
     EXPECT_FAILURE(-EEXIST, "diskalloc_region_clone", diskalloc_region_clone(r, "it", &o, &copy));
+    assert_non_null(strstr(diskalloc_last_error(), b->remote ? "there is a region it already" : "it is there"));
     assert_non_null(tmp);
     assert_int_equal(ftruncate(fileno(tmp), 4096), 0);
     assert_int_equal(diskalloc_region_from_fd(fileno(tmp), NULL, &file), 0);

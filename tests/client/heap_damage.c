@@ -165,6 +165,29 @@ static void a_header_that_does_not_fit_is_refused(void **state)
     remove_file(&f);
 }
 
+// Of a heap that is only read nothing else is looked at.
+static void a_reader_is_refused_a_root_outside_of_the_heap(void **state)
+{
+    const size_t root_at = offsetof(struct heap_header, root);
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    struct diskalloc_region *r = NULL;
+    struct diskalloc_heap *h = NULL;
+    struct file f;
+
+    (void)state;
+    make_file(&f, false);
+    o.flags = DISKALLOC_REGION_READ_ONLY;
+    write_word(&f, root_at, seal(f.size + 16, SEAL_ROOT, 0));
+    assert_int_equal(diskalloc_region_from_fd(f.fd, &o, &r), 0);
+    EXPECT_FAILURE(-EINVAL, "diskalloc_heap_open", diskalloc_heap_open(r, &h));
+    assert_non_null(strstr(diskalloc_last_error(), "the root lies outside"));
+    assert_null(h);
+    mend(&f);
+    assert_int_equal(diskalloc_heap_open(r, &h), 0);
+    diskalloc_heap_close(h);
+    remove_file(&f);
+}
+
 static void spans_that_do_not_fit_together_are_refused(void **state)
 {
     const size_t next_at = UNIT + offsetof(struct heap_segment, next);
@@ -327,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_header_that_does_not_fit_is_refused),
+        TEST(a_reader_is_refused_a_root_outside_of_the_heap),
         TEST(spans_that_do_not_fit_together_are_refused),
         EACH_BACKEND(a_heap_of_which_parts_were_given_back_is_refused),
         TEST(whatever_a_heap_says_nothing_outside_is_touched),

@@ -2,6 +2,7 @@
 #include "tests/lib/region_bytes.h"
 #include "tests/lib/test_backend.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 
 enum { BLOCK = 4096, SIZE = 16 * BLOCK };
 
-enum call { NONE, STAT, ALLOCATE, TRUNCATE, GET_XATTR, SET_XATTR, SYNC, STAT_FS, CALL_N };
+enum call { NONE, STAT, ALLOCATE, TRUNCATE, GET_XATTR, SET_XATTR, SYNC, STAT_FS, CALL_N, READ_DIRECTORY = CALL_N };
 
 static enum call failing;
 static int with, n_failed;
@@ -42,6 +43,14 @@ IN_PLACE(SET_XATTR, int, fsetxattr, (int fd, const char *name, const void *value
          (fd, name, value, n, flags))
 IN_PLACE(SYNC, int, fsync, (int fd), (fd))
 IN_PLACE(STAT_FS, int, fstatvfs, (int fd, struct statvfs *ret), (fd, ret))
+
+struct dirent *readdir(DIR *dir)
+{
+    struct dirent *(*libc)(DIR * dir);
+
+    *(void **)&libc = dlsym(RTLD_NEXT, "readdir");
+    return fails(READ_DIRECTORY) ? NULL : libc(dir);
+}
 
 static void fill(struct diskalloc_region *r)
 {
@@ -130,9 +139,37 @@ static void each_change_that_fails_changes_nothing(void **state)
     backend_stop(&b);
 }
 
+// Else regions would seem to be gone.
+static void a_directory_that_cannot_be_read_is_no_empty_one(void **state)
+{
+    struct diskalloc_region_info info;
+    struct diskalloc_region *r = NULL;
+    uint64_t cursor = 0;
+    char handle[33];
+    struct test_backend b;
+
+    (void)state;
+    backend_start(&b, false, NULL, NULL);
+    assert_int_equal(open_named(b.da, "it", SIZE, DISKALLOC_REGION_CREATE, &r), 0);
+    strcpy(handle, diskalloc_region_handle(r));
+    diskalloc_region_close(r);
+    failing = READ_DIRECTORY;
+    with = EIO;
+    EXPECT_FAILURE(-EIO, "diskalloc_next_region", diskalloc_next_region(b.da, &cursor, &info, sizeof info));
+    EXPECT_FAILURE(-EIO, "diskalloc_region_attach", diskalloc_region_attach(b.da, handle, NULL, &r));
+    assert_non_null(strstr(diskalloc_last_error(), "reading the directory"));
+    failing = NONE;
+    assert_int_equal(diskalloc_next_region(b.da, &cursor, &info, sizeof info), 1);
+    assert_string_equal(info.handle, handle);
+    assert_int_equal(diskalloc_region_attach(b.da, handle, NULL, &r), 0);
+    diskalloc_region_close(r);
+    backend_stop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_directory_that_cannot_be_read_is_no_empty_one),
         TEST(each_change_that_fails_changes_nothing),
     };
 

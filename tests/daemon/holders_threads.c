@@ -1,7 +1,9 @@
-// A process with very many threads that have ended, which a tracer keeps: whether it lives is found out with few
-// questions, for the loop asks them.
+// Processes of which some threads have ended: whether such a process lives is found out with few questions, for the
+// loop asks them, and not from a part of its threads.
 #include "daemon/holders.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +17,22 @@
 enum { THREADS = 500, FEW = 200 };
 
 static int go[2], ready[2];
+static int listed = -1; // threads that can be listed before that fails; -1: all
+
+// In place of libc's.
+struct dirent *readdir(DIR *dir)
+{
+    struct dirent *(*libc)(DIR * dir), *entry;
+
+    *(void **)&libc = dlsym(RTLD_NEXT, "readdir");
+    if (listed == 0) {
+        errno = EIO;
+        return NULL;
+    }
+    entry = libc(dir);
+    listed -= listed > 0 && entry && entry->d_name[0] != '.';
+    return entry;
+}
 
 static void *end_at_once(void *data)
 {
@@ -112,9 +130,55 @@ static void a_process_with_many_ended_threads_costs_few_questions(void **state)
     }
 }
 
+static bool first_thread_has_ended(void *data)
+{
+    const pid_t *pid = data;
+    char path[64], text[2] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)*pid);
+    f = fopen(path, "re");
+    if (f && !fgets(text, sizeof text, f))
+        text[0] = '\0';
+    if (f)
+        fclose(f);
+    return text[0] == '0';
+}
+
+static void a_process_whose_threads_cannot_all_be_listed_lives(void **state)
+{
+    struct holder holder = {.uid = getuid(), .pid_is_ours = true};
+    pthread_t thread;
+    pid_t pid;
+
+    (void)state;
+    assert_return_code(pipe2(ready, O_CLOEXEC), errno);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (pthread_create(&thread, NULL, tell_and_stay, NULL) != 0)
+            _exit(1);
+        pthread_exit(NULL);
+    }
+    assert_return_code(pid, errno);
+    test_wait_until(first_thread_has_ended, &pid, 60, "the first thread has ended");
+    holder.pid = pid;
+    holder.started_at = proc_start_time(pid);
+    assert_true(holder_is_alive(&holder));
+    listed = 1; // which has no memory
+    assert_true(holder_is_alive(&holder));
+    listed = -1;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_false(holder_is_alive(&holder));
+    close(ready[0]);
+    close(ready[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_process_whose_threads_cannot_all_be_listed_lives),
         TEST(a_process_with_many_ended_threads_costs_few_questions),
     };
 

@@ -1,8 +1,11 @@
 // Requests that a client may repeat after a lost reply are done once and charged once.
+#include "tests/lib/frozen_disk.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"
 
+#include <dirent.h>
+#include <linux/sockios.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -204,6 +207,78 @@ static void a_repeated_create_after_a_restart_finds_the_region(void **state)
     backend_stop(&b);
 }
 
+// A thread of the daemon waits for the disk.
+static bool hangs(void *data)
+{
+    const struct test_daemon *d = data;
+    const struct dirent *entry;
+    char path[64], state = 0;
+    DIR *tasks;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)d->pid);
+    tasks = opendir(path);
+    assert_non_null(tasks);
+    while (state != 'D' && (entry = readdir(tasks))) {
+        FILE *f;
+
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", (int)d->pid, entry->d_name);
+        f = fopen(path, "re");
+        if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+            state = 0;
+        if (f)
+            fclose(f);
+    }
+    closedir(tasks);
+    return state == 'D';
+}
+
+static bool has_been_read(void *data)
+{
+    const int *sock = data;
+    int bytes = 1;
+
+    assert_return_code(ioctl(*sock, SIOCOUTQ, &bytes), errno);
+    return bytes == 0;
+}
+
+// The removal has begun when the client is back: the region is made anew behind it.
+static void a_create_that_is_repeated_while_the_region_is_removed_as_an_orphan_makes_it_anew(void **state)
+{
+    struct frozen_disk ice;
+    struct test_daemon d;
+    struct diskalloc *da;
+    int first, second;
+
+    (void)state;
+    if (!frozen_disk_prepare(&ice, 64 * MIB))
+        skip();
+    assert_return_code(chmod(ice.mount.at, 0700), errno);
+    test_daemon_start(&d, NULL, ice.mount.at);
+    assert_int_equal(diskalloc_open(d.address, NULL, &da), 0);
+    first = dial(&d);
+    second = dial(&d);
+    say_hello(first);
+    say_hello(second);
+    create(first, 2, 100000);
+    expect_size(first, 2, 100000);
+    frozen_disk_freeze(&ice);
+    close(first);
+    test_wait_until(hangs, &d, 60, "the region is being removed");
+    create(second, 2, 200000);
+    test_wait_until(has_been_read, &second, 60, "the daemon has the request");
+    frozen_disk_thaw(&ice);
+    expect_size(second, 2, 200000);
+    assert_int_equal(usage_of(da).bytes, 49 * 4096);
+    assert_int_equal(usage_of(da).regions, 1);
+    grow(second, 3, 300000);
+    expect_size(second, 3, 300000);
+    close(second);
+    test_wait_until(nothing_is_charged, da, 30, "the region has gone");
+    diskalloc_close(da);
+    test_daemon_stop_and_remove(&d);
+    frozen_disk_end(&ice);
+}
+
 static void a_repeated_grow_or_shrink_does_its_work_once(void **state)
 {
     struct test_backend b;
@@ -239,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_repeated_create_makes_and_charges_one_region),
         TEST(a_repeated_create_after_a_restart_finds_the_region),
+        TEST(a_create_that_is_repeated_while_the_region_is_removed_as_an_orphan_makes_it_anew),
         TEST(a_repeated_grow_or_shrink_does_its_work_once),
     };
 

@@ -259,9 +259,38 @@ static void a_region_is_an_orphan_when_nobody_has_it_and_nothing_keeps_it(void *
     region_drop_name(&c.f.regions, c.region);
     message_region(c.region, NULL, &message);
     assert_true(message.orphaned);
+    assert_false(message.mapped); // nobody has looked yet
+    c.region->n_probes = 1;
+    message_region(c.region, NULL, &message);
+    assert_true(message.orphaned && message.mapped);
     crowd_attach(&c, 0, 1);
     message_region(c.region, NULL, &message);
     assert_false(message.orphaned);
+    assert_false(message.mapped);
+    crowd_deinit(&c);
+}
+
+static void a_region_is_shown_with_its_end_if_it_has_one_and_with_its_disk_if_that_was_chosen(void **state)
+{
+    struct crowd c;
+    Diskalloc__V1__Region message;
+    struct disk *disk;
+
+    (void)state;
+    crowd_init(&c);
+    disk = c.region->disk;
+    c.region->record.expires = 4711; // of no meaning without the flag
+    message_region(c.region, NULL, &message);
+    assert_int_equal(message.expires, 0);
+    assert_int_equal(message.disk.len, strlen(store_dir(disk->store)));
+    assert_memory_equal(message.disk.data, store_dir(disk->store), message.disk.len);
+    c.region->record.flags |= RECORD_EXPIRES;
+    c.region->disk = NULL; // as a region that is being made
+    message_region(c.region, NULL, &message);
+    assert_int_equal(message.expires, 4711);
+    assert_int_equal(message.disk.len, 0);
+    c.region->record.flags &= ~(unsigned)RECORD_EXPIRES;
+    c.region->disk = disk;
     crowd_deinit(&c);
 }
 
@@ -278,6 +307,7 @@ int main(void)
         TEST(holders_without_memory_are_left_out),
         TEST(a_region_is_shown_with_the_access_of_the_one_who_asks),
         TEST(a_region_is_an_orphan_when_nobody_has_it_and_nothing_keeps_it),
+        TEST(a_region_is_shown_with_its_end_if_it_has_one_and_with_its_disk_if_that_was_chosen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 // Soft limits of a real daemon: the warning, the end of the grace period, and what a restart remembers.
 #include "tests/lib/quota_usage.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
 #define CONFIG "[daemon]\nkeep_free = 0\n[quota default]\nbytes = 16M\nwarn_at = unlimited\nsoft_bytes = 4M\ngrace = "
@@ -104,11 +105,43 @@ static void a_restart_begins_no_new_period(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
+// In the spill directory, in the way of what the daemon reads and writes.
+static void obstruct(const struct test_daemon *d, const char *name, bool exists)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/%s", d->spill, name);
+    assert_return_code(exists ? mkdir(path, 0700) : rmdir(path), errno);
+}
+
+static void a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_that_works(void **state)
+{
+    struct raw_handle h = raw_handle_new();
+    struct test_daemon d;
+    struct raw c;
+
+    (void)state;
+    test_daemon_start(&d, CONFIG "1h\n", NULL);
+    test_daemon_stop(&d);
+    obstruct(&d, ".grace", true);
+    test_daemon_restart(&d);
+    assert_int_equal(log_count(&d, "/.grace cannot be read: Is a directory: grace periods begin anew"), 1);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create(&c, &h, 5 * MIB), RAW_CODE(OK));
+    await_log(&d, "/.grace cannot be written: Is a directory: a restart would begin grace periods anew", 1);
+    obstruct(&d, ".grace", false);
+    test_wait_until(is_noted, &d, 60, "the daemon has tried again");
+    assert_int_equal(log_count(&d, "/.grace cannot be written"), 1); // once, however often it was tried
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(growth_is_refused_after_the_grace_period_until_less_is_used),
         TEST(a_restart_begins_no_new_period),
+        TEST(a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_that_works),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

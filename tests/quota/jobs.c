@@ -121,6 +121,7 @@ static void present_charges_move_when_the_accounts_change(void **state)
     assert_int_equal(quota_job_set_accounts(b.job, &b.slice, 1), 0); // whatever the limit there
     assert_int_equal(quota_account_used(b.slice, QUOTA_BYTES), 60);
     assert_int_equal(quota_charge_left(&b.charge, QUOTA_BYTES), 0);
+    assert_true(quota_job_is_counted(b.job));
     assert_int_equal(quota_job_set_accounts(b.job, NULL, 0), 0);
     assert_false(quota_job_is_counted(b.job));
     assert_false(quota_job_is_counted(NULL));

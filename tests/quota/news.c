@@ -107,9 +107,17 @@ static void other_limits_make_a_refusal_news_again_and_the_same_ones_do_not(void
     assert_true(refused_anew(&s, QUOTA_BYTES, 81));
     quota_account_set(s.account, "user:alice", &limits);
     assert_false(refused_anew(&s, QUOTA_BYTES, 81));
-    limits.max[QUOTA_BYTES] = 79;
-    quota_account_set(s.account, "user:alice", &limits);
-    assert_true(refused_anew(&s, QUOTA_BYTES, 81));
+    for (int i = 0; i < 6; i++) {
+        limits.max[QUOTA_BYTES] -= i == 0;
+        limits.region_bytes += i == 1;
+        limits.warn_bytes -= i == 2;
+        limits.soft.is_set = limits.soft.is_set || i == 3;
+        limits.soft.bytes += i == 4;
+        limits.soft.grace += i == 5;
+        quota_account_set(s.account, "user:alice", &limits);
+        assert_true(refused_anew(&s, QUOTA_BYTES, 81));
+        assert_false(refused_anew(&s, QUOTA_BYTES, 81));
+    }
     scene_deinit(&s);
 }
 
