@@ -1,5 +1,5 @@
-// Linked into programs whose file systems or schedules would wait for a disk, and whose outcome does not depend on one: their
-// scratch directory is a file system in memory, if there is one that is large enough (see in_memory_programs in
+// Linked into programs whose file systems or schedules would wait for a disk, and whose outcome does not depend on a
+// disk: their scratch directory is a file system in memory, if there is a large one (see in_memory_programs in
 // tests/CMakeLists.txt).  $DISKALLOC_TEST_DIR goes first.
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,8 +26,8 @@ static unsigned long long available_mib(void)
     return kib / 1024;
 }
 
-// File systems in memory of Linux 6.6 and later keep the records, which are extended attributes.  The process that removes
-// what a test leaves has to know the directory: it is forked before main.
+// File systems in memory of Linux 6.6 and later keep the records, which are extended attributes.  The process that
+// removes what a test leaves has to know the directory: it is forked before main.
 __attribute__((constructor(101))) static void choose_memory(void)
 {
     _cleanup_close_ int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
