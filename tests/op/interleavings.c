@@ -4,7 +4,6 @@
 // DISKALLOC_TEST_SCHEDULES=100 searches so many times longer.  An argument names one test.
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/xattr.h>
 
 #include "daemon/op/wait.h"
 #include "daemon/orphans.h"
@@ -382,16 +381,6 @@ PLAY(a_move_and_a_disk_that_fails, 2000, 500, .scripts = {moves, uses}, .two_dis
      .bounds = {.ticks = 1, .failures = 1})
 PLAY(a_region_that_is_cloned_and_is_to_move, 2000, 300, .scripts = {copies, only_moves}, .two_disks = true, .limit = 8,
      .bounds = {.ticks = 1, .kills = 1})
-
-// A file system in memory makes no schedule wait for a disk's journal.  Those of Linux 6.6 and later keep the records,
-// which are extended attributes.  The process that removes what a test leaves has to know: it is forked before main.
-__attribute__((constructor(101))) static void choose_memory(void)
-{
-    _cleanup_close_ int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-    if (fd >= 0 && fsetxattr(fd, "user.diskalloc", "", 0, 0) == 0)
-        setenv("DISKALLOC_TEST_DIR", "/dev/shm", 0);
-}
 
 int main(int argc, char *argv[])
 {
