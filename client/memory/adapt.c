@@ -100,12 +100,16 @@ static void make_all_large(struct adapt *a)
 
 static void find_skipped(struct adapt *a)
 {
-    uint32_t skipped = 0;
+    uint32_t skipped = 0, advised = 0;
 
-    for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        if (a->own_everywhere || ranges_overlap(&a->own, i * a->part_size, a->part_size) * 2 > a->part_size)
-            skipped |= 1U << i;
+    for (unsigned i = 0; i < PATTERN_PARTS; i++) {
+        uint64_t own = a->own_everywhere ? a->part_size : ranges_overlap(&a->own, i * a->part_size, a->part_size);
+
+        skipped |= (uint32_t)(a->own_everywhere || own * 2 > a->part_size) << i;
+        advised |= (uint32_t)(a->own_everywhere || own > 0) << i;
+    }
     a->skipped = skipped;
+    a->advised = advised;
 }
 
 static uint16_t look_at_window(void *data, uint64_t at)
@@ -166,12 +170,13 @@ static void lose_sight(struct adapt *a)
     pthread_mutex_unlock(a->lock);
 }
 
+// Not where large pages may be the program's wish.
 static void split_large(struct adapt *a)
 {
     struct split_region r = {.mapping = a->mapping, .residency = &a->residency, .part_size = a->part_size};
 
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
-        r.single_to[i] = a->single_to[i];
+        r.single_to[i] = (a->advised & 1U << i) ? 0 : a->single_to[i];
     split_look(&a->split, &r, clock_now());
 }
 
@@ -311,7 +316,7 @@ void adapt_forget(struct adapt *a)
         a->single_to[i] = 0;
     ranges_deinit(&a->own);
     a->own_everywhere = false;
-    a->skipped = 0;
+    a->skipped = a->advised = 0;
 }
 
 void adapt_forked(struct adapt *a)

@@ -34,6 +34,7 @@ struct adapt {
     _Atomic uint64_t part_size;
     _Atomic uint64_t single_to[PATTERN_PARTS]; // the end of the single pages of each part; 0: all its pages are large
     _Atomic uint32_t skipped;                  // bit i: part i mostly has advice of the program's
+    _Atomic uint32_t advised;                  // bit i: some of part i has
     // Written by any thread that announces reads:
     _Atomic uint32_t announced[PATTERN_PARTS]; // scattered reads since the last look, a sample of them
     _Atomic uint64_t last_announced;           // the last place

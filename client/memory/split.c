@@ -7,7 +7,7 @@
 //
 // The kernel splits a large page of a file when it is given advice about a piece of it (MADV_COLD, Linux 5.4), if the
 // page is clean then, and in the page table.  Nobody tells whether it is.  But the kernel writes dirty pages by itself
-// when there are too many, so each is clean for a moment now and then.  So the advice is given at each look for some
+// when there are too many, so each is clean for a moment now and then.  So the advice is given at each look for three
 // seconds after a part has changed, and seldom later, in case that stores begin only then.  Sending the dirty pages to
 // the disk, by sync_file_range, gained nothing more, and needs a descriptor.
 //
@@ -19,6 +19,7 @@
 
 #include "client/memory/mapping.h"
 #include "client/memory/residency.h"
+#include "proto/util/checked.h"
 #include "proto/util/clock.h"
 #include "proto/util/page.h"
 
@@ -27,7 +28,12 @@
 #define ONE_PLACE (137 * PAGE) // no power of two apart, as the pages of a stride are
 #define OTHER_PLACE (402 * PAGE)
 
-enum { LOOK_US = 5000, FREQUENT = 60, PAUSE_MS = 5000 };
+enum {
+    LOOK_US = 2000,
+    FREQUENT_MS = 3000, // after another part has got single pages
+    PAUSE_MS = 5000,    // later, between passes
+    PAUSE_SHARE = 20,   // or so many times as long as the pass has taken
+};
 
 static bool is_in_memory(const struct split_region *r, uint64_t at)
 {
@@ -40,29 +46,29 @@ static void split_page(const struct mapping *m, uint64_t at)
     madvise(m->base + at, PAGE, MADV_COLD);
 }
 
-static void begin_pass(struct split *s)
+static void begin_pass(struct split *s, uint64_t at)
 {
     s->part = 0;
     s->at = 0;
+    s->next = at;
 }
 
 static void end_pass(struct split *s, uint64_t now)
 {
-    begin_pass(s);
-    s->n_passes++;
-    s->next = s->n_passes < FREQUENT ? now : now + PAUSE_MS;
+    uint64_t pause = u64_max(PAUSE_MS, PAUSE_SHARE * (now - s->next));
+
+    begin_pass(s, now < s->frequent_until ? now : now + pause);
 }
 
-static void find_new(struct split *s, const struct split_region *r)
+static void find_new(struct split *s, const struct split_region *r, uint64_t now)
 {
     uint32_t single = 0;
 
     for (unsigned i = 0; i < PATTERN_PARTS; i++)
         single |= (uint32_t)(r->single_to[i] > 0) << i;
     if (single & ~s->single) {
-        begin_pass(s);
-        s->n_passes = 0;
-        s->next = 0;
+        begin_pass(s, now);
+        s->frequent_until = now + FREQUENT_MS;
     }
     s->single = single;
 }
@@ -87,9 +93,11 @@ void split_look(struct split *s, const struct split_region *r, uint64_t now)
 
     if (page_size() != PAGE)
         return;
-    find_new(s, r);
+    find_new(s, r, now);
     if (now < s->next || s->single == 0)
         return;
+    if (s->part == 0 && s->at == 0) // nobody may have looked for long
+        s->next = now;
     while (find_next(s, r, &at)) {
         if (is_in_memory(r, at + ONE_PLACE) && is_in_memory(r, at + OTHER_PLACE))
             split_page(r->mapping, at + ONE_PLACE);

@@ -88,6 +88,29 @@ static void play_announced_reads_get_single_pages(struct scene *s)
 }
 SCENE(announced_reads_get_single_pages, SCENE_LIMIT)
 
+static uint32_t split_parts(struct scene *s)
+{
+    struct adapt *a = &s->r->adapt;
+    uint32_t parts;
+
+    pthread_mutex_lock(&a->watch->lock);
+    parts = a->split.single;
+    pthread_mutex_unlock(&a->watch->lock);
+    return parts;
+}
+
+// Large pages are split where single ones are asked for, but not those that the program has given advice about.
+static void play_large_pages_with_advice_are_not_split(struct scene *s)
+{
+    scene_open(s, 0, 0);
+    NEED(diskalloc_region_advise(s->r, 8 * MIB, 4 * MIB, DISKALLOC_ADVICE_SEQUENTIAL) == 0);
+    while (s->r->adapt.single_to[0] == 0 || split_parts(s) == 0)
+        scene_read(s, scene_random_place(s));
+    NEED((split_parts(s) & 1) == 0);
+    scene_close(s);
+}
+SCENE(large_pages_with_advice_are_not_split, SCENE_LIMIT)
+
 static void a_wrong_call_is_refused(void **state)
 {
     struct diskalloc_adaptation a;
@@ -104,6 +127,7 @@ int main(void)
         EACH_BACKEND(several_regions_count_together),
         EACH_BACKEND(strides_get_single_pages),
         EACH_BACKEND(announced_reads_get_single_pages),
+        EACH_BACKEND(large_pages_with_advice_are_not_split),
         TEST(a_wrong_call_is_refused),
     };
 

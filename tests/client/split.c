@@ -131,6 +131,12 @@ static void looks_become_rare_and_do_not_end(void **state)
     pretends = false;
     assert_true(n > 1);
     assert_in_range(units[5].n_looks, n + 5, n + 20);
+    n = units[5].n_looks;
+    now += 3600 * 1000; // the program has read nothing
+    pretends = true;
+    look_for(&s, &r, &now, 60);
+    pretends = false;
+    assert_in_range(units[5].n_looks, n + 5, n + 20);
 }
 
 // A part that has single pages newly does not wait for that.
