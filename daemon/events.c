@@ -20,6 +20,7 @@
 #include "daemon/fences.h"
 #include "daemon/grace.h"
 #include "daemon/health.h"
+#include "daemon/home.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/lookup.h"

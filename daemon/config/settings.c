@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
+#include "daemon/config/load.h"
 #include "daemon/config/subjects.h"
 #include "daemon/log.h"
 #include "daemon/names.h"

@@ -64,6 +64,7 @@ static void conn_free(struct conn *c)
     TAILQ_REMOVE(&env->conns, c, entry);
     if (c->changed)
         TAILQ_REMOVE(&env->changed, c, changed_entry);
+    c->changed = true; // whatever happens to it from here on, it is not settled once more
     request_forget_peer(&c->peer);
     ended_take(c);
     leaving_take(c);

@@ -39,7 +39,7 @@ struct peer {
     struct news_list held;             // attachments with news that the client can't be told now; the connection's
     struct watcher watcher;            // WatchEvents: see watch.c
     const struct request_env *watches; // valid while it watches
-    TAILQ_HEAD(, request) requests;    // in flight
+    TAILQ_HEAD(request_list, request) requests;      // in flight
     RB_HEAD(requests_by_id, request) requests_by_id; // the same
     unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;                       // until peer_part

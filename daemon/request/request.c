@@ -175,9 +175,10 @@ void request_end(struct request *request)
     free(request);
 }
 
-// When an operation ends, others may end as well.  So all leave the peer before the first one is told.
+// When a request ends, the Cancels that wait for it are answered.  So all leave the peer before the first one ends.
 void request_forget_peer(struct peer *peer)
 {
+    struct request_list looked_up = TAILQ_HEAD_INITIALIZER(looked_up);
     struct request *request;
 
     while ((request = TAILQ_FIRST(&peer->requests))) {
@@ -185,10 +186,14 @@ void request_forget_peer(struct peer *peer)
         request_leave_peer(request);
         if (request->user_waiter.waiting) {
             lookup_forget(request->user_waiter.user, &request->user_waiter);
-            request_end(request);
+            TAILQ_INSERT_TAIL(&looked_up, request, entry);
         } else if (request->op.env) {
             set_abandoned(request, true);
         }
+    }
+    while ((request = TAILQ_FIRST(&looked_up))) {
+        TAILQ_REMOVE(&looked_up, request, entry);
+        request_end(request);
     }
 }
 
