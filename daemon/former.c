@@ -108,8 +108,10 @@ static int count(struct former *f)
     _cleanup_closedir_ DIR *dir = opendir(f->dir);
     struct dirent *entry;
     uint64_t uid;
-    int r = dir ? 0 : -errno;
+    int r = 0;
 
+    if (!dir)
+        return -errno;
     while (r == 0 && (errno = 0, entry = readdir(dir)))
         if (number_parse(entry->d_name, 10, UINT32_MAX - 1, &uid))
             r = count_files(f, dirfd(dir), entry->d_name);

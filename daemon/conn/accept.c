@@ -9,7 +9,7 @@
 // connections may have as much of it, and administrators may have set the default to megabytes.  So each connection
 // gets a small buffer, but one that takes the longest packet: the kernel refuses longer packets (EMSGSIZE).  Where
 // net.core.wmem_max allows less than that, a buffer that was set could not be raised to the default again.  So it is
-// set on a socket of the daemon's own first, which tells what would become of it.
+// set on a socket of the daemon's own first, at start, which tells what would become of it.
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -96,6 +96,31 @@ void accept_spoke(struct conn *c)
     c->env->n_silent--;
 }
 
+// OPTION: SO_SNDBUF, or SO_SNDBUFFORCE, which needs CAP_NET_ADMIN.
+static void set_send_buffer(int fd, int option)
+{
+    static const int size = SEND_BUFFER;
+
+    setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
+}
+
+static int send_buffer_of(int fd)
+{
+    int size = 0;
+    socklen_t length = sizeof size;
+
+    return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 ? 0 : size;
+}
+
+static bool machine_allows_bound(void)
+{
+    _cleanup_close_ int sample = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (sample >= 0)
+        set_send_buffer(sample, SO_SNDBUF);
+    return sample >= 0 && send_buffer_of(sample) >= LEAST_SEND_BUFFER;
+}
+
 int accept_init(struct conn_env *env)
 {
     struct rlimit files;
@@ -104,9 +129,7 @@ int accept_init(struct conn_env *env)
     env->most_silent = MOST_SILENT;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < MOST_SILENT)
         env->most_silent = files.rlim_cur / 4 > LEAST_SILENT ? (unsigned)(files.rlim_cur / 4) : LEAST_SILENT;
-    env->sample = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (env->sample < 0)
-        return -errno;
+    env->bounds_buffers = machine_allows_bound();
     env->silent_tick = evtimer_new(env->base, on_tick, env);
     return env->silent_tick ? 0 : -ENOMEM;
 }
@@ -115,7 +138,6 @@ void accept_deinit(struct conn_env *env)
 {
     if (env->silent_tick)
         event_free(env->silent_tick);
-    cleanup_close(&env->sample);
 }
 
 // A reference to the client's user, and the client's pid, as the kernel knows them.  NULL: the client is refused.
@@ -184,29 +206,15 @@ void accept_refuse(int fd)
         close(fd);
 }
 
-// OPTION: SO_SNDBUF, or SO_SNDBUFFORCE, which needs CAP_NET_ADMIN.
-static void set_send_buffer(int fd, int option)
-{
-    static const int size = SEND_BUFFER;
-
-    setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
-}
-
-static int send_buffer_of(int fd)
-{
-    int size = 0;
-    socklen_t length = sizeof size;
-
-    return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 ? 0 : size;
-}
-
 static void bound_send_buffer(struct conn_env *env, int fd)
 {
-    set_send_buffer(env->sample, SO_SNDBUF);
-    if (send_buffer_of(env->sample) >= LEAST_SEND_BUFFER)
+    if (env->bounds_buffers)
         set_send_buffer(fd, SO_SNDBUF);
-    else if (send_buffer_of(fd) < LEAST_SEND_BUFFER) // the default is as small
+    if (send_buffer_of(fd) <
+        LEAST_SEND_BUFFER) { // the default is as small, or the administrator has lowered the maximum
+        env->bounds_buffers = false;
         set_send_buffer(fd, SO_SNDBUFFORCE);
+    }
     if (!env->told_of_buffers && send_buffer_of(fd) < LEAST_SEND_BUFFER) {
         env->told_of_buffers = true;
         log_warning("the kernel gives sockets a send buffer of %d bytes, and long replies need %d: connections that "

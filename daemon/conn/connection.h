@@ -30,7 +30,7 @@ struct conn_env {
     struct conn_list silent; // n_silent connections without Hello, at most most_silent
     unsigned n_silent, most_silent;
     struct event *silent_tick; // a timer: the deadline of the first of them
-    int sample;                // a socket without a peer, which tells how large send buffers may be
+    bool bounds_buffers;       // the machine allows a small send buffer that takes the longest packet
     bool told_of_buffers;      // the log knows that they are too small
     // unread.c's:
     struct conn_list unread; // n_unread connections with replies that may not have been received
@@ -82,7 +82,7 @@ struct conn {
 void conn_changed(struct conn *c);
 
 // accept.c:
-int accept_init(struct conn_env *env); // 0 or -errno
+int accept_init(struct conn_env *env); // 0 or -ENOMEM
 void accept_deinit(struct conn_env *env);
 // A reference to the user of the client at FD, and the client's pid, as the kernel knows them.  NULL: it is refused.
 struct user *accept_identify(struct conn_env *env, int fd, pid_t *ret_pid);
