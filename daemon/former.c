@@ -153,7 +153,7 @@ static void write_list(const struct former_look *l, const char *text)
         if (l->is_unread[i])
             continue;
         r = small_file_read(l->dir_fds[i], FILE_NAME, &old);
-        if (r == 0 && strcmp(old, text) == 0)
+        if ((r < 0 && r != -ENOENT) || (r == 0 && strcmp(old, text) == 0))
             continue;
         if ((r == 0 || l->n_named > 1 || l->n_former > 0) && small_file_write(l->dir_fds[i], FILE_NAME, text) < 0)
             log_warning("%s/%s cannot be written: a spill directory that is taken out of the configuration may not be "
