@@ -20,7 +20,9 @@
 #include "proto/util/container.h"
 #include "proto/util/size.h"
 
-enum { ANSWER_MS = 15 * 1000 }; // for further disks to answer at start
+// For further disks to answer at start.  A disk that is slow must not be left out: programs would find that their regions
+// are unavailable.  The end is well before the service manager's (TimeoutStartSec=) and before clients give up.
+static const struct trial_times answer_times = {.tell_ms = 10 * 1000, .give_up_ms = 120 * 1000};
 
 static struct daemon_disk *of(struct disk *disk)
 {
@@ -184,7 +186,7 @@ static void find_answering(const struct config *config, bool *ret)
 
     ret[0] = true;
     if (dirs->n > 1)
-        trial_run((const char *const *)dirs->items + 1, dirs->n - 1, ANSWER_MS, ret + 1);
+        trial_run((const char *const *)dirs->items + 1, dirs->n - 1, &answer_times, ret + 1);
 }
 
 int disks_open(struct daemon *d, const struct config *config)

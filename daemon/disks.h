@@ -2,8 +2,8 @@
 //
 // A disk that cannot be opened, fenced or read keeps the daemon from starting only if it is the first one, which has
 // the quotas set at run time, or if another daemon has it.  Without another one the daemon goes on: the regions there
-// are unavailable, and a reload tries again (opening.h).  So it does without a disk that hangs, which is opened when it
-// answers.
+// are unavailable, and a reload tries again (opening.h).  So it does without a disk that hangs for minutes, which is
+// opened when it answers.
 #pragma once
 #include <stdbool.h>
 

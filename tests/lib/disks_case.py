@@ -112,15 +112,19 @@ class DisksTest(unittest.TestCase):
         status, log = self.daemon.stop()
         self.assertEqual(status, 0, log)
 
-    def start_failing(self, *arguments, **options):
-        """As start, with disks that can fail: see fail_to_read."""
-        environment = {
-            "LD_PRELOAD": os.environ["TEST_FAILING_DISK"],
+    def preload(self, *libraries, **environment):
+        """Daemons that this test starts from now on have these libraries preloaded."""
+        environment |= {
+            "LD_PRELOAD": " ".join(libraries),
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
         }
         patch = unittest.mock.patch.dict(os.environ, environment)
         patch.start()
         self.addCleanup(patch.stop)
+
+    def start_failing(self, *arguments, **options):
+        """As start, with disks that can fail: see fail_to_read."""
+        self.preload(os.environ["TEST_FAILING_DISK"])
         self.start(*arguments, **options)
 
     def fail_to_read(self, *folders):
