@@ -37,6 +37,9 @@ void disks_free_one(struct daemon_disk *x);
 bool disks_have(const struct daemon *d, const char *dir);
 // Notes that DIR is not in use, and why.  IS_CONFIGURED: the configuration names it.
 void disks_note_absence(struct daemon *d, const char *dir, const char *problem, bool is_configured);
-// The disk of DIR, which the configuration names, does not answer: tells that, and notes the absence.
-void disks_note_hang(struct daemon *d, const char *dir);
+#define DISKS_SILENT "the disk does not answer"
+// The disk of DIR, which the configuration names, does not answer: tells PROBLEM, and notes the absence.
+void disks_note_hang(struct daemon *d, const char *dir, const char *problem);
+// Whether that was noted, and is still so.
+bool disks_know_hang(const struct daemon *d, const char *dir);
 void disks_forget_absence(struct daemon *d, const char *dir); // if there is one

@@ -130,8 +130,9 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
     return 0;
 }
 
-// Reading the names and making an unnamed file need the disk, unless its caches know the answer.  Nothing is flushed: an
-// fsync may have to write what others have stored on that file system, and takes long on a healthy disk that is busy.
+// Reading the names and making an unnamed file need the disk, unless the kernel's caches know the answer.  Nothing is
+// flushed: an fsync may have to write what others have stored on that file system, and takes long on a healthy disk
+// that is busy.
 void store_touch(const char *dir)
 {
     _cleanup_closedir_ DIR *names = opendir(dir);

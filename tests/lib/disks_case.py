@@ -127,14 +127,21 @@ class DisksTest(unittest.TestCase):
         self.preload(os.environ["TEST_FAILING_DISK"])
         self.start(*arguments, **options)
 
-    def fail_to_read(self, *folders):
-        """From now on a directory fails with an I/O error.  The file that makes it fail."""
+    def mark(self, marker, *folders):
         path = os.path.join(self.daemon.dir, *folders)
         os.makedirs(path, mode=0o700, exist_ok=True)
-        marker = os.path.join(path, ".fails")
+        marker = os.path.join(path, marker)
         with open(marker, "wb"):
             pass
         return marker
+
+    def fail_to_read(self, *folders):
+        """From now on a directory fails with an I/O error.  The file that makes it fail."""
+        return self.mark(".fails", *folders)
+
+    def hang_when_opened(self, name):
+        """From now on opening a disk hangs, and touching it does not.  The file that makes it hang."""
+        return self.mark(".hangs", name)
 
     def connect(self, **options):
         client = Client(self.daemon.socket, features=FEATURES, **options)

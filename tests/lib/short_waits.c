@@ -7,7 +7,7 @@
 
 enum { LEAST_SECONDS = 7, SHORT_NS = 100 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
 
-typedef int (*wait)(pthread_cond_t *changed, pthread_mutex_t *lock, clockid_t clock, const struct timespec *end);
+typedef int (*clockwait)(pthread_cond_t *changed, pthread_mutex_t *lock, clockid_t clock, const struct timespec *end);
 
 static struct timespec soon(clockid_t clock)
 {
@@ -28,7 +28,7 @@ __attribute__((visibility("default"))) int pthread_cond_clockwait(pthread_cond_t
     const char *most = getenv("TEST_SHORT_WAITS");
     struct timespec early = soon(clock);
     const long left = end->tv_sec - early.tv_sec;
-    wait next;
+    clockwait next;
 
     *(void **)&next = dlsym(RTLD_NEXT, "pthread_cond_clockwait");
     return next(changed, lock, clock, most && left >= LEAST_SECONDS && left <= atol(most) ? &early : end);

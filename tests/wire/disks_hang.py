@@ -152,10 +152,34 @@ class HangTest(DisksTest):
             self.daemon.configure(names=("a",))
             self.daemon.reload()
             self.assertIsNone(self.disk("b"))
+            # Named again it is shown again.
+            self.daemon.configure(names=("a", "b"))
+            self.daemon.reload()
+            wait_until(lambda: self.disk("b"))
+            self.assertEqual((self.disk("b").problem, self.times_told("the disk does not answer")), (SILENT, 2))
+            self.daemon.configure(names=("a",))
+            self.daemon.reload()
+            self.assertIsNone(self.disk("b"))
         self.daemon.configure(names=("a", "c"))
         self.daemon.reload()
         wait_until(lambda: self.disk("c"))
         self.assertIsNone(self.disk("b"))
+
+    def test_one_that_hangs_while_it_is_opened_is_told_of_and_used_when_it_answers(self):
+        self.start_failing(("a",))
+        marker = self.hang_when_opened("b")
+        self.daemon.configure(names=("a", "b", "c"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("b"))
+        self.assertFalse(self.disk("b").in_use)
+        self.assertIn(b"the disk does not answer while it is opened", self.disk("b").problem)
+        self.make_and_leave(b"new")
+        with self.connect() as client:
+            self.assert_refused(pb.TIMED_OUT, "may be there", lambda: self.attach(client, os.urandom(16)))
+        os.unlink(marker)
+        wait_until(lambda: self.disk("b").in_use)
+        wait_until(lambda: self.disk("c") and self.disk("c").in_use)
+        self.assertEqual(self.times_told("the disk does not answer while it is opened"), 1)
 
     def test_an_end_does_not_wait_for_it(self):
         self.begin(names=("a", "b"))
