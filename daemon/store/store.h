@@ -1,6 +1,7 @@
 // The spill directory: SPILL/<uid>/<handle>, each file with its record.  No other module of the daemon touches it.
 // The calls block: store_open and store_scan at start, all others on workers.
 #pragma once
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,6 +12,12 @@
 #include "proto/spill/spillfile.h"
 
 struct store;
+
+// ERROR (-errno) is the daemon's own want of memory or descriptors: it passes, and says nothing about the disk.
+static inline bool store_is_shortage(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
 
 // Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
 // 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.

@@ -139,6 +139,10 @@ class DisksTest(unittest.TestCase):
         """From now on a directory fails with an I/O error.  The file that makes it fail."""
         return self.mark(".fails", *folders)
 
+    def lack_descriptors(self, *folders):
+        """From now on reading a directory fails for want of descriptors.  The file that makes it fail."""
+        return self.mark(".lacks", *folders)
+
     def hang_when_opened(self, name):
         """From now on opening a disk hangs, and touching it does not.  The file that makes it hang."""
         return self.mark(".hangs", name)

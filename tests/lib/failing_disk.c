@@ -1,6 +1,7 @@
 // A disk that fails, for a daemon under test (LD_PRELOAD): a directory that has an entry ".fails" can be opened, and
-// its entries cannot be read.  In one that has an entry ".hangs", no extended attribute is written as long as that
-// entry is there: a spill directory can be touched, and opening it hangs.
+// its entries cannot be read; nor can those of one with ".lacks", for want of descriptors.  In one that has an entry
+// ".hangs", no extended attribute is written as long as that entry is there: a spill directory can be touched, and
+// opening it hangs.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,12 +19,14 @@ __attribute__((visibility("default"))) struct dirent *readdir(DIR *dir)
     static struct dirent *(*next)(DIR * dir);
 
     const int before = errno; // which stays at the end of a directory
-    bool fails = faccessat(dirfd(dir), ".fails", F_OK, 0) == 0;
+    int error = faccessat(dirfd(dir), ".fails", F_OK, 0) == 0 ? EIO : 0;
 
+    if (faccessat(dirfd(dir), ".lacks", F_OK, 0) == 0)
+        error = ENFILE;
     if (!next)
         *(void **)&next = dlsym(RTLD_NEXT, "readdir");
-    errno = fails ? EIO : before;
-    return fails ? NULL : next(dir);
+    errno = error ? error : before;
+    return error ? NULL : next(dir);
 }
 
 // The directory of the file FD has an entry ".hangs".
