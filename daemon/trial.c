@@ -1,7 +1,8 @@
 // Touching disks before they are opened: see trial.h.
 //
 // A system call on a disk that hangs cannot be ended, and neither can its thread.  So each directory is touched by a
-// thread of its own, which shares nothing with the daemon but a small struct.  Whoever leaves last frees that.
+// thread of its own, which shares nothing with the daemon but a small struct.  Of this thread and its caller, the one
+// that leaves last frees the struct.
 #include "daemon/trial.h"
 
 #include <pthread.h>
@@ -15,7 +16,7 @@
 
 enum { STACK_SIZE = 128 * 1024 }; // bytes
 
-// One directory.
+// The trial of a directory, shared by its thread and the caller.
 struct trial {
     pthread_mutex_t lock;
     pthread_cond_t ended;

@@ -110,7 +110,8 @@ int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 int store_write_out(struct store *s, int fd); // as file_ops.write_out.  0 or -errno
-// Whether files of A and of B may share blocks.  False: they can't for certain.
+// Whether files of A and of B may share blocks.  False means that sharing is impossible; true, that it may
+// work.
 bool store_may_share(const struct store *a, const struct store *b);
 // Makes FD, an empty file, a copy of FROM that shares its blocks.  0; or -errno: the file system can't.
 int store_share(struct store *s, int fd, int from);
