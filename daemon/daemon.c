@@ -38,6 +38,7 @@
 #include "daemon/quota/quota.h"
 #include "daemon/reports.h"
 #include "daemon/state.h"
+#include "daemon/store/store.h"
 #include "daemon/suspects.h"
 #include "daemon/user.h"
 #include "daemon/work/loop.h"
@@ -86,12 +87,18 @@ static void log_facts(const struct daemon *d)
                (unsigned long long)files.rlim_cur, proc_number("/proc/sys/fs/inotify/max_user_watches"));
 }
 
+// R: 0 or -errno of the start.
+static enum daemon_exit exit_of(int r)
+{
+    return r >= 0 ? DAEMON_EXIT_OK : store_is_shortage(r) ? DAEMON_EXIT_SHORT : DAEMON_EXIT_FAILED;
+}
+
 enum daemon_exit daemon_new(const struct settings_source *source, struct config *config, int listen_fd,
                             struct daemon **ret)
 {
     struct daemon *d = calloc(1, sizeof *d);
     int r = d ? disks_open(d, config) : -ENOMEM;
-    enum daemon_exit status = r == -EBUSY ? DAEMON_EXIT_TAKEN : r < 0 ? DAEMON_EXIT_FAILED : DAEMON_EXIT_OK;
+    enum daemon_exit status = r == -EBUSY ? DAEMON_EXIT_TAKEN : exit_of(r);
 
     if (d)
         d->names = source->names;
@@ -108,7 +115,7 @@ enum daemon_exit daemon_new(const struct settings_source *source, struct config 
     else
         r = start_listening(d, listen_fd);
     if (r < 0) {
-        status = d->bad_settings ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_FAILED;
+        status = d->bad_settings ? DAEMON_EXIT_CONFIG : exit_of(r);
         d->exit_status = (int)status;
         daemon_free(d);
         return status;

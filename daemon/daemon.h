@@ -9,6 +9,7 @@ struct settings_source;
 enum daemon_exit {
     DAEMON_EXIT_OK = 0,
     DAEMON_EXIT_FAILED = 1,
+    DAEMON_EXIT_SHORT = 71,  // memory or descriptors were short: another start may find more
     DAEMON_EXIT_TAKEN = 75,  // another daemon uses the spill directory
     DAEMON_EXIT_CONFIG = 78, // the configuration has a mistake
 };

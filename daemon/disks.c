@@ -20,7 +20,9 @@
 #include "proto/util/container.h"
 #include "proto/util/size.h"
 
-enum { ANSWER_MS = 15 * 1000 }; // for further disks to answer at start
+// For further disks to answer at start.  A disk that is only slow must not be left out: programs would find their
+// regions unavailable.  The end comes well before the service manager's (TimeoutStartSec=), and before clients give up.
+static const struct trial_times answer_times = {.tell_ms = 10 * 1000, .give_up_ms = 120 * 1000};
 
 static struct daemon_disk *of(struct disk *disk)
 {
@@ -169,12 +171,22 @@ static void do_without(struct daemon *d, const char *dir, const char *sentence)
     disks_note_absence(d, dir, sentence, true);
 }
 
-void disks_note_hang(struct daemon *d, const char *dir)
+void disks_note_hang(struct daemon *d, const char *dir, const char *problem)
 {
-    log_error("spill directory %s: the disk does not answer; the regions there are unavailable until it does", dir);
-    disks_note_absence(d, dir, "the disk does not answer", true);
+    log_error("spill directory %s: %s; the regions there are unavailable: check the disk (dmesg); it is used when it "
+              "answers",
+              dir, problem);
+    disks_note_absence(d, dir, problem, true);
     if (d->request.absences && strcmp(d->request.absences->dir, dir) == 0)
         d->request.absences->hangs = true;
+}
+
+bool disks_know_hang(const struct daemon *d, const char *dir)
+{
+    for (const struct disk_absence *a = d->request.absences; a; a = a->next)
+        if (a->hangs && strcmp(a->dir, dir) == 0)
+            return true;
+    return false;
 }
 
 // Which directories of the configuration may be opened: the first one in any case.
@@ -184,7 +196,7 @@ static void find_answering(const struct config *config, bool *ret)
 
     ret[0] = true;
     if (dirs->n > 1)
-        trial_run((const char *const *)dirs->items + 1, dirs->n - 1, ANSWER_MS, ret + 1);
+        trial_run((const char *const *)dirs->items + 1, dirs->n - 1, &answer_times, ret + 1);
 }
 
 int disks_open(struct daemon *d, const struct config *config)
@@ -200,7 +212,7 @@ int disks_open(struct daemon *d, const struct config *config)
         int r;
 
         if (!answers[i]) {
-            disks_note_hang(d, dir);
+            disks_note_hang(d, dir, DISKS_SILENT);
             continue;
         }
         r = disks_open_one(d, dir, disks_require_mount(config, dir), &x, &error);

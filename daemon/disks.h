@@ -2,8 +2,8 @@
 //
 // A disk that cannot be opened, fenced or read keeps the daemon from starting only if it is the first one, which has
 // the quotas set at run time, or if another daemon has it.  Without another one the daemon goes on: the regions there
-// are unavailable, and a reload tries again (opening.h).  So it does without a disk that hangs, which is opened when it
-// answers.
+// are unavailable, and a reload tries again (opening.h).  So it does without a disk that hangs for minutes, which is
+// opened when it answers.
 #pragma once
 #include <stdbool.h>
 
@@ -37,6 +37,9 @@ void disks_free_one(struct daemon_disk *x);
 bool disks_have(const struct daemon *d, const char *dir);
 // Notes that DIR is not in use, and why.  IS_CONFIGURED: the configuration names it.
 void disks_note_absence(struct daemon *d, const char *dir, const char *problem, bool is_configured);
-// The disk of DIR, which the configuration names, does not answer: tells that, and notes the absence.
-void disks_note_hang(struct daemon *d, const char *dir);
+#define DISKS_SILENT "the disk does not answer"
+// The disk of DIR, which the configuration names, does not answer: tells PROBLEM, and notes the absence.
+void disks_note_hang(struct daemon *d, const char *dir, const char *problem);
+// Whether that was noted, and is still so.
+bool disks_know_hang(const struct daemon *d, const char *dir);
 void disks_forget_absence(struct daemon *d, const char *dir); // if there is one

@@ -75,7 +75,7 @@ static void read_list(struct former_look *l, size_t disk)
 
     if (r < 0 && r != -ENOENT) {
         log_warning("%s/%s cannot be read: %s: a spill directory that was taken out of the configuration may not be "
-                    "told of",
+                    "told of; check the disk (dmesg), or remove the file: the daemon writes it anew when it starts",
                     l->dirs[disk], FILE_NAME, strerror(-r));
         l->is_unread[disk] = true;
     }

@@ -83,8 +83,9 @@ static void merge_done(struct settings_change *change)
 
     x->quotas_wait = change->result < 0 || change->merge_result < 0;
     if (change->result < 0 && change->result != -ESHUTDOWN)
-        log_error("the quotas that were set in %s do not hold: %s", store_dir(change->from),
-                  change->error ? change->error : strerror(-change->result));
+        log_error(
+            "%s; the quotas that were set in %s do not hold until that is mended and the daemon is told to reload",
+            change->error ? change->error : strerror(-change->result), store_dir(change->from));
     settings_change_free(change);
 }
 

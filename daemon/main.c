@@ -108,7 +108,7 @@ static enum daemon_exit load(const struct settings_source *source, struct config
 
     if (r < 0)
         log_error("%s", error ? error : strerror(-r));
-    return r == 0 ? DAEMON_EXIT_OK : r == -ENOMEM ? DAEMON_EXIT_FAILED : DAEMON_EXIT_CONFIG;
+    return r == 0 ? DAEMON_EXIT_OK : r == -ENOMEM ? DAEMON_EXIT_SHORT : DAEMON_EXIT_CONFIG;
 }
 
 // Each connection and each running operation needs descriptors: takes as many as the hard limit allows.

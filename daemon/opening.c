@@ -30,6 +30,9 @@
 
 enum { HANGS_SECONDS = 10 }; // without an answer
 
+static const char slow_to_open[] = "the disk does not answer while it is opened, or answers slowly; other spill "
+                                   "directories that were added wait for it";
+
 // A directory of the configuration that is not in use, while its disk is asked whether it answers.
 struct opening_trial {
     struct opening_trial *next;
@@ -37,13 +40,14 @@ struct opening_trial {
     struct daemon *daemon;
     char *dir;
     uint64_t begun; // ms, monotonic
-    bool answered, told;
+    bool answered;
 };
 
 struct opening {
     struct work work;
     struct daemon *daemon;
     char *dir;
+    uint64_t begun; // ms, monotonic
     bool require_mount;
     enum config_fence fence;
     // The worker's, until opening_done:
@@ -258,6 +262,7 @@ static void open_next(struct opening *o)
         free(steal(&d->opening));
         return;
     }
+    o->begun = clock_now();
     o->require_mount = disks_require_mount(config, dir);
     o->fence = config->fence;
     o->work = (struct work){.lane = WORK_LANE_DAEMON, .run = run_open, .done = opening_done};
@@ -294,7 +299,7 @@ static void touch_done(struct work *w)
 }
 
 // NUMBER: of the directory among those that are asked.
-static void touch(struct daemon *d, const char *dir, unsigned number, bool told)
+static void touch(struct daemon *d, const char *dir, unsigned number)
 {
     struct opening_trial *t;
 
@@ -302,8 +307,7 @@ static void touch(struct daemon *d, const char *dir, unsigned number, bool told)
         return;
     t = calloc(1, sizeof *t);
     if (t)
-        *t = (struct opening_trial){
-            .next = d->trials, .daemon = d, .dir = strdup(dir), .begun = clock_now(), .told = told};
+        *t = (struct opening_trial){.next = d->trials, .daemon = d, .dir = strdup(dir), .begun = clock_now()};
     if (!t || !t->dir) {
         free(t);
         complain_of_memory();
@@ -319,7 +323,7 @@ void opening_begin(struct daemon *d)
     const struct config_paths *dirs = &d->request.config->spill_dirs;
 
     for (size_t i = 0; i < dirs->n; i++)
-        touch(d, dirs->items[i], (unsigned)i, false);
+        touch(d, dirs->items[i], (unsigned)i);
 }
 
 void opening_await(struct daemon *d)
@@ -328,18 +332,25 @@ void opening_await(struct daemon *d)
 
     for (const struct disk_absence *a = d->request.absences; a; a = a->next)
         if (a->hangs)
-            touch(d, a->dir, n++, true);
+            touch(d, a->dir, n++);
+}
+
+// Tells that the disk of DIR does not answer since BEGUN, once: then the absence is noted.  The configuration may have
+// been read again meanwhile: a directory that was taken out is not told of, and told of anew when it is named again.
+static void tell_of_hang(struct daemon *d, const char *dir, uint64_t begun, const char *problem)
+{
+    if (clock_now() - begun >= HANGS_SECONDS * 1000UL && !disks_know_hang(d, dir) && !disks_have(d, dir) &&
+        config_paths_have(&d->request.config->spill_dirs, dir))
+        disks_note_hang(d, dir, problem);
 }
 
 void opening_tick(struct daemon *d)
 {
-    for (struct opening_trial *t = d->trials; t; t = t->next) {
-        if (t->answered || t->told || clock_now() - t->begun < HANGS_SECONDS * 1000UL)
-            continue;
-        t->told = true;
-        if (config_paths_have(&d->request.config->spill_dirs, t->dir))
-            disks_note_hang(d, t->dir);
-    }
+    for (const struct opening_trial *t = d->trials; t; t = t->next)
+        if (!t->answered)
+            tell_of_hang(d, t->dir, t->begun, DISKS_SILENT);
+    if (d->opening)
+        tell_of_hang(d, d->opening->dir, d->opening->begun, slow_to_open);
 }
 
 void opening_forget(struct daemon *d)

@@ -305,11 +305,12 @@ static int recover_further(struct daemon_disk *x, char **ret_error)
     if (r == 0)
         r = take_all(&found);
     recovery_list_deinit(&found);
-    return r;
+    return store_is_shortage(r) ? -ENOMEM : r;
 }
 
 // For disks_step_all.  If the first disk fails, the daemon ends.  A further disk that fails is left out, so its regions
-// are taken only when all of them were found.
+// are taken only when all of them were found.  But the daemon's own want of memory or descriptors is no reason to leave
+// a healthy disk out: then the daemon ends, to be started again.
 static int recover_disk(struct daemon_disk *x, void *data, char **ret_error)
 {
     (void)data;

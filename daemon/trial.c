@@ -1,20 +1,22 @@
 // Touching disks before they are opened: see trial.h.
 //
 // A system call on a disk that hangs cannot be ended, and neither can its thread.  So each directory is touched by a
-// thread of its own, which shares nothing with the daemon but a small struct.  Whoever leaves last frees that.
+// thread of its own, which shares nothing with the daemon but a small struct.  Of this thread and its caller, the one
+// that leaves last frees the struct.
 #include "daemon/trial.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
 #include "daemon/store/store.h"
 #include "proto/util/clock.h"
 #include "proto/util/thread.h"
 
 enum { STACK_SIZE = 128 * 1024 }; // bytes
 
-// One directory.
+// The trial of a directory, shared by its thread and the caller.
 struct trial {
     pthread_mutex_t lock;
     pthread_cond_t ended;
@@ -75,6 +77,17 @@ static bool await(struct trial *t, uint64_t deadline)
     while (!t->answered && r == 0)
         r = pthread_cond_clockwait(&t->ended, &t->lock, CLOCK_MONOTONIC, &until);
     answered = t->answered;
+    pthread_mutex_unlock(&t->lock);
+    return answered;
+}
+
+// The caller does not wait for T any more.  True: the disk has answered.
+static bool leave(struct trial *t)
+{
+    bool answered;
+
+    pthread_mutex_lock(&t->lock);
+    answered = t->answered;
     t->abandoned = true;
     pthread_mutex_unlock(&t->lock);
     if (answered)
@@ -82,15 +95,28 @@ static bool await(struct trial *t, uint64_t deadline)
     return answered;
 }
 
-void trial_run(const char *const *dirs, size_t n, unsigned ms, bool *ret_answered)
+static void tell(const char *dir, const struct trial_times *times)
 {
-    const uint64_t deadline = clock_after(ms);
+    log_warning("spill directory %s: the disk has not answered for %u seconds; the start waits for it for up to %u "
+                "seconds in all, and then goes on without it",
+                dir, times->tell_ms / 1000, times->give_up_ms / 1000);
+}
+
+void trial_run(const char *const *dirs, size_t n, const struct trial_times *times, bool *ret_answered)
+{
+    const uint64_t telling = clock_after(times->tell_ms), end = clock_after(times->give_up_ms);
     struct trial **trials = calloc(n + 1, sizeof *trials);
 
     for (size_t i = 0; trials && i < n; i++)
         trials[i] = begin(dirs[i]);
+    for (size_t i = 0; trials && i < n; i++)
+        if (trials[i] && !await(trials[i], telling))
+            tell(dirs[i], times);
     // Without memory nothing is known: then the directory is opened, as if it had answered.
-    for (size_t i = 0; i < n; i++)
-        ret_answered[i] = !trials || !trials[i] || await(trials[i], deadline);
+    for (size_t i = 0; i < n; i++) {
+        ret_answered[i] = !trials || !trials[i] || await(trials[i], end);
+        if (trials && trials[i])
+            ret_answered[i] = leave(trials[i]);
+    }
     free(trials);
 }

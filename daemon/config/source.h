@@ -5,11 +5,11 @@ struct config;
 struct config_paths;
 struct names;
 
-// What the command line says of the configuration.
+// The options of the command line that are about the configuration.
 struct settings_source {
     const char *config, *socket;     // paths; NULL: the option was not given
     struct config_paths *spill_dirs; // the same; empty, or NULL in tests: the option was not given
-    // What names mean; NULL, for settings_load only: ask the user database, however long that takes.
+    // The uids and gids of names; NULL, for settings_load only: ask the user database, however long that takes.
     struct names *names;
 };
 

@@ -214,13 +214,13 @@ static uint64_t lane_of(const struct op *op)
     return others << 32 | user_lane(op->region->owner);
 }
 
-// An operation that reads or writes a second disk is held up when that one hangs.  So these have shares of their own,
-// for each pair of disks.
-static unsigned disks_of(const struct op *op)
+// An operation that reads or writes a second disk is held up when either of the two hangs.  So these have a share of
+// their own for each second disk.  They have none for each pair: of N disks, a lane has 2N shares at most.
+static unsigned share_of(const struct op *op)
 {
     const struct disk *other = op_other_disk(op);
 
-    return op->region->disk->number + (other ? other->number + 1 : 0) * CONFIG_MOST_DISKS;
+    return other ? CONFIG_MOST_DISKS + other->number : op->region->disk->number;
 }
 
 static void run(struct op *op)
@@ -230,7 +230,7 @@ static void run(struct op *op)
         region_set_releasing(op->env->regions, op->region, true);
     op->work = (struct work){
         .lane = lane_of(op),
-        .disk = disks_of(op),
+        .disk = share_of(op),
         .brief = op->brief,
         .instant = op->instant,
         .run = run_work,

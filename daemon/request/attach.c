@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/disk.h"
 #include "daemon/op/ask.h"
 #include "daemon/orphans.h"
 #include "daemon/policy.h"
@@ -226,6 +227,22 @@ int request_open_region(const struct call *c)
     return create(c, &record, m->size, false);
 }
 
+// No region has the handle.  It may be on a disk that does not answer: then the client must not take it for removed, as
+// NOT_FOUND would tell, and mark it stale.  TIMED_OUT refuses what it asks for now, and it attaches the region when it
+// asks again (client/link/reconnect.c, client/remote/ask.c).
+static int refuse_unknown(const struct call *c)
+{
+    const struct disk_absence *a = c->env->absences;
+
+    while (a && !a->hangs)
+        a = a->next;
+    if (!a)
+        return -ENOENT;
+    request_reply_sentence(c->peer, c->id, -ETIMEDOUT,
+                           "a disk of the daemon does not answer, and the region may be there: try again later");
+    return 0;
+}
+
 int request_attach_region(const struct call *c)
 {
     const Diskalloc__V1__AttachRegion *m = c->message->attach_region;
@@ -241,7 +258,7 @@ int request_attach_region(const struct call *c)
         return e;
     r = region_find(c->env->op.regions, &handle);
     if (!r)
-        return -ENOENT;
+        return refuse_unknown(c);
     claim = m->held || !says_held(c) ? HOLDER_MAPS : m->repeated ? HOLDER_REPEATS : HOLDER_IS_NEW;
     return attach(c, r, m->flags, claim, 0, request_attach_done);
 }

@@ -28,19 +28,13 @@ static void complain(struct store_health *h, const char *what, int error)
     snprintf(h->problem, sizeof h->problem, "%s%s%s", what, error ? ": " : "", error ? strerror(-error) : "");
 }
 
-// Whether the error is the daemon's own want of memory or descriptors, which says nothing about the disk.
-static bool says_nothing(int r)
-{
-    return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
-}
-
 // The same directory, by its path.
 static void check_place(struct store *s, struct store_health *h)
 {
     struct stat mine, there;
     int r = s->ops->stat(s->dir_fd, &mine), by_path = stat(s->dir, &there) < 0 ? -errno : 0;
 
-    if (says_nothing(r) || says_nothing(by_path))
+    if (store_is_shortage(r) || store_is_shortage(by_path))
         return;
     if (r < 0)
         complain(h, "the spill directory can't be looked at", r);
@@ -68,7 +62,7 @@ static void try_write(struct store *s, int fd, struct store_health *h)
     // Not a change of times: ext4 keeps quiet about that one.
     int r = s->ops->set_xattr(fd, "user.diskalloc.looked", "", 0);
 
-    s->could_write = r == 0 || r == -ENOSPC || r == -EDQUOT || says_nothing(r);
+    s->could_write = r == 0 || r == -ENOSPC || r == -EDQUOT || store_is_shortage(r);
     if (!s->could_write)
         complain(h, "the file system can't be written to: did the kernel find errors on it?", r);
 }
@@ -79,7 +73,7 @@ static void check_writable(struct store *s, struct store_health *h)
     struct statvfs fs;
     int r = s->ops->stat_fs(s->dir_fd, &fs);
 
-    if (says_nothing(r))
+    if (store_is_shortage(r))
         return;
     if (r < 0) {
         complain(h, "the file system can't be looked at", r);
@@ -95,7 +89,7 @@ static void check_writable(struct store *s, struct store_health *h)
         complain(h, "the file system has become read-only: did the kernel find errors on it?", 0);
     else if ((fd >= 0 || fd == -ENOENT) && wants_write(s))
         try_write(s, fd >= 0 ? fd : s->dir_fd, h);
-    else if (fd < 0 && fd != -ENOENT && !says_nothing(fd))
+    else if (fd < 0 && fd != -ENOENT && !store_is_shortage(fd))
         complain(h, "the file system does not open files any more", fd);
 }
 

@@ -37,7 +37,7 @@ static int foreign(struct scan *scan, const char *dir, const char *name, const c
 // memory or descriptors.
 static int unreadable(struct scan *scan, const char *dir, const char *name, int error)
 {
-    if (error == -ENOMEM || error == -EMFILE || error == -ENFILE)
+    if (store_is_shortage(error))
         return error;
     scan->left.unreadable++;
     log_error("%s/%s%s%s cannot be read: %s; left alone: what it holds is unavailable, and charged to nobody",
@@ -116,10 +116,13 @@ static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct
     return r;
 }
 
-// The disk cannot read a user's directory.
+// A user's directory cannot be read.
 static int fail(const struct scan *scan, const char *name, int error)
 {
-    log_error("%s/%s cannot be read: %s", scan->store->dir, name, strerror(-error));
+    log_error("%s/%s cannot be read: %s%s", scan->store->dir, name, strerror(-error),
+              store_is_shortage(error) ? ""
+                                       : ": check the disk (dmesg, fsck); if it cannot be mended, move that directory "
+                                         "out of the spill directory: its regions are unavailable until it is back");
     return error;
 }
 

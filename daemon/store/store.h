@@ -1,6 +1,7 @@
 // The spill directory: SPILL/<uid>/<handle>, each file with its record.  No other module of the daemon touches it.
 // The calls block: store_open and store_scan at start, all others on workers.
 #pragma once
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,6 +12,12 @@
 #include "proto/spill/spillfile.h"
 
 struct store;
+
+// ERROR (-errno) is the daemon's own want of memory or descriptors: it passes, and says nothing about the disk.
+static inline bool store_is_shortage(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
 
 // Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
 // 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.
@@ -103,7 +110,8 @@ int store_extend_piece(struct store *s, int fd, uint64_t *at, uint64_t to);
 int store_truncate(struct store *s, int fd, uint64_t size);
 int store_punch(struct store *s, int fd, uint64_t offset, uint64_t length);
 int store_write_out(struct store *s, int fd); // as file_ops.write_out.  0 or -errno
-// Whether files of A and of B may share blocks.  False: they can't for certain.
+// Whether files of A and of B may share blocks.  False means that sharing is impossible; true, that it may
+// work.
 bool store_may_share(const struct store *a, const struct store *b);
 // Makes FD, an empty file, a copy of FROM that shares its blocks.  0; or -errno: the file system can't.
 int store_share(struct store *s, int fd, int from);

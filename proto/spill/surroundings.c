@@ -123,7 +123,7 @@ static bool read_attribute_or(const char *dir, const char *name, char *ret, size
     return true;
 }
 
-// The same where it makes no difference why there is nothing.
+// As read_attribute_or, for callers that need not know why an attribute could not be read.
 static bool read_attribute(const char *dir, const char *name, char *ret, size_t size)
 {
     bool unknown;

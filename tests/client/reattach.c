@@ -52,6 +52,24 @@ static void a_refusal_is_said_and_the_next_call_tries_again(void **state)
     assert_string_equal(p.seen, "HCGHAGATATATGD");
 }
 
+static void a_region_on_a_disk_that_does_not_answer_is_attached_when_it_does(void **state)
+{
+    struct play p = {.connections = {"..x", ".tutu.."}};
+    struct diskalloc_region *r;
+    struct diskalloc *da;
+
+    (void)state;
+    play_start(&p);
+    da = client_of(&p, -1);
+    r = make_region(da, 0);
+    EXPECT_FAILURE(-ETIMEDOUT, "diskalloc_region_resize", diskalloc_region_resize(r, 5000));
+    assert_int_equal(diskalloc_region_resize(r, 5000), 0);
+    diskalloc_region_close(r);
+    diskalloc_close(da);
+    play_end(&p);
+    assert_string_equal(p.seen, "HCGHAGATATGD");
+}
+
 static void one_region_with_an_error_keeps_no_other_from_being_attached(void **state)
 {
     // two regions; of the first the disk can't be read
@@ -200,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_region_that_was_refused_is_attached_when_it_is_asked_for),
         TEST(a_refusal_is_said_and_the_next_call_tries_again),
+        TEST(a_region_on_a_disk_that_does_not_answer_is_attached_when_it_does),
         TEST(one_region_with_an_error_keeps_no_other_from_being_attached),
         TEST(a_region_without_an_answer_keeps_no_other_from_being_attached),
         TEST(a_shortage_of_the_daemon_passes),

@@ -112,25 +112,40 @@ class DisksTest(unittest.TestCase):
         status, log = self.daemon.stop()
         self.assertEqual(status, 0, log)
 
-    def start_failing(self, *arguments, **options):
-        """As start, with disks that can fail: see fail_to_read."""
-        environment = {
-            "LD_PRELOAD": os.environ["TEST_FAILING_DISK"],
+    def preload(self, *libraries, **environment):
+        """Daemons that this test starts from now on have these libraries preloaded."""
+        environment |= {
+            "LD_PRELOAD": " ".join(libraries),
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
         }
         patch = unittest.mock.patch.dict(os.environ, environment)
         patch.start()
         self.addCleanup(patch.stop)
+
+    def start_failing(self, *arguments, **options):
+        """As start, with disks that can fail: see fail_to_read."""
+        self.preload(os.environ["TEST_FAILING_DISK"])
         self.start(*arguments, **options)
 
-    def fail_to_read(self, *folders):
-        """From now on a directory fails with an I/O error.  The file that makes it fail."""
+    def mark(self, marker, *folders):
         path = os.path.join(self.daemon.dir, *folders)
         os.makedirs(path, mode=0o700, exist_ok=True)
-        marker = os.path.join(path, ".fails")
+        marker = os.path.join(path, marker)
         with open(marker, "wb"):
             pass
         return marker
+
+    def fail_to_read(self, *folders):
+        """From now on a directory fails with an I/O error.  The file that makes it fail."""
+        return self.mark(".fails", *folders)
+
+    def lack_descriptors(self, *folders):
+        """From now on reading a directory fails for want of descriptors.  The file that makes it fail."""
+        return self.mark(".lacks", *folders)
+
+    def hang_when_opened(self, name):
+        """From now on opening a disk hangs, and touching it does not.  The file that makes it hang."""
+        return self.mark(".hangs", name)
 
     def connect(self, **options):
         client = Client(self.daemon.socket, features=FEATURES, **options)

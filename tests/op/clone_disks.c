@@ -201,11 +201,43 @@ static void what_its_owner_does_on_the_other_disk_goes_on_meanwhile(void **state
     deinit(&t);
 }
 
+// Begins a clone, ends it, and returns the number of its share of the workers.
+static unsigned share_of_clone(struct two_disks *t, struct region *source)
+{
+    struct cloning c;
+    unsigned share;
+
+    begin(t, &c, source);
+    share = c.op.work.disk;
+    turn_until(&t->f, &c.done);
+    assert_int_equal(c.op.result, 0);
+    assert_ptr_equal(c.op.region->disk, &t->second);
+    return share;
+}
+
+static void clones_from_a_disk_have_one_share_of_the_workers_wherever_they_go(void **state)
+{
+    struct region *source;
+    struct two_disks t;
+    unsigned share;
+
+    (void)state;
+    init(&t);
+    source = make_source(&t);
+    share = share_of_clone(&t, source);
+    t.second.number += 7; // as if it was another disk
+    assert_int_equal(share_of_clone(&t, source), share);
+    t.f.disk.number += 5;
+    assert_int_not_equal(share_of_clone(&t, source), share);
+    deinit(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_source_is_not_written_out_where_no_blocks_can_be_shared),
         TEST(a_disk_of_the_source_that_hangs_is_not_blamed_on_those_who_have_the_file),
+        TEST(clones_from_a_disk_have_one_share_of_the_workers_wherever_they_go),
         TEST(what_its_owner_does_on_the_other_disk_goes_on_meanwhile),
     };
 

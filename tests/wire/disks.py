@@ -14,7 +14,7 @@ from disks_case import FEATURES, DisksTest, thaw_at_the_end, wait_until
 from wire_case import MIB
 from wire_client import Client, Refused, pb
 
-TAKEN, FAILED = 75, 1
+FAILED, SHORT, TAKEN = 1, 71, 75
 
 
 def setUpModule():
@@ -445,6 +445,17 @@ class FailingTest(DisksTest):
                 self.assertEqual((self.usage(), self.read(b"far", 3)), ((2, 3 * MIB), b"far"))
                 self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, 2 * MIB))
 
+    def end_daemon(self):
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.process.wait(60), 0)
+
+    def expect_no_start(self, status, words):
+        done = subprocess.run(
+            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
+        )
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertIn(words, done.stderr)
+
     def test_percentages_are_of_the_disks_that_are_left(self):
         if not disks_case.can_mount:
             self.skipTest("file systems can be mounted by root only, with mkfs.ext4")
@@ -463,15 +474,24 @@ class FailingTest(DisksTest):
 
     def test_without_the_first_disk_the_daemon_does_not_start(self):
         self.start_failing()
+        self.end_daemon()
         marker = self.fail_to_read("a")
-        self.daemon.process.send_signal(signal.SIGTERM)
-        self.assertEqual(self.daemon.process.wait(60), 0)
-        done = subprocess.run(
-            [wire_case.program, *self.daemon.arguments()], capture_output=True, text=True, timeout=60, check=False
-        )
-        self.assertEqual(done.returncode, FAILED)
-        self.assertIn(f"{self.daemon.path('a')}: it cannot be read: Input/output error", done.stderr)
+        self.expect_no_start(FAILED, f"{self.daemon.path('a')}: it cannot be read: Input/output error")
         os.unlink(marker)
+        marker = self.fail_to_read("a", "1234")
+        words = "cannot be read: Input/output error: check the disk (dmesg, fsck); if it cannot be mended, move that"
+        self.expect_no_start(FAILED, f"{self.daemon.path('a')}/1234 {words}")
+        os.unlink(marker)
+        self.daemon.start()
+
+    def test_a_daemon_that_lacks_descriptors_to_read_a_disk_is_to_be_started_again(self):
+        self.start_failing()
+        self.end_daemon()
+        for disk in "ab":  # a further disk is not left out
+            with self.subTest(disk=disk):
+                marker = self.lack_descriptors(disk, "1234")
+                self.expect_no_start(SHORT, f"{self.daemon.path(disk)}/1234 cannot be read: Too many open files in system\n")
+                os.unlink(marker)
         self.daemon.start()
 
 

@@ -2,8 +2,10 @@
 """A daemon with several spill directories, of which one is on a disk that hangs when it is to be opened."""
 
 import contextlib
+import os
 import signal
 import subprocess
+import threading
 import unittest
 
 import disks_case
@@ -13,6 +15,9 @@ from wire_case import MIB
 from wire_client import pb
 
 SILENT = b"the disk does not answer"
+# The daemon's waits that are to last no longer than that are short here, in seconds: all of them, or those before it
+# tells of a disk.
+ALL_WAITS, FIRST_WAITS = "600", "60"
 
 
 def setUpModule():
@@ -22,6 +27,7 @@ def setUpModule():
 class HangTest(DisksTest):
     def begin(self, names=("a", "b", "c")):
         """A daemon on disks of their own, of which b can be frozen.  It has the disks of these names."""
+        self.preload(os.environ["TEST_SHORT_WAITS_LIBRARY"], TEST_SHORT_WAITS=ALL_WAITS)
         self.start_mounted({"a": 64, "b": 64, "c": 64}, text="[quota total]\nregions = 1000\n")
         thaw_at_the_end(self, self.daemon.path("b"))
         self.use(names)
@@ -30,12 +36,21 @@ class HangTest(DisksTest):
         self.daemon.configure(names=names)
         self.daemon.restart()
 
+    def freeze(self):
+        subprocess.run(["fsfreeze", "-f", self.daemon.path("b")], check=True)
+
+    def thaw(self):
+        subprocess.run(["fsfreeze", "-u", self.daemon.path("b")], check=True)
+
     @contextlib.contextmanager
     def hanging(self):
-        path = self.daemon.path("b")
-        subprocess.run(["fsfreeze", "-f", path], check=True)
+        self.freeze()
         yield
-        subprocess.run(["fsfreeze", "-u", path], check=True)
+        self.thaw()
+
+    def times_told(self, words):
+        """How often the log says that of disk b."""
+        return self.daemon.log().count(f"spill directory {self.daemon.path('b')}: {words}")
 
     def end_daemon(self):
         self.daemon.process.send_signal(signal.SIGTERM)
@@ -48,6 +63,12 @@ class HangTest(DisksTest):
         self.assertEqual(self.make_and_leave(name, content=content)[1], disk)
         self.daemon.configure(text="")
         self.daemon.reload()
+
+    def find(self, client, name):
+        return next(region.handle for region in client.regions() if region.name == name)
+
+    def attach(self, client, handle):
+        return client.call(attach_region=pb.AttachRegion(handle=handle, held=True))
 
     def limit_regions(self, n):
         with self.connect() as client:
@@ -63,17 +84,54 @@ class HangTest(DisksTest):
             self.daemon.start()
             self.assertEqual([d.in_use for d in map(self.disk, "abc")], [True, False, True])
             self.assertEqual((self.disk("b").problem, self.status().problem.split(b": ")[-1]), (SILENT, SILENT))
-            self.assertIn(f"{self.daemon.path('b')}: the disk does not answer", self.daemon.log())
+            self.assertEqual(self.times_told("the disk has not answered for 10 seconds"), 1)
+            self.assertEqual(self.times_told("the disk does not answer"), 1)
             self.assertEqual(self.read(b"near", 5), b"world")
             self.make_and_leave(b"new")
             # A reload does not wait for it either, and tells nothing twice.
             self.daemon.reload()
             self.assertEqual(self.read(b"near", 5), b"world")
-            self.assertEqual(self.daemon.log().count("the disk does not answer"), 1)
+            self.assertEqual(self.times_told("the disk does not answer"), 1)
         wait_until(lambda: self.disk("b").in_use)
         self.assertEqual(self.read(b"far", 5), b"hello")
         self.assertEqual((self.disk("b").regions, self.disk("b").bytes), (1, MIB))
         self.assertEqual(self.status().problem, b"")
+
+    def test_a_start_waits_for_one_that_is_slow(self):
+        self.begin()
+        self.make_on("b", b"far", b"hello")
+        self.end_daemon()
+        os.environ["TEST_SHORT_WAITS"] = FIRST_WAITS
+        words = "the disk has not answered for 10 seconds; the start waits for it for up to 120 seconds in all"
+
+        def thaw_when_told():
+            wait_until(lambda: self.times_told(words))
+            self.thaw()
+
+        self.freeze()
+        other = threading.Thread(target=thaw_when_told)
+        other.start()
+        self.daemon.start()
+        other.join()
+        self.assertTrue(self.disk("b").in_use)
+        self.assertEqual(self.read(b"far", 5), b"hello")
+        self.assertEqual((self.times_told(words), self.times_told("the disk does not answer")), (1, 0))
+
+    def test_an_attach_is_refused_as_one_that_may_be_tried_again(self):
+        self.begin()
+        self.make_on("b", b"far", b"hello")
+        with self.connect() as client:
+            handle = self.find(client, b"far")
+        self.end_daemon()
+        client = None
+        with self.hanging():
+            self.daemon.start()
+            client = self.connect()
+            self.assert_refused(pb.TIMED_OUT, "a disk of the daemon does not answer", lambda: self.attach(client, handle))
+            self.assert_refused(pb.TIMED_OUT, "the region may be there", lambda: self.attach(client, os.urandom(16)))
+        wait_until(lambda: self.disk("b").in_use)
+        self.assertEqual(self.attach(client, handle).region.name, b"far")
+        self.assert_refused(pb.NOT_FOUND, "no such region", lambda: self.attach(client, os.urandom(16)))
 
     def test_others_that_a_reload_adds_are_used_meanwhile(self):
         self.begin(names=("a",))
@@ -94,10 +152,34 @@ class HangTest(DisksTest):
             self.daemon.configure(names=("a",))
             self.daemon.reload()
             self.assertIsNone(self.disk("b"))
+            # Named again it is shown again.
+            self.daemon.configure(names=("a", "b"))
+            self.daemon.reload()
+            wait_until(lambda: self.disk("b"))
+            self.assertEqual((self.disk("b").problem, self.times_told("the disk does not answer")), (SILENT, 2))
+            self.daemon.configure(names=("a",))
+            self.daemon.reload()
+            self.assertIsNone(self.disk("b"))
         self.daemon.configure(names=("a", "c"))
         self.daemon.reload()
         wait_until(lambda: self.disk("c"))
         self.assertIsNone(self.disk("b"))
+
+    def test_one_that_hangs_while_it_is_opened_is_told_of_and_used_when_it_answers(self):
+        self.start_failing(("a",))
+        marker = self.hang_when_opened("b")
+        self.daemon.configure(names=("a", "b", "c"))
+        self.daemon.reload()
+        wait_until(lambda: self.disk("b"))
+        self.assertFalse(self.disk("b").in_use)
+        self.assertIn(b"the disk does not answer while it is opened", self.disk("b").problem)
+        self.make_and_leave(b"new")
+        with self.connect() as client:
+            self.assert_refused(pb.TIMED_OUT, "may be there", lambda: self.attach(client, os.urandom(16)))
+        os.unlink(marker)
+        wait_until(lambda: self.disk("b").in_use)
+        wait_until(lambda: self.disk("c") and self.disk("c").in_use)
+        self.assertEqual(self.times_told("the disk does not answer while it is opened"), 1)
 
     def test_an_end_does_not_wait_for_it(self):
         self.begin(names=("a", "b"))

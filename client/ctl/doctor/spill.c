@@ -133,7 +133,8 @@ static void look_at_files(const Diskalloc__V1__Disk *d, struct findings *f)
         "as root, look into the spill directory and remove what does not belong there"};
     static const struct advice unreadable = {
         "The regions there are unavailable, and charged to nobody; nothing of them is removed.",
-        "journalctl -u diskallocd names them; check the disk (dmesg, fsck), then: systemctl restart diskallocd"};
+        "journalctl -u diskallocd names them; if permission is denied, give them to the daemon's user (chown), else "
+        "check the disk (dmesg, fsck); then: systemctl restart diskallocd"};
 
     if (d->unreadable_files > 0)
         finding(f, FINDING_WRONG, "unreadable-files", unreadable,
