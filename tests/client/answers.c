@@ -52,7 +52,7 @@ static void *lie(void *data)
     return NULL;
 }
 
-// What is asked, and whether that fails.
+// The question, and whether it fails.
 typedef int (*call)(struct diskalloc *da);
 
 static void expect(Diskalloc__V1__Request__BodyCase asked, bool (*answer)(Reply *reply), call ask, int code,
