@@ -53,8 +53,11 @@ class UnusedTest(DisksTest):
             self.make(client, b"one", size=2 * MIB)
             wait_until(lambda: os.path.exists(self.daemon.path("a/.grace")))
             self.daemon.kill()
-            with open(self.daemon.path("a/.grace"), "w", encoding="ascii") as file:
-                file.write(f"1000 user:+{os.getuid()}\n")
+            with open(self.daemon.path("a/.grace"), "r+", encoding="ascii") as file:
+                account = file.read().split(maxsplit=1)[1]
+                file.seek(0)
+                file.truncate()
+                file.write(f"1000 {account}")
         obstacle = self.daemon.path("b/.grace.new")
         os.mkdir(obstacle)
         self.daemon.configure(names=("b", "a"))
