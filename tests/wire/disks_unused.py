@@ -55,6 +55,8 @@ class UnusedTest(DisksTest):
             self.daemon.kill()
             with open(self.daemon.path("a/.grace"), "r+", encoding="ascii") as file:
                 account = file.read().split(maxsplit=1)[1]
+                if account.startswith("unlisted"):  # grace.c: the account is above its limit only when users were looked up
+                    self.skipTest("this user is not listed")
                 file.seek(0)
                 file.truncate()
                 file.write(f"1000 {account}")
