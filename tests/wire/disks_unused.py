@@ -51,14 +51,14 @@ class UnusedTest(DisksTest):
         self.start(text="[quota default]\nbytes = 64M\nsoft_bytes = 1M\ngrace = 1h\n")
         with self.connect() as client:
             self.make(client, b"one", size=2 * MIB)
-            wait_until(lambda: os.path.exists(self.daemon.path("a/.grace")))
-            self.daemon.kill()
-            with open(self.daemon.path("a/.grace"), "r+", encoding="ascii") as file:
+            path = self.daemon.path("a/.grace")
+            wait_until(lambda: os.path.exists(path))
+            with open(path, encoding="ascii") as file:
                 account = file.read().split(maxsplit=1)[1]
-                if account.startswith("unlisted"):  # grace.c: the account is above its limit only when users were looked up
-                    self.skipTest("this user is not listed")
-                file.seek(0)
-                file.truncate()
+            if account.startswith("unlisted"):  # known to be above its limit only when users were looked up
+                self.skipTest("this user is not listed")
+            self.daemon.kill()
+            with open(path, "w", encoding="ascii") as file:
                 file.write(f"1000 {account}")
         obstacle = self.daemon.path("b/.grace.new")
         os.mkdir(obstacle)
