@@ -42,6 +42,8 @@ struct options {
 
 enum { EXIT_USAGE = 1 };
 
+static void options_clear(struct options *options) { config_paths_clear(&options->spill_dirs); }
+
 static bool add_spill_dir(struct options *options, const char *path)
 {
     _cleanup_free_ char *here = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
@@ -184,7 +186,7 @@ static int run(struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.source.spill_dirs = &options.spill_dirs};
+    _cleanup_(options_clear) struct options options = {.source.spill_dirs = &options.spill_dirs};
     struct config *config = NULL;
     int status;
 
@@ -211,6 +213,5 @@ int main(int argc, char **argv)
     }
     status = run(&options);
     names_free(options.source.names);
-    config_paths_clear(&options.spill_dirs);
     return status;
 }

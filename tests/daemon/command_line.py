@@ -63,6 +63,10 @@ class CommandLine(unittest.TestCase):
         here = ("--spill-dir", "spill", "--spill-dir", self.spill + "/")  # the first one is below the current directory
         status, err = self.start(*here, cwd=self.dir)
         self.assertEqual((status, err), (USAGE, f"diskallocd: --spill-dir {self.spill}/: it is there twice\n"))
+        for last, expected in (("--version", 0), ("--check-config", 0), ("--nonsense", USAGE), ("nonsense", USAGE)):
+            status, _, err = self.run_with("--config", self.path("conf"), "--spill-dir", self.spill, last)
+            self.assertEqual(status, expected, last)
+            self.assertNotIn("Sanitizer", err)  # what was given is freed, whatever ends the program
         many = [argument for n in range(65) for argument in ("--spill-dir", f"/{n}")]
         status, err = self.start(*many)
         self.assertEqual((status, err), (USAGE, "diskallocd: --spill-dir /64: there are at most 64 spill directories\n"))
