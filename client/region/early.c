@@ -3,7 +3,8 @@
 //
 // A daemon is asked by a request that no thread waits for; its answer is taken over when the vector comes by again
 // (region_settle_early).  A directory needs no request: the client's thread grows the file, if the region's lock is
-// free.  If it is not, the thread that holds the lock is about to grow the region anyway.
+// free.  If it is not, the thread that holds the lock is about to grow the region anyway.  A region whose size has
+// changed meanwhile is left alone: what the program gave back must not come back.
 //
 // A refusal is no news: the space is not needed yet.  The region asks early again only when its size has changed.
 #include <errno.h>
@@ -33,7 +34,7 @@ static enum background_result run(struct background_task *t)
 
     if (pthread_mutex_trylock(&r->lock) != 0)
         return BACKGROUND_DONE;
-    if (r->early_size > r->backing->size)
+    if (r->size == r->early_from && r->early_size > r->backing->size)
         grow_now(r, r->early_size);
     r->early_size = 0;
     pthread_mutex_unlock(&r->lock);
@@ -58,6 +59,7 @@ void region_grow_early(struct diskalloc_region *r, uint64_t size)
     may = may_grow_early(r, size);
     if (may && is_task) {
         r->early_size = size;
+        r->early_from = r->size;
         if (!r->early_task.run) // written once: the thread reads the field without the lock
             r->early_task.run = run;
     } else if (may)

@@ -37,7 +37,8 @@ struct diskalloc_region {
     int sync_error;             // the first I/O error of a sync, 0 before: it stays, as the kernel reports it only once
     uint64_t began_with;        // the first size of a region that a vector made for itself; 0: of any other region
     struct background_task early_task;
-    uint64_t early_size;         // early_task grows the region to this size
+    uint64_t early_size;         // early_task grows the region to this size,
+    uint64_t early_from;         // if it still has this one
     uint64_t agreed_from;        // the size before the region agreed to a cut (backing.agreed_to)
     uint64_t early_refused;      // the size of the region when an early grow was refused; 0: none was
     _Atomic bool searches_fast;  // the last search (client/order/search.c) was in memory

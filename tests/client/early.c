@@ -4,7 +4,11 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"
 
+#include <stdatomic.h>
 #include <sys/statvfs.h>
+
+#include "client/diskalloc.h"
+#include "proto/util/container.h"
 
 // Nothing is granted early above three quarters of the disk, which others may be filling.
 static bool is_disk_too_full(void)
@@ -72,6 +76,62 @@ static void a_granted_answer_is_taken_over_without_asking_again(void **state)
     assert_true(diskalloc_region_size(v.region) > before);
     assert_int_equal(region_settle_early(v.region, true), 0);
     ((char *)diskalloc_region_data(v.region))[diskalloc_region_size(v.region) - 1] = 1;
+    u64s_deinit(&v);
+    backend_stop(&b);
+}
+
+// Keeps the client's thread from other tasks until it may go on.
+struct occupation {
+    struct background_task task;
+    atomic_bool may_go_on, over;
+};
+
+static enum background_result occupy(struct background_task *t)
+{
+    struct occupation *o = container_of(t, struct occupation, task);
+
+    while (!atomic_load(&o->may_go_on))
+        usleep(1000);
+    atomic_store(&o->over, true);
+    return BACKGROUND_DONE;
+}
+
+static bool is_over(void *data)
+{
+    return atomic_load(&((struct occupation *)data)->over);
+}
+
+// In a directory the client's thread grows the file, when it comes to that.
+static void a_region_that_was_shrunk_meanwhile_is_not_grown(void **state)
+{
+    struct occupation first = {.task.run = occupy}, last = {.task.run = occupy, .may_go_on = true};
+    struct diskalloc_region *r;
+    struct background *thread;
+    struct test_backend b;
+    struct u64s v;
+
+    (void)state;
+    if (is_disk_too_full())
+        skip();
+    backend_start(&b, false, NULL, NULL);
+    assert_int_equal(u64s_init(&v, b.da), 0);
+    push_to(&v, 2 * MIB + 8);
+    r = v.region;
+    thread = &r->da->background;
+    assert_true(background_start(thread));
+    background_submit(thread, &first.task);
+    while (r->early_size == 0)
+        assert_int_equal(u64s_push(&v, mix(v.len)), 0);
+    assert_int_equal(u64s_truncate(&v, 1000), 0);
+    assert_int_equal(u64s_shrink_to_fit(&v), 0);
+    atomic_store(&first.may_go_on, true);
+    background_submit(thread, &last.task);
+    test_wait_until(is_over, &last, 60, "the client's thread has done all that was asked before");
+    background_cancel(thread, &first.task);
+    background_cancel(thread, &last.task);
+    assert_int_equal(diskalloc_region_size(r), 8000);
+    assert_int_equal(file_size(r), 8000);
+    assert_true(is_content_right(&v));
     u64s_deinit(&v);
     backend_stop(&b);
 }
@@ -168,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(a_vector_grows_before_it_has_to),
         TEST(a_granted_answer_is_taken_over_without_asking_again),
+        TEST(a_region_that_was_shrunk_meanwhile_is_not_grown),
         TEST(a_refused_early_growth_is_no_error_and_the_limit_can_be_filled_to_the_last_block),
         TEST(a_daemon_that_dies_with_one_on_its_way_is_followed_by_the_next),
         TEST(a_daemon_without_the_feature_is_never_asked_early),
