@@ -42,7 +42,10 @@ struct options {
 
 enum { EXIT_USAGE = 1 };
 
-static void options_clear(struct options *options) { config_paths_clear(&options->spill_dirs); }
+static void options_clear(struct options *options)
+{
+    config_paths_clear(&options->spill_dirs);
+}
 
 static bool add_spill_dir(struct options *options, const char *path)
 {
