@@ -29,6 +29,7 @@ __attribute__((noreturn)) static void child_main(void (*run)(const void *, struc
     struct bench_result result = {0};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0); // with the programs that it starts
     silence();
     if (group && cgroup_enter(group) < 0)
         bench_die(group->path);
@@ -39,9 +40,13 @@ __attribute__((noreturn)) static void child_main(void (*run)(const void *, struc
 static enum outcome reap(pid_t pid, bool complete, bool late, bool limited)
 {
     int status = 0;
+    siginfo_t end;
 
     if (late)
         kill(pid, SIGKILL);
+    // Programs that it has started and that still run would keep its group from being removed.
+    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT);
+    kill(-pid, SIGKILL);
     waitpid(pid, &status, 0);
     if (late)
         return OUTCOME_TIMEOUT;

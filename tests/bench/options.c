@@ -28,6 +28,7 @@ static const char usage[] =
     "  --json FILE          where all the numbers go (bench.json)\n"
     "  --svg DIR            where charts go (none)\n"
     "  --list               name the contenders and end\n"
+    "  --help               print this and end\n"
     "Files go to $DISKALLOC_TEST_DIR or /var/tmp.\n";
 
 __attribute__((noreturn)) static void refuse(const char *what, const char *text)
@@ -121,6 +122,12 @@ __attribute__((noreturn)) static void list(void)
     exit(0);
 }
 
+__attribute__((noreturn)) static void help(void)
+{
+    fputs(usage, stdout);
+    exit(0);
+}
+
 // Defaults of options that were not given.  A sweep is of W1.
 static void complete(struct options *o, size_t mib)
 {
@@ -184,6 +191,8 @@ static bool take_other(struct options *o, int option, char *text)
         o->cold = true;
     else if (option == 'n')
         list();
+    else if (option == 'h')
+        help();
     else
         return false;
     return true;
@@ -192,14 +201,23 @@ static bool take_other(struct options *o, int option, char *text)
 void options_parse(int argc, char **argv, struct options *ret)
 {
     static const struct option options[] = {
-        {"runs", 1, NULL, 'r'},        {"mib", 1, NULL, 'm'},
-        {"sizes", 1, NULL, 's'},       {"workloads", 1, NULL, 'w'},
-        {"contenders", 1, NULL, 'c'},  {"limit-mib", 1, NULL, 'l'},
-        {"limited-mib", 1, NULL, 'L'}, {"read-ms", 1, NULL, 'R'},
-        {"threads", 1, NULL, 't'},     {"cold", 0, NULL, 'C'},
-        {"on", 1, NULL, 'o'},          {"thp", 1, NULL, 'p'},
-        {"json", 1, NULL, 'j'},        {"svg", 1, NULL, 'g'},
-        {"list", 0, NULL, 'n'},        {0},
+        {"runs", 1, NULL, 'r'},
+        {"mib", 1, NULL, 'm'},
+        {"sizes", 1, NULL, 's'},
+        {"workloads", 1, NULL, 'w'},
+        {"contenders", 1, NULL, 'c'},
+        {"limit-mib", 1, NULL, 'l'},
+        {"limited-mib", 1, NULL, 'L'},
+        {"read-ms", 1, NULL, 'R'},
+        {"threads", 1, NULL, 't'},
+        {"cold", 0, NULL, 'C'},
+        {"on", 1, NULL, 'o'},
+        {"thp", 1, NULL, 'p'},
+        {"json", 1, NULL, 'j'},
+        {"svg", 1, NULL, 'g'},
+        {"list", 0, NULL, 'n'},
+        {"help", 0, NULL, 'h'},
+        {0},
     };
     size_t mib = 1024;
 

@@ -13,7 +13,7 @@
 
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
-enum { N_WARMINGS = 2, MORE_FOR_SMALL = 3, LEAST_RUNS = 2, SECONDS = 120, SECONDS_PER_GIB = 60 };
+enum { N_WARMINGS = 2, MORE_FOR_SMALL = 3, LEAST_RUNS = 2, SECONDS = 120, SECONDS_PER_GIB = 240 };
 
 // Small ones are noisy and cheap, large ones neither.
 static size_t runs_for(size_t n_runs, size_t bytes)
