@@ -6,6 +6,7 @@
 #include "daemon/trial.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "proto/util/thread.h"
 
 enum { STACK_SIZE = 128 * 1024 }; // bytes
+
+static atomic_uint n_hanging; // threads that were left, and hang
 
 // The trial of a directory, shared by its thread and the caller.
 struct trial {
@@ -40,6 +43,8 @@ static void *touch(void *data)
     pthread_mutex_lock(&t->lock);
     t->answered = true;
     abandoned = t->abandoned;
+    if (abandoned)
+        atomic_fetch_sub(&n_hanging, 1);
     pthread_cond_signal(&t->ended);
     pthread_mutex_unlock(&t->lock);
     if (abandoned)
@@ -89,6 +94,8 @@ static bool leave(struct trial *t)
     pthread_mutex_lock(&t->lock);
     answered = t->answered;
     t->abandoned = true;
+    if (!answered)
+        atomic_fetch_add(&n_hanging, 1);
     pthread_mutex_unlock(&t->lock);
     if (answered)
         free_trial(t);
@@ -119,4 +126,9 @@ void trial_run(const char *const *dirs, size_t n, const struct trial_times *time
             ret_answered[i] = leave(trials[i]);
     }
     free(trials);
+}
+
+bool trial_hangs(void)
+{
+    return atomic_load(&n_hanging) > 0;
 }

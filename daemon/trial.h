@@ -12,3 +12,5 @@ struct trial_times {
 // At start: touches each of N directories, all at a time, and waits for their disks.  RET_ANSWERED[i]: the i-th has
 // answered, be it with an error.  A thread that hangs stays until its disk answers.
 void trial_run(const char *const *dirs, size_t n, const struct trial_times *times, bool *ret_answered);
+// Whether there is such a thread.
+bool trial_hangs(void);
