@@ -72,6 +72,7 @@ build_remove_temporary() {
 }
 
 # build PRESET [TARGET...]: configures and builds into $BUILD; prints only what went wrong.  With $DISKALLOC_WERROR, warnings are errors.
+# Another build there is waited for.
 build() {
     local preset=$1 log options=()
     shift
@@ -82,7 +83,10 @@ build() {
     fi
     [ -z "${DISKALLOC_WERROR:-}" ] || options+=(-D DISKALLOC_WERROR=ON)
     echo "building in $BUILD"
-    if ! (cd "$ROOT" && cmake "${options[@]}" --preset "$preset" -B "$BUILD" && cmake --build "$BUILD" --target "${@:-all}") >"$log" 2>&1 </dev/null; then
+    if ! (
+        exec 9<"$BUILD" </dev/null && flock 9 && exec >"$log" 2>&1 && cd "$ROOT" &&
+            cmake "${options[@]}" --preset "$preset" -B "$BUILD" && cmake --build "$BUILD" --target "${@:-all}"
+    ); then
         # from what went wrong first, if that can be told
         { grep -m1 -A60 -E '^FAILED:|CMake Error' "$log" || tail -n 60 "$log"; } >&2
         die "the build failed; all it said is in $log"
