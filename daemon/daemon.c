@@ -23,6 +23,7 @@
 #include "daemon/events.h"
 #include "daemon/fences.h"
 #include "daemon/former.h"
+#include "daemon/grace.h"
 #include "daemon/halves.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
@@ -216,6 +217,7 @@ void daemon_free(struct daemon *d)
     if (d->quota)
         quota_free(d->quota);
     free(d->grace_text);
+    grace_forget(d);
     arena_deinit(&d->reply_arena);
     disks_close(d);
     fences_deinit(d);

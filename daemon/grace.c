@@ -1,9 +1,11 @@
 // Since when accounts are above their soft limits, across restarts: see grace.h.
 //
-// Each line of the file is "SECONDS KEY": "1764500000 user:+1000".  The file is written anew when an account has come
-// above its soft limit, or below it.  A daemon that is killed in between has its successor count from its own start for
-// that account: some seconds are given away, and nothing else can go wrong.  A file that is missing or damaged gives
-// away the time before the start.
+// Each line of the file is "SECONDS KEY": "1764500000 user:+1000".  What it says is kept for some minutes: groups, jobs
+// and users who are not listed are charged only when users were looked up, and a disk may answer late.
+//
+// The file is written anew when an account has come above its soft limit, or below it.  A daemon that is killed in
+// between has its successor count from its own start for that account: some seconds are given away, and nothing else
+// can go wrong.  A file that is missing or damaged gives away the time before the start.
 #include "daemon/grace.h"
 
 #include <errno.h>
@@ -21,7 +23,43 @@
 #include "daemon/store/store.h"
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 #include "proto/util/container.h"
+
+enum { SETTLED_AFTER_MS = 5 * 60 * 1000 }; // all that an earlier daemon knew of is charged
+
+static void keep(struct daemon *d, const struct quota_over *over)
+{
+    struct quota_over *notes = reallocarray(d->grace_notes, d->n_grace_notes + 1, sizeof *notes);
+
+    if (!notes) {
+        log_warning("out of memory: the grace period of %s may begin anew", over->key);
+        return;
+    }
+    notes[d->n_grace_notes++] = *over;
+    d->grace_notes = notes;
+}
+
+void grace_forget(struct daemon *d)
+{
+    free(steal(&d->grace_notes));
+    d->n_grace_notes = 0;
+}
+
+// Keeps the notes of accounts that are not above their soft limits.
+static void take_notes(struct daemon *d)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->n_grace_notes; i++)
+        if (!quota_note_over(d->quota, &d->grace_notes[i]))
+            d->grace_notes[n++] = d->grace_notes[i];
+    d->n_grace_notes = n;
+    if (n > 0 && clock_left(d->grace_settled) == 0) {
+        grace_forget(d);
+        d->grace_written = UINT64_MAX; // without them
+    }
+}
 
 static void take_line(struct daemon *d, const char *line)
 {
@@ -29,7 +67,7 @@ static void take_line(struct daemon *d, const char *line)
 
     _Static_assert(sizeof over.key > 287, "a key fits");
     if (sscanf(line, "%" SCNu64 " %287[^\n]", &over.since, over.key) == 2)
-        quota_note_over(d->quota, &over);
+        keep(d, &over);
     else
         log_warning("%s/%s has a line that means nothing, which is left out", store_dir(d->home->store), GRACE_FILE);
 }
@@ -49,6 +87,8 @@ void grace_load(struct daemon *d)
         *end = '\0';
         take_line(d, line);
     }
+    d->grace_settled = clock_after(SETTLED_AFTER_MS);
+    take_notes(d);
 }
 
 static void add_line(void *data, const struct quota_over *over)
@@ -57,7 +97,7 @@ static void add_line(void *data, const struct quota_over *over)
 }
 
 // NULL: no memory.
-static char *render(struct quota *q)
+static char *render(struct daemon *d)
 {
     char *text = NULL;
     size_t n;
@@ -65,7 +105,9 @@ static char *render(struct quota *q)
 
     if (!stream)
         return NULL;
-    quota_each_over(q, add_line, stream);
+    quota_each_over(d->quota, add_line, stream);
+    for (size_t i = 0; i < d->n_grace_notes; i++)
+        add_line(stream, &d->grace_notes[i]);
     if (fclose(stream) == 0)
         return text;
     free(text);
@@ -96,12 +138,14 @@ static void grace_is_written(struct work *w)
 
 void grace_tick(struct daemon *d)
 {
-    uint64_t changes = quota_over_changes(d->quota);
+    uint64_t changes;
 
     quota_set_time(d->quota, (uint64_t)time(NULL));
+    take_notes(d);
+    changes = quota_over_changes(d->quota);
     if (changes == d->grace_written || d->grace_text)
         return;
-    d->grace_text = render(d->quota);
+    d->grace_text = render(d);
     if (!d->grace_text)
         return;
     d->grace_written = changes;

@@ -7,5 +7,7 @@ struct daemon;
 
 // After the regions of earlier daemons are charged: takes over what an earlier daemon has noted.
 void grace_load(struct daemon *d);
+// Frees what was taken over and not used.
+void grace_forget(struct daemon *d);
 // Every few seconds: tells the quotas the time, and notes what has changed, on a worker.
 void grace_tick(struct daemon *d);

@@ -86,8 +86,11 @@ struct daemon {
     unsigned n_postponed;        // turns of the loop by which the timer WAITING has been put off
     // grace.c's:
     struct work grace_work;
-    char *grace_text;       // what is written at present, or NULL
-    uint64_t grace_written; // quota_over_changes of what was written last
-    int grace_result;       // 0 or -errno
-    bool grace_failed;      // the last try
+    char *grace_text;               // what is written at present, or NULL
+    uint64_t grace_written;         // quota_over_changes of what was written last
+    int grace_result;               // 0 or -errno
+    bool grace_failed;              // the last try
+    struct quota_over *grace_notes; // an earlier daemon's, of accounts that are not above their soft limits yet
+    size_t n_grace_notes;
+    uint64_t grace_settled; // a time of proto/util/clock.h: what is left of them then is forgotten
 };

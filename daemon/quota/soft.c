@@ -72,10 +72,15 @@ static struct quota_account *find(struct quota *q, const char *key)
     return user ? &user->own : NULL;
 }
 
-void quota_note_over(struct quota *q, const struct quota_over *over)
+bool quota_note_over(struct quota *q, const struct quota_over *over)
 {
     struct quota_account *a = find(q, over->key);
 
-    if (a && a->is_over && over->since < a->over_since)
+    if (!a || !a->is_over)
+        return false;
+    if (over->since < a->over_since) {
         a->over_since = over->since;
+        q->n_over_changes++;
+    }
+    return true;
 }

@@ -11,9 +11,9 @@ struct quota_over {
     char key[QUOTA_KEY_SIZE]; // "user:+1000": the same whatever the name is
     uint64_t since;           // seconds since 1970
 };
-// Changes whenever an account comes above its soft limit, or below it.
+// Changes whenever an account comes above its soft limit or below it, or was above it for longer than was known.
 uint64_t quota_over_changes(const struct quota *q);
 // Calls FN for each account that is above its soft limit.
 void quota_each_over(struct quota *q, void (*fn)(void *data, const struct quota_over *over), void *data);
-// An earlier daemon has noted OVER: if that account is still above its soft limit, so it was since then.
-void quota_note_over(struct quota *q, const struct quota_over *over);
+// An earlier daemon has noted OVER: if that account is above its soft limit, so it was since then.  False: it is not.
+bool quota_note_over(struct quota *q, const struct quota_over *over);

@@ -105,6 +105,37 @@ static void a_restart_begins_no_new_period(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
+// Groups are charged when their members were looked up, which a start does not wait for.
+static void a_restart_begins_no_new_period_for_a_group(void **state)
+{
+    struct raw_handle h = raw_handle_new(), more = raw_handle_new();
+    char config[300], key[40], line[100];
+    struct test_daemon d;
+    struct raw c;
+
+    (void)state;
+    snprintf(key, sizeof key, "group:+%u", (unsigned)getegid());
+    snprintf(config, sizeof config, "[daemon]\nkeep_free = 0\n[quota %s]\nsoft_bytes = 4M\ngrace = 1h\n", key);
+    test_daemon_start(&d, config, NULL);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create_named(&c, "result", &h, 5 * MIB), RAW_CODE(OK));
+    AWAIT_USAGE(&c, key, bytes, 5 * MIB);
+    raw_close(&c);
+    test_daemon_kill(&d, SIGKILL);
+    snprintf(line, sizeof line, "1000 %s\n", key);
+    set_earlier(&d, line);
+    for (int i = 0; i < 2; i++) { // also if the first one was killed before it knew
+        test_daemon_restart(&d);
+        if (i == 0)
+            test_daemon_kill(&d, SIGKILL);
+    }
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    AWAIT_USAGE(&c, key, grace_ends, 1000 + 3600);
+    assert_int_equal(raw_create(&c, &more, 4096), RAW_CODE(LIMIT));
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
 // In the spill directory, in the way of what the daemon reads and writes.
 static void obstruct(const struct test_daemon *d, const char *name, bool exists)
 {
@@ -141,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(growth_is_refused_after_the_grace_period_until_less_is_used),
         TEST(a_restart_begins_no_new_period),
+        TEST(a_restart_begins_no_new_period_for_a_group),
         TEST(a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_that_works),
     };
 

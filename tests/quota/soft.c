@@ -217,9 +217,11 @@ static void what_was_noted_holds_after_a_restart(void **state)
         assert_int_equal(s.over[i].since, BEGIN);
         strcpy(earlier.key, keys[i]);
         strcpy(later.key, keys[i]);
-        quota_note_over(s.q, &later); // no file makes the period longer
+        assert_true(quota_note_over(s.q, &later)); // no file makes the period longer
+        assert_int_equal(quota_over_changes(s.q), 5 + i);
         assert_int_equal(quota_account_grace_ends(all[i]), BEGIN + GRACE);
-        quota_note_over(s.q, &earlier);
+        assert_true(quota_note_over(s.q, &earlier));
+        assert_int_equal(quota_over_changes(s.q), 6 + i);
         assert_int_equal(quota_account_grace_ends(all[i]), BEGIN - 10 + GRACE);
     }
     for (size_t i = 0; i < 4; i++) {
@@ -227,10 +229,10 @@ static void what_was_noted_holds_after_a_restart(void **state)
         struct quota_over over = {.since = 1};
 
         strcpy(over.key, strange[i]);
-        quota_note_over(s.q, &over);
+        assert_false(quota_note_over(s.q, &over));
     }
     quota_charge_sub(&s.charge, QUOTA_BYTES, 1); // nobody is above any more
-    quota_note_over(s.q, &s.over[0]);
+    assert_false(quota_note_over(s.q, &s.over[0]));
     assert_int_equal(quota_account_grace_ends(quota_total(s.q)), 0);
     // Charges that move take the period along to where they go, or leave it.
     assert_int_equal(take(&s, 1), 0);
