@@ -115,7 +115,6 @@ static void take(struct orphans *o, struct region *r)
         TAILQ_REMOVE(&o->queues[queue_index(r)], r, orphan);
     }
     r->orphaned = r->orphan_is_due = false;
-    o->regions->n_orphans--;
 }
 
 void orphans_consider(struct orphans *o, struct region *r)
@@ -129,8 +128,10 @@ void orphans_consider(struct orphans *o, struct region *r)
         add(o, r);
     if (is_orphan)
         return;
-    if (r->orphaned)
+    if (r->orphaned) {
         take(o, r);
+        o->regions->n_orphans--;
+    }
     r->n_probes = 0;
     region_set_releasing(o->regions, r, false);
 }
@@ -175,6 +176,7 @@ struct region *orphans_take_due(struct orphans *o, uint64_t now)
 void orphans_probed(struct orphans *o, struct region *r)
 {
     r->n_probes++;
+    o->regions->n_orphans--; // unless orphans_consider finds it to be one still
     // The owner may have been passed over.
     if (r->owner->n_probes-- == MOST_OF_OWNER)
         o->wake(o->data, clock_now());

@@ -73,7 +73,7 @@ RB_HEAD(region_by_name, region);
 struct region_table {
     struct region_by_handle by_handle;
     struct region_by_name by_name;              // of the regions that have a name
-    uint64_t n_regions, n_orphans, n_releasing; // all; in the queue of orphans; about to give back some of their charge
+    uint64_t n_regions, n_orphans, n_releasing; // all; orphans, probed ones too; about to give back charge
     unsigned n_leaving;                         // connections that have ended, and that may still have regions
     TAILQ_HEAD(, region) with_file;             // n_files of them
     unsigned n_files;

@@ -357,8 +357,10 @@ static void others_go_on_with_the_source(void **state)
     orphans_consider(f.env.orphans, source);
     assert_true(source->orphaned);
     op_reap_orphans(&f.env, clock_now() + 1000);
+    assert_int_equal(f.env.regions->n_orphans, 2); // and the copy, until it is known whether somebody has them
     while (quota_account_used(quota_total(f.quota), QUOTA_REGIONS) > 0)
         assert_true(event_base_loop(f.base, EVLOOP_ONCE) >= 0);
+    assert_int_equal(f.env.regions->n_orphans, 0);
     expect_consistent(&f, 0, 0);
     deinit(&f);
 }
