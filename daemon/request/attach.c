@@ -191,6 +191,22 @@ static int check_open(const Diskalloc__V1__OpenRegion *m)
     return name_check((const char *)m->name.data, m->name.len);
 }
 
+// No region has the handle, or the name.  It may be on a disk that does not answer: then the client must not take it for
+// removed, as NOT_FOUND would tell, and mark it stale.  TIMED_OUT refuses what it asks for now, and it attaches the region
+// when it asks again (client/link/reconnect.c, client/remote/ask.c).
+static int refuse_unknown(const struct call *c)
+{
+    const struct disk_absence *a = c->env->absences;
+
+    while (a && !a->hangs)
+        a = a->next;
+    if (!a)
+        return -ENOENT;
+    request_reply_sentence(c->peer, c->id, -ETIMEDOUT,
+                           "a disk of the daemon does not answer, and the region may be there: try again later");
+    return 0;
+}
+
 int request_open_region(const struct call *c)
 {
     const Diskalloc__V1__OpenRegion *m = c->message->open_region;
@@ -212,7 +228,9 @@ int request_open_region(const struct call *c)
     if (r)
         return attach(c, r, m->flags, m->repeated || is_lost(c, r) ? HOLDER_REPEATS : HOLDER_IS_NEW, 0,
                       request_attach_done);
-    if (!creates || !owner)
+    if (!creates)
+        return refuse_unknown(c);
+    if (!owner)
         return -ENOENT;
     if (owner != c->peer->user)
         return -EACCES;
@@ -225,22 +243,6 @@ int request_open_region(const struct call *c)
     if (m->flags & DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER)
         record.flags |= RECORD_SOLE_WRITER;
     return create(c, &record, m->size, false);
-}
-
-// No region has the handle.  It may be on a disk that does not answer: then the client must not take it for removed, as
-// NOT_FOUND would tell, and mark it stale.  TIMED_OUT refuses what it asks for now, and it attaches the region when it
-// asks again (client/link/reconnect.c, client/remote/ask.c).
-static int refuse_unknown(const struct call *c)
-{
-    const struct disk_absence *a = c->env->absences;
-
-    while (a && !a->hangs)
-        a = a->next;
-    if (!a)
-        return -ENOENT;
-    request_reply_sentence(c->peer, c->id, -ETIMEDOUT,
-                           "a disk of the daemon does not answer, and the region may be there: try again later");
-    return 0;
 }
 
 int request_attach_region(const struct call *c)

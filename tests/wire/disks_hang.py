@@ -72,6 +72,9 @@ class HangTest(DisksTest):
     def attach(self, client, handle):
         return client.call(attach_region=pb.AttachRegion(handle=handle, held=True))
 
+    def open(self, client, name):
+        return client.call(open_region=pb.OpenRegion(name=name, flags=pb.REGION_READ_ONLY))
+
     def limit_regions(self, n):
         with self.connect() as client:
             setting = pb.QuotaSetting(key=b"regions", text=b"%d" % n)
@@ -131,8 +134,12 @@ class HangTest(DisksTest):
             client = self.connect()
             self.assert_refused(pb.TIMED_OUT, "a disk of the daemon does not answer", lambda: self.attach(client, handle))
             self.assert_refused(pb.TIMED_OUT, "the region may be there", lambda: self.attach(client, os.urandom(16)))
+            for name in (b"far", b"nowhere"):
+                self.assert_refused(pb.TIMED_OUT, "the region may be there", lambda: self.open(client, name))
         wait_until(lambda: self.disk("b").in_use)
         self.assertEqual(self.attach(client, handle).region.name, b"far")
+        self.assertEqual(self.open(client, b"far").region.handle, handle)
+        self.assert_refused(pb.NOT_FOUND, "no such region", lambda: self.open(client, b"nowhere"))
         self.assert_refused(pb.NOT_FOUND, "no such region", lambda: self.attach(client, os.urandom(16)))
 
     def test_others_that_a_reload_adds_are_used_meanwhile(self):
