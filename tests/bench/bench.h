@@ -30,7 +30,7 @@ enum outcome { OUTCOME_OK, OUTCOME_UNSUPPORTED, OUTCOME_SKIPPED, OUTCOME_KILLED,
 enum { N_PARTS = 6, MOST_READERS = 64 };
 
 // The parts of READING; of any other workload they are numbered as they come.
-enum { READ_RANDOM, READ_UPDATE, READ_ANNOUNCED, READ_SCAN, READ_SCAN_AFTER };
+enum { READ_RANDOM, READ_UPDATE, READ_ANNOUNCED, READ_SCAN, READ_SCAN_AFTER, READ_LOOK };
 
 struct bench_settings {
     size_t n;            // numbers of 8 bytes

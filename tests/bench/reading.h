@@ -41,6 +41,16 @@ static void update_some(struct reader *r, size_t n)
     }
 }
 
+// As a program does that decides by the old value: the first access to a page is a read.
+static void look_at_some(struct reader *r, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        uint64_t *number = &VEC_AT(r->v, next_place(r)), old = *(volatile uint64_t *)number;
+
+        *number = old + 1;
+    }
+}
+
 #ifdef VEC_ANNOUNCE
 // The next batch is announced before this one is read.
 static void read_batches(struct reader *r, size_t n)
@@ -169,6 +179,8 @@ static void read_in_parts(struct vec *v, const struct bench_settings *s, struct 
         ret->part[READ_SCAN_AFTER] = scan_one_mb(v, NULL, s->read_seconds * READING_SCAN_MOST);
     if (wanted[READ_UPDATE])
         ret->part[READ_UPDATE] = read_by_threads(v, s, update_some);
+    if (wanted[READ_LOOK])
+        ret->part[READ_LOOK] = read_by_threads(v, s, look_at_some);
 #ifdef VEC_ANNOUNCE
     if (wanted[READ_ANNOUNCED])
         ret->part[READ_ANNOUNCED] = read_by_threads(v, s, read_batches) / ANNOUNCED;

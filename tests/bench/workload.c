@@ -18,9 +18,10 @@ const struct workload_info workload_infos[WORKLOAD_N] = {
                   [READ_UPDATE] = "R2 random read-modify-writes",
                   [READ_ANNOUNCED] = "R3 announced reads",
                   [READ_SCAN] = "R4 scan",
-                  [READ_SCAN_AFTER] = "R4 scan after random reads"},
+                  [READ_SCAN_AFTER] = "R4 scan after random reads",
+                  [READ_LOOK] = "R2 the same, the old value is looked at first"},
                  .limited = true,
-                 .rate = {"reads/s", "updates/s", "reads/s", "MB/s", "MB/s"}},
+                 .rate = {"reads/s", "updates/s", "reads/s", "MB/s", "MB/s", "updates/s"}},
     [READING_BOTH] = {"R4B",
                       "one vector read at random, another one scanned",
                       {"random reads", "scan"},
@@ -32,13 +33,14 @@ const struct workload_info workload_infos[WORKLOAD_N] = {
         {"W7C", "the same, can be compressed", {"push", "consume", "drop"}, .limited = true, .part_of_limited = 2},
 };
 
-// R1, R2, R3: one part; R4: two, since the second scan is compared with the first one.
+// R1, R3: one part; R2: two, by what the first access to a page is; R4: two, since the second scan is compared with the
+// first one.
 static const struct {
     const char *id;
     unsigned parts;
 } parts_of_reading[] = {
     {"R1", 1u << READ_RANDOM},
-    {"R2", 1u << READ_UPDATE},
+    {"R2", 1u << READ_UPDATE | 1u << READ_LOOK},
     {"R3", 1u << READ_ANNOUNCED},
     {"R4", 1u << READ_SCAN | 1u << READ_SCAN_AFTER},
     {"R", ~0u},
