@@ -191,9 +191,9 @@ static int check_open(const Diskalloc__V1__OpenRegion *m)
     return name_check((const char *)m->name.data, m->name.len);
 }
 
-// No region has the handle, or the name.  It may be on a disk that does not answer: then the client must not take it for
-// removed, as NOT_FOUND would tell, and mark it stale.  TIMED_OUT refuses what it asks for now, and it attaches the region
-// when it asks again (client/link/reconnect.c, client/remote/ask.c).
+// No region has the handle, or the name.  It may be on a disk that does not answer: then the client must not take it
+// for removed, as NOT_FOUND would tell, and mark it stale.  TIMED_OUT refuses what it asks for now, and it attaches
+// the region when it asks again (client/link/reconnect.c, client/remote/ask.c).
 static int refuse_unknown(const struct call *c)
 {
     const struct disk_absence *a = c->env->absences;

@@ -228,11 +228,11 @@ int diskalloc_region_create(struct diskalloc *da, const struct diskalloc_region_
  * are -ESTALE.
  * Any thread.
  * 0; as diskalloc_region_create, and: -EBUSY: SOLE_WRITER, of this call or of another's, or in a directory, another
- * process keeps it locked; -ENOENT: it is not there, and no CREATE; -ETIMEDOUT: the same, but it may be on a disk of the
- * daemon that does not answer; -EEXIST: it is there, and EXCLUSIVE; or in a directory, a file of that name is no
- * region; -EINVAL: name, or EXCLUSIVE without CREATE; -ENAMETOOLONG; -EACCES: its owner does not let you; -EOPNOTSUPP:
- * in a directory, of a user that nobody knows; -EIO: in a directory, of a user by name, and the user database does not
- * answer; -ECONNREFUSED: there is no daemon and DA has fallen back to a directory. */
+ * process keeps it locked; -ENOENT: it is not there, and no CREATE; -ETIMEDOUT: the same, but it may be on a disk of
+ * the daemon that does not answer; -EEXIST: it is there, and EXCLUSIVE; or in a directory, a file of that name is no
+ * region; -EINVAL: name, or EXCLUSIVE without CREATE; -ENAMETOOLONG; -EACCES: its owner does not let you;
+ * -EOPNOTSUPP: in a directory, of a user that nobody knows; -EIO: in a directory, of a user by name, and the user
+ * database does not answer; -ECONNREFUSED: there is no daemon and DA has fallen back to a directory. */
 int diskalloc_region_open(struct diskalloc *da, const char *name, const struct diskalloc_region_options *o,
                           struct diskalloc_region **ret);
 
