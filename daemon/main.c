@@ -217,7 +217,7 @@ int main(int argc, char **argv)
     }
     status = run(&options);
     names_free(options.source.names);
-    // What runs at an exit must not meet a thread that a disk wakes meanwhile, nor wait for it.
+    // Exit handlers must not run beside a thread that a disk wakes meanwhile, nor wait for it.
     if (trial_hangs())
         _exit(status);
     return status;

@@ -4,6 +4,7 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_daemon.h"
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/statvfs.h>
 
@@ -83,15 +84,16 @@ static void a_granted_answer_is_taken_over_without_asking_again(void **state)
 // Keeps the client's thread from other tasks until it may go on.
 struct occupation {
     struct background_task task;
-    atomic_bool may_go_on, over;
+    sem_t may_go_on;
+    atomic_bool over;
 };
 
 static enum background_result occupy(struct background_task *t)
 {
     struct occupation *o = container_of(t, struct occupation, task);
 
-    while (!atomic_load(&o->may_go_on))
-        usleep(1000);
+    while (sem_wait(&o->may_go_on) < 0)
+        continue;
     atomic_store(&o->over, true);
     return BACKGROUND_DONE;
 }
@@ -104,7 +106,7 @@ static bool is_over(void *data)
 // In a directory the client's thread grows the file, when it comes to that.
 static void a_region_that_was_shrunk_meanwhile_is_not_grown(void **state)
 {
-    struct occupation first = {.task.run = occupy}, last = {.task.run = occupy, .may_go_on = true};
+    struct occupation first = {.task.run = occupy}, last = {.task.run = occupy};
     struct diskalloc_region *r;
     struct background *thread;
     struct test_backend b;
@@ -113,6 +115,8 @@ static void a_region_that_was_shrunk_meanwhile_is_not_grown(void **state)
     (void)state;
     if (is_disk_too_full())
         skip();
+    sem_init(&first.may_go_on, 0, 0);
+    sem_init(&last.may_go_on, 0, 1);
     backend_start(&b, false, NULL, NULL);
     assert_int_equal(u64s_init(&v, b.da), 0);
     push_to(&v, 2 * MIB + 8);
@@ -124,7 +128,7 @@ static void a_region_that_was_shrunk_meanwhile_is_not_grown(void **state)
         assert_int_equal(u64s_push(&v, mix(v.len)), 0);
     assert_int_equal(u64s_truncate(&v, 1000), 0);
     assert_int_equal(u64s_shrink_to_fit(&v), 0);
-    atomic_store(&first.may_go_on, true);
+    sem_post(&first.may_go_on);
     background_submit(thread, &last.task);
     test_wait_until(is_over, &last, 60, "the client's thread has done all that was asked before");
     background_cancel(thread, &first.task);
