@@ -21,11 +21,18 @@ __attribute__((constructor)) static void buffer_stdout_by_line(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
+// Among many others a program may hardly get a turn.
+static unsigned patience(unsigned seconds)
+{
+    return getenv("DISKALLOC_TEST_SLOW") ? seconds * 3 : seconds;
+}
+
 void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds, const char *what)
 {
     struct timespec now, pause = {.tv_nsec = 100000};
     int64_t end;
 
+    seconds = patience(seconds);
     clock_gettime(CLOCK_MONOTONIC, &now);
     end = now.tv_sec + seconds;
     while (!condition(data)) {

@@ -33,7 +33,7 @@
 #endif
 
 // Calls CONDITION(data) until it returns true, with pauses that grow from 100 µs to 10 ms; fails the test after
-// SECONDS.
+// SECONDS, and with $DISKALLOC_TEST_SLOW after three times as many.
 void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds, const char *what);
 
 // Runs FN(data) in a child process, as user UID unless UID is -1.  Returns the status that waitpid gives.  A failed

@@ -13,6 +13,7 @@ class UnusedTest(DisksTest):
     def test_one_that_was_taken_out_is_not_forgotten(self):
         self.start_failing(text="[disk DIR/a]\nnew_regions = no\n")
         self.assertEqual(self.make_and_leave(b"one", content=b"hello")[1], "b")
+        wait_until(lambda: os.path.exists(self.daemon.path("a/.disks")))  # written some time after the start
         self.daemon.configure(names=("a",), text="")
         for folders in (("b",), ("b", str(os.getuid()))):
             with self.subTest(folders=folders):
