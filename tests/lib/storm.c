@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -13,6 +15,18 @@
 
 enum { GROWS = 400, MOST_LINES = 40 };
 
+static void move_apart(void)
+{
+    const char *cpu = getenv("DISKALLOC_STORM_CPU");
+    cpu_set_t set;
+
+    if (!cpu)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET(strtoul(cpu, NULL, 10), &set);
+    NEED(sched_setaffinity(0, sizeof set, &set) == 0);
+}
+
 static void attack(struct actor *self, void *data)
 {
     const struct storm *storm = data;
@@ -20,6 +34,7 @@ static void attack(struct actor *self, void *data)
 
     (void)self;
     setrlimit(RLIMIT_NOFILE, &files);
+    move_apart();
     for (;;)
         storm->once();
 }

@@ -3,6 +3,10 @@
 //
 // When it is over nothing is left: no charge, no connection, no descriptor; and the log has stayed short.  The times
 // and the daemon's memory are for the report.
+//
+// With $DISKALLOC_STORM_CPU the attackers stay on the processor of that number.  If the test is kept on another one
+// (DISKALLOC_STORM_CPU=1 taskset -c 0 hostile-storms), the times tell how long the daemon makes others wait, and not
+// how the scheduler shares the processors.
 #pragma once
 #include <stdint.h>
 
