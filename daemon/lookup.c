@@ -6,6 +6,9 @@
 // each Hello asks anew.  If a look-up gets no answer, the user stays as the last answer was, and is looked up again
 // after 1, 2, 4 ... 15 s.  A user of whom nothing is known meanwhile counts as unlisted.
 //
+// The answer about a user whose last connection ends is kept for a second or two, for the next connection: a script
+// may start one program after the other.
+//
 // If two uids claim one name, the one that was looked up last has it, and both are looked up again, with the question
 // whose name it is.
 //
@@ -33,6 +36,7 @@ enum {
     UNKNOWN_WAIT_MS = 3500, // if there is none; the library gives up after 5 s
     START_MS = 1000,        // after start, for the users who were found
     SLICES = 16,            // the table is looked through in so many ticks
+    MOST_RECENT = 256,      // users who are kept only because they were looked up a moment ago
     MAX_TOLD = 10,          // users without an answer whom the log names, each time the database goes away
 };
 
@@ -181,6 +185,37 @@ static void take_failure(struct user *u)
     settle_for_nothing(u);
 }
 
+// The last use of the reference that keeps U for the sake of its answer.
+static void let_go(struct user *u)
+{
+    TAILQ_REMOVE(&u->table->recent, u, of_recent);
+    u->table->n_recent--;
+    u->is_recent = false;
+    user_unref(u);
+}
+
+static void keep_for_a_moment(struct user *u)
+{
+    struct user_table *t = u->table;
+
+    u->n_refs++;
+    if (u->is_recent)
+        let_go(u);
+    else if (t->n_recent == MOST_RECENT)
+        let_go(TAILQ_FIRST(&t->recent));
+    TAILQ_INSERT_TAIL(&t->recent, u, of_recent);
+    t->n_recent++;
+    u->is_recent = true;
+}
+
+static void let_go_of_old(struct user_table *t, uint64_t now)
+{
+    struct user *u;
+
+    while ((u = TAILQ_FIRST(&t->recent)) && now - u->read_at >= FRESH_MS)
+        let_go(u);
+}
+
 static enum work_status run_read(struct work *w)
 {
     struct user *u = container_of(w, struct user, work);
@@ -195,10 +230,12 @@ static void read_done(struct work *w)
 
     u->being_read = false;
     note_outage(u, !u->was_answered);
-    if (u->was_answered)
+    if (u->was_answered) {
         take_answer(u);
-    else
+        keep_for_a_moment(u);
+    } else {
         take_failure(u);
+    }
     user_entry_deinit(&u->fresh);
     free(u->former);
     u->former = NULL;
@@ -287,11 +324,13 @@ static void look_at(struct user *u, uint64_t now)
 
 void lookup_tick(struct user_table *t)
 {
-    struct user *u = user_from(t, t->cursor), *next;
     uint64_t now = clock_now();
+    struct user *u, *next;
 
     if (now >= t->start_until)
         release_start(t);
+    let_go_of_old(t, now);
+    u = user_from(t, t->cursor);
     for (size_t n = t->n_users / SLICES + 64; u && n > 0; n--) {
         look_at(u, now);
         u = user_next(t, u);

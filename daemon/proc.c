@@ -79,12 +79,16 @@ bool proc_cgroup(pid_t pid, char *ret, size_t n)
     return found;
 }
 
-long proc_preemptions(void)
+struct proc_thread_use proc_thread_use(void)
 {
     struct rusage usage = {0};
 
     getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_nivcsw;
+    return (struct proc_thread_use){
+        .n_preemptions = usage.ru_nivcsw,
+        .cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+                  (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
+    };
 }
 
 uid_t proc_overflow_uid(void)

@@ -17,8 +17,11 @@ bool proc_cgroup(pid_t pid, char *ret, size_t n);
 bool proc_is_zombie(pid_t pid);
 // Whether the thread TID of this process has a processor, or waits for one: it is not held up by anything else.
 bool proc_thread_runs(pid_t tid);
-// How often another thread took the processor from the calling thread.
-long proc_preemptions(void);
+struct proc_thread_use {
+    long n_preemptions; // how often another thread took the processor from this one
+    uint64_t cpu_us;    // the time that it had a processor
+};
+struct proc_thread_use proc_thread_use(void); // the calling thread's, since it began
 // The uid that the kernel shows for users who have no number in this user namespace.
 uid_t proc_overflow_uid(void);
 gid_t proc_overflow_gid(void); // the same for groups

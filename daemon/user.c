@@ -126,6 +126,7 @@ int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_ta
     RB_INIT(&t->users);
     RB_INIT(&t->by_name);
     TAILQ_INIT(&t->awaited);
+    TAILQ_INIT(&t->recent);
     TAILQ_INIT(&t->at_start);
     *ret = t;
     return 0;

@@ -47,11 +47,13 @@ struct user {
     struct quota_user *quota;
     struct user_entry entry;
     // lookup.c's:
-    bool known;             // there was an answer, or it is settled that there is none for the time being
-    bool being_read;        // a look-up is on its way
-    bool failing;           // the last look-up got no answer
-    bool check_name;        // another user had the same name: look-ups ask whose name it is
-    bool found_at_start;    // counted in the table's n_starting
+    bool known;          // there was an answer, or it is settled that there is none for the time being
+    bool being_read;     // a look-up is on its way
+    bool failing;        // the last look-up got no answer
+    bool check_name;     // another user had the same name: look-ups ask whose name it is
+    bool found_at_start; // counted in the table's n_starting
+    bool is_recent;      // kept for the sake of its answer: in the table's list
+    TAILQ_ENTRY(user) of_recent;
     unsigned n_failures;    // look-ups without an answer since the last answer
     uint64_t read_at;       // ms, monotonic: the last answer
     uint64_t asked_at;      // ms: the last look-up began
@@ -84,14 +86,15 @@ struct user {
     TAILQ_HEAD(, user) borrowers;         // the users whose lender this user is
     TAILQ_ENTRY(user) borrower;
     TAILQ_HEAD(, peer) peers; // the user's connections
-    // The connections with something to read, n_readable of them; written by daemon/conn, like the next six.
+    // The connections with something to read, n_readable of them; written by daemon/conn, like the next seven.
     TAILQ_HEAD(user_conns, conn) readable;
     unsigned n_readable;
     bool held_up; // the user's budget was spent: nothing is read from these connections
     TAILQ_ENTRY(user) turn;
     struct user *turn_of; // a reference: the user (user_party) who has a turn for these connections; NULL: nobody has
     TAILQ_HEAD(user_members, user) turn_members; // the users for whom this one has a turn
-    TAILQ_ENTRY(user) party_turn;                // if there are some
+    RB_ENTRY(user) party_turn;                   // if there are some
+    uint64_t turn_us; // the time that the loop has worked for them, and when they asked for nothing, for somebody else
     struct user_conns leaving;    // connections that have ended and still have regions; daemon/conn's, like the next
     TAILQ_ENTRY(user) of_leavers; // if there are some
     RB_ENTRY(user) node;

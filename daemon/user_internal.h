@@ -12,8 +12,10 @@ struct user_table {
     struct user_tree users;
     struct user_name_tree by_name;
     size_t n_users;
-    uid_t cursor;                 // the tick goes on with this uid
-    TAILQ_HEAD(, user) awaited;   // users with waiters
+    uid_t cursor;               // the tick goes on with this uid
+    TAILQ_HEAD(, user) awaited; // users with waiters
+    TAILQ_HEAD(, user) recent;  // references to n_recent users, in the order of their last answers
+    unsigned n_recent;
     struct user_waiters at_start; // wait for the users found at start
     unsigned n_starting;          // users found at start who were not looked up yet
     uint64_t start_until;         // ms: nobody waits for these any longer

@@ -3,7 +3,7 @@
 // Guarantees: a packet is read only while there is room for what it may cause.  Requests in flight and queued replies
 // are bounded, so that a client that asks and does not read its replies stops only itself; its hang-up is noticed all
 // the same (EV_CLOSED).  A client that breaks the protocol loses its own connection and nothing else, after a reply
-// that says why.  Users take turns, one packet each (turns.c): a thousand connections are served no faster than one.
+// that says why.  Users take turns (turns.c): a thousand connections are served no faster than one.
 // The requests of a user are bounded, whether their connections last or not (daemon/request/budget.c).  Nothing
 // that a client sends becomes a descriptor of this process (rights.c).
 //
@@ -18,14 +18,14 @@
 // connection.  Other functions set the state and call conn_changed; settle runs when all events at hand have been
 // served, so that nothing works on freed memory.
 //
-// Time: whatever a client can make long is done a bounded part at a time, and others are served in between: new
-// connections (listener.c), packets (conn_serve), ends (settle_some), events about regions (tell.c), and the regions
-// and requests of a connection that has ended (leaving.c).
+// Time: whatever a client can make long is done a small part at a time, each some ten microseconds, and others are
+// served in between: new connections (listener.c), packets, ends (settle_one), the last packets, the regions and the
+// requests of a connection that has ended (leaving.c), and events (tell.c).  conn_serve does one packet and one part of
+// something else, and the loop looks for new events every 50 us (work/loop.c).
 #include "daemon/conn/conn.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -38,14 +38,14 @@
 #include "daemon/request/dispatch.h"
 #include "daemon/request/message.h"
 #include "daemon/request/peer.h"
+#include "daemon/user.h"
 #include "proto/packet.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 #include "proto/util/container.h"
 
 enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
-    PACKETS_A_TURN = 4,      // read of all connections between two turns of the loop
-    SETTLED_A_TURN = 4,      // connections: the end of one takes as long as many packets
 };
 
 // Only settle and conn_env_deinit call this: other functions may have the connection in their hands.
@@ -53,7 +53,6 @@ static void conn_free(struct conn *c)
 {
     struct conn_env *env = c->env;
 
-    leaving_hear(c);
     send_queue_deinit(&c->replies);
     turns_unqueue(c);
     tell_forget(c);
@@ -101,13 +100,21 @@ static bool is_over(const struct conn *c)
 
 static void on_event(evutil_socket_t fd, short what, void *data);
 
+static void end_soon(struct conn *c)
+{
+    if (leaving_hear_some(c))
+        conn_changed(c);
+    else
+        conn_free(c);
+}
+
 // Derives the events to poll for from the state, or frees the connection.
 static void settle(struct conn *c)
 {
     short wanted = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
 
     if (c->bad || c->gone || is_over(c) || (c->ending && c->replies.n == 0)) {
-        conn_free(c);
+        end_soon(c);
         return;
     }
     consider_reading(c);
@@ -121,26 +128,34 @@ static void settle(struct conn *c)
     c->bad = event_add(c->event, NULL) < 0; // nobody would see what the client sends: it makes another connection
     c->polled = wanted;
     if (c->bad)
-        conn_free(c);
+        end_soon(c);
 }
 
-// Very many connections may change at once, when a client ends that had them: conn_serve goes on with the others.
-static void settle_some(struct conn_env *env)
+// Very many connections may change at once, when a client ends that had them.
+static bool settle_one(struct conn_env *env)
 {
-    struct conn *c;
+    struct conn *c = TAILQ_FIRST(&env->changed);
+    const uint64_t began = clock_now_us();
+    struct user *u;
 
-    for (int i = 0; i < SETTLED_A_TURN && (c = TAILQ_FIRST(&env->changed)); i++) {
-        TAILQ_REMOVE(&env->changed, c, changed_entry);
-        c->changed = false;
-        settle(c);
-    }
+    if (!c)
+        return false;
+    u = c->peer.user;
+    u->n_refs++; // settle may free C
+    TAILQ_REMOVE(&env->changed, c, changed_entry);
+    c->changed = false;
+    settle(c);
+    turns_charge(env, u, clock_now_us() - began);
+    user_unref(u);
+    return true;
 }
 
-static void settle_changed(evutil_socket_t unused, short what, void *data)
+// Nothing: conn_serve settles connections, as soon as this event has ended the wait for others.
+static void on_changed(evutil_socket_t unused, short what, void *data)
 {
     (void)unused;
     (void)what;
-    settle_some(data);
+    (void)data;
 }
 
 // The client has sent descriptors.  The packet that brings them is not received.
@@ -153,12 +168,12 @@ static void refuse_rights(struct conn *c)
     request_breach(&c->peer, 0, DISKALLOC__V1__ERROR_CODE__PROTOCOL, "a client must not send file descriptors");
 }
 
-// A client that has closed its socket reads nothing any more, unlike one that has only ended its sending.
-static bool has_gone(int sock)
+// C->closed: but the client may have ended its sending only, and read on.
+static void note_end(struct conn *c)
 {
-    struct pollfd p = {.fd = sock};
-
-    return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+    c->gone |= conn_was_closed(c->fd);
+    if (c->gone)
+        leaving_note(c);
 }
 
 // Reads one packet and serves it.
@@ -183,7 +198,7 @@ static void read_packet(struct conn *c)
         c->unread = false;
         c->closed = true;
         // A client that has not read everything is told of as an error, without EV_CLOSED.
-        c->gone |= has_gone(c->fd);
+        note_end(c);
     } else if (n < 0)
         c->bad = true;
     else if (message_decode(&c->env->arena, c->env->buffer, (size_t)n, &message) < 0)
@@ -196,27 +211,43 @@ static void read_packet(struct conn *c)
         accept_spoke(c);
 }
 
+static bool read_next(struct conn_env *env)
+{
+    struct conn *c = turns_next(env);
+    const uint64_t began = clock_now_us();
+
+    if (!c)
+        return false;
+    turns_unqueue(c);
+    if (may_read(c) && !c->bad)
+        read_packet(c);
+    if (c->bad || c->closed || c->ending)
+        conn_changed(c);
+    else if (c->unread && may_read(c))
+        turns_queue(c);
+    turns_charge(env, c->peer.user, clock_now_us() - began + 1);
+    return true;
+}
+
+// Whatever else there is to do takes turns.
+static bool do_next_duty(struct conn_env *env)
+{
+    static bool (*const duties[])(struct conn_env * env) = {settle_one, leaving_serve, tell_serve, tell_reports};
+    enum { N = sizeof duties / sizeof *duties };
+
+    for (unsigned i = 0; i < N; i++) {
+        env->next_duty = (env->next_duty + 1) % N;
+        if (duties[env->next_duty](env))
+            return true;
+    }
+    return false;
+}
+
 bool conn_serve(struct conn_env *env)
 {
-    struct conn *c;
-    bool leaves, tells, reports;
+    bool has_read = read_next(env);
 
-    // Each connection is read once at most: when its request has been looked after, its next packet may be there, and
-    // others have had their turn.
-    for (unsigned n = env->n_readable, i = 0; i < n && i < PACKETS_A_TURN && (c = turns_next(env)); i++) {
-        turns_unqueue(c);
-        if (may_read(c) && !c->bad)
-            read_packet(c);
-        if (c->bad || c->closed || c->ending)
-            conn_changed(c);
-        else if (c->unread && may_read(c))
-            turns_queue(c);
-    }
-    settle_some(env);
-    leaves = leaving_serve(env);
-    tells = tell_serve(env);
-    reports = tell_reports(env);
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaves || tells || reports;
+    return do_next_duty(env) || (has_read && env->n_readable > 0);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data)
@@ -229,7 +260,8 @@ static void on_event(evutil_socket_t fd, short what, void *data)
     // Packets that were sent before the end of sending are still read, as far as may_read allows.
     c->unread |= (what & (EV_READ | EV_CLOSED)) != 0;
     c->closed |= (what & EV_CLOSED) != 0;
-    c->gone |= what & EV_CLOSED && has_gone(c->fd);
+    if (what & EV_CLOSED)
+        note_end(c);
     if (c->n_unread > 0)
         unread_settle(c);
     if (c->holds)
@@ -262,7 +294,7 @@ int conn_env_init(struct conn_env *env, struct event_base *base, struct request_
     TAILQ_INIT(&env->conns);
     TAILQ_INIT(&env->changed);
     env->buffer = malloc(PACKET_MAX);
-    env->settle = event_new(base, -1, 0, settle_changed, env);
+    env->settle = event_new(base, -1, 0, on_changed, env);
     // All five, whether one fails or not: conn_env_deinit relies on their lists.
     accepts = accept_init(env);
     turns = turns_init(env);
@@ -279,8 +311,11 @@ void conn_env_deinit(struct conn_env *env)
     struct conn *c;
 
     env->ended = NULL;
-    while ((c = TAILQ_FIRST(&env->conns)))
+    while ((c = TAILQ_FIRST(&env->conns))) {
+        while (leaving_hear_some(c))
+            continue;
         conn_free(c);
+    }
     leaving_finish(env);
     ended_deinit(env);
     tell_deinit(env);
@@ -327,6 +362,7 @@ void conn_env_abandon(struct conn_env *env)
 
 void conn_accept(struct conn_env *env, int fd)
 {
+    const uint64_t began = clock_now_us();
     pid_t pid = 0;
     struct user *user = accept_identify(env, fd, &pid);
     struct conn *c = user ? conn_new(env, fd, user, pid) : NULL;
@@ -339,4 +375,5 @@ void conn_accept(struct conn_env *env, int fd)
     }
     accept_begin(c);
     conn_changed(c);
+    turns_charge(env, user, clock_now_us() - began);
 }

@@ -11,7 +11,8 @@ void conn_env_deinit(struct conn_env *env);                                     
 // the descriptors may stay open, and connections whose closing may hang are closed elsewhere.
 void conn_env_abandon(struct conn_env *env);
 
-// Reads some packets and serves them.  The loop calls it between two turns, as long as it returns true: there is more.
+// Reads a packet and serves it, and does a part of what else is to do.  The loop calls it between two turns, for as
+// long as a turn may take, until it returns false: there is no more.
 bool conn_serve(struct conn_env *env);
 // True if a client may have sent a packet or hung up, and nobody has looked at that yet.
 bool conn_has_news(const struct conn_env *env);

@@ -2,6 +2,7 @@
 #include "daemon/conn/connection.h"
 
 #include <event2/event.h>
+#include <poll.h>
 
 void conn_changed(struct conn *c)
 {
@@ -10,4 +11,11 @@ void conn_changed(struct conn *c)
     c->changed = true;
     TAILQ_INSERT_TAIL(&c->env->changed, c, changed_entry);
     event_active(c->env->settle, EV_TIMEOUT, 0);
+}
+
+bool conn_was_closed(int sock)
+{
+    struct pollfd p = {.fd = sock};
+
+    return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 }

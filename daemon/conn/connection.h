@@ -6,6 +6,7 @@
 #include "daemon/conn/send.h"
 #include "daemon/request/arena.h"
 #include "daemon/request/request.h"
+#include "daemon/tree.h"
 
 struct conn;
 struct event;
@@ -19,13 +20,14 @@ struct conn_env {
     uint8_t *buffer;    // PACKET_MAX bytes, for the packet that is being read or written
     // Stands for all uids without a number in the daemon's user namespace; (uid_t)-1: every uid has one.
     uid_t overflow_uid;
-    gid_t overflow_gid;                   // likewise
-    TAILQ_HEAD(conn_list, conn) conns;    // all
-    struct conn_list changed;             // those that settle has to look at
-    TAILQ_HEAD(user_ring, user) readable; // users with connections that may read; the first one has the next turn
-    struct user_ring held_up;             // users who would be there, if their budget were not spent
-    unsigned n_readable;                  // connections that may read, of the users in readable
-    struct event *turns_tick;             // a timer: may users who are held up go on?
+    gid_t overflow_gid;                  // likewise
+    TAILQ_HEAD(conn_list, conn) conns;   // all
+    struct conn_list changed;            // those that settle has to look at
+    RB_HEAD(turn_tree, user) readable;   // parties of users with connections that may read; the first one is next
+    uint64_t turn_us;                    // turn_us of the party that was served last
+    TAILQ_HEAD(user_ring, user) held_up; // users who would be there, if their budget were not spent
+    unsigned n_readable;                 // connections that may read, of the users in readable
+    struct event *turns_tick;            // a timer: may users who are held up go on?
     // accept.c's:
     struct conn_list silent; // n_silent connections without Hello, at most most_silent
     unsigned n_silent, most_silent;
@@ -40,6 +42,7 @@ struct conn_env {
     struct conn_list holding; // n_holding of them
     unsigned n_holding;
     struct event *tell_tick;
+    unsigned next_duty;       // conn.c's: the one that was served last
     struct user_ring leavers; // leaving.c's: users with connections that have ended and still have regions
     // ended.c's:
     TAILQ_HEAD(, ended) ended_conns; // n_ended of them
@@ -68,6 +71,8 @@ struct conn {
     bool gone;           // the client has closed the connection, and can read nothing any more
     bool queued;         // on the list of its user's connections that may read
     bool careful;        // packets may bring descriptors: see rights.c
+    bool leaves;         // leaving.c's: the connection ends
+    unsigned n_heard;    // so many packets were read since it was settled that it ends
     bool brings;         // the next packet brings descriptors, so nothing may be received any more
     bool silent;         // on env->silent
     uint64_t speaks_by;  // ms, monotonic: if silent, until when Hello must have come
@@ -78,8 +83,12 @@ struct conn {
     TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry, holding_entry;
 };
 
-// connection.c: has settle look at the connection when the events at hand have been served.
+// connection.c:
+// Has settle look at the connection when the events at hand have been served.
 void conn_changed(struct conn *c);
+// Whether the other side of SOCK was closed.  Such a client reads nothing any more, unlike one that has only ended its
+// sending.
+bool conn_was_closed(int sock);
 
 // accept.c:
 int accept_init(struct conn_env *env); // 0 or -ENOMEM
@@ -104,16 +113,18 @@ void turns_queue(struct conn *c);
 void turns_unqueue(struct conn *c);
 // The connection that has the next turn, or NULL.
 struct conn *turns_next(struct conn_env *env);
+// The loop has worked for US microseconds for U.
+void turns_charge(struct conn_env *env, struct user *u, uint64_t us);
 
 // tell.c.  News for the clients:
 
 int tell_init(struct conn_env *env); // 0 or -ENOMEM
 void tell_deinit(struct conn_env *env);
-bool tell_serve(struct conn_env *env);   // sends some of the queue; true: there is more
+bool tell_serve(struct conn_env *env);   // sends some of the queue; false: there was nothing
 void tell_again(struct conn *c);         // C may have read what was sent to it
 void tell_forget(struct conn *c);        // C ends
 void tell_ended(struct conn *c);         // C has ended: for those who watch
-bool tell_reports(struct conn_env *env); // sends some reports to those who watch; true: there is more
+bool tell_reports(struct conn_env *env); // sends some reports to those who watch; false: there were none to send
 
 // unread.c.  Replies with descriptors that were not read yet:
 

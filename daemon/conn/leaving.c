@@ -1,7 +1,8 @@
 // Connections that have ended, and whose clients had many regions or requests.
 //
 // A connection may have a hundred thousand regions attached, and each of them takes the loop a microsecond when the
-// connection ends.  So the loop detaches SOME_REGIONS of them and serves others before it goes on.  Users take turns,
+// connection ends.  So the loop detaches SOME_REGIONS of them and serves others before it goes on; and before that, it
+// reads SOME_PACKETS of those that the client sent last.  Users take turns,
 // and so do the connections of a user.  A connection with few regions is gone at once, without a turn.
 //
 // Until a region is detached, the client counts as one that has it: others are told that it is in use, or wait for a
@@ -24,8 +25,9 @@
 #include "proto/packet.h"
 
 enum {
-    SOME_REGIONS = 64,
-    SOME_REQUESTS = 16,
+    SOME_REGIONS = 16,
+    SOME_REQUESTS = 4,
+    SOME_PACKETS = 8,
     LAST_PACKETS = 1024, // read at most when a connection closes
 };
 
@@ -36,24 +38,40 @@ static bool is_served_last(const struct conn *c, const Diskalloc__V1__Request *m
     return c->peer.said_hello && !c->ending && m->body_case == DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
 }
 
-// Reads the packets that the client sent last.  Closing with unread data sends a reset, by which the client could lose
-// the last reply.
-void leaving_hear(struct conn *c)
+void leaving_note(struct conn *c)
 {
+    if (!c->leaves)
+        c->env->request->op.regions->n_leaving++;
+    c->leaves = true;
+}
+
+static void begin(struct conn *c)
+{
+    leaving_note(c);
     c->bad = true; // nothing is sent any more
     if (c->careful)
         shutdown(c->fd, SHUT_RD);
-    for (int i = 0; i < LAST_PACKETS && !c->brings; i++) {
+}
+
+// Closing with unread data sends a reset, by which the client could lose the last reply.
+bool leaving_hear_some(struct conn *c)
+{
+    if (c->n_heard == 0)
+        begin(c);
+    for (int i = 0; i < SOME_PACKETS; i++) {
         Diskalloc__V1__Request *m;
         ssize_t n;
 
-        c->brings = c->careful && rights_come_next(c->fd);
+        if (++c->n_heard > LAST_PACKETS)
+            return false;
+        c->brings = c->brings || (c->careful && rights_come_next(c->fd));
         n = c->brings ? -EAGAIN : packet_read(c->fd, c->env->buffer, PACKET_MAX, MSG_DONTWAIT);
         if (n == 0 || (n < 0 && n != -EMSGSIZE && n != -EBADMSG))
-            return;
+            return false;
         if (n > 0 && message_decode(&c->env->arena, c->env->buffer, (size_t)n, &m) == 0 && is_served_last(c, m))
             request_serve(c->env->request, &c->peer, m);
     }
+    return true;
 }
 
 static void put_into_ring(struct conn_env *env, struct conn *c)
@@ -96,18 +114,18 @@ void leaving_take(struct conn *c)
 {
     request_abandon_some(c->env->request, SOME_REQUESTS);
     peer_part(&c->peer);
-    c->env->request->op.regions->n_leaving++;
     leave(c, SOME_REGIONS);
 }
 
 bool leaving_serve(struct conn_env *env)
 {
     struct conn *c = take_out_of_ring(env);
-    bool more = request_abandon_some(env->request, SOME_REQUESTS);
+    bool has_requests = !TAILQ_EMPTY(&env->request->abandoned);
 
+    request_abandon_some(env->request, SOME_REQUESTS);
     if (c)
         leave(c, SOME_REGIONS);
-    return more || !TAILQ_EMPTY(&env->leavers);
+    return c || has_requests;
 }
 
 bool leaving_is_under_way(const struct conn_env *env)

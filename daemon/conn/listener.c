@@ -18,7 +18,7 @@
 #include "proto/util/cleanup.h"
 
 enum {
-    ACCEPTS_A_TURN = 8, // connections, before other events are looked at
+    ACCEPTS_A_TURN = 1, // connections, before other events are looked at
     PAUSE_SECONDS = 1,  // when descriptors have run out
     KEPT_FDS = 64,      // descriptors that connections do not get: for files of workers and files sent to clients
 };

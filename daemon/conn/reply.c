@@ -92,6 +92,11 @@ static bool peer_lives(struct peer *peer)
     return poll(&p, 1, 0) == 0;
 }
 
+static bool peer_has_left(struct peer *peer)
+{
+    return conn_was_closed(container_of(peer, struct conn, peer)->fd);
+}
+
 static void peer_resume(struct peer *peer)
 {
     conn_changed(container_of(peer, struct conn, peer));
@@ -104,5 +109,6 @@ void reply_begin(struct conn *c)
     c->peer.hang_up = peer_hang_up;
     c->peer.resume = peer_resume;
     c->peer.lives = peer_lives;
+    c->peer.has_left = peer_has_left;
     send_queue_init(&c->replies, c->fd);
 }

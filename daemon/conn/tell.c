@@ -1,14 +1,14 @@
 // Events about regions, which clients get when they have their turn (daemon/news.h), and reports of what happens, for
 // the clients that watch it (daemon/reports.h).
 //
-// Some are sent between two turns of the loop, whatever there is.  A client that does not read is left alone: when
+// Some are sent at a time (conn_serve).  A client that does not read is left alone: when
 // MOST_UNHEARD events were sent to it, it gets more only after the kernel has said that it has received everything; and
 // none while replies wait in its queue.  Until then its news are held, and become fewer events.  The client is looked
 // at again when it sends something, and from time to time: some clients at each tick of a timer.
 //
 // Reports wait in the watcher's own queue until the socket has taken the last one: so one packet of them at most is in
 // the queue of the connection's replies.  Very many may be due at once, when watchers that had not read begin to.  So
-// REPORTS_A_TURN are sent between two turns of the loop, one to each watcher that has its turn.
+// REPORTS_AT_A_TIME are sent at a time, one to each watcher that has its turn.
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
@@ -19,8 +19,8 @@
 #include "proto/util/container.h"
 
 enum {
-    MOST_A_TURN = 16,
-    REPORTS_A_TURN = 16,
+    MOST_AT_A_TIME = 4,
+    REPORTS_AT_A_TIME = 4,
     MOST_UNHEARD = 32,
     TICK_MS = 50,
     LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
@@ -75,7 +75,7 @@ bool tell_reports(struct conn_env *env)
     const unsigned n = reports_count_watchers(reports);
     unsigned told = 0;
 
-    for (unsigned in_vain = 0; in_vain < n && told < REPORTS_A_TURN;) {
+    for (unsigned in_vain = 0; in_vain < n && told < REPORTS_AT_A_TIME;) {
         struct watcher *w = reports_take_turn(reports);
 
         if (tell_watcher(container_of(w, struct conn, peer.watcher))) {
@@ -85,7 +85,7 @@ bool tell_reports(struct conn_env *env)
             in_vain++;
         }
     }
-    return told == REPORTS_A_TURN;
+    return told > 0;
 }
 
 void tell_ended(struct conn *c)
@@ -106,8 +106,9 @@ bool tell_serve(struct conn_env *env)
 {
     struct news *news = env->request->op.news;
     struct attachment *a;
+    int i;
 
-    for (int i = 0; i < MOST_A_TURN && (a = news_take(news)); i++) {
+    for (i = 0; i < MOST_AT_A_TIME && (a = news_take(news)); i++) {
         struct conn *c = container_of(a->peer, struct conn, peer);
 
         if (c->peer.has_parted)
@@ -119,7 +120,7 @@ bool tell_serve(struct conn_env *env)
             hold(c, a);
         }
     }
-    return !news_is_empty(news);
+    return i > 0;
 }
 
 void tell_again(struct conn *c)

@@ -1,43 +1,59 @@
 // Users take turns, and so do the connections of a user.
 //
 // Each connection with something to read is in its user's list, and each user with such connections is in the list of
-// the user who has a turn for them, which is in the ring env->readable.  That is the user itself, unless its uid is
-// lent: whoever has 65,536 uids of /etc/subuid has one turn with all of them.  A user whose budget is spent is taken
-// out of the ring (held_up) and put back when there is room again.
+// the user who has a turn for them, its party.  That is the user itself, unless its uid is lent: whoever has 65,536
+// uids of /etc/subuid has one turn with all of them.  A user whose budget is spent is taken out (held_up) and put back
+// when there is room again.
+//
+// The parties are in the tree env->readable, by the time that the loop has worked for each, and the one that it has
+// worked for least is next: so who asks for much delays who asks for little by one packet at most.  A party that comes
+// back has not saved up its time: it begins where the one is that was served last.  This is start-time fair queueing
+// (P. Goyal, H. Vin, H. Cheng: Start-time Fair Queueing, SIGCOMM 1996), with a weight of 1 for each party.
 #include <errno.h>
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
+#include "daemon/tree.h"
 #include "daemon/user.h"
+#include "proto/util/checked.h"
 
 enum { TICK_MS = 100 };
 
-static void put_into_ring(struct conn_env *env, struct user *u)
+static int compare(const struct user *a, const struct user *b)
+{
+    if (a->turn_us != b->turn_us)
+        return a->turn_us > b->turn_us ? 1 : -1;
+    return (a->uid > b->uid) - (a->uid < b->uid);
+}
+
+TREE_GENERATE(turn_tree, user, party_turn, compare)
+
+static void put_into_tree(struct conn_env *env, struct user *u)
 {
     struct user *party = u->turn_of = user_party(u);
 
     party->n_refs++;
-    if (TAILQ_EMPTY(&party->turn_members))
-        TAILQ_INSERT_TAIL(&env->readable, party, party_turn);
+    if (TAILQ_EMPTY(&party->turn_members)) {
+        party->turn_us = u64_max(party->turn_us, env->turn_us);
+        RB_INSERT(turn_tree, &env->readable, party);
+    }
     TAILQ_INSERT_TAIL(&party->turn_members, u, turn);
     env->n_readable += u->n_readable;
 }
 
-// The turn is over for all who share it.
-static void take_out_of_ring(struct conn_env *env, struct user *u)
+static void take_out_of_tree(struct conn_env *env, struct user *u)
 {
     struct user *party = u->turn_of;
 
     TAILQ_REMOVE(&party->turn_members, u, turn);
-    TAILQ_REMOVE(&env->readable, party, party_turn);
-    if (!TAILQ_EMPTY(&party->turn_members))
-        TAILQ_INSERT_TAIL(&env->readable, party, party_turn);
+    if (TAILQ_EMPTY(&party->turn_members))
+        RB_REMOVE(turn_tree, &env->readable, party);
     env->n_readable -= u->n_readable;
     u->turn_of = NULL;
     user_unref(party);
 }
 
-static bool is_in_ring(const struct user *u)
+static bool is_in_tree(const struct user *u)
 {
     return !u->held_up && u->n_readable > 0;
 }
@@ -50,7 +66,7 @@ static void has_room(void *data, struct user *u)
     TAILQ_REMOVE(&env->held_up, u, turn);
     u->held_up = false;
     if (u->n_readable > 0)
-        put_into_ring(env, u);
+        put_into_tree(env, u);
 }
 
 static void tick_soon(struct conn_env *env)
@@ -80,7 +96,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
 
 int turns_init(struct conn_env *env)
 {
-    TAILQ_INIT(&env->readable);
+    RB_INIT(&env->readable);
     TAILQ_INIT(&env->held_up);
     env->request->budget.has_room = has_room;
     env->request->budget.data = env;
@@ -99,12 +115,12 @@ void turns_queue(struct conn *c)
 {
     struct user *u = c->peer.user;
 
-    if (is_in_ring(u))
+    if (is_in_tree(u))
         c->env->n_readable++;
     TAILQ_INSERT_TAIL(&u->readable, c, readable_entry);
     c->queued = true;
     if (++u->n_readable == 1 && !u->held_up)
-        put_into_ring(c->env, u);
+        put_into_tree(c->env, u);
 }
 
 void turns_unqueue(struct conn *c)
@@ -113,13 +129,13 @@ void turns_unqueue(struct conn *c)
 
     if (!c->queued)
         return;
-    if (is_in_ring(u))
-        take_out_of_ring(c->env, u);
+    if (is_in_tree(u))
+        take_out_of_tree(c->env, u);
     TAILQ_REMOVE(&u->readable, c, readable_entry);
     c->queued = false;
     u->n_readable--;
-    if (is_in_ring(u))
-        put_into_ring(c->env, u);
+    if (is_in_tree(u))
+        put_into_tree(c->env, u);
     // A user is freed with the last connection and request: nobody is held up without either.
     if (u->n_readable == 0 && u->held_up)
         has_room(c->env, u);
@@ -129,15 +145,28 @@ struct conn *turns_next(struct conn_env *env)
 {
     const struct user *party;
 
-    while ((party = TAILQ_FIRST(&env->readable))) {
+    while ((party = RB_MIN(turn_tree, &env->readable))) {
         struct user *u = TAILQ_FIRST(&party->turn_members);
 
+        env->turn_us = party->turn_us;
         if (!budget_is_spent(&env->request->budget, u))
             return TAILQ_FIRST(&u->readable);
-        take_out_of_ring(env, u);
+        take_out_of_tree(env, u);
         u->held_up = true;
         TAILQ_INSERT_TAIL(&env->held_up, u, turn);
         tick_soon(env);
     }
     return NULL;
+}
+
+void turns_charge(struct conn_env *env, struct user *u, uint64_t us)
+{
+    struct user *party = u->turn_of ? u->turn_of : user_party(u);
+    bool waits = !TAILQ_EMPTY(&party->turn_members);
+
+    if (waits)
+        RB_REMOVE(turn_tree, &env->readable, party);
+    party->turn_us = u64_max(party->turn_us, env->turn_us) + us;
+    if (waits)
+        RB_INSERT(turn_tree, &env->readable, party);
 }

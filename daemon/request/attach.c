@@ -277,8 +277,8 @@ static void forget_lost(const struct call *c)
         r = region_find(c->env->op.regions, &handle);
     if (!r)
         return;
-    // The turn of that connection may not have come yet (conn/leaving.c).
-    while ((a = holders_next_of(&r->holders, holder, a)) && !a->peer->has_parted)
+    // The turn of that connection may not have come yet (conn/leaving.c), not even for its end to be noticed.
+    while ((a = holders_next_of(&r->holders, holder, a)) && !a->peer->has_parted && !a->peer->has_left(a->peer))
         continue;
     if (a) {
         peer_detach(a->peer, a);

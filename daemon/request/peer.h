@@ -52,6 +52,8 @@ struct peer {
     void (*resume)(struct peer *peer);
     // Whether the process that connected is still there; true also if the kernel does not tell (before Linux 6.5).
     bool (*lives)(struct peer *peer);
+    // Whether the client has closed the connection, or its process has ended, even if nobody has noticed that yet.
+    bool (*has_left)(struct peer *peer);
     // The connection reads no more requests, and closes when its replies have been sent.
     void (*hang_up)(struct peer *peer);
 };

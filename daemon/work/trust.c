@@ -6,7 +6,8 @@
 //
 // Between the two there is work that is slow, and not so slow that the loop is taken over.  A user can make their own
 // work slow: making files on ext4 became slow after thousands of files had been removed.  So a lane whose work was slow
-// has a pause of its own, which grows as the one for everybody.
+// has a pause of its own, which grows as the one for everybody.  So has a lane with several pieces in a row for which
+// others would wait too long.
 #include "daemon/work/trust.h"
 
 #include "proto/util/checked.h"
@@ -16,6 +17,7 @@ enum {
     MOST_PAUSE_MS = 256,
     SOON_MS = 1000,
     LANE_MS = 10 * 60 * 1000,
+    MOST_LONG = 2, // pieces in a row: a single one may be long for any reason
 };
 
 void trust_init(struct trust *t)
@@ -35,22 +37,51 @@ void trust_note_take_over(struct trust *t, uint64_t now)
     t->until = now + t->pause_ms;
 }
 
-void trust_note_slow(struct trust *t, uint64_t lane, uint64_t now)
+// The place of LANE among the slow ones; TRUST_SLOW_LANES: it has none.
+static unsigned find(const struct trust *t, uint64_t lane)
 {
-    unsigned i = 0, oldest = 0;
+    unsigned i = 0;
 
-    for (; i < TRUST_SLOW_LANES && (t->slow[i].lane != lane || t->slow[i].until == 0); i++)
+    while (i < TRUST_SLOW_LANES && (t->slow[i].lane != lane || !t->slow[i].in_use))
+        i++;
+    return i;
+}
+
+static unsigned find_or_make(struct trust *t, uint64_t lane)
+{
+    unsigned i = find(t, lane), oldest = 0;
+
+    if (i < TRUST_SLOW_LANES)
+        return i;
+    for (i = 1; i < TRUST_SLOW_LANES; i++)
         if (t->slow[i].until < t->slow[oldest].until)
             oldest = i;
-    if (i == TRUST_SLOW_LANES) {
-        i = oldest;
-        t->slow[i].noted_at = 0;
-    }
-    t->slow[i].pause_ms =
-        t->slow[i].noted_at == 0 ? PAUSE_MS : next_pause(t->slow[i].pause_ms, now - t->slow[i].noted_at);
-    t->slow[i].lane = lane;
-    t->slow[i].noted_at = now;
-    t->slow[i].until = now + t->slow[i].pause_ms;
+    t->slow[oldest] = (struct trust_slow){.lane = lane, .in_use = true};
+    return oldest;
+}
+
+static void pause_lane(struct trust_slow *s, uint64_t now)
+{
+    s->pause_ms = s->noted_at == 0 ? PAUSE_MS : next_pause(s->pause_ms, now - s->noted_at);
+    s->noted_at = now;
+    s->until = now + s->pause_ms;
+    s->n_long = 0;
+}
+
+void trust_note_slow(struct trust *t, uint64_t lane, uint64_t now)
+{
+    pause_lane(&t->slow[find_or_make(t, lane)], now);
+}
+
+void trust_note_length(struct trust *t, uint64_t lane, bool is_long, uint64_t now)
+{
+    unsigned i = is_long ? find_or_make(t, lane) : find(t, lane);
+
+    if (i == TRUST_SLOW_LANES)
+        return;
+    t->slow[i].n_long = is_long ? t->slow[i].n_long + 1 : 0;
+    if (t->slow[i].n_long == MOST_LONG)
+        pause_lane(&t->slow[i], now);
 }
 
 void trust_note_hung(struct trust *t, uint64_t lane, uint64_t now)

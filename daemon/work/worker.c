@@ -40,7 +40,7 @@
 
 enum {
     STACK_SIZE = 256 * 1024, // bytes
-    DONE_A_TURN = 16,        // pieces of work that have ended, before the loop looks at other events
+    DONE_A_TURN = 4,         // pieces of work that have ended, before the loop looks at other events
     LONG_WORK_NICE = 10,     // below the loop's priority; on Linux a thread has one of its own
 };
 

@@ -273,7 +273,7 @@ static void work_that_is_now_late_and_now_not_is_done_once_each(void **state)
 
 // ---- Events have their turn, however much instant work there is ----
 
-enum { MANY = 64, MOST_A_TURN = 24 };
+enum { MANY = 64, PIECE_US = 30, MOST_A_TURN = 8 };
 
 struct flood {
     struct turner t;
@@ -304,8 +304,10 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
     (void)data;
     if (n == 0 && flood.t.n_left == 0) {
         flood.t.n_left = MANY;
-        for (int i = 0; i < MANY; i++)
+        for (int i = 0; i < MANY; i++) {
+            flood.items[i].pause_us = PIECE_US;
             submit_instant(&flood.t, &flood.items[i]);
+        }
     }
     if (n - flood.n_done_at_turn > flood.most_a_turn)
         flood.most_a_turn = n - flood.n_done_at_turn;

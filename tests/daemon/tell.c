@@ -1,10 +1,10 @@
-// How many reports are sent between two turns of the loop, and to whom: however many are due, and however many watch.
+// How many reports are sent at a time, and to whom: however many are due, and however many watch.
 #include "daemon/conn/connection.h"
 
 #include "daemon/reports.h"
 #include "tests/lib/harness.h"
 
-enum { WATCHERS = 40, EACH = 100, MOST_A_TURN = 16 };
+enum { WATCHERS = 40, EACH = 100, MOST_AT_A_TIME = 4 };
 
 struct scene {
     struct reports *reports;
@@ -73,7 +73,7 @@ static unsigned sum(void)
     return n;
 }
 
-static void many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn(void **state)
+static void many_reports_for_many_watchers_are_sent_a_few_at_a_time_and_in_turn(void **state)
 {
     unsigned before = 0, turns = 0;
     bool more;
@@ -82,7 +82,7 @@ static void many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn(voi
     scene_init();
     do {
         more = tell_reports(&scene->env);
-        assert_in_range(sum() - before, 0, MOST_A_TURN);
+        assert_in_range(sum() - before, 0, MOST_AT_A_TIME);
         before = sum();
         // Nobody is more than one report ahead of another.
         for (int i = 0; i < WATCHERS; i++)
@@ -90,7 +90,7 @@ static void many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn(voi
         turns++;
     } while (more);
     assert_int_equal(before, WATCHERS * EACH);
-    assert_in_range(turns, WATCHERS * EACH / MOST_A_TURN, WATCHERS * EACH / MOST_A_TURN + 1);
+    assert_in_range(turns, WATCHERS * EACH / MOST_AT_A_TIME, WATCHERS * EACH / MOST_AT_A_TIME + 1);
     assert_false(tell_reports(&scene->env));
     scene_deinit();
 }
@@ -116,7 +116,7 @@ static void who_can_be_told_nothing_keeps_nobody_from_their_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(many_reports_for_many_watchers_are_sent_a_few_a_turn_and_in_turn),
+        TEST(many_reports_for_many_watchers_are_sent_a_few_at_a_time_and_in_turn),
         TEST(who_can_be_told_nothing_keeps_nobody_from_their_turn),
     };
 

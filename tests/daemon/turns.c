@@ -56,6 +56,7 @@ static struct conn *take(struct scene *s)
     assert_non_null(c);
     turns_unqueue(c);
     turns_queue(c);
+    turns_charge(&s->env, c->peer.user, 1);
     return c;
 }
 
@@ -152,12 +153,90 @@ static void who_holds_too_much_has_no_turn(void **state)
     free(s);
 }
 
+// The packets of one take the loop ten times as long as those of the other.
+static void two_users_have_the_same_share_of_the_loops_time(void **state)
+{
+    enum { HEAVY_US = 100, LIGHT_US = 10, TURNS = 1100 };
+    struct scene *s = malloc(sizeof *s);
+    struct conn *heavy, *light;
+    uint64_t heavy_us = 0, light_us = 0;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    heavy = &s->of_lent[0];
+    light = &s->of_other;
+    turns_queue(heavy);
+    turns_queue(light);
+    for (int i = 0; i < TURNS; i++) {
+        struct conn *c = take(s);
+
+        turns_charge(&s->env, c->peer.user, (c == heavy ? HEAVY_US : LIGHT_US) - 1);
+        *(c == heavy ? &heavy_us : &light_us) += c == heavy ? HEAVY_US : LIGHT_US;
+        assert_true(heavy_us <= light_us + HEAVY_US && light_us <= heavy_us + HEAVY_US);
+    }
+    turns_unqueue(heavy);
+    turns_unqueue(light);
+    scene_deinit(s);
+    free(s);
+}
+
+// A client that asks, waits for its reply and asks again, beside others that always have more to ask.
+static void who_asks_for_little_is_next(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    for (int i = 0; i < 2; i++) {
+        s->lent[i]->shared_account = NULL;
+        turns_queue(&s->of_lent[i]);
+    }
+    for (int i = 0; i < 100; i++) {
+        for (int n = 0; n < 4; n++)
+            turns_charge(&s->env, take(s)->peer.user, 30);
+        turns_queue(&s->of_other);
+        assert_ptr_equal(turns_next(&s->env), &s->of_other);
+        turns_unqueue(&s->of_other);
+        turns_charge(&s->env, s->other, 20);
+    }
+    for (int i = 0; i < 2; i++)
+        turns_unqueue(&s->of_lent[i]);
+    scene_deinit(s);
+    free(s);
+}
+
+static void nobody_saves_up_turns(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+    int n_of_other = 0;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    turns_queue(&s->of_lent[0]);
+    for (int i = 0; i < 1000; i++)
+        take(s);
+    turns_queue(&s->of_other);
+    for (int i = 0; i < 100; i++)
+        n_of_other += take(s) == &s->of_other;
+    assert_in_range(n_of_other, 50, 51);
+    turns_unqueue(&s->of_lent[0]);
+    turns_unqueue(&s->of_other);
+    scene_deinit(s);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(one_person_with_many_uids_has_one_turn),
         TEST(uids_that_are_lent_no_longer_have_turns_of_their_own),
         TEST(who_holds_too_much_has_no_turn),
+        TEST(two_users_have_the_same_share_of_the_loops_time),
+        TEST(who_asks_for_little_is_next),
+        TEST(nobody_saves_up_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

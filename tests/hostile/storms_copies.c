@@ -162,10 +162,10 @@ static void move_and_end(void)
 }
 
 static const struct storm storms[] = {
-    {"clones", clone_and_detach},
-    {"clones of clients that end", clone_and_end},
-    {"moves", move_to_and_fro},
-    {"moves of clients that end", move_and_end},
+    {"clones", clone_and_detach, NULL},
+    {"clones of clients that end", clone_and_end, NULL},
+    {"moves", move_to_and_fro, NULL},
+    {"moves of clients that end", move_and_end, NULL},
 };
 
 static void make_named(struct raw *c, const char *name, uint64_t size)

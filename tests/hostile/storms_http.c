@@ -159,14 +159,14 @@ static void come_and_go(void)
 }
 
 static const struct storm storms[] = {
-    {"HTTP: silence", be_silent},
-    {"HTTP: single bytes", send_single_bytes},
-    {"HTTP: long heads", send_long_heads},
-    {"HTTP: many requests at once", send_many_at_once},
-    {"HTTP: connections that end by half", close_by_half},
-    {"HTTP: replies that nobody reads", never_read},
-    {"HTTP: metrics", ask_and_read},
-    {"HTTP: connections that come and go", come_and_go},
+    {"HTTP: silence", be_silent, NULL},
+    {"HTTP: single bytes", send_single_bytes, NULL},
+    {"HTTP: long heads", send_long_heads, NULL},
+    {"HTTP: many requests at once", send_many_at_once, NULL},
+    {"HTTP: connections that end by half", close_by_half, NULL},
+    {"HTTP: replies that nobody reads", never_read, NULL},
+    {"HTTP: metrics", ask_and_read, NULL},
+    {"HTTP: connections that come and go", come_and_go, NULL},
 };
 
 // Whether the whole reply has come.  A client whose place is needed may get none: then it asks again.

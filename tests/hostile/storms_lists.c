@@ -200,13 +200,13 @@ static void watch_one_region(void)
 }
 
 static const struct storm storms[] = {
-    {"watchers that never read", watch_and_never_read},
-    {"watchers that read late", watch_and_read_late},
-    {"lists of accounts", list_accounts},
-    {"metrics", get_metrics},
-    {"metrics while many requests wait", get_metrics_while_many_wait},
-    {"metrics that nobody reads", never_read_metrics},
-    {"a region that many watch", watch_one_region},
+    {"watchers that never read", watch_and_never_read, NULL},
+    {"watchers that read late", watch_and_read_late, NULL},
+    {"lists of accounts", list_accounts, NULL},
+    {"metrics", get_metrics, NULL},
+    {"metrics while many requests wait", get_metrics_while_many_wait, NULL},
+    {"metrics that nobody reads", never_read_metrics, NULL},
+    {"a region that many watch", watch_one_region, NULL},
 };
 
 static char *make_config(void)

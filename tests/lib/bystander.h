@@ -5,6 +5,9 @@
 
 struct bystander_times {
     uint64_t median_us, p99_us;
+    // Of the same grows, until the daemon had sent the reply, as the kernel stamps it: without the wait of the client
+    // for a processor, which the daemon cannot shorten.
+    uint64_t answer_median_us, answer_p99_us;
 };
 
 // N grows by 1 MiB, of a region that the user UID (-1: this user) makes; asserts that each one succeeds.  The region

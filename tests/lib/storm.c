@@ -32,9 +32,11 @@ static void attack(struct actor *self, void *data)
     const struct storm *storm = data;
     struct rlimit files = {4096, 4096};
 
-    (void)self;
     setrlimit(RLIMIT_NOFILE, &files);
     move_apart();
+    if (storm->prepare)
+        storm->prepare();
+    actor_done(self);
     for (;;)
         storm->once();
 }
@@ -131,6 +133,8 @@ void storm_run(const struct storm_place *p, const struct storm *storm)
     reset_peak(p->d->pid);
     for (int i = 0; i < STORM_ATTACKERS; i++)
         actor_start(&attackers[i], attack, (void *)storm, STORM_FIRST_UID + (uid_t)i);
+    for (int i = 0; i < STORM_ATTACKERS; i++)
+        actor_await(&attackers[i]);
     bystander_grow(p->d->socket, (uid_t)-1, GROWS);
     meanwhile = bystander_grow(p->d->socket, (uid_t)-1, 4 * GROWS);
     if (p->look)

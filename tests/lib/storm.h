@@ -17,7 +17,8 @@ enum { STORM_ATTACKERS = 2, STORM_FIRST_UID = 1 }; // the attackers' uids follow
 
 struct storm {
     const char *name;
-    void (*once)(void); // in a process of the attacker's, again and again
+    void (*once)(void);    // in a process of the attacker's, again and again
+    void (*prepare)(void); // before all of that, and before times are taken; NULL: there is nothing to prepare
 };
 
 struct storm_place {
