@@ -82,7 +82,7 @@ static int prepare_clone(struct op *op)
     op->bound = op->extra;
     fill_record(op);
     op_estimate(op, OP_ALLOCATES, op->extra);
-    op->instant = false;
+    op->brief = op->instant = false;
     return 0;
 }
 
