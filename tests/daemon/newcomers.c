@@ -105,6 +105,31 @@ static void each_hello_asks_for_the_groups(void **state)
     place_stop(&p);
 }
 
+// A script starts one program after the other.
+static void connections_that_follow_each_other_ask_once(void **state)
+{
+    enum { CONNECTIONS = 20 };
+    struct place p;
+    struct raw c;
+    size_t asked;
+    double start;
+
+    (void)state;
+    begin();
+    place_start(&p, HEAD TEAM);
+    do { // on a machine that is so busy that more than the answer's second passes, once more
+        start = seconds();
+        asked = user_database_asked(&database);
+        for (int i = 0; i < CONNECTIONS; i++) {
+            assert_int_equal(raw_open_as(&c, p.d.socket, BOB), RAW_CODE(OK));
+            raw_close(&c);
+        }
+        asked = user_database_asked(&database) - asked;
+    } while (seconds() - start > 0.5);
+    assert_in_range(asked, 0, CONNECTIONS - 1);
+    place_stop(&p);
+}
+
 static void slow_look_ups_do_not_hold_the_start_back(void **state)
 {
     double start;
@@ -172,6 +197,7 @@ int main(void)
         TEST(a_user_and_a_group_that_come_later_get_their_limits_without_a_reload),
         TEST(groups_that_change_under_a_connected_program_are_noticed),
         TEST(each_hello_asks_for_the_groups),
+        TEST(connections_that_follow_each_other_ask_once),
         TEST(slow_look_ups_do_not_hold_the_start_back),
         TEST(regions_found_at_start_count_in_their_groups_when_the_database_is_up),
     };
