@@ -23,6 +23,7 @@
 #include "daemon/request/message.h"
 #include "daemon/user.h"
 #include "proto/packet.h"
+#include "proto/util/clock.h"
 
 enum {
     SOME_REGIONS = 16,
@@ -117,6 +118,18 @@ void leaving_take(struct conn *c)
     leave(c, SOME_REGIONS);
 }
 
+static void leave_in_turn(struct conn *c)
+{
+    const uint64_t began = clock_now_us();
+    struct conn_env *env = c->env;
+    struct user *u = c->peer.user;
+
+    u->n_refs++; // leave may free C
+    leave(c, SOME_REGIONS);
+    turns_charge(env, u, clock_now_us() - began);
+    user_unref(u);
+}
+
 bool leaving_serve(struct conn_env *env)
 {
     struct conn *c = take_out_of_ring(env);
@@ -124,7 +137,7 @@ bool leaving_serve(struct conn_env *env)
 
     request_abandon_some(env->request, SOME_REQUESTS);
     if (c)
-        leave(c, SOME_REGIONS);
+        leave_in_turn(c);
     return c || has_requests;
 }
 

@@ -19,8 +19,8 @@
 #include "proto/field.h"
 
 enum {
-    USAGES_ON_A_PAGE = 12,      // the longest labels would fit into a packet with more
-    LOOKED_AT_FOR_A_PAGE = 50,  // users or subjects: others wait as long as this takes
+    USAGES_ON_A_PAGE = 12,     // the longest labels would fit into a packet with more
+    LOOKED_AT_FOR_A_PAGE = 50, // users or subjects: others wait as long as this takes
 };
 
 enum section { SECTION_TOTAL, SECTION_UNLISTED, SECTION_USERS, SECTION_SUBJECTS, SECTION_N };

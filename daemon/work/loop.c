@@ -52,9 +52,6 @@ enum {
     TURN_US = 50,             // serve is called again and again for so long, before events have their turn
     MOST_A_ROUND = 2,         // pieces of instant work after each call of serve
     MOST_THREADS = 16,
-    SLOW_US = 500,    // a piece of instant work that takes longer is slow
-    LONG_US = 120,    // a lane with two pieces in a row that take longer is slow, if others have instant work as well
-    COMPANY_MS = 50,  // since they had some
     REPLACE_MS = 500, // after a take-over, while the late thread has not returned
 };
 
@@ -72,13 +69,10 @@ struct loop {
     bool (*serve)(void *data);
     void *serve_data;
     struct trust trust;
-    struct proc_thread_use use; // before the present piece of instant work, or the one before
-    atomic_int turner_tid;      // the thread that turns the loop
-    uint64_t running_lane;      // of the work that runs, or ran last; after a take-over: of the work that is late
-    uint64_t last_lane;         // of the instant work that was offered last
-    uint64_t company_at;        // ms, monotonic: work of one lane was offered after that of another one; 0: never
-    bool is_late;               // a thread was late at the last take-over, and was not replaced yet
-    bool failed;                // libevent reported an error
+    atomic_int turner_tid; // the thread that turns the loop
+    uint64_t running_lane; // of the work that runs, or ran last; after a take-over: of the work that is late
+    bool is_late;          // a thread was late at the last take-over, and was not replaced yet
+    bool failed;           // libevent reported an error
     // Used by all threads:
     atomic_uint_fast64_t turn; // odd: work is running
     atomic_bool stood_in;      // a thread stands by
@@ -137,9 +131,7 @@ static bool take(void *data, struct work *w)
     struct loop *l = data;
     uint64_t now = clock_now();
 
-    if (w->lane != l->last_lane)
-        l->company_at = now;
-    l->last_lane = w->lane;
+    trust_note_offer(&l->trust, w->lane, now);
     if (!is_trusted(l, w->lane, now))
         return false;
     w->since = now;
@@ -162,29 +154,6 @@ static void give_to_workers(struct worker_pool *pool, struct work *w)
     worker_submit(pool, w);
 }
 
-// How many of the US microseconds that the present piece of work has taken are its own doing.  What other threads had
-// of them is not.
-static uint64_t own_us(struct loop *l, uint64_t us)
-{
-    const struct proc_thread_use before = l->use;
-
-    if (us < LONG_US)
-        return us;
-    l->use = proc_thread_use();
-    return l->use.n_preemptions == before.n_preemptions ? us : l->use.cpu_us - before.cpu_us;
-}
-
-static void judge(struct loop *l, uint64_t lane, uint64_t us)
-{
-    const uint64_t now = clock_now(), own = own_us(l, us);
-    const bool has_company = l->company_at && now - l->company_at < COMPANY_MS;
-
-    if (own >= SLOW_US)
-        trust_note_slow(&l->trust, lane, now);
-    else
-        trust_note_length(&l->trust, lane, has_company && own >= LONG_US, now);
-}
-
 // False: W took so long that the other thread owns the loop now, and this thread must not touch it any more.
 static bool run_one(struct loop *l, struct work *w)
 {
@@ -202,7 +171,7 @@ static bool run_one(struct loop *l, struct work *w)
     status = w->run(w);
     is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);
     if (is_ours)
-        judge(l, w->lane, clock_now_us() - began);
+        trust_judge(&l->trust, w->lane, clock_now_us() - began, clock_now());
     if (status == WORK_AGAIN)
         give_to_workers(pool, w);
     else if (is_ours)
@@ -218,7 +187,7 @@ static bool run_here(struct loop *l)
     struct work *w;
 
     if (!TAILQ_EMPTY(&l->here))
-        l->use = proc_thread_use();
+        trust_begin(&l->trust);
     for (int i = 0; i < MOST_A_ROUND && (w = TAILQ_FIRST(&l->here)); i++) {
         TAILQ_REMOVE(&l->here, w, entry);
         if (!is_trusted(l, w->lane, clock_now())) {

@@ -17,7 +17,10 @@ enum {
     MOST_PAUSE_MS = 256,
     SOON_MS = 1000,
     LANE_MS = 10 * 60 * 1000,
-    MOST_LONG = 2, // pieces in a row: a single one may be long for any reason
+    SLOW_US = 500,   // a piece of instant work that takes longer is slow
+    LONG_US = 120,   // and one that takes longer than this is long, if others have instant work as well
+    COMPANY_MS = 50, // since they had some
+    MOST_LONG = 2,   // pieces in a row: a single one may be long for any reason
 };
 
 void trust_init(struct trust *t)
@@ -82,6 +85,41 @@ void trust_note_length(struct trust *t, uint64_t lane, bool is_long, uint64_t no
     t->slow[i].n_long = is_long ? t->slow[i].n_long + 1 : 0;
     if (t->slow[i].n_long == MOST_LONG)
         pause_lane(&t->slow[i], now);
+}
+
+void trust_note_offer(struct trust *t, uint64_t lane, uint64_t now)
+{
+    if (lane != t->last_lane)
+        t->company_at = now;
+    t->last_lane = lane;
+}
+
+void trust_begin(struct trust *t)
+{
+    t->use = proc_thread_use();
+}
+
+// How many of the US microseconds that the present piece of work has taken are its own doing.  What other threads had
+// of them is not.
+static uint64_t own_us(struct trust *t, uint64_t us)
+{
+    const struct proc_thread_use before = t->use;
+
+    if (us < LONG_US)
+        return us;
+    t->use = proc_thread_use();
+    return t->use.n_preemptions == before.n_preemptions ? us : t->use.cpu_us - before.cpu_us;
+}
+
+void trust_judge(struct trust *t, uint64_t lane, uint64_t us, uint64_t now)
+{
+    const bool has_company = t->company_at && now - t->company_at < COMPANY_MS;
+    const uint64_t own = own_us(t, us);
+
+    if (own >= SLOW_US)
+        trust_note_slow(t, lane, now);
+    else
+        trust_note_length(t, lane, has_company && own >= LONG_US, now);
 }
 
 void trust_note_hung(struct trust *t, uint64_t lane, uint64_t now)

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/proc.h"
+
 enum { TRUST_LANES = 16, TRUST_SLOW_LANES = 64 };
 
 struct trust_slow {
@@ -21,9 +23,17 @@ struct trust {
         uint64_t lane, until;                 // ms, monotonic
     } lanes[TRUST_LANES];                     // those whose work hung
     struct trust_slow slow[TRUST_SLOW_LANES]; // those whose work was slow
+    uint64_t last_lane;                       // of the work that was offered last
+    uint64_t company_at;                      // ms, monotonic: work of one lane was offered after another's; 0: never
+    struct proc_thread_use use;               // of this thread, before the present piece of work or the one before
 };
 
 void trust_init(struct trust *t);
+// Instant work of LANE is offered to the loop's thread.
+void trust_note_offer(struct trust *t, uint64_t lane, uint64_t now);
+// On the loop's thread: instant work begins, and has ended after US microseconds.
+void trust_begin(struct trust *t);
+void trust_judge(struct trust *t, uint64_t lane, uint64_t us, uint64_t now);
 // Instant work has taken so long that the loop was taken over.
 void trust_note_take_over(struct trust *t, uint64_t now);
 // Instant work of LANE does not end.

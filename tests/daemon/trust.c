@@ -3,7 +3,7 @@
 
 #include "tests/lib/harness.h"
 
-enum { NOW = 100000, LANE = 7, OTHER = 8 };
+enum { NOW = 100000, LANE = 7, OTHER = 8, MOST_TRIES = 1000 };
 
 static void a_slow_piece_costs_its_lane_a_pause_that_grows(void **state)
 {
@@ -81,11 +81,54 @@ static void work_that_hangs_costs_its_lane_minutes(void **state)
     assert_true(trust_allows(&t, OTHER, NOW + 4));
 }
 
+// 200 us are too long for others, if there are some.
+static void long_work_counts_only_beside_others(void **state)
+{
+    struct trust t;
+
+    (void)state;
+    trust_init(&t);
+    for (int i = 0; i < 10; i++) {
+        trust_note_offer(&t, LANE, NOW);
+        trust_begin(&t);
+        trust_judge(&t, LANE, 200, NOW + 1000); // the first offer alone was after another lane's, long ago
+        assert_true(trust_allows(&t, LANE, NOW + 1000));
+    }
+    // Twice in a row, and again if another process had the processor meanwhile.
+    for (int i = 0; i < MOST_TRIES && trust_allows(&t, LANE, NOW + 1000); i++) {
+        trust_note_offer(&t, OTHER, NOW + 1000);
+        trust_note_offer(&t, LANE, NOW + 1000);
+        trust_begin(&t);
+        trust_judge(&t, OTHER, 20, NOW + 1000);
+        trust_judge(&t, LANE, 200, NOW + 1000);
+    }
+    assert_false(trust_allows(&t, LANE, NOW + 1000));
+    assert_true(trust_allows(&t, OTHER, NOW + 1000));
+}
+
+static void slow_work_counts_always(void **state)
+{
+    struct trust t;
+
+    (void)state;
+    trust_init(&t);
+    trust_begin(&t);
+    trust_judge(&t, LANE, 499, NOW);
+    assert_true(trust_allows(&t, LANE, NOW));
+    for (int i = 0; i < MOST_TRIES && trust_allows(&t, LANE, NOW); i++) {
+        trust_begin(&t);
+        trust_judge(&t, LANE, 100 * 1000, NOW);
+    }
+    assert_false(trust_allows(&t, LANE, NOW));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_slow_piece_costs_its_lane_a_pause_that_grows),
         TEST(a_single_long_piece_costs_nothing_and_two_in_a_row_do),
+        TEST(long_work_counts_only_beside_others),
+        TEST(slow_work_counts_always),
         TEST(work_of_many_lanes_leaves_those_that_pause),
         TEST(work_that_hangs_costs_its_lane_minutes),
     };
