@@ -38,8 +38,8 @@
 #include "proto/util/clock.h"
 
 enum {
-    SPACE_SECONDS = 2,   // between two questions to a disk for its space and its health
-    MOST_POSTPONED = 64, // turns of the loop by which waiting operations are put off
+    SPACE_SECONDS = 2,      // between two questions to a disk for its space and its health
+    MOST_POSTPONED_MS = 20, // by which waiting operations are put off
 };
 
 // Tells the service manager the usage, unless it has not changed.
@@ -139,18 +139,21 @@ static void on_orphans(evutil_socket_t fd, short what, void *data)
 static void on_waiting(evutil_socket_t fd, short what, void *data)
 {
     static const struct timeval soon = {0};
+    const uint64_t now = clock_now();
     struct daemon *d = data;
 
     (void)fd;
     (void)what;
     // Packets that are there already are served first, because one of them may give something back.  Clients that never
-    // stop sending put this off for a bounded number of turns only.
-    if (conn_has_news(&d->conns) && d->n_postponed++ < MOST_POSTPONED) {
+    // stop sending put this off for a bounded time only.
+    if (!d->postponed_at)
+        d->postponed_at = now;
+    if (conn_has_news(&d->conns) && now - d->postponed_at < MOST_POSTPONED_MS) {
         d->missed_timer |= event_add(d->waiting, &soon) < 0;
         return;
     }
-    d->n_postponed = 0;
-    op_resume_waiting(&d->request.op, clock_now());
+    d->postponed_at = 0;
+    op_resume_waiting(&d->request.op, now);
 }
 
 // TIMER fires at AT (ms, monotonic), or earlier if it is set so already.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/util/cleanup.h"
@@ -82,12 +83,13 @@ bool proc_cgroup(pid_t pid, char *ret, size_t n)
 struct proc_thread_use proc_thread_use(void)
 {
     struct rusage usage = {0};
+    struct timespec cpu = {0}; // getrusage's time may be a tick old
 
     getrusage(RUSAGE_THREAD, &usage);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
     return (struct proc_thread_use){
         .n_preemptions = usage.ru_nivcsw,
-        .cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-                  (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
+        .cpu_us = (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000,
     };
 }
 

@@ -74,7 +74,7 @@ struct region_table {
     struct region_by_handle by_handle;
     struct region_by_name by_name;              // of the regions that have a name
     uint64_t n_regions, n_orphans, n_releasing; // all; orphans, probed ones too; about to give back charge
-    unsigned n_leaving;                         // connections that have ended, and that may still have regions
+    unsigned n_leaving;                         // connections that end, and have regions or requests
     TAILQ_HEAD(, region) with_file;             // n_files of them
     unsigned n_files;
     uint32_t block_size; // bytes

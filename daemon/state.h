@@ -83,7 +83,7 @@ struct daemon {
     struct http *http;           // metrics and the page
     bool has_conns, has_regions; // conns and regions are initialised
     bool missed_timer;           // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
-    unsigned n_postponed;        // turns of the loop by which the timer WAITING has been put off
+    uint64_t postponed_at;       // ms, monotonic: since when the timer WAITING is put off; 0: it is not
     // grace.c's:
     struct work grace_work;
     char *grace_text;               // what is written at present, or NULL

@@ -38,6 +38,7 @@ struct user {
     struct waits *waits;  // op/wait.c's: NULL: no operation of this user waits
     unsigned n_asks;      // shrinks of this user that wait for the agreement of others: op/ask.c's
     unsigned n_probes;    // regions that orphans.c has probed at this moment
+    unsigned n_leaving;   // connections that end, and have regions or requests: conn/leaving.c's
     unsigned n_silent;    // connections whose Hello was not granted yet
     unsigned n_held;      // requests in flight and descriptors under way: request/budget.c's
     uint64_t n_attachments;

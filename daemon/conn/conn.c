@@ -74,7 +74,7 @@ static void conn_free(struct conn *c)
 static bool may_read(const struct conn *c)
 {
     // A client that does not read its replies is not served.
-    if (c->ending || c->gone || c->replies.n > 0 || c->n_unread >= CONN_MOST_UNREAD)
+    if (c->bad || c->ending || c->gone || c->replies.n > 0 || c->n_unread >= CONN_MOST_UNREAD)
         return false;
     // Nothing is served until Hello has been answered.
     return c->peer.n_requests - c->peer.n_waiting < (c->peer.said_hello ? PEER_MAX_REQUESTS : 1);
@@ -219,7 +219,7 @@ static bool read_next(struct conn_env *env)
     if (!c)
         return false;
     turns_unqueue(c);
-    if (may_read(c) && !c->bad)
+    if (may_read(c))
         read_packet(c);
     if (c->bad || c->closed || c->ending)
         conn_changed(c);
@@ -229,10 +229,11 @@ static bool read_next(struct conn_env *env)
     return true;
 }
 
-// Whatever else there is to do takes turns.
+// Whatever else there is to do takes turns, ends and beginnings of connections every second one.
 static bool do_next_duty(struct conn_env *env)
 {
-    static bool (*const duties[])(struct conn_env * env) = {settle_one, leaving_serve, tell_serve, tell_reports};
+    static bool (*const duties[])(struct conn_env * env) = {settle_one, leaving_serve, settle_one,
+                                                            tell_serve, settle_one,    tell_reports};
     enum { N = sizeof duties / sizeof *duties };
 
     for (unsigned i = 0; i < N; i++) {

@@ -60,25 +60,26 @@ struct conn {
     struct conn_env *env;
     struct peer peer;
     int fd;
-    struct event *event; // on the socket
-    struct event *retry; // a timer: send again; of an ending connection: close
-    short polled;        // the events that EVENT was added for
-    bool bad;            // close at once
-    bool ending;         // read no more, and close when the replies have been sent
-    bool changed;        // on env->changed
-    bool unread;         // there may be packets to read
-    bool closed;         // by the client, for sending; packets that it sent before are still served
-    bool gone;           // the client has closed the connection, and can read nothing any more
-    bool queued;         // on the list of its user's connections that may read
-    bool careful;        // packets may bring descriptors: see rights.c
-    bool leaves;         // leaving.c's: the connection ends
-    unsigned n_heard;    // so many packets were read since it was settled that it ends
-    bool brings;         // the next packet brings descriptors, so nothing may be received any more
-    bool silent;         // on env->silent
-    uint64_t speaks_by;  // ms, monotonic: if silent, until when Hello must have come
-    bool holds;          // on env->holding
-    unsigned n_unheard;  // events about regions that were sent since the client was known to have read everything
-    unsigned n_unread;   // descriptors that were sent or queued and may not have been received
+    struct event *event;   // on the socket
+    struct event *retry;   // a timer: send again; of an ending connection: close
+    short polled;          // the events that EVENT was added for
+    bool bad;              // close at once
+    bool ending;           // read no more, and close when the replies have been sent
+    bool changed;          // on env->changed
+    bool unread;           // there may be packets to read
+    bool closed;           // by the client, for sending; packets that it sent before are still served
+    bool gone;             // the client has closed the connection, and can read nothing any more
+    bool queued;           // on the list of its user's connections that may read
+    bool careful;          // packets may bring descriptors: see rights.c
+    bool leaves;           // leaving.c's, like the next two: the connection ends
+    bool leaves_something; // counted in n_leaving
+    unsigned n_heard;      // so many packets were read since it was settled that it ends
+    bool brings;           // the next packet brings descriptors, so nothing may be received any more
+    bool silent;           // on env->silent
+    uint64_t speaks_by;    // ms, monotonic: if silent, until when Hello must have come
+    bool holds;            // on env->holding
+    unsigned n_unheard;    // events about regions that were sent since the client was known to have read everything
+    unsigned n_unread;     // descriptors that were sent or queued and may not have been received
     struct send_queue replies;
     TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry, holding_entry;
 };

@@ -41,9 +41,12 @@ static bool is_served_last(const struct conn *c, const Diskalloc__V1__Request *m
 
 void leaving_note(struct conn *c)
 {
-    if (!c->leaves)
-        c->env->request->op.regions->n_leaving++;
     c->leaves = true;
+    if (c->leaves_something || (c->peer.n_attachments == 0 && c->peer.n_requests == 0))
+        return;
+    c->leaves_something = true;
+    c->env->request->op.regions->n_leaving++;
+    c->peer.user->n_leaving++;
 }
 
 static void begin(struct conn *c)
@@ -106,13 +109,17 @@ static void leave(struct conn *c, unsigned most)
         put_into_ring(c->env, c);
         return;
     }
-    c->env->request->op.regions->n_leaving--;
+    if (c->leaves_something) {
+        c->env->request->op.regions->n_leaving--;
+        c->peer.user->n_leaving--;
+    }
     peer_deinit(&c->peer, orphans);
     free(c);
 }
 
 void leaving_take(struct conn *c)
 {
+    leaving_note(c);
     request_abandon_some(c->env->request, SOME_REQUESTS);
     peer_part(&c->peer);
     leave(c, SOME_REGIONS);

@@ -16,9 +16,11 @@
 #include "daemon/log.h"
 #include "daemon/unix_socket.h"
 #include "proto/util/cleanup.h"
+#include "proto/util/clock.h"
 
 enum {
-    ACCEPTS_A_TURN = 1, // connections, before other events are looked at
+    ACCEPTS_A_TURN = 8, // connections at most, before other events are looked at
+    ACCEPT_US = 30,     // and none that would begin later
     PAUSE_SECONDS = 1,  // when descriptors have run out
     KEPT_FDS = 64,      // descriptors that connections do not get: for files of workers and files sent to clients
 };
@@ -75,10 +77,11 @@ static int most_fd(void)
 
 static void on_readable(evutil_socket_t fd, short what, void *data)
 {
+    const uint64_t began = clock_now_us();
     struct listener *l = data;
 
     (void)what;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN && clock_now_us() - began < ACCEPT_US; i++) {
         int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (conn >= l->most_fd) {

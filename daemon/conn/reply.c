@@ -94,7 +94,9 @@ static bool peer_lives(struct peer *peer)
 
 static bool peer_has_left(struct peer *peer)
 {
-    return conn_was_closed(container_of(peer, struct conn, peer)->fd);
+    const struct conn *c = container_of(peer, struct conn, peer);
+
+    return c->leaves || conn_was_closed(c->fd);
 }
 
 static void peer_resume(struct peer *peer)

@@ -17,7 +17,10 @@
 #include "daemon/user.h"
 #include "proto/util/checked.h"
 
-enum { TICK_MS = 100 };
+enum {
+    TICK_MS = 100,
+    MOST_DEBT_US = 100 * 1000, // by which others are served before a party, whatever its connections have cost
+};
 
 static int compare(const struct user *a, const struct user *b)
 {
@@ -166,7 +169,7 @@ void turns_charge(struct conn_env *env, struct user *u, uint64_t us)
 
     if (waits)
         RB_REMOVE(turn_tree, &env->readable, party);
-    party->turn_us = u64_max(party->turn_us, env->turn_us) + us;
+    party->turn_us = u64_min(u64_max(party->turn_us, env->turn_us) + us, env->turn_us + MOST_DEBT_US);
     if (waits)
         RB_INSERT(turn_tree, &env->readable, party);
 }

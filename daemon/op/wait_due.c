@@ -35,7 +35,7 @@ bool wait_is_releasing(const struct wait_queue *w, const struct op *op)
 
     if (op->refusal.account && op->refusal.account == quota_user_account(owner->quota) &&
         TAILQ_EMPTY(&owner->borrowers))
-        return owner->n_releasing > 0 || !TAILQ_EMPTY(&owner->leaving);
+        return owner->n_releasing > 0 || owner->n_leaving > 0;
     return w->regions->n_releasing > 0 || w->regions->n_leaving > 0;
 }
 

@@ -15,6 +15,8 @@
 #include "daemon/request/operation.h"
 #include "daemon/user.h"
 
+enum { MOST_ASKED = 16 }; // connections of a process, whether they have ended: each is a call of the kernel
+
 void request_attach_done(struct op *op)
 {
     struct request *request = op->owner;
@@ -272,13 +274,15 @@ static void forget_lost(const struct call *c)
     struct attachment *a = NULL;
     struct handle handle;
     struct region *r = NULL;
+    unsigned n_asked = 0;
 
     if (message_take_handle(&c->message->detach_region->handle, &handle) == 0)
         r = region_find(c->env->op.regions, &handle);
     if (!r)
         return;
     // The turn of that connection may not have come yet (conn/leaving.c), not even for its end to be noticed.
-    while ((a = holders_next_of(&r->holders, holder, a)) && !a->peer->has_parted && !a->peer->has_left(a->peer))
+    while ((a = holders_next_of(&r->holders, holder, a)) && !a->peer->has_parted &&
+           (++n_asked > MOST_ASKED || !a->peer->has_left(a->peer)))
         continue;
     if (a) {
         peer_detach(a->peer, a);

@@ -167,6 +167,7 @@ static bool run_one(struct loop *l, struct work *w)
     l->turn = mine;
     if (l->asleep)
         wake_stand_in(l);
+    trust_begin(&l->trust);
     began = clock_now_us();
     status = w->run(w);
     is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);
@@ -186,8 +187,6 @@ static bool run_here(struct loop *l)
 {
     struct work *w;
 
-    if (!TAILQ_EMPTY(&l->here))
-        trust_begin(&l->trust);
     for (int i = 0; i < MOST_A_ROUND && (w = TAILQ_FIRST(&l->here)); i++) {
         TAILQ_REMOVE(&l->here, w, entry);
         if (!is_trusted(l, w->lane, clock_now())) {
@@ -214,13 +213,14 @@ static void end(struct loop *l)
 static bool serve(struct loop *l, bool *ret_more)
 {
     const uint64_t began = clock_now_us();
-    bool more;
+    bool more, has_work;
 
     do {
         more = l->serve && l->serve(l->serve_data);
+        has_work = !TAILQ_EMPTY(&l->here);
         if (!run_here(l))
             return false;
-        more = more || !TAILQ_EMPTY(&l->here);
+        more = more || has_work; // its end may have given serve something to do
     } while (more && clock_now_us() - began < TURN_US);
     *ret_more = more;
     return true;

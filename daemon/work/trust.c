@@ -56,8 +56,8 @@ static unsigned find_or_make(struct trust *t, uint64_t lane)
 
     if (i < TRUST_SLOW_LANES)
         return i;
-    for (i = 1; i < TRUST_SLOW_LANES; i++)
-        if (t->slow[i].until < t->slow[oldest].until)
+    for (i = 1; i < TRUST_SLOW_LANES && t->slow[oldest].in_use; i++)
+        if (!t->slow[i].in_use || t->slow[i].matters_until < t->slow[oldest].matters_until)
             oldest = i;
     t->slow[oldest] = (struct trust_slow){.lane = lane, .in_use = true};
     return oldest;
@@ -67,7 +67,7 @@ static void pause_lane(struct trust_slow *s, uint64_t now)
 {
     s->pause_ms = s->noted_at == 0 ? PAUSE_MS : next_pause(s->pause_ms, now - s->noted_at);
     s->noted_at = now;
-    s->until = now + s->pause_ms;
+    s->until = s->matters_until = now + s->pause_ms;
     s->n_long = 0;
 }
 
@@ -83,6 +83,7 @@ void trust_note_length(struct trust *t, uint64_t lane, bool is_long, uint64_t no
     if (i == TRUST_SLOW_LANES)
         return;
     t->slow[i].n_long = is_long ? t->slow[i].n_long + 1 : 0;
+    t->slow[i].matters_until = u64_max(t->slow[i].matters_until, is_long ? now : 0);
     if (t->slow[i].n_long == MOST_LONG)
         pause_lane(&t->slow[i], now);
 }
@@ -108,7 +109,7 @@ static uint64_t own_us(struct trust *t, uint64_t us)
     if (us < LONG_US)
         return us;
     t->use = proc_thread_use();
-    return t->use.n_preemptions == before.n_preemptions ? us : t->use.cpu_us - before.cpu_us;
+    return t->use.n_preemptions == before.n_preemptions ? us : u64_min(us, t->use.cpu_us - before.cpu_us);
 }
 
 void trust_judge(struct trust *t, uint64_t lane, uint64_t us, uint64_t now)

@@ -11,6 +11,7 @@ struct trust_slow {
     bool in_use;
     uint64_t lane;
     uint64_t until, noted_at; // ms, monotonic; 0: never
+    uint64_t matters_until;   // ms: then another lane may have this place
     uint64_t pause_ms;        // the length of the last pause
     unsigned n_long;          // pieces in a row that were long
 };
@@ -25,13 +26,13 @@ struct trust {
     struct trust_slow slow[TRUST_SLOW_LANES]; // those whose work was slow
     uint64_t last_lane;                       // of the work that was offered last
     uint64_t company_at;                      // ms, monotonic: work of one lane was offered after another's; 0: never
-    struct proc_thread_use use;               // of this thread, before the present piece of work or the one before
+    struct proc_thread_use use;               // of this thread, before the present piece of work
 };
 
 void trust_init(struct trust *t);
 // Instant work of LANE is offered to the loop's thread.
 void trust_note_offer(struct trust *t, uint64_t lane, uint64_t now);
-// On the loop's thread: instant work begins, and has ended after US microseconds.
+// On the loop's thread: a piece of instant work begins, and has ended after US microseconds.
 void trust_begin(struct trust *t);
 void trust_judge(struct trust *t, uint64_t lane, uint64_t us, uint64_t now);
 // Instant work has taken so long that the loop was taken over.

@@ -51,6 +51,20 @@ static void a_single_long_piece_costs_nothing_and_two_in_a_row_do(void **state)
     assert_true(trust_allows(&t, LANE, NOW + 4));
 }
 
+static void two_lanes_whose_work_is_long_are_both_sent_away(void **state)
+{
+    struct trust t;
+
+    (void)state;
+    trust_init(&t);
+    for (int i = 0; i < 2; i++) {
+        trust_note_length(&t, LANE, true, NOW);
+        trust_note_length(&t, OTHER, true, NOW);
+    }
+    assert_false(trust_allows(&t, LANE, NOW));
+    assert_false(trust_allows(&t, OTHER, NOW));
+}
+
 static void work_of_many_lanes_leaves_those_that_pause(void **state)
 {
     struct trust t;
@@ -127,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_slow_piece_costs_its_lane_a_pause_that_grows),
         TEST(a_single_long_piece_costs_nothing_and_two_in_a_row_do),
+        TEST(two_lanes_whose_work_is_long_are_both_sent_away),
         TEST(long_work_counts_only_beside_others),
         TEST(slow_work_counts_always),
         TEST(work_of_many_lanes_leaves_those_that_pause),
