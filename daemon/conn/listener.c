@@ -20,7 +20,7 @@
 
 enum {
     ACCEPTS_A_TURN = 8, // connections at most, before other events are looked at
-    ACCEPT_US = 30,     // and none that would begin later
+    ACCEPT_US = 15,     // and none that would begin later
     PAUSE_SECONDS = 1,  // when descriptors have run out
     KEPT_FDS = 64,      // descriptors that connections do not get: for files of workers and files sent to clients
 };
