@@ -3,7 +3,7 @@
 //
 // A change may concern thousands of attachments, and there may be very many changes.  So an attachment stands in the
 // queue once, however many changes there were, and what is sent is what is true at that moment (request/changes.c).
-// Users take turns, and the connections send a bounded number of events between two turns of the loop (conn/tell.c).
+// Users take turns, and the connections send a few events at a time (conn/tell.c).
 // An attachment whose client does not read waits in a list of its connection (news_hold).  So the queue needs no memory
 // of its own.
 #include "daemon/news.h"

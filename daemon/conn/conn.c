@@ -135,11 +135,12 @@ static void settle(struct conn *c)
 static bool settle_one(struct conn_env *env)
 {
     struct conn *c = TAILQ_FIRST(&env->changed);
-    const uint64_t began = clock_now_us();
+    uint64_t began;
     struct user *u;
 
     if (!c)
         return false;
+    began = clock_now_us();
     u = c->peer.user;
     u->n_refs++; // settle may free C
     TAILQ_REMOVE(&env->changed, c, changed_entry);
@@ -214,10 +215,11 @@ static void read_packet(struct conn *c)
 static bool read_next(struct conn_env *env)
 {
     struct conn *c = turns_next(env);
-    const uint64_t began = clock_now_us();
+    uint64_t began;
 
     if (!c)
         return false;
+    began = clock_now_us();
     turns_unqueue(c);
     if (may_read(c))
         read_packet(c);

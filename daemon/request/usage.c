@@ -19,7 +19,7 @@
 #include "proto/field.h"
 
 enum {
-    USAGES_ON_A_PAGE = 12,     // the longest labels would fit into a packet with more
+    USAGES_ON_A_PAGE = 12,     // 32 with the longest labels fit into a packet: others wait
     LOOKED_AT_FOR_A_PAGE = 50, // users or subjects: others wait as long as this takes
 };
 

@@ -8,7 +8,7 @@ struct worker_pool;
 
 // From now on POOL offers its instant work to the loop.  0 or -ENOMEM.
 int loop_new(struct event_base *base, struct worker_pool *pool, struct loop **ret);
-// After each turn, the loop calls SERVE(DATA) once or twice, as long as it returns true: there is more to do.
+// After each turn, the loop calls SERVE(DATA) for some 50 us, as long as it returns true: there is more to do.
 void loop_on_turn(struct loop *l, bool (*serve)(void *data), void *data);
 // Turns BASE on threads of its own from now on.  0 or -errno: no thread can be had.
 int loop_start(struct loop *l);

@@ -124,7 +124,7 @@ void storm_compare(struct storm_place *p)
     p->beside_loops = bystander_grow_beside_loops(p->d->socket, (uid_t)-1, 4 * GROWS, STORM_ATTACKERS);
 }
 
-void storm_run(const struct storm_place *p, const struct storm *storm)
+static void run(const struct storm_place *p, const struct storm *storm)
 {
     struct bystander_times quiet = bystander_grow(p->d->socket, (uid_t)-1, GROWS), meanwhile;
     unsigned n_fds = process_count_fds(p->d->pid), lines = count_lines(p->d);
@@ -144,4 +144,13 @@ void storm_run(const struct storm_place *p, const struct storm *storm)
     bystander_print(storm->name, quiet, p->beside_loops, meanwhile);
     await_end(p, n_fds);
     assert_in_range(count_lines(p->d) - lines, 0, MOST_LINES);
+}
+
+void storms_run(const struct storm_place *p, const struct storm *storms, size_t n)
+{
+    const char *only = getenv("DISKALLOC_STORM");
+
+    for (size_t i = 0; i < n; i++)
+        if (!only || strtoul(only, NULL, 10) == i)
+            run(p, &storms[i]);
 }

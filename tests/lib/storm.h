@@ -8,6 +8,7 @@
 // (DISKALLOC_STORM_CPU=1 taskset -c 0 hostile-storms), the times tell how long the daemon makes others wait, and not
 // how the scheduler shares the processors.
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tests/lib/bystander.h"
@@ -28,6 +29,7 @@ struct storm_place {
     struct bystander_times beside_loops; // storm_compare's
 };
 
-// How the bystander fares beside as many processes that ask for nothing.  Before the first storm_run.
+// How the bystander fares beside as many processes that ask for nothing.  Before storms_run.
 void storm_compare(struct storm_place *p);
-void storm_run(const struct storm_place *p, const struct storm *storm);
+// N of them, one after the other.  $DISKALLOC_STORM, a number from 0 on: this one alone, for whoever looks at it.
+void storms_run(const struct storm_place *p, const struct storm *storms, size_t n);
