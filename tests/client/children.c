@@ -32,13 +32,24 @@ static void wait_for_parent(int from)
         continue;
 }
 
-// RUN: the child runs another program; else it looks at the region at last.
+// Until the other end, which is closed when its process runs another program, is gone.
+static void wait_for_exec(int from)
+{
+    char c;
+
+    assert_int_equal(read(from, &c, 1), 0);
+    close(from);
+}
+
+// RUN: the child runs another program, at the latest when this returns; else it looks at the region at last.
 static struct child start_child(struct diskalloc_region *r, bool run)
 {
     struct child c;
-    int ends[2];
+    int ends[2], running[2] = {-1, -1};
 
     assert_int_equal(pipe(ends), 0);
+    if (run)
+        assert_int_equal(pipe2(running, O_CLOEXEC), 0);
     fflush(NULL);
     c.pid = fork();
     if (c.pid == 0) {
@@ -54,6 +65,10 @@ static struct child start_child(struct diskalloc_region *r, bool run)
     }
     assert_true(c.pid > 0);
     close(ends[0]);
+    if (run) {
+        close(running[1]);
+        wait_for_exec(running[0]);
+    }
     c.to = ends[1];
     return c;
 }

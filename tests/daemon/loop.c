@@ -27,9 +27,11 @@ struct instant {
 struct turner {
     struct event_base *base;
     struct event *timer;
+    struct event *tick; // until the loop runs instant work itself
     struct worker_pool *pool;
     struct loop *loop;
-    struct instant *items;
+    struct instant *items; // to be submitted as soon as the loop runs instant work itself, which PROBE finds out
+    struct instant probe;
     int n_left, n_ticks;
     int inside; // in the event loop: one thread at most
     sem_t ticked, started, go;
@@ -76,6 +78,29 @@ static void submit_instant(struct turner *t, struct instant *item)
     worker_submit(t->pool, &item->work);
 }
 
+static void probe_done(struct work *w)
+{
+    struct instant *item = (struct instant *)w;
+
+    item->done_by = this_thread();
+    item->n_done++;
+}
+
+// Whether the loop's thread has run instant work itself: it does as soon as another thread stands by.
+static bool loop_runs_work(struct turner *t)
+{
+    const bool has_run = t->probe.n_done > 0;
+
+    if (has_run && t->probe.run_by == t->probe.done_by)
+        return true;
+    if (has_run || !t->probe.turner) {
+        t->probe = (struct instant){.turner = t};
+        t->probe.work = (struct work){.brief = true, .instant = true, .run = run_instant, .done = probe_done};
+        worker_submit(t->pool, &t->probe.work);
+    }
+    return false;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *data)
 {
     static const struct timeval soon = {.tv_usec = 100};
@@ -86,7 +111,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
     assert_int_equal(t->inside++, 0);
     t->n_ticks++;
     // From the loop's thread, and after the other thread has taken the loop over.
-    if (t->items) {
+    if (t->items && loop_runs_work(t)) {
         submit_instant(t, t->items);
         t->items = NULL;
     }
@@ -238,10 +263,9 @@ static void a_loop_that_ends_tells_of_a_thread_that_hangs(void **state)
     hanging.go = &t.go;
     t.items = &hanging;
     t.n_left = 1;
-    ends.pause_us = 500000;
+    ends.go = &t.started;      // of the first piece
     submit_instant(&t, &ends); // nobody stands in yet: a worker does it, and the loop ends with it
     assert_int_equal(loop_run(t.loop), 0);
-    sem_wait(&t.started);
     assert_false(loop_stop(t.loop, 0));
     sem_post(&t.go);
     turner_deinit(&t);
@@ -366,6 +390,9 @@ static void on_slow_tick(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    if (!loop_runs_work(t))
+        return;
+    event_del(t->tick);
     worker_submit(t->pool, &slow.work);
 }
 
@@ -373,7 +400,6 @@ static void on_slow_tick(evutil_socket_t fd, short what, void *data)
 static bool only_the_slow_lane_is_sent_away(void)
 {
     struct turner t;
-    struct event *tick;
 
     turner_init(&t);
     event_del(t.timer);
@@ -382,10 +408,10 @@ static bool only_the_slow_lane_is_sent_away(void)
     prepare_slow(&t, &other, 0);
     slow.work.lane = SLOW_LANE;
     t.n_left = 2;
-    tick = evtimer_new(t.base, on_slow_tick, &t);
-    event_add(tick, &soon);
+    t.tick = event_new(t.base, -1, EV_PERSIST, on_slow_tick, &t);
+    event_add(t.tick, &soon);
     assert_int_equal(loop_run(t.loop), 0);
-    event_free(tick);
+    event_free(t.tick);
     turner_deinit(&t);
     return again.run_by != again.done_by && other.run_by == other.done_by;
 }
@@ -428,6 +454,9 @@ static void submit_busy_work(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    if (!loop_runs_work(t))
+        return;
+    event_del(t->tick);
     slow.turner = t;
     slow.work = (struct work){.brief = true, .instant = true, .run = run_busily, .done = instant_done};
     worker_submit(t->pool, &slow.work);
@@ -437,7 +466,6 @@ static void submit_busy_work(evutil_socket_t fd, short what, void *data)
 static void work_that_uses_the_processor_keeps_the_loop(void **state)
 {
     struct turner t;
-    struct event *tick;
 
     (void)state;
     do {
@@ -445,10 +473,10 @@ static void work_that_uses_the_processor_keeps_the_loop(void **state)
         event_del(t.timer);
         slow = (struct instant){0};
         t.n_left = 1;
-        tick = evtimer_new(t.base, submit_busy_work, &t);
-        event_add(tick, &soon);
+        t.tick = event_new(t.base, -1, EV_PERSIST, submit_busy_work, &t);
+        event_add(t.tick, &soon);
         assert_int_equal(loop_run(t.loop), 0);
-        event_free(tick);
+        event_free(t.tick);
         turner_deinit(&t);
     } while (took_us > 40000); // others had the processor for so long that the loop was taken over
     assert_int_equal(slow.run_by, slow.done_by);

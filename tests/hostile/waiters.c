@@ -42,6 +42,7 @@ static void wait_in_a_chain(struct actor *self, void *data)
     const struct attack *a = data;
     struct raw c = {.sock = -1};
 
+    actor_wait(self);
     NEED(raw_open(&c, a->daemon->socket) == RAW_CODE(OK));
     for (int i = 0; i < REGIONS; i++) {
         struct raw_handle h = raw_handle_new();
@@ -132,6 +133,7 @@ static void a_chain_of_waiters_refuses_nobody_who_has_a_fair_share(void **state)
     actor_start(&actor, wait_in_a_chain, &a, ATTACKER);
     assert_int_equal(diskalloc_open(b.daemon.address, NULL, &b.da), 0);
     r = make_region(b.da, 16 * MIB);
+    actor_go(&actor);
     actor_await(&actor);
     go_on(b.da);
     diskalloc_region_close(r);
@@ -163,6 +165,7 @@ static void a_user_with_more_than_a_fair_share_leaves_the_rest_to_those_who_wait
     actor_start(&actor, wait_in_a_chain, &a, ATTACKER);
     assert_int_equal(diskalloc_open(b.daemon.address, NULL, &b.da), 0);
     r = make_region(b.da, 40 * MIB);
+    actor_go(&actor);
     actor_await(&actor);
     test_wait_until(is_held_back, r, 10, "the other user's claim holds");
     diskalloc_region_close(r);
