@@ -277,6 +277,8 @@ static void need_limit(void)
     skip();
 }
 
+static const char *const sanitizers[] = {"ASAN_OPTIONS", "TSAN_OPTIONS"};
+
 struct limited {
     const struct test_backend *b;
     const char *command;
@@ -285,7 +287,15 @@ struct limited {
 static void run_limited(void *data)
 {
     const struct limited *l = data;
+    char options[256];
 
+    // Huge pages of a sanitizer's own (tests/run) would fill the group.
+    for (size_t i = 0; SANITIZED && i < sizeof sanitizers / sizeof *sanitizers; i++) {
+        const char *given = getenv(sanitizers[i]);
+
+        snprintf(options, sizeof options, "%s:no_huge_pages_for_shadow=1", given ? given : "");
+        setenv(sanitizers[i], options, 1);
+    }
     _exit(cgroup_enter(&group) < 0 ? 98 : shell(l->b, l->command));
 }
 
