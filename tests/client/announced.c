@@ -5,8 +5,12 @@
 #include "tests/lib/u64vec.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#include "client/region/region.h"
 
 enum { PATIENCE = 60, LOST_AFTER = 15, MANY = 100000 };
 
@@ -217,6 +221,46 @@ static void a_forked_child_announces_for_itself(struct test_backend *b)
 }
 FOR_EACH_BACKEND(a_forked_child_announces_for_itself)
 
+static _Atomic long waits_a_call = -1; // how many more are told each time; -1: as it is
+
+// In the place of libc's.
+int getrusage(__rusage_who_t who, struct rusage *ret)
+{
+    static _Atomic long n_waits;
+    int r = (int)syscall(SYS_getrusage, who, ret);
+
+    if (r == 0 && who == RUSAGE_THREAD && waits_a_call >= 0)
+        ret->ru_nvcsw = n_waits += waits_a_call;
+    return r;
+}
+
+static void reads_are_handed_over_when_the_call_has_waited(struct test_backend *b)
+{
+    struct diskalloc_region *r = make_region(b->da, 16 * MIB);
+    uint64_t at[4096];
+
+    for (uint64_t i = 0; i < 4096; i++)
+        at[i] = i * 4096;
+    if (fill_and_drop(r)) {
+        waits_a_call = 0;
+        assert_int_equal(diskalloc_region_prefetch(r, at, 4096, 4096), 0);
+        assert_null(r->announced.ring);
+        expect_read(r, at, 4096, 4096, 0, 16 * MIB);
+    }
+    if (fill_and_drop(r)) {
+        waits_a_call = 1;
+        assert_int_equal(diskalloc_region_prefetch(r, at, 128, 4096), 0);
+        assert_null(r->announced.ring); // all was sent before it waited
+        assert_int_equal(diskalloc_region_prefetch(r, at, 4096, 4096), 0);
+        assert_non_null(r->announced.ring);
+        expect_read(r, at, 4096, 4096, 0, 16 * MIB);
+    }
+    waits_a_call = -1;
+    assert_true(is_content_whole(r));
+    diskalloc_region_close(r);
+}
+FOR_EACH_BACKEND(reads_are_handed_over_when_the_call_has_waited)
+
 static void without_a_thread_the_call_sends_all_reads_itself(void **state)
 {
     struct diskalloc_region *r;
@@ -254,6 +298,7 @@ int main(void)
         EACH_BACKEND(who_may_only_read_may_announce),
         EACH_BACKEND(shrinking_discarding_and_closing_get_along_with_reads_that_wait),
         EACH_BACKEND(a_forked_child_announces_for_itself),
+        EACH_BACKEND(reads_are_handed_over_when_the_call_has_waited),
         TEST(without_a_thread_the_call_sends_all_reads_itself),
     };
 
