@@ -155,8 +155,11 @@ static bool make_ring(struct announce *a)
 // FIRST is left of place I, which was begun.
 static void hand_over(struct announce *a, const struct announce_places *places, size_t i, struct span first)
 {
+    bool has_ring;
+
     pthread_mutex_lock(&a->lock);
-    if (make_ring(a)) {
+    has_ring = make_ring(a);
+    if (has_ring) {
         bool room = first.from >= first.to || keep(a, &first);
 
         while (room && ++i < places->n) {
@@ -166,7 +169,8 @@ static void hand_over(struct announce *a, const struct announce_places *places, 
         }
     }
     pthread_mutex_unlock(&a->lock);
-    background_submit(a->background, &a->task);
+    if (has_ring)
+        background_submit(a->background, &a->task);
 }
 
 // How often the calling thread has waited for anything.

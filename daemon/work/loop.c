@@ -164,10 +164,10 @@ static bool run_one(struct loop *l, struct work *w)
     bool is_ours;
 
     l->running_lane = w->lane;
+    trust_begin(&l->trust); // before another thread may take the loop over
     l->turn = mine;
     if (l->asleep)
         wake_stand_in(l);
-    trust_begin(&l->trust);
     began = clock_now_us();
     status = w->run(w);
     is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);

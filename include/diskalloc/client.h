@@ -383,8 +383,8 @@ int diskalloc_region_advise(struct diskalloc_region *r, uint64_t offset, uint64_
  * places and more) while the batch before is used.  This is a hint: when memory is short, or very many reads wait
  * already, some are dropped, and those bytes are read when they are touched.
  * OFFSETS in bytes, in any order; places may overlap.
- * Any thread.  The first 128 reads are sent at once, the rest by the library's thread; without that thread
- * (DISKALLOC_NO_THREADS, a forked child, a caller's file) the call waits while the disk's queue is full.
+ * Any thread.  The call sends the reads until it has to wait, since the disk's queue is full, and leaves the rest to
+ * the library's thread; without that thread (DISKALLOC_NO_THREADS, a forked child, a caller's file) it waits on.
  * 0; -EINVAL: a place is not within the size, and no read was started. */
 int diskalloc_region_prefetch(struct diskalloc_region *r, const uint64_t *offsets, size_t n, uint64_t length);
 
