@@ -226,7 +226,7 @@ FOR_EACH_BACKEND(a_forked_child_announces_for_itself)
 
 static _Atomic long waits_a_call = -1; // how many more are told each time; -1: as it is
 
-// In the place of libc's.
+// This replaces the function of libc.
 int getrusage(__rusage_who_t who, struct rusage *ret)
 {
     static _Atomic long n_waits;
@@ -270,7 +270,7 @@ static void need_refusals(void)
         skip();
 }
 
-// What cannot be handed over is read when it is touched.
+// Reads that cannot be handed over are dropped: the bytes are read when they are touched.
 static void without_memory_reads_are_dropped(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 16 * MIB);
