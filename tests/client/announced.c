@@ -236,6 +236,14 @@ int getrusage(__rusage_who_t who, struct rusage *ret)
     return r;
 }
 
+static void need_thread(void)
+{
+    if (background_processors() > 1)
+        return;
+    print_message("no thread of the library: one processor\n");
+    skip();
+}
+
 static void reads_are_handed_over_when_the_call_has_waited(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 16 * MIB);
@@ -261,12 +269,15 @@ static void reads_are_handed_over_when_the_call_has_waited(struct test_backend *
     assert_true(is_content_whole(r));
     diskalloc_region_close(r);
 }
-FOR_EACH_BACKEND(reads_are_handed_over_when_the_call_has_waited)
+FOR_EACH_BACKEND_AFTER(reads_are_handed_over_when_the_call_has_waited, need_thread())
 
-static void need_refusals(void)
+static void need_thread_and_refusals(void)
 {
-    if (SANITIZED) // its allocator ends the program
-        skip();
+    need_thread();
+    if (!SANITIZED)
+        return;
+    print_message("no refusals of memory: a sanitizer's allocator ends the program\n");
+    skip();
 }
 
 // Reads that cannot be handed over are dropped: the bytes are read when they are touched.
@@ -297,7 +308,7 @@ static void without_memory_reads_are_dropped(struct test_backend *b)
     assert_true(is_content_whole(r));
     diskalloc_region_close(r);
 }
-FOR_EACH_BACKEND_AFTER(without_memory_reads_are_dropped, need_refusals())
+FOR_EACH_BACKEND_AFTER(without_memory_reads_are_dropped, need_thread_and_refusals())
 
 static void without_a_thread_the_call_sends_all_reads_itself(void **state)
 {
