@@ -6,8 +6,8 @@
 // thread, the call itself waits.  If more waits than the ring has room for, the rest is dropped: a page that was not
 // read ahead is read when it is touched.
 //
-// Pieces are not handed over earlier, because two threads of a process make each page that the kernel takes away cost
-// more: the other one's processor has to be told.  Under a hypervisor without hardware page tables (PVM), in batches
+// Pieces are not handed over earlier, because that was slower; probably since the other thread's processor has to be
+// told of each page that the kernel takes away.  Under a hypervisor without hardware page tables (PVM), in batches
 // of 1024: 20,200 reads a second (19,600 to 20,900) if all pieces but 128 are handed over, 23,300 (23,300 to 24,100)
 // otherwise; 24,500 by calls of madvise and no second thread at all.
 //
