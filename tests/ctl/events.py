@@ -16,9 +16,7 @@ import ctl_users
 import wire_case
 from ctl_users import ADMINS, ANYBODY, AdminTest, identity, needs_users
 from wire_case import MIB, USER
-from wire_client import Refused, pb
-
-DEADLINE_SECONDS = 60
+from wire_client import DEADLINE_SECONDS, Refused, pb
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 

@@ -18,14 +18,12 @@ import ctl_users
 import wire_case
 from ctl_users import ANYBODY, AdminTest, identity, needs_users
 from wire_case import MIB
-from wire_client import pb
+from wire_client import DEADLINE_SECONDS, pb
 
 try:
     import pyte
 except ImportError:
     pyte = None
-
-DEADLINE_SECONDS = 60
 
 
 def setUpModule():

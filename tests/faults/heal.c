@@ -16,11 +16,11 @@
 #include "tests/lib/scratch.h"
 
 // Removing a file is tried again after 10 s at the latest; closed connections linger for 5 s.
-enum { HEAL_MS = 30 * 1000 };
+enum { HEAL_S = 30 };
 
 static bool wait_for(bool (*condition)(struct run *r), struct run *r)
 {
-    uint64_t until = clock_after(HEAL_MS);
+    uint64_t until = clock_after(test_patience(HEAL_S) * 1000);
     struct timespec pause = {.tv_nsec = 200 * 1000};
 
     while (!condition(r)) {

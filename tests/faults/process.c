@@ -19,9 +19,9 @@
 #include "tests/lib/harness.h"
 
 enum {
-    START_MS = 60 * 1000,
-    STOP_MS = 30 * 1000,
-    SCRIPT_MS = 60 * 1000,
+    START_S = 60,
+    STOP_S = 30,
+    SCRIPT_S = 60,
     // With faults that stay: after that time the faults stop, and the script must come to its end.
     PATIENCE_MS = 4 * 1000,
 };
@@ -94,7 +94,7 @@ bool daemon_begin(struct run *r, bool with_faults)
 {
     struct sockaddr_un address;
     _cleanup_close_ int sock = notify_open(r, &address), pidfd = -1;
-    uint64_t until = clock_after(START_MS);
+    uint64_t until = clock_after(test_patience(START_S) * 1000);
     off_t log_before = log_size(r);
     pid_t parent = getpid(), child = fork();
     int status;
@@ -158,7 +158,7 @@ void daemon_end(struct run *r)
     if (r->daemon <= 0)
         return;
     kill(r->daemon, SIGTERM);
-    if (!wait_for_end(r->daemon, STOP_MS, &status)) {
+    if (!wait_for_end(r->daemon, test_patience(STOP_S) * 1000, &status)) {
         run_violation(r, "the daemon did not end after SIGTERM");
         kill(r->daemon, SIGABRT);
         waitpid(r->daemon, NULL, 0);
@@ -204,7 +204,7 @@ void script_run(struct run *r, const char *what, bool with_faults)
     if (!r->fault.persistent || !wait_for_end(script, PATIENCE_MS, &status)) {
         if (r->fault.persistent)
             r->control->armed = false;
-        if (!wait_for_end(script, SCRIPT_MS, &status)) {
+        if (!wait_for_end(script, test_patience(SCRIPT_S) * 1000, &status)) {
             run_violation(r, "the script (%s) hangs in \"%s\"", what, r->report->doing);
             kill(script, SIGABRT);
             waitpid(script, NULL, 0);

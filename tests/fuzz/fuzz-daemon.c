@@ -5,6 +5,9 @@
 // with an honest Hello.  Bit 2: the packet goes to the second connection, which begins so too.  Bit 3: a descriptor
 // that comes with the reply stays open until the end.  See conversation.c for what the client puts into its requests.
 //
+// A reply is waited for during PATIENCE_MS.  All that the seeds and the corpus ask for is answered, so a test waits as
+// long as it takes; mutations may have a grow wait for ever.
+//
 // After each input the names and limits that it has left are taken away, so that inputs do not depend on each other.
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +31,7 @@
 #include "tests/fuzz/fuzz.h"
 
 enum { NO_WAIT = 1, HONEST_HELLO = 2, SECOND = 4, KEEP_FD = 8 };
-enum { PATIENCE_MS = 20, HELLO_MS = 10000, FDS_MOST = 16, DISKS = 2 };
+enum { HELLO_MS = 10000, FDS_MOST = 16, DISKS = 2 };
 
 // A connection.
 struct end {

@@ -92,6 +92,13 @@ static void refusals_are_counted_and_not_all_logged(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
+static bool says_that_silent_ones_are_many(void *data)
+{
+    const struct test_daemon *d = data;
+
+    return test_daemon_logged(d, "connections without Hello");
+}
+
 static void silent_connections_fill_no_log(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -108,6 +115,7 @@ static void silent_connections_fill_no_log(void **state)
         assert_return_code(socks[i], errno);
         assert_return_code(connect(socks[i], (struct sockaddr *)&address, sizeof address), errno);
     }
+    test_wait_until(says_that_silent_ones_are_many, &d, 100, "the log says that there are many silent connections");
     for (int i = 0; i < TIMES / 2; i++)
         close(socks[i]);
     while (raw_open(&c, d.socket) != RAW_CODE(OK)) // it is the same user's

@@ -10,6 +10,7 @@ import termios
 import unittest
 
 import wire_case
+from wire_client import DEADLINE_SECONDS
 
 program = os.environ.get("TEST_DISKALLOCCTL", "diskallocctl")
 
@@ -35,7 +36,7 @@ class CtlTest(unittest.TestCase):
             env=os.environ | {"DISKALLOC_ADDRESS": address or f"unix:{wire_case.daemon.socket}"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE_SECONDS,
             cwd="/",
             **identity,
         )

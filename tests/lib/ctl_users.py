@@ -16,7 +16,7 @@ import ctl_case
 import wire_case
 from ctl_case import CtlTest
 from wire_case import CONFIG
-from wire_client import Client, pb
+from wire_client import DEADLINE_SECONDS, Client, pb
 
 ANYBODY, ADMIN = f"dact-u{os.getpid()}", f"dact-a{os.getpid()}"
 ADMINS = f"dact-g{os.getpid()}"
@@ -80,7 +80,7 @@ class AdminTest(CtlTest):
 
     def wait_for_regions(self, n):
         """What a closed connection held goes after it, not before."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while self.run_json("usage")["regions"] != n:
             self.assertLess(time.monotonic(), deadline)
 

@@ -96,7 +96,7 @@ class Disks(wire_case.Daemon):
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status, log = self.process.wait(60), self.log()
+        status, log = self.process.wait(DEADLINE_SECONDS), self.log()
         for path in reversed(self.mounts):
             subprocess.run(["umount", "-l", path], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.dir)

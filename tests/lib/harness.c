@@ -22,7 +22,7 @@ __attribute__((constructor)) static void buffer_stdout_by_line(void)
 }
 
 // Among many others a program may hardly get a turn.
-static unsigned patience(unsigned seconds)
+unsigned test_patience(unsigned seconds)
 {
     return getenv("DISKALLOC_TEST_SLOW") ? seconds * 3 : seconds;
 }
@@ -32,7 +32,7 @@ void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds
     struct timespec now, pause = {.tv_nsec = 100000};
     int64_t end;
 
-    seconds = patience(seconds);
+    seconds = test_patience(seconds);
     clock_gettime(CLOCK_MONOTONIC, &now);
     end = now.tv_sec + seconds;
     while (!condition(data)) {

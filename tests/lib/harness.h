@@ -32,8 +32,12 @@
 #define SANITIZED 0
 #endif
 
+// How long to wait for what takes SECONDS at most: with $DISKALLOC_TEST_SLOW (a machine that is emulated, or busy with
+// other tests) three times as many.
+unsigned test_patience(unsigned seconds);
+
 // Calls CONDITION(data) until it returns true, with pauses that grow from 100 µs to 10 ms; fails the test after
-// SECONDS, and with $DISKALLOC_TEST_SLOW after three times as many.
+// test_patience(SECONDS).
 void test_wait_until(bool (*condition)(void *data), void *data, unsigned seconds, const char *what);
 
 // Runs FN(data) in a child process, as user UID unless UID is -1.  Returns the status that waitpid gives.  A failed

@@ -8,12 +8,12 @@ import socket
 import time
 
 import wire_case
+from wire_client import DEADLINE_SECONDS
 
 LISTEN = "metrics_listen = localhost:0\n"
 CONFIG = wire_case.CONFIG.replace("keep_free = 0\n", "keep_free = 0\n" + LISTEN)
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\["\\n])*)"(?:,|$)')
-DEADLINE_SECONDS = 60
 
 
 def port():

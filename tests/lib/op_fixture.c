@@ -105,7 +105,8 @@ static void wake_for_waiting(void *data, uint64_t at)
     struct fixture *f = data;
 
     (void)at;
-    event_add(f->waiting, &soon);
+    if (!f->is_asleep)
+        event_add(f->waiting, &soon);
 }
 
 void fixture_init(struct fixture *f)

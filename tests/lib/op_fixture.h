@@ -49,6 +49,7 @@ struct fixture {
     char dir[128];
     struct event_base *base;
     struct event *waiting;
+    bool is_asleep; // nothing wakes operations that wait
     struct quota *quota;
     struct user_table *users;
     struct user *owner;

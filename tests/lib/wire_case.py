@@ -22,7 +22,7 @@ if not shutil.which("protoc"):
     print("skipped: protoc (protobuf-compiler) is not there", file=sys.stderr)
     sys.exit(77)
 
-from wire_client import Client, Closed, Refused, pb
+from wire_client import DEADLINE_SECONDS, Client, Closed, Refused, pb
 
 BASE_DIR = os.environ.get("DISKALLOC_TEST_DIR", "/var/tmp")
 MIB = 1 << 20
@@ -69,7 +69,7 @@ class Daemon:
 
     def start(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.settimeout(60)
+            notify.settimeout(DEADLINE_SECONDS)
             notify.bind(os.path.join(self.dir, "notify"))
             with open(os.path.join(self.dir, "log"), "ab") as log:
                 self.process = subprocess.Popen(
@@ -89,7 +89,7 @@ class Daemon:
 
     def restart(self):
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
+        status = self.process.wait(DEADLINE_SECONDS)
         if status != 0:
             raise RuntimeError(f"diskallocd ended with {status}:\n{self.log()}")
         self.start()
@@ -100,7 +100,7 @@ class Daemon:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
+        status = self.process.wait(DEADLINE_SECONDS)
         log = self.log()
         shutil.rmtree(self.dir)
         return status, log
@@ -137,7 +137,7 @@ class WireTest(unittest.TestCase):
 
     def wait_until_nothing_is_charged(self):
         """What earlier tests left goes after their connections have closed, not before."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while usage := self.bystander.call(get_usage=pb.GetUsage()).usage.regions:
             if time.monotonic() > deadline:
                 self.fail(f"{usage} regions are still charged")

@@ -36,8 +36,13 @@ class DisksMetricsTest(DisksTest, ctl_case.CtlTest):
         self.assertEqual(self.make_and_leave(b"one")[1], "a")
         with self.connect() as client:
             self.move(client, b"one", "b")
-        samples = wait_until(lambda: self.of_disk(s := self.samples(), "regions", "b") == 1 and s)
-        self.assertEqual([self.of_disk(samples, "granted_bytes", name) for name in "ab"], [0, MIB])
+
+        def has_moved():
+            samples = self.samples()
+            numbers = [self.of_disk(samples, what, name) for what in ("regions", "granted_bytes") for name in "ab"]
+            return numbers == [0, 1, 0, MIB] and samples
+
+        samples = wait_until(has_moved)
         self.assertEqual([self.of_disk(samples, "keep_free_bytes", name) for name in "ab"], [0, 3 * MIB])
         self.assertEqual([self.of_disk(samples, "healthy", name) for name in "ab"], [1, 1])
         self.assertEqual(value(samples, "diskalloc_operations_total", operation="move", result="done"), 1)
