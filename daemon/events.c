@@ -150,29 +150,23 @@ static void on_waiting(evutil_socket_t fd, short what, void *data)
         d->postponed_at = now;
     if (conn_has_news(&d->conns) && now - d->postponed_at < MOST_POSTPONED_MS) {
         d->missed_timer |= event_add(d->waiting, &soon) < 0;
+        d->waiting_due = now;
         return;
     }
     d->postponed_at = 0;
     op_resume_waiting(&d->request.op, now);
 }
 
-// TIMER fires at AT (ms, monotonic), or earlier if it is set so already.
-static void wake_at(struct daemon *d, struct event *timer, uint64_t at)
+// TIMER fires at AT (ms, monotonic), or earlier if it is set so already: *DUE is when.  (libevent tells that by the
+// clock of the day, which may be set meanwhile.)
+static void wake_at(struct daemon *d, struct event *timer, uint64_t *due, uint64_t at)
 {
-    struct timeval pending, now, delay = {0};
-    uint64_t wait_ms, now_ms = clock_now();
+    const uint64_t now = clock_now(), wait_ms = at > now ? at - now : 0;
+    const struct timeval delay = {.tv_sec = (time_t)(wait_ms / 1000), .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
 
-    wait_ms = at > now_ms ? at - now_ms : 0;
-    delay.tv_sec = (time_t)(wait_ms / 1000);
-    delay.tv_usec = (suseconds_t)(wait_ms % 1000 * 1000);
-    if (event_pending(timer, EV_TIMEOUT, &pending)) {
-        struct timeval due;
-
-        evutil_gettimeofday(&now, NULL);
-        evutil_timeradd(&now, &delay, &due);
-        if (evutil_timercmp(&pending, &due, <=))
-            return;
-    }
+    if (event_pending(timer, EV_TIMEOUT, NULL) && *due <= at)
+        return;
+    *due = at;
     // The timer that looks at the disk stands in.
     if (event_add(timer, &delay) < 0)
         d->missed_timer = true;
@@ -182,14 +176,14 @@ void events_wake_for_orphans(void *data, uint64_t at)
 {
     struct daemon *d = data;
 
-    wake_at(d, d->orphans, at);
+    wake_at(d, d->orphans, &d->orphans_due, at);
 }
 
 void events_wake_for_waiting(void *data, uint64_t at)
 {
     struct daemon *d = data;
 
-    wake_at(d, d->waiting, at);
+    wake_at(d, d->waiting, &d->waiting_due, at);
 }
 
 static void reload_done(struct settings_change *change)

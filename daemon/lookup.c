@@ -220,7 +220,7 @@ static enum work_status run_read(struct work *w)
 {
     struct user *u = container_of(w, struct user, work);
 
-    u->was_answered = user_entry_read(u->uid, u->check_name, u->table->names, u->former, u->n_former, &u->fresh);
+    u->was_answered = user_entry_read(u->uid, u->asks_whose, u->table->names, u->former, u->n_former, &u->fresh);
     return WORK_DONE;
 }
 
@@ -250,6 +250,7 @@ static void read_later(struct user *u)
         return;
     u->being_read = true;
     u->asked_at = clock_now();
+    u->asks_whose = u->check_name;
     u->n_refs++; // for the work
     u->former = calloc(u->entry.n_groups + 1, sizeof *u->former);
     u->n_former = u->former ? u->entry.n_groups : 0;

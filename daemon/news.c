@@ -97,14 +97,15 @@ void news_hold(struct attachment *a, struct news_list *held)
     put_into_list(a, held);
 }
 
-void news_release(struct news *n, struct news_list *held)
+bool news_release(struct news *n, struct news_list *held, unsigned most)
 {
     struct attachment *a;
 
-    while ((a = TAILQ_FIRST(held))) {
+    for (; most > 0 && (a = TAILQ_FIRST(held)); most--) {
         take_out_of_list(a);
         news_add(n, a);
     }
+    return TAILQ_EMPTY(held);
 }
 
 void news_forget(struct attachment *a)

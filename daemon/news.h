@@ -17,7 +17,7 @@ void news_add(struct news *n, struct attachment *a);
 struct attachment *news_take(struct news *n);
 // Puts A, which news_take has returned, into a list of the caller's: its client can't be told now.
 void news_hold(struct attachment *a, struct news_list *held);
-// Puts all of HELD into the queue.
-void news_release(struct news *n, struct news_list *held);
+// Puts MOST of HELD into the queue.  True: these were all.
+bool news_release(struct news *n, struct news_list *held, unsigned most);
 // A is about to be freed: takes it out of the list that it stands in.
 void news_forget(struct attachment *a);

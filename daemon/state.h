@@ -53,6 +53,7 @@ struct daemon {
     struct event *on_term, *on_int, *on_hup; // signals
     struct event *orphans;                   // a timer: probe the orphans that are due
     struct event *waiting;                   // a timer: try the operations that wait for a limit
+    uint64_t orphans_due, waiting_due;       // when these two fire, if they are set: ms, monotonic
     struct event *space_timer, *watchdog;    // timers with a period
     struct event *suspects;                  // a timer: look at the suspects that are due
     uint64_t suspects_at;                    // ms, monotonic: when it is due; UINT64_MAX: it is not set

@@ -156,6 +156,8 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     TAILQ_INIT(&u->readable);
     TAILQ_INIT(&u->turn_members);
     TAILQ_INIT(&u->leaving);
+    TAILQ_INIT(&u->changed);
+    TAILQ_INIT(&u->abandoned);
     TAILQ_INIT(&u->borrowers);
     TAILQ_INIT(&u->due_orphans);
     TAILQ_INIT(&u->due_suspects);

@@ -25,6 +25,7 @@ struct conn;
 struct names;
 struct news;
 struct peer;
+struct request;
 struct suspicion;
 struct user_table;
 
@@ -61,6 +62,7 @@ struct user {
     uint64_t due_at;        // ms: the next look-up
     uint64_t missing_since; // ms; 0: the last answer had the uid
     struct user_entry fresh;
+    bool asks_whose;   // check_name before the look-up, for the worker
     bool was_answered; // written by the worker, with fresh: the database has answered
     gid_t *former;     // the groups before the look-up, for the worker
     size_t n_former;
@@ -96,8 +98,12 @@ struct user {
     TAILQ_HEAD(user_members, user) turn_members; // the users for whom this one has a turn
     RB_ENTRY(user) party_turn;                   // if there are some
     uint64_t turn_us; // the time that the loop has worked for them, and when they asked for nothing, for somebody else
-    struct user_conns leaving;    // connections that have ended and still have regions; daemon/conn's, like the next
-    TAILQ_ENTRY(user) of_leavers; // if there are some
+    struct user_conns changed;       // connections that daemon/conn has to settle; daemon/conn's, like the next
+    TAILQ_ENTRY(user) of_changed;    // if there are some
+    struct user_conns leaving;       // connections that have ended and still have regions; daemon/conn's, like the next
+    TAILQ_ENTRY(user) of_leavers;    // if there are some
+    TAILQ_HEAD(, request) abandoned; // requests of connections that have ended; request/request.c's, like the next
+    TAILQ_ENTRY(user) of_abandoned;  // if there are some
     RB_ENTRY(user) node;
 };
 

@@ -61,8 +61,7 @@ static void conn_free(struct conn *c)
     event_free(c->event);
     event_free(c->retry);
     TAILQ_REMOVE(&env->conns, c, entry);
-    if (c->changed)
-        TAILQ_REMOVE(&env->changed, c, changed_entry);
+    conn_take_back(c);
     c->changed = true; // whatever happens to it from here on, it is not settled once more
     request_forget_peer(&c->peer);
     ended_take(c);
@@ -131,10 +130,10 @@ static void settle(struct conn *c)
         end_soon(c);
 }
 
-// Very many connections may change at once, when a client ends that had them.
+// Very many connections may change at once, when a client ends that had them: those of other users do not wait for all.
 static bool settle_one(struct conn_env *env)
 {
-    struct conn *c = TAILQ_FIRST(&env->changed);
+    struct conn *c = conn_next_changed(env);
     uint64_t began;
     struct user *u;
 
@@ -143,8 +142,6 @@ static bool settle_one(struct conn_env *env)
     began = clock_now_us();
     u = c->peer.user;
     u->n_refs++; // settle may free C
-    TAILQ_REMOVE(&env->changed, c, changed_entry);
-    c->changed = false;
     settle(c);
     turns_charge(env, u, clock_now_us() - began);
     user_unref(u);
@@ -234,8 +231,9 @@ static bool read_next(struct conn_env *env)
 // Whatever else there is to do takes turns, ends and beginnings of connections every second one.
 static bool do_next_duty(struct conn_env *env)
 {
-    static bool (*const duties[])(struct conn_env * env) = {settle_one, leaving_serve, settle_one,
-                                                            tell_serve, settle_one,    tell_reports};
+    static bool (*const duties[])(struct conn_env * env) = {
+        settle_one, leaving_serve, settle_one, tell_serve, settle_one, tell_reports, settle_one, tell_look,
+    };
     enum { N = sizeof duties / sizeof *duties };
 
     for (unsigned i = 0; i < N; i++) {

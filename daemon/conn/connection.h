@@ -22,10 +22,10 @@ struct conn_env {
     uid_t overflow_uid;
     gid_t overflow_gid;                  // likewise
     TAILQ_HEAD(conn_list, conn) conns;   // all
-    struct conn_list changed;            // those that settle has to look at
     RB_HEAD(turn_tree, user) readable;   // parties of users with connections that may read; the first one is next
     uint64_t turn_us;                    // turn_us of the party that was served last
     TAILQ_HEAD(user_ring, user) held_up; // users who would be there, if their budget were not spent
+    struct user_ring changed;            // users with connections that settle has to look at
     unsigned n_readable;                 // connections that may read, of the users in readable
     struct event *turns_tick;            // a timer: may users who are held up go on?
     // accept.c's:
@@ -39,8 +39,8 @@ struct conn_env {
     unsigned n_unread;
     struct event *unread_tick; // a timer: look at them
     // tell.c's: connections whose clients do not read, and have to be told something; and a timer to look at them
-    struct conn_list holding; // n_holding of them
-    unsigned n_holding;
+    struct conn_list holding;      // n_holding of them
+    unsigned n_holding, n_to_look; // and those to look at until the next tick
     struct event *tell_tick;
     unsigned next_duty;       // conn.c's: the one that was served last
     struct user_ring leavers; // leaving.c's: users with connections that have ended and still have regions
@@ -49,7 +49,7 @@ struct conn_env {
     unsigned n_ended, n_children;
     LIST_HEAD(, child) children; // n_children of them
     struct event *ended_tick;    // a timer: look at ended_conns
-    struct event *settle;        // becomes active when a connection is put on CHANGED
+    struct event *settle;        // becomes active when there is a connection to settle
     void (*ended)(void *data);   // a connection has closed, and its descriptor is free; the daemon sets it
     void *ended_data;
 };
@@ -65,7 +65,7 @@ struct conn {
     short polled;          // the events that EVENT was added for
     bool bad;              // close at once
     bool ending;           // read no more, and close when the replies have been sent
-    bool changed;          // on env->changed
+    bool changed;          // on its user's list of those that settle has to look at
     bool unread;           // there may be packets to read
     bool closed;           // by the client, for sending; packets that it sent before are still served
     bool gone;             // the client has closed the connection, and can read nothing any more
@@ -87,6 +87,9 @@ struct conn {
 // connection.c:
 // Has settle look at the connection when the events at hand have been served.
 void conn_changed(struct conn *c);
+void conn_take_back(struct conn *c); // it need not
+// Takes the next connection that settle has to look at; users take turns.  NULL: there is none.
+struct conn *conn_next_changed(struct conn_env *env);
 // Whether the other side of SOCK was closed.  Such a client reads nothing any more, unlike one that has only ended its
 // sending.
 bool conn_was_closed(int sock);
@@ -121,6 +124,7 @@ void turns_charge(struct conn_env *env, struct user *u, uint64_t us);
 
 int tell_init(struct conn_env *env); // 0 or -ENOMEM
 void tell_deinit(struct conn_env *env);
+bool tell_look(struct conn_env *env);    // looks at some who had not read; false: none is to be looked at
 bool tell_serve(struct conn_env *env);   // sends some of the queue; false: there was nothing
 void tell_again(struct conn *c);         // C may have read what was sent to it
 void tell_forget(struct conn *c);        // C ends

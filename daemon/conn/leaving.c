@@ -2,12 +2,11 @@
 //
 // A connection may have a hundred thousand regions attached, and each of them takes the loop a microsecond when the
 // connection ends.  So the loop detaches SOME_REGIONS of them and serves others before it goes on; and before that, it
-// reads SOME_PACKETS of those that the client sent last.  Users take turns,
-// and so do the connections of a user.  A connection with few regions is gone at once, without a turn.
+// reads SOME_PACKETS of those that the client sent last.  Users take turns, and so do the connections of a user.  A
+// connection with few regions is gone at once, without a turn.
 //
 // Until a region is detached, the client counts as one that has it: others are told that it is in use, or wait for a
-// moment where that helps (op/wait.c looks at n_leaving).  Everything else that the connection had is gone before: it
-// is charged to nobody, and gets no events.
+// moment where that helps (op/wait.c looks at n_leaving).  It gets no events any more.
 //
 // The requests of such a connection are cancelled in the same way: request_abandon_some.
 #include "daemon/conn/leaving.h"

@@ -9,6 +9,7 @@
 // Reports wait in the watcher's own queue until the socket has taken the last one: so one packet of them at most is in
 // the queue of the connection's replies.  Very many may be due at once, when watchers that had not read begin to.  So
 // REPORTS_AT_A_TIME are sent at a time, one to each watcher that has its turn.
+#include <errno.h>
 #include <event2/event.h>
 
 #include "daemon/conn/connection.h"
@@ -24,6 +25,7 @@ enum {
     MOST_UNHEARD = 32,
     TICK_MS = 50,
     LOOKED_AT_A_TICK = 256, // connections, and a quarter of the others
+    LOOKED_AT_A_TIME = 8,   // of these
 };
 
 static bool may_tell(struct conn *c)
@@ -127,24 +129,36 @@ void tell_again(struct conn *c)
 {
     if (!c->holds || !may_tell(c))
         return;
-    tell_forget(c);
-    news_release(c->env->request->op.news, &c->peer.held);
+    // No more than may be sent: a client may have a hundred thousand regions attached.
+    if (news_release(c->env->request->op.news, &c->peer.held, MOST_UNHEARD - c->n_unheard))
+        tell_forget(c);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *data)
+bool tell_look(struct conn_env *env)
 {
-    struct conn_env *env = data;
-    unsigned n = env->n_holding / 4 + LOOKED_AT_A_TICK;
     struct conn *c;
+    int i;
 
-    (void)fd;
-    (void)what;
-    for (unsigned left = n < env->n_holding ? n : env->n_holding; left > 0 && (c = TAILQ_FIRST(&env->holding));
-         left--) {
+    for (i = 0; i < LOOKED_AT_A_TIME && env->n_to_look > 0 && (c = TAILQ_FIRST(&env->holding)); i++) {
+        env->n_to_look--;
         TAILQ_REMOVE(&env->holding, c, holding_entry);
         TAILQ_INSERT_TAIL(&env->holding, c, holding_entry);
         tell_again(c);
     }
+    if (i < LOOKED_AT_A_TIME)
+        env->n_to_look = 0;
+    return i > 0;
+}
+
+// tell_look does it.
+static void on_tick(evutil_socket_t fd, short what, void *data)
+{
+    struct conn_env *env = data;
+    unsigned n = env->n_holding / 4 + LOOKED_AT_A_TICK;
+
+    (void)fd;
+    (void)what;
+    env->n_to_look = n < env->n_holding ? n : env->n_holding;
     if (!TAILQ_EMPTY(&env->holding))
         tick_soon(env);
 }
@@ -153,7 +167,7 @@ int tell_init(struct conn_env *env)
 {
     TAILQ_INIT(&env->holding);
     env->tell_tick = evtimer_new(env->base, on_tick, env);
-    return env->tell_tick ? 0 : -1;
+    return env->tell_tick ? 0 : -ENOMEM;
 }
 
 void tell_deinit(struct conn_env *env)

@@ -150,9 +150,8 @@ static bool tries_elsewhere(struct op *op)
     return choose_disk(op);
 }
 
-static void work_done(struct work *w)
+static void conclude(struct op *op)
 {
-    struct op *op = op_of(w);
     struct op_env *env = op->env;
     struct region *r = op->region;
     // A failure gives back the operation's charge.  A parked operation of this region has waited for this one to end.
@@ -178,6 +177,21 @@ static void work_done(struct work *w)
     advance(env, r);
     if (poke)
         wait_poke(env->wait);
+}
+
+// What the loop has done for OP is its asker's turn of the loop (conn/turns.c), as reading the request was.
+static void work_done(struct work *w)
+{
+    const uint64_t began = clock_now_us(), ran = w->loop_us;
+    struct op *op = op_of(w);
+    struct op_env *env = op->env;
+    struct user *u = op->asker ? op->asker : op->region->owner;
+
+    u->n_refs++; // the end of OP may give up the last reference
+    conclude(op);
+    if (env->has_worked)
+        env->has_worked(env->worked_data, u, ran + clock_now_us() - began);
+    user_unref(u);
 }
 
 // The upper half of a lane's key says who may hold up its work, beside the user whose lane the lower half is: 0 for
@@ -308,8 +322,23 @@ bool op_cancel(struct op *op)
     return op->type->undoes && !op->sealed;
 }
 
+// Whether the region that OP makes is waited for by an operation behind it: the client has lost its connection, and has
+// asked for the region once more on another one.
+static bool is_asked_for_again(const struct op *op)
+{
+    const struct op *behind = op;
+
+    if (op->region->state != REGION_BEING_MADE)
+        return false;
+    while ((behind = TAILQ_NEXT(behind, entry)) && behind->cancelled)
+        continue;
+    return behind;
+}
+
 void op_abandon(struct op *op)
 {
+    if (is_asked_for_again(op))
+        return;
     op_cancel(op);
     if (op->is_waiting || !op->type->charges)
         return;
@@ -323,7 +352,7 @@ void op_end_withdrawn(struct op *op, int result, const char *why)
 {
     op->result = result;
     op->why = why;
-    work_done(&op->work);
+    conclude(op);
 }
 
 void op_end_behind(struct op *op, int result, const char *why)

@@ -15,7 +15,7 @@
 #include "daemon/op/op_internal.h"
 #include "daemon/op/wait.h"
 
-enum { MOST = 64 };
+enum { MOST = 16 };
 
 static unsigned try_some(struct op_env *env, uint64_t now, unsigned left)
 {

@@ -9,12 +9,11 @@ TAILQ_HEAD(op_queue, op);
 
 // The operations of one user that wait.  It exists as long as there are some.
 struct waits {
-    struct user *user;     // a reference
-    struct op_queue ops;   // for a limit or the disk, in the order in which they were first refused
-    unsigned n_waiting;    // operations that this user has asked for, of all lists
-    unsigned n_wanting;    // operations with a deadline, of anybody, on this user's own regions
-    bool renewed;          // an operation in front of the others has ended
-    bool in_turn, wanting; // listed
+    struct user *user;   // a reference
+    struct op_queue ops; // for a limit or the disk, in the order in which they were first refused
+    unsigned n_waiting;  // operations that this user has asked for, of all lists
+    unsigned n_wanting;  // operations with a deadline, of anybody, on this user's own regions
+    bool renewed;        // an operation in front of the others has ended
     TAILQ_ENTRY(waits) turn, renewal, owner;
 };
 TAILQ_HEAD(waits_list, waits);

@@ -108,6 +108,8 @@ static int create(const struct call *c, struct record *record, uint64_t size, bo
 
     if (size > INT64_MAX)
         return -EOVERFLOW;
+    if (!peer_may_attach(c->peer)) // a region with a name would stay
+        return -EUSERS;
     request = request_new_region(c, &op_create, record);
     if (!request)
         return -ENOMEM;

@@ -90,6 +90,8 @@ int request_clone_region(const struct call *c)
         return e;
     if (!a || a->region->record.flags & RECORD_UNLINKED)
         return -ESTALE;
+    if (!peer_may_attach(c->peer))
+        return -EUSERS;
     if (m->name.len > 0) {
         memcpy(record.name, m->name.data, m->name.len);
         record.name_length = (uint8_t)m->name.len;

@@ -77,13 +77,18 @@ static void begin_telling(const struct peer *peer, struct attachment *a)
     holders_set_hearing(&a->region->holders, a, peer->features & DISKALLOC__V1__FEATURE__FEATURE_SHARING);
 }
 
+bool peer_may_attach(const struct peer *peer)
+{
+    return peer->n_attachments < PEER_MAX_ATTACHMENTS && peer->user->n_attachments < USER_MAX_ATTACHMENTS;
+}
+
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim)
 {
     struct holders *h = &r->holders;
     bool is_new = !holders_find(h, peer);
     int result;
 
-    if (is_new && (peer->n_attachments >= PEER_MAX_ATTACHMENTS || peer->user->n_attachments >= USER_MAX_ATTACHMENTS))
+    if (is_new && !peer_may_attach(peer))
         return -EUSERS;
     result = holders_attach(h, r, peer, &peer->holder, read_only, &peer->attachments);
     if (result < 0)

@@ -43,7 +43,7 @@ struct peer {
     RB_HEAD(requests_by_id, request) requests_by_id; // the same
     unsigned n_requests, n_waiting;                  // n_waiting of the n_requests wait for a limit
     TAILQ_ENTRY(peer) of_user;                       // until peer_part
-    // The connection sets these four.
+    // The connection sets these.
     // Whether the kernel says that the process was in the group GID when it connected.  NULL, in tests: it was not.
     bool (*has_group)(const struct peer *peer, gid_t gid);
     // Sends REPLY, and with it FD unless that is -1.  Takes FD.
@@ -73,6 +73,8 @@ bool peer_leave_some(struct peer *peer, struct orphans *orphans, unsigned most);
 void peer_deinit(struct peer *peer, struct orphans *orphans);
 void peer_let_in(struct peer *peer); // Hello was granted
 
+// Whether there is room for one more attachment.
+bool peer_may_attach(const struct peer *peer);
 // 0, -ENOMEM, or -EUSERS: too many attachments.
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim);
 void peer_detach(struct peer *peer, struct attachment *a);

@@ -27,6 +27,7 @@
 #include "daemon/request/audit.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
+#include "proto/util/clock.h"
 
 static int compare_ids(const struct request *a, const struct request *b)
 {
@@ -143,11 +144,20 @@ void request_leave_peer(struct request *request)
 
 static void set_abandoned(struct request *request, bool abandoned)
 {
-    if (abandoned && !request->abandoned)
-        TAILQ_INSERT_TAIL(&request->env->abandoned, request, entry);
-    if (!abandoned && request->abandoned)
-        TAILQ_REMOVE(&request->env->abandoned, request, entry);
+    struct user *u = request->user;
+
+    if (abandoned == request->abandoned)
+        return;
     request->abandoned = abandoned;
+    if (abandoned) {
+        if (TAILQ_EMPTY(&u->abandoned))
+            TAILQ_INSERT_TAIL(&request->env->abandoned, u, of_abandoned);
+        TAILQ_INSERT_TAIL(&u->abandoned, request, entry);
+    } else {
+        TAILQ_REMOVE(&u->abandoned, request, entry);
+        if (TAILQ_EMPTY(&u->abandoned))
+            TAILQ_REMOVE(&request->env->abandoned, u, of_abandoned);
+    }
 }
 
 void request_end(struct request *request)
@@ -199,11 +209,21 @@ void request_forget_peer(struct peer *peer)
 
 bool request_abandon_some(struct request_env *env, unsigned most)
 {
-    struct request *request;
+    struct user *u;
 
-    for (; most > 0 && (request = TAILQ_FIRST(&env->abandoned)); most--) {
+    for (; most > 0 && (u = TAILQ_FIRST(&env->abandoned)); most--) {
+        struct request *request = TAILQ_FIRST(&u->abandoned);
+        const uint64_t began = clock_now_us();
+
+        // The user's turn is over.
+        TAILQ_REMOVE(&env->abandoned, u, of_abandoned);
+        TAILQ_INSERT_TAIL(&env->abandoned, u, of_abandoned);
+        u->n_refs++; // the end of the request may give up the last reference
         set_abandoned(request, false);
         op_abandon(&request->op);
+        if (env->op.has_worked)
+            env->op.has_worked(env->op.worked_data, u, clock_now_us() - began);
+        user_unref(u);
     }
     return !TAILQ_EMPTY(&env->abandoned);
 }

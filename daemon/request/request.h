@@ -14,7 +14,8 @@
 struct request_env {
     struct op_env op;
     struct budget budget;
-    TAILQ_HEAD(, request) abandoned; // their connection has gone, and their operations are still to be told
+    // Users with requests whose connection has gone, and whose operations are still to be told.
+    TAILQ_HEAD(, user) abandoned;
     struct quota *quota;
     struct user_table *users;
     struct accounts *accounts;
@@ -49,8 +50,8 @@ struct request {
     struct user *idle;              // of GetUsage: a reference to a user who has nothing here; or NULL
     struct audit *audit;            // what an administrator does; NULL: nothing that is logged
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
-    bool abandoned;                 // listed in env
-    TAILQ_ENTRY(request) entry;     // of peer->requests, or of env->abandoned
+    bool abandoned;                 // listed by its user
+    TAILQ_ENTRY(request) entry;     // of peer->requests, or of user->abandoned
     RB_ENTRY(request) by_id;        // of peer->requests_by_id
 };
 

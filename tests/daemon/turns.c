@@ -14,6 +14,13 @@ struct scene {
     struct conn of_other, of_lent[UIDS];
 };
 
+static void do_nothing(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    (void)data;
+}
+
 // The uids of LENT are lent by LENDER, and count in that account.
 static void scene_init(struct scene *s)
 {
@@ -207,6 +214,59 @@ static void who_asks_for_little_is_next(void **state)
     free(s);
 }
 
+// What the loop has done for a user's operations counts as what it has done for the user's packets.
+static void operations_count_as_packets_do(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+    int n_of_other = 0;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    turns_queue(&s->of_lent[0]);
+    turns_queue(&s->of_other);
+    for (int i = 0; i < 1000; i++) {
+        const struct conn *c = take(s);
+
+        n_of_other += c == &s->of_other;
+        if (c == &s->of_lent[0])
+            s->request.op.has_worked(s->request.op.worked_data, c->peer.user, 3);
+    }
+    assert_in_range(n_of_other, 799, 801); // four packets for one, and its operation
+    turns_unqueue(&s->of_lent[0]);
+    turns_unqueue(&s->of_other);
+    scene_deinit(s);
+    free(s);
+}
+
+// One user's client has ended, which had very many connections; another one connects.
+static void changed_connections_of_users_take_turns(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    TAILQ_INIT(&s->env.changed);
+    s->env.settle = event_new(s->f.base, -1, 0, do_nothing, NULL);
+    for (int i = 0; i < UIDS; i++) {
+        s->of_lent[i].peer.user = s->lent[0];
+        conn_changed(&s->of_lent[i]);
+        conn_changed(&s->of_lent[i]); // once is enough
+    }
+    assert_ptr_equal(conn_next_changed(&s->env), &s->of_lent[0]);
+    conn_changed(&s->of_other);
+    conn_take_back(&s->of_lent[1]);
+    assert_ptr_equal(conn_next_changed(&s->env), &s->of_lent[2]);
+    assert_ptr_equal(conn_next_changed(&s->env), &s->of_other);
+    for (int i = 3; i < UIDS; i++)
+        assert_ptr_equal(conn_next_changed(&s->env), &s->of_lent[i]);
+    assert_null(conn_next_changed(&s->env));
+    event_free(s->env.settle);
+    scene_deinit(s);
+    free(s);
+}
+
 static void nobody_saves_up_turns(void **state)
 {
     struct scene *s = malloc(sizeof *s);
@@ -236,6 +296,8 @@ int main(void)
         TEST(who_holds_too_much_has_no_turn),
         TEST(two_users_have_the_same_share_of_the_loops_time),
         TEST(who_asks_for_little_is_next),
+        TEST(operations_count_as_packets_do),
+        TEST(changed_connections_of_users_take_turns),
         TEST(nobody_saves_up_turns),
     };
 

@@ -288,6 +288,82 @@ static void what_has_not_begun_is_given_back_before_the_worker_is_free(void **st
     fixture_deinit(&f);
 }
 
+// A region is being made, behind a worker that hangs; its client has asked for it once more, on another connection,
+// before the end of the first connection is seen.
+static void a_region_that_is_asked_for_again_is_made(void **state)
+{
+    struct record record = {.owner_uid = OWNER, .mode = 0600, .name_length = 3, .name = "new"};
+    struct region *large, *small, *r;
+    struct job at_work, first, again;
+    struct fixture f;
+    int clock = 0;
+
+    (void)state;
+    begin(&f, &large, &small);
+    for (int is_wanted = 0; is_wanted < 2; is_wanted++) {
+        seam.armed = true;
+        submit_resize(&f, &at_work, large, is_wanted ? LARGE / 2 : LARGE, &clock);
+        sem_wait(&seam.reached);
+        assert_int_equal(handle_random(&record.handle), 0);
+        r = region_add(&f.regions, &record, f.owner);
+        assert_non_null(r);
+        first = (struct job){.clock = &clock};
+        op_init(&first.op, &f.env, &op_create, r);
+        first.op.size = 4096;
+        job_submit(&first);
+        again = (struct job){.clock = &clock};
+        op_init(&again.op, &f.env, &op_open, r);
+        again.op.peer = &f.peer;
+        job_submit(&again);
+        if (!is_wanted)
+            op_abandon(&again.op);
+        op_abandon(&first.op);
+        assert_int_equal(first.done, !is_wanted);
+        sem_post(&seam.open);
+        turn_until(&f, &first.done);
+        turn_until(&f, &again.done);
+        turn_until(&f, &at_work.done);
+        assert_int_equal(first.op.result, is_wanted ? 0 : -ECANCELED);
+        assert_int_equal(again.op.result, is_wanted ? 0 : -ENOENT);
+    }
+    fixture_deinit(&f);
+}
+
+static void note_work(void *data, struct user *u, uint64_t us)
+{
+    uint64_t *us_of = data;
+
+    us_of[u->uid == OWNER] += us + 1;
+}
+
+// Whoever asks for an operation has the turn of the loop in which it ends, on whosever region it is.
+static void what_the_loop_does_for_an_operation_is_its_askers_turn(void **state)
+{
+    uint64_t us_of[2] = {0};
+    struct region *large, *small;
+    struct fixture f;
+    struct op op;
+
+    (void)state;
+    begin(&f, &large, &small);
+    f.env.has_worked = note_work;
+    f.env.worked_data = us_of;
+    assert_int_equal(resize(&f, small, 8192), 0);
+    assert_int_equal(us_of[0], 0);
+    assert_int_not_equal(us_of[1], 0);
+    op_init(&op, &f.env, &op_grow, small);
+    op.size = 16384;
+    op.asker = user_ref(f.users, OWNER + 1);
+    assert_non_null(op.asker);
+    us_of[1] = 0;
+    assert_int_equal(run_op(&f, &op), 0);
+    assert_int_not_equal(us_of[0], 0);
+    assert_int_equal(us_of[1], 0);
+    user_unref(op.asker);
+    f.env.has_worked = NULL;
+    fixture_deinit(&f);
+}
+
 static uint64_t lane_of_commit(struct fixture *f, struct region *r)
 {
     struct op op;
@@ -329,6 +405,8 @@ int main(void)
         TEST(uids_of_one_account_share_a_lane),
         TEST(a_grow_that_is_given_up_on_the_way_is_undone),
         TEST(what_has_not_begun_is_given_back_before_the_worker_is_free),
+        TEST(a_region_that_is_asked_for_again_is_made),
+        TEST(what_the_loop_does_for_an_operation_is_its_askers_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
