@@ -13,7 +13,6 @@ struct news;
 struct orphans;
 struct reports;
 struct suspects;
-struct user;
 struct wait_queue;
 struct worker_pool;
 
@@ -27,13 +26,10 @@ struct op_env {
     struct reports *reports;   // NULL, in tests: nobody watches
     struct news *news;         // NULL, in tests: nobody is told of changes, nor asked
     struct suspects *suspects; // NULL, in tests: no file is looked at
-    // The loop has worked US microseconds for an operation that U has asked for.  NULL, in tests: nobody counts.
-    void (*has_worked)(void *data, struct user *u, uint64_t us);
-    void *worked_data;
-    uint64_t n_mended;       // files that were made again what is granted of them; the loop's
-    uint64_t full_audited;   // when a full disk last made all regions suspects (ms, monotonic); 0: never
-    LIST_HEAD(, op) at_work; // operations that are submitted to the pool
-    uint64_t n_repairs;      // regions whose files are still to be made what their records say
+    uint64_t n_mended;         // files that were made again what is granted of them; the loop's
+    uint64_t full_audited;     // when a full disk last made all regions suspects (ms, monotonic); 0: never
+    LIST_HEAD(, op) at_work;   // operations that are submitted to the pool
+    uint64_t n_repairs;        // regions whose files are still to be made what their records say
     // expire.c's: operations under way, and the region that was looked at last, if there is one
     unsigned n_expiring;
     bool has_expiry_cursor;

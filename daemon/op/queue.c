@@ -150,8 +150,9 @@ static bool tries_elsewhere(struct op *op)
     return choose_disk(op);
 }
 
-static void conclude(struct op *op)
+static void work_done(struct work *w)
 {
+    struct op *op = op_of(w);
     struct op_env *env = op->env;
     struct region *r = op->region;
     // A failure gives back the operation's charge.  A parked operation of this region has waited for this one to end.
@@ -177,21 +178,6 @@ static void conclude(struct op *op)
     advance(env, r);
     if (poke)
         wait_poke(env->wait);
-}
-
-// What the loop has done for OP is its asker's turn of the loop (conn/turns.c), as reading the request was.
-static void work_done(struct work *w)
-{
-    const uint64_t began = clock_now_us(), ran = w->loop_us;
-    struct op *op = op_of(w);
-    struct op_env *env = op->env;
-    struct user *u = op->asker ? op->asker : op->region->owner;
-
-    u->n_refs++; // the end of OP may give up the last reference
-    conclude(op);
-    if (env->has_worked)
-        env->has_worked(env->worked_data, u, ran + clock_now_us() - began);
-    user_unref(u);
 }
 
 // The upper half of a lane's key says who may hold up its work, beside the user whose lane the lower half is: 0 for
@@ -352,7 +338,7 @@ void op_end_withdrawn(struct op *op, int result, const char *why)
 {
     op->result = result;
     op->why = why;
-    conclude(op);
+    work_done(&op->work);
 }
 
 void op_end_behind(struct op *op, int result, const char *why)

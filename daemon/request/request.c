@@ -27,7 +27,6 @@
 #include "daemon/request/audit.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
-#include "proto/util/clock.h"
 
 static int compare_ids(const struct request *a, const struct request *b)
 {
@@ -213,17 +212,12 @@ bool request_abandon_some(struct request_env *env, unsigned most)
 
     for (; most > 0 && (u = TAILQ_FIRST(&env->abandoned)); most--) {
         struct request *request = TAILQ_FIRST(&u->abandoned);
-        const uint64_t began = clock_now_us();
 
         // The user's turn is over.
         TAILQ_REMOVE(&env->abandoned, u, of_abandoned);
         TAILQ_INSERT_TAIL(&env->abandoned, u, of_abandoned);
-        u->n_refs++; // the end of the request may give up the last reference
         set_abandoned(request, false);
         op_abandon(&request->op);
-        if (env->op.has_worked)
-            env->op.has_worked(env->op.worked_data, u, clock_now_us() - began);
-        user_unref(u);
     }
     return !TAILQ_EMPTY(&env->abandoned);
 }

@@ -160,7 +160,7 @@ static bool run_one(struct loop *l, struct work *w)
     uint_fast64_t mine = l->turn + 1;
     struct worker_pool *pool = l->pool;
     enum work_status status;
-    uint64_t began, us;
+    uint64_t began;
     bool is_ours;
 
     l->running_lane = w->lane;
@@ -171,11 +171,8 @@ static bool run_one(struct loop *l, struct work *w)
     began = clock_now_us();
     status = w->run(w);
     is_ours = atomic_compare_exchange_strong(&l->turn, &mine, mine + 1);
-    us = clock_now_us() - began;
-    if (is_ours) {
-        w->loop_us = us;
-        trust_judge(&l->trust, w->lane, us, clock_now());
-    }
+    if (is_ours)
+        trust_judge(&l->trust, w->lane, clock_now_us() - began, clock_now());
     if (status == WORK_AGAIN)
         give_to_workers(pool, w);
     else if (is_ours)

@@ -34,9 +34,8 @@ struct work {
     void (*done)(struct work *w);            // on the loop
     TAILQ_ENTRY(work) entry;                 // this and the next fields: the pool's
     struct lane *queue;
-    bool waits;       // for a worker, in the queue of the lane
-    bool has_begun;   // a piece runs or has run
-    uint64_t since;   // ms, monotonic: since when it waits for a worker, or the present piece runs
-    uint64_t loop_us; // how long the thread that turns the loop has run it
+    bool waits;     // for a worker, in the queue of the lane
+    bool has_begun; // a piece runs or has run
+    uint64_t since; // ms, monotonic: since when it waits for a worker, or the present piece runs
 };
 TAILQ_HEAD(work_queue, work);

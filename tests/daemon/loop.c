@@ -161,26 +161,6 @@ static void instant_work_is_run_by_the_thread_that_turns_the_loop(void **state)
     turner_deinit(&t);
 }
 
-// The time is known when it is done: the loop had nothing else to do meanwhile.
-static void instant_work_says_how_long_the_loop_has_run_it(void **state)
-{
-    enum { PAUSE_US = 300 };
-    struct instant item = {.pause_us = PAUSE_US};
-    struct turner t;
-
-    (void)state;
-    turner_init(&t);
-    t.items = &item;
-    t.n_left = 1;
-    assert_int_equal(loop_run(t.loop), 0);
-    assert_int_equal(item.n_done, 1);
-    if (item.run_by == item.done_by)
-        assert_true(item.work.loop_us >= PAUSE_US);
-    else
-        assert_int_equal(item.work.loop_us, 0);
-    turner_deinit(&t);
-}
-
 static void *let_go_when_the_loop_has_turned(void *data)
 {
     struct turner *t = data;
@@ -506,7 +486,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(instant_work_is_run_by_the_thread_that_turns_the_loop),
-        TEST(instant_work_says_how_long_the_loop_has_run_it),
         TEST(while_instant_work_hangs_another_thread_turns_the_loop),
         TEST(a_thread_that_hangs_is_replaced_and_its_lane_is_not_trusted),
         TEST(a_loop_that_ends_tells_of_a_thread_that_hangs),

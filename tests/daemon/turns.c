@@ -214,31 +214,6 @@ static void who_asks_for_little_is_next(void **state)
     free(s);
 }
 
-// What the loop has done for a user's operations counts as what it has done for the user's packets.
-static void operations_count_as_packets_do(void **state)
-{
-    struct scene *s = malloc(sizeof *s);
-    int n_of_other = 0;
-
-    (void)state;
-    assert_non_null(s);
-    scene_init(s);
-    turns_queue(&s->of_lent[0]);
-    turns_queue(&s->of_other);
-    for (int i = 0; i < 1000; i++) {
-        const struct conn *c = take(s);
-
-        n_of_other += c == &s->of_other;
-        if (c == &s->of_lent[0])
-            s->request.op.has_worked(s->request.op.worked_data, c->peer.user, 3);
-    }
-    assert_in_range(n_of_other, 799, 801); // four packets for one, and its operation
-    turns_unqueue(&s->of_lent[0]);
-    turns_unqueue(&s->of_other);
-    scene_deinit(s);
-    free(s);
-}
-
 // One user's client has ended, which had very many connections; another one connects.
 static void changed_connections_of_users_take_turns(void **state)
 {
@@ -296,7 +271,6 @@ int main(void)
         TEST(who_holds_too_much_has_no_turn),
         TEST(two_users_have_the_same_share_of_the_loops_time),
         TEST(who_asks_for_little_is_next),
-        TEST(operations_count_as_packets_do),
         TEST(changed_connections_of_users_take_turns),
         TEST(nobody_saves_up_turns),
     };

@@ -329,41 +329,6 @@ static void a_region_that_is_asked_for_again_is_made(void **state)
     fixture_deinit(&f);
 }
 
-static void note_work(void *data, struct user *u, uint64_t us)
-{
-    uint64_t *us_of = data;
-
-    us_of[u->uid == OWNER] += us + 1;
-}
-
-// Whoever asks for an operation has the turn of the loop in which it ends, on whosever region it is.
-static void what_the_loop_does_for_an_operation_is_its_askers_turn(void **state)
-{
-    uint64_t us_of[2] = {0};
-    struct region *large, *small;
-    struct fixture f;
-    struct op op;
-
-    (void)state;
-    begin(&f, &large, &small);
-    f.env.has_worked = note_work;
-    f.env.worked_data = us_of;
-    assert_int_equal(resize(&f, small, 8192), 0);
-    assert_int_equal(us_of[0], 0);
-    assert_int_not_equal(us_of[1], 0);
-    op_init(&op, &f.env, &op_grow, small);
-    op.size = 16384;
-    op.asker = user_ref(f.users, OWNER + 1);
-    assert_non_null(op.asker);
-    us_of[1] = 0;
-    assert_int_equal(run_op(&f, &op), 0);
-    assert_int_not_equal(us_of[0], 0);
-    assert_int_equal(us_of[1], 0);
-    user_unref(op.asker);
-    f.env.has_worked = NULL;
-    fixture_deinit(&f);
-}
-
 static uint64_t lane_of_commit(struct fixture *f, struct region *r)
 {
     struct op op;
@@ -406,7 +371,6 @@ int main(void)
         TEST(a_grow_that_is_given_up_on_the_way_is_undone),
         TEST(what_has_not_begun_is_given_back_before_the_worker_is_free),
         TEST(a_region_that_is_asked_for_again_is_made),
-        TEST(what_the_loop_does_for_an_operation_is_its_askers_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
