@@ -17,6 +17,7 @@ import wire_case
 from ctl_users import ADMINS, ANYBODY, AdminTest, identity, needs_users
 from wire_case import MIB, USER
 from wire_client import DEADLINE_SECONDS, Refused, pb
+
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 

@@ -1,4 +1,4 @@
-// How many reports are sent at a time, and to whom: however many are due, and however many watch.
+// How many reports, and news of regions, are sent at a time, and to whom: however many are due, and however many watch.
 #include "daemon/conn/connection.h"
 
 #include <event2/event.h>
