@@ -45,6 +45,7 @@ struct pattern {
     unsigned first_run;             // a part that says runs
     uint32_t trial_end, next_trial; // looks: of the last trial; when there may be another one
     uint16_t trial_hold;            // looks: the pause after the next trial that fails
+    unsigned n_stretches;           // what lies beside a window was looked at, in this look
     uint32_t n_large;               // units that were judged in parts with large pages, in all
     bool many_hit;                  // pages came into many windows lately, of parts with single pages
     struct pattern_evidence large;  // of all parts with large pages

@@ -14,7 +14,8 @@
 //     reads, whatever share of the region is in memory, and some dozens of runs may go on at once.
 //   - Single pages: exactly the pages that were touched come in.  In a run, all pages of a window come in together, or
 //     one after the other within some looks; at random places one of them does.  Half of a window is the limit: below
-//     it, single pages are no slower.
+//     it, single pages are no slower.  A scan is slow with single pages, and comes to a window only now and then.  So
+//     when one has come in, the windows next to it are looked at too, and all in a row that are in memory count.
 //
 // A program that announces its reads (announce.c) says itself that they are scattered.  Its pages come in one by one
 // also while pages are large, so the windows do not show that.  These words weigh little: a scan outweighs them,
@@ -67,6 +68,8 @@ enum {
     SETTLED = 4,     // looks: reads that had begun before a change have come to an end
     NEAR = 3,        // windows
     FEW_SHARE = 64,
+    BESIDE = 8,        // windows
+    MOST_STRETCHES = 8 // in a look
 };
 
 struct pattern *pattern_new(void)
@@ -141,6 +144,12 @@ static bool has_neighbours(const struct pattern *p, unsigned place)
 
 // ---- Evidence ----
 
+// Where a window lies: at AT, in a part that goes from FROM to END.
+struct stretch {
+    const struct pattern_region *region;
+    uint64_t at, from, end;
+};
+
 // Older observations lose weight, so that all together weigh no more than MOST.
 static void limit(struct pattern_evidence *e)
 {
@@ -189,18 +198,49 @@ static bool is_slow_run(const struct pattern *p, struct pattern_part *part, unsi
     return true;
 }
 
+// How many windows next to the one at AT are in memory, up to the first one that is not: on one side, or the other.
+static unsigned measure_stretch(const struct pattern_region *r, uint64_t at, uint64_t from, uint64_t end)
+{
+    const uint64_t window = PATTERN_WINDOW * page_size();
+    unsigned before = 0, behind = 0;
+
+    while (before < BESIDE && at - from >= (before + 1) * window &&
+           r->look(r->data, at - (before + 1) * window) == PATTERN_ALL_PAGES)
+        before++;
+    while (before < BESIDE && behind < BESIDE && at + (behind + 2) * window <= end &&
+           r->look(r->data, at + (behind + 1) * window) == PATTERN_ALL_PAGES)
+        behind++;
+    return before > behind ? before : behind;
+}
+
+// A window has come in as those of a run do.  If it came at once, what lies beside it counts as well, so that nobody
+// need wait for the run to come to more of the windows; and of these, two as what was read elsewhere.  Where strides
+// have passed again and again, by a page at a time, a stretch says nothing.
+static void note_run(struct pattern *p, struct pattern_part *part, uint32_t n, const struct stretch *s)
+{
+    unsigned beside = 0;
+
+    if (n >= LIKE_A_RUN && p->n_stretches++ < MOST_STRETCHES)
+        beside = measure_stretch(s->region, s->at, s->from, s->end);
+    p->n_small += n + PATTERN_WINDOW * (beside < 2 ? beside : 2);
+    part->own.runs += (n + PATTERN_WINDOW * beside) * ONE;
+}
+
 // Called before the age is written.
 static void note_small_window(struct pattern *p, struct pattern_part *part, unsigned place, uint16_t before,
-                              uint16_t now)
+                              uint16_t now, const struct stretch *s)
 {
     uint16_t came = (uint16_t)(now & ~before);
     uint32_t n = count(came);
 
     if (n == 0)
         return;
+    if (is_slow_run(p, part, place, came) || n >= LIKE_A_RUN || (n >= 2 && now == PATTERN_ALL_PAGES)) {
+        note_run(p, part, n, s);
+        return;
+    }
     p->n_small += n;
-    if (is_slow_run(p, part, place, came) || n >= LIKE_A_RUN || (n >= 2 && now == PATTERN_ALL_PAGES) ||
-        (pattern_is_on_trial(p, part) && has_hits_near(part, place))) {
+    if (pattern_is_on_trial(p, part) && has_hits_near(part, place)) {
         part->own.runs += n * ONE;
         return;
     }
@@ -263,7 +303,8 @@ static void look_at_part(struct pattern *p, unsigned i, const struct pattern_reg
         now = r->look(r->data, at);
         part->seen[place] = now;
         if (known && single) {
-            note_small_window(p, part, place, before, now);
+            note_small_window(p, part, place, before, now,
+                              &(struct stretch){.region = r, .at = at, .from = from, .end = end});
             note_small_age(part, place, before, now);
         }
         if (known && !single)
@@ -376,6 +417,7 @@ bool pattern_look(struct pattern *p, const struct pattern_region *r, bool regula
     unsigned young;
 
     p->n_looks++;
+    p->n_stretches = 0;
     if (trial)
         p->trial_end = p->n_looks + PATTERN_TRIAL;
     for (unsigned i = 0; i < PATTERN_PARTS; i++)

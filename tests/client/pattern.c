@@ -119,6 +119,24 @@ static void phases_are_followed_both_ways(void **state)
     world_close();
 }
 
+// With single pages a scan comes to a window every few looks.  One is enough.
+static void a_slow_scan_is_seen_at_its_first_window(void **state)
+{
+    unsigned looks = 0;
+
+    (void)state;
+    world_open(4 * GIB, 512 * MIB);
+    world_read_for(60, world_at_random);
+    assert_int_equal(world_count_single(), PATTERN_PARTS);
+    world->page_takes = 4;
+    while (world_count_single() > 0) {
+        world_read_for(1, world_in_order);
+        looks++;
+    }
+    assert_in_range(looks, 1, 8);
+    world_close();
+}
+
 // With a slow disk, nothing may be seen for some looks of a part that is read all the same.
 static void random_reads_soon_after_a_scan_change_no_part_back(void **state)
 {
@@ -225,6 +243,7 @@ int main(void)
         TEST(records_and_strides_count_as_random_reads),
         TEST(a_scan_changes_nothing),
         TEST(phases_are_followed_both_ways),
+        TEST(a_slow_scan_is_seen_at_its_first_window),
         TEST(random_reads_soon_after_a_scan_change_no_part_back),
         TEST(parts_are_judged_apart),
         TEST(a_part_that_is_left_alone_goes_back),

@@ -8,6 +8,7 @@
 #include "client/memory/residency.h"
 #include "proto/util/page.h"
 #include "tests/lib/actor.h"
+#include "tests/lib/proc_self.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 
@@ -158,25 +159,6 @@ static void another_part_is_looked_at_often(void **state)
 
 // ---- This machine's kernel ----
 
-static unsigned large_kib(const char *at)
-{
-    char line[256];
-    unsigned long from, to;
-    unsigned kib = 0, one;
-    bool here = false;
-    FILE *f = fopen("/proc/self/smaps", "re");
-
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f)) {
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-            here = (uintptr_t)at >= from && (uintptr_t)at < to;
-        if (here && sscanf(line, "FilePmdMapped: %u kB", &one) == 1)
-            kib += one;
-    }
-    fclose(f);
-    return kib;
-}
-
 static void touch_each_unit(const struct mapping *m, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -209,19 +191,19 @@ static void large_pages_of_a_file_are_split(void **state)
     for (unsigned i = 0; i < N; i++)
         m.base[i * UNIT] = 1;
     touch_each_unit(&m, N);
-    before = large_kib(m.base);
+    before = count_large_kib(m.base);
     NEED(residency_begin(&residency));
     if (before == 0) {
         print_message("no large pages of files\n");
         skip();
     }
     assert_int_equal(mapping_advise(&m, 0, N * UNIT, MADV_RANDOM), 0);
-    for (unsigned i = 0; i < 100 && large_kib(m.base) > 0; i++) {
+    for (unsigned i = 0; i < 100 && count_large_kib(m.base) > 0; i++) {
         NEED(fdatasync(fd) == 0);
         split_look(&s, &r, NOW + i * LOOK_MS);
         touch_each_unit(&m, N); // a page that is still large is mapped as such again
     }
-    assert_int_equal(large_kib(m.base), 0);
+    assert_int_equal(count_large_kib(m.base), 0);
     for (unsigned i = 0; i < N; i++)
         assert_int_equal(m.base[i * UNIT], 1);
     mapping_deinit(&m);

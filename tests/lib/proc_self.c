@@ -144,3 +144,22 @@ size_t count_present(const char *base, uint64_t from, uint64_t to)
     close(fd);
     return n;
 }
+
+unsigned count_large_kib(const char *at)
+{
+    char line[256];
+    unsigned long from, to;
+    unsigned kib = 0, one;
+    bool here = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            here = (uintptr_t)at >= from && (uintptr_t)at < to;
+        if (here && sscanf(line, "FilePmdMapped: %u kB", &one) == 1)
+            kib += one;
+    }
+    fclose(f);
+    return kib;
+}

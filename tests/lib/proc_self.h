@@ -25,3 +25,5 @@ uint64_t count_switches(pid_t tid);
 uint64_t count_run_ns(pid_t tid);
 // Pages from FROM to TO, of a mapping, that are in the process's page table.
 size_t count_present(const char *base, uint64_t from, uint64_t to);
+// Of the mapping that AT lies in, what large pages of a file are mapped as such.
+unsigned count_large_kib(const char *at);
