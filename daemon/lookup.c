@@ -12,6 +12,9 @@
 // If two uids claim one name, the one that was looked up last has it, and both are looked up again, with the question
 // whose name it is.
 //
+// Very many requests may wait for one answer, or for the first second to be over.  So those who made them are told in
+// turn, a few at a time (lookup_tell).
+//
 // A uid that was known is unknown only when it is still missing half a minute later: a database that is down may say
 // so of everybody.
 #include "daemon/lookup.h"
@@ -100,32 +103,58 @@ static void settle_for_nothing(struct user *u)
     user_changed(u);
 }
 
+static void tell_later(struct user_waiter *waiter)
+{
+    struct user *u = waiter->user;
+
+    lookup_forget(u, waiter);
+    waiter->waiting = true;
+    rounds_add(&u->table->answered, &u->answered, &waiter->of_answered);
+}
+
 static void release_waiters(struct user *u, bool only_late)
 {
     uint64_t now = clock_now();
     struct user_waiter *waiter, *next;
 
-    u->n_refs++; // a waiter may give up the last reference
     for (waiter = TAILQ_FIRST(&u->waiters); waiter; waiter = next) {
         next = TAILQ_NEXT(waiter, entry);
         if (only_late && waiter->deadline > now)
             continue;
         settle_for_nothing(u);
-        lookup_forget(u, waiter);
-        waiter->ready(waiter);
-        next = TAILQ_FIRST(&u->waiters); // ready may have ended other waits
+        tell_later(waiter);
     }
-    user_unref(u);
+}
+
+static bool has_fresh_answer(const struct user *u, uint64_t now)
+{
+    return u->known && u->read_at && now - u->read_at < FRESH_MS;
+}
+
+static void wait_for_answer(struct user_waiter *waiter, uint64_t now)
+{
+    struct user *u = waiter->user;
+
+    waiter->waiting = true;
+    waiter->deadline = now + (u->known ? KNOWN_WAIT_MS : UNKNOWN_WAIT_MS);
+    if (TAILQ_EMPTY(&u->waiters))
+        TAILQ_INSERT_TAIL(&u->table->awaited, u, awaited);
+    TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
+    read_later(u);
 }
 
 static void release_start(struct user_table *t)
 {
+    uint64_t now = clock_now();
     struct user_waiter *waiter;
 
     while ((waiter = TAILQ_FIRST(&t->at_start))) {
-        TAILQ_REMOVE(&t->at_start, waiter, entry);
-        waiter->waiting = waiter->at_start = false;
-        lookup_await(waiter->user, waiter); // this user may not have been looked up
+        if (has_fresh_answer(waiter->user, now)) {
+            tell_later(waiter);
+        } else {
+            lookup_forget(waiter->user, waiter);
+            wait_for_answer(waiter, now); // this user may not have been looked up
+        }
     }
 }
 
@@ -271,21 +300,17 @@ void lookup_await(struct user *u, struct user_waiter *waiter)
         TAILQ_INSERT_TAIL(&t->at_start, waiter, entry);
         return;
     }
-    if (u->known && u->read_at && now - u->read_at < FRESH_MS) {
+    if (has_fresh_answer(u, now))
         waiter->ready(waiter);
-        return;
-    }
-    waiter->waiting = true;
-    waiter->deadline = now + (u->known ? KNOWN_WAIT_MS : UNKNOWN_WAIT_MS);
-    if (TAILQ_EMPTY(&u->waiters))
-        TAILQ_INSERT_TAIL(&t->awaited, u, awaited);
-    TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
-    read_later(u);
+    else
+        wait_for_answer(waiter, now);
 }
 
 void lookup_forget(struct user *u, struct user_waiter *waiter)
 {
-    if (waiter->waiting && waiter->at_start)
+    if (waiter->of_answered.owner)
+        rounds_remove(&waiter->of_answered);
+    else if (waiter->waiting && waiter->at_start)
         TAILQ_REMOVE(&u->table->at_start, waiter, entry);
     else if (waiter->waiting) {
         TAILQ_REMOVE(&u->waiters, waiter, entry);
@@ -293,6 +318,25 @@ void lookup_forget(struct user *u, struct user_waiter *waiter)
             TAILQ_REMOVE(&u->table->awaited, u, awaited);
     }
     waiter->waiting = waiter->at_start = false;
+}
+
+bool lookup_tell(struct user_table *t, unsigned most)
+{
+    struct rounds_item *i;
+    bool was_empty = rounds_is_empty(&t->answered);
+
+    for (; most > 0 && (i = rounds_take(&t->answered)); most--) {
+        struct user_waiter *waiter = container_of(i, struct user_waiter, of_answered);
+
+        waiter->waiting = false;
+        waiter->ready(waiter);
+    }
+    return !was_empty;
+}
+
+bool lookup_has_answers(const struct user_table *t)
+{
+    return !rounds_is_empty(&t->answered);
 }
 
 void lookup_at_start(struct user *u)

@@ -8,6 +8,9 @@
 // counts as unknown until there is an answer.
 void lookup_await(struct user *u, struct user_waiter *waiter);
 void lookup_forget(struct user *u, struct user_waiter *waiter);
+// Calls READY of MOST waiters whose answer has come; users take turns.  False: there was none.
+bool lookup_tell(struct user_table *t, unsigned most);
+bool lookup_has_answers(const struct user_table *t); // lookup_tell would call some
 // U owns regions that were found at start: looks U up, and has those who await a user in the first second wait for
 // that as well.
 void lookup_at_start(struct user *u);

@@ -186,7 +186,7 @@ static int fill_request_env(struct daemon *d)
     tally_init(&env->op.tally);
     env->started = (uint64_t)time(NULL);
     budget_init(&env->budget);
-    TAILQ_INIT(&env->abandoned);
+    rounds_init(&env->abandoned);
     return getrandom(env->generation, sizeof env->generation, 0) < 0 ? -errno : 0;
 }
 

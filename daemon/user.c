@@ -126,6 +126,7 @@ int user_table_new(struct worker_pool *pool, struct quota *quota, struct user_ta
     RB_INIT(&t->users);
     RB_INIT(&t->by_name);
     TAILQ_INIT(&t->awaited);
+    rounds_init(&t->answered);
     TAILQ_INIT(&t->recent);
     TAILQ_INIT(&t->at_start);
     *ret = t;
@@ -155,9 +156,10 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     TAILQ_INIT(&u->peers);
     TAILQ_INIT(&u->readable);
     TAILQ_INIT(&u->turn_members);
-    TAILQ_INIT(&u->leaving);
-    TAILQ_INIT(&u->changed);
-    TAILQ_INIT(&u->abandoned);
+    rounds_owner_init(&u->answered);
+    rounds_owner_init(&u->changed);
+    rounds_owner_init(&u->leaving);
+    rounds_owner_init(&u->abandoned);
     TAILQ_INIT(&u->borrowers);
     TAILQ_INIT(&u->due_orphans);
     TAILQ_INIT(&u->due_suspects);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "daemon/quota/quota.h"
+#include "daemon/rounds.h"
 #include "daemon/tree.h"
 #include "daemon/user_entry.h"
 #include "daemon/work/worker.h"
@@ -14,6 +15,7 @@ struct user_waiter {
     void (*ready)(struct user_waiter *waiter);
     struct user *user; // lookup.c's, like the fields below
     TAILQ_ENTRY(user_waiter) entry;
+    struct rounds_item of_answered; // while it waits for its turn to be told
     bool waiting;
     bool at_start;     // waits for the users found at start as well
     uint64_t deadline; // ms, monotonic
@@ -25,7 +27,6 @@ struct conn;
 struct names;
 struct news;
 struct peer;
-struct request;
 struct suspicion;
 struct user_table;
 
@@ -68,8 +69,9 @@ struct user {
     size_t n_former;
     struct work work;
     struct user_waiters waiters;
-    TAILQ_ENTRY(user) awaited; // if there are waiters
-    RB_ENTRY(user) by_name;    // if entry.has_name
+    TAILQ_ENTRY(user) awaited;    // if there are waiters
+    struct rounds_owner answered; // waiters whose answer is there
+    RB_ENTRY(user) by_name;       // if entry.has_name
     // orphans.c's:
     TAILQ_HEAD(, region) due_orphans;
     TAILQ_ENTRY(user) of_orphans; // if there are due orphans
@@ -90,7 +92,7 @@ struct user {
     TAILQ_ENTRY(user) borrower;
     TAILQ_HEAD(, peer) peers; // the user's connections
     // The connections with something to read, n_readable of them; written by daemon/conn, like the next seven.
-    TAILQ_HEAD(user_conns, conn) readable;
+    TAILQ_HEAD(, conn) readable;
     unsigned n_readable;
     bool held_up; // the user's budget was spent: nothing is read from these connections
     TAILQ_ENTRY(user) turn;
@@ -98,12 +100,9 @@ struct user {
     TAILQ_HEAD(user_members, user) turn_members; // the users for whom this one has a turn
     RB_ENTRY(user) party_turn;                   // if there are some
     uint64_t turn_us; // the time that the loop has worked for them, and when they asked for nothing, for somebody else
-    struct user_conns changed;       // connections that daemon/conn has to settle; daemon/conn's, like the next
-    TAILQ_ENTRY(user) of_changed;    // if there are some
-    struct user_conns leaving;       // connections that have ended and still have regions; daemon/conn's, like the next
-    TAILQ_ENTRY(user) of_leavers;    // if there are some
-    TAILQ_HEAD(, request) abandoned; // requests of connections that have ended; request/request.c's, like the next
-    TAILQ_ENTRY(user) of_abandoned;  // if there are some
+    struct rounds_owner changed;   // connections that have to be settled: conn/connection.c's
+    struct rounds_owner leaving;   // connections that have ended and still have regions: conn/leaving.c's
+    struct rounds_owner abandoned; // requests of connections that have ended: request/request.c's
     RB_ENTRY(user) node;
 };
 

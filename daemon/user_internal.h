@@ -14,6 +14,7 @@ struct user_table {
     size_t n_users;
     uid_t cursor;               // the tick goes on with this uid
     TAILQ_HEAD(, user) awaited; // users with waiters
+    struct rounds answered;     // waiters whose answer is there
     TAILQ_HEAD(, user) recent;  // references to n_recent users, in the order of their last answers
     unsigned n_recent;
     struct user_waiters at_start; // wait for the users found at start

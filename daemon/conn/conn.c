@@ -34,6 +34,7 @@
 #include "daemon/conn/leaving.h"
 #include "daemon/conn/rights.h"
 #include "daemon/log.h"
+#include "daemon/lookup.h"
 #include "daemon/news.h"
 #include "daemon/request/dispatch.h"
 #include "daemon/request/message.h"
@@ -46,6 +47,7 @@
 
 enum {
     ARENA_SIZE = 256 * 1024, // bytes of one decoded message
+    ANSWERS_AT_A_TIME = 2,   // of the user database, to requests that wait for them
 };
 
 // Only settle and conn_env_deinit call this: other functions may have the connection in their hands.
@@ -61,8 +63,8 @@ static void conn_free(struct conn *c)
     event_free(c->event);
     event_free(c->retry);
     TAILQ_REMOVE(&env->conns, c, entry);
-    conn_take_back(c);
-    c->changed = true; // whatever happens to it from here on, it is not settled once more
+    rounds_remove(&c->of_changed);
+    c->freed = true;
     request_forget_peer(&c->peer);
     ended_take(c);
     leaving_take(c);
@@ -81,8 +83,8 @@ static bool may_read(const struct conn *c)
 
 bool conn_has_news(const struct conn_env *env)
 {
-    return env->n_readable > 0 || !TAILQ_EMPTY(&env->changed) || leaving_is_under_way(env) ||
-           !news_is_empty(env->request->op.news);
+    return env->n_readable > 0 || !rounds_is_empty(&env->changed) || leaving_is_under_way(env) ||
+           lookup_has_answers(env->request->users) || !news_is_empty(env->request->op.news);
 }
 
 static void consider_reading(struct conn *c)
@@ -228,11 +230,17 @@ static bool read_next(struct conn_env *env)
     return true;
 }
 
+static bool tell_answers(struct conn_env *env)
+{
+    return lookup_tell(env->request->users, ANSWERS_AT_A_TIME);
+}
+
 // Whatever else there is to do takes turns, ends and beginnings of connections every second one.
 static bool do_next_duty(struct conn_env *env)
 {
     static bool (*const duties[])(struct conn_env * env) = {
-        settle_one, leaving_serve, settle_one, tell_serve, settle_one, tell_reports, settle_one, tell_look,
+        settle_one,   leaving_serve, settle_one, tell_serve, settle_one,
+        tell_reports, settle_one,    tell_look,  settle_one, tell_answers,
     };
     enum { N = sizeof duties / sizeof *duties };
 
@@ -293,7 +301,7 @@ int conn_env_init(struct conn_env *env, struct event_base *base, struct request_
     *env = (struct conn_env){.base = base, .request = request};
     leaving_init(env);
     TAILQ_INIT(&env->conns);
-    TAILQ_INIT(&env->changed);
+    rounds_init(&env->changed);
     env->buffer = malloc(PACKET_MAX);
     env->settle = event_new(base, -1, 0, on_changed, env);
     // All five, whether one fails or not: conn_env_deinit relies on their lists.

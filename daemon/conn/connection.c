@@ -5,41 +5,21 @@
 #include <poll.h>
 
 #include "daemon/user.h"
+#include "proto/util/container.h"
 
 void conn_changed(struct conn *c)
 {
-    if (c->changed)
+    if (c->freed || c->of_changed.owner)
         return;
-    c->changed = true;
-    if (TAILQ_EMPTY(&c->peer.user->changed))
-        TAILQ_INSERT_TAIL(&c->env->changed, c->peer.user, of_changed);
-    TAILQ_INSERT_TAIL(&c->peer.user->changed, c, changed_entry);
+    rounds_add(&c->env->changed, &c->peer.user->changed, &c->of_changed);
     event_active(c->env->settle, EV_TIMEOUT, 0);
-}
-
-void conn_take_back(struct conn *c)
-{
-    struct user *u = c->peer.user;
-
-    if (!c->changed)
-        return;
-    c->changed = false;
-    TAILQ_REMOVE(&u->changed, c, changed_entry);
-    if (TAILQ_EMPTY(&u->changed))
-        TAILQ_REMOVE(&c->env->changed, u, of_changed);
 }
 
 struct conn *conn_next_changed(struct conn_env *env)
 {
-    struct user *u = TAILQ_FIRST(&env->changed);
-    struct conn *c = u ? TAILQ_FIRST(&u->changed) : NULL;
+    struct rounds_item *i = rounds_take(&env->changed);
 
-    if (!c)
-        return NULL;
-    TAILQ_REMOVE(&env->changed, u, of_changed);
-    TAILQ_INSERT_TAIL(&env->changed, u, of_changed);
-    conn_take_back(c);
-    return c;
+    return i ? container_of(i, struct conn, of_changed) : NULL;
 }
 
 bool conn_was_closed(int sock)

@@ -6,6 +6,7 @@
 #include "daemon/conn/send.h"
 #include "daemon/request/arena.h"
 #include "daemon/request/request.h"
+#include "daemon/rounds.h"
 #include "daemon/tree.h"
 
 struct conn;
@@ -20,14 +21,14 @@ struct conn_env {
     uint8_t *buffer;    // PACKET_MAX bytes, for the packet that is being read or written
     // Stands for all uids without a number in the daemon's user namespace; (uid_t)-1: every uid has one.
     uid_t overflow_uid;
-    gid_t overflow_gid;                  // likewise
-    TAILQ_HEAD(conn_list, conn) conns;   // all
-    RB_HEAD(turn_tree, user) readable;   // parties of users with connections that may read; the first one is next
-    uint64_t turn_us;                    // turn_us of the party that was served last
-    TAILQ_HEAD(user_ring, user) held_up; // users who would be there, if their budget were not spent
-    struct user_ring changed;            // users with connections that settle has to look at
-    unsigned n_readable;                 // connections that may read, of the users in readable
-    struct event *turns_tick;            // a timer: may users who are held up go on?
+    gid_t overflow_gid;                // likewise
+    TAILQ_HEAD(conn_list, conn) conns; // all
+    RB_HEAD(turn_tree, user) readable; // parties of users with connections that may read; the first one is next
+    uint64_t turn_us;                  // turn_us of the party that was served last
+    TAILQ_HEAD(, user) held_up;        // users who would be there, if their budget were not spent
+    struct rounds changed;             // connections that settle has to look at
+    unsigned n_readable;               // connections that may read, of the users in readable
+    struct event *turns_tick;          // a timer: may users who are held up go on?
     // accept.c's:
     struct conn_list silent; // n_silent connections without Hello, at most most_silent
     unsigned n_silent, most_silent;
@@ -42,8 +43,8 @@ struct conn_env {
     struct conn_list holding;      // n_holding of them
     unsigned n_holding, n_to_look; // and those to look at until the next tick
     struct event *tell_tick;
-    unsigned next_duty;       // conn.c's: the one that was served last
-    struct user_ring leavers; // leaving.c's: users with connections that have ended and still have regions
+    unsigned next_duty;    // conn.c's: the one that was served last
+    struct rounds leavers; // leaving.c's: connections that have ended and still have regions
     // ended.c's:
     TAILQ_HEAD(, ended) ended_conns; // n_ended of them
     unsigned n_ended, n_children;
@@ -65,7 +66,7 @@ struct conn {
     short polled;          // the events that EVENT was added for
     bool bad;              // close at once
     bool ending;           // read no more, and close when the replies have been sent
-    bool changed;          // on its user's list of those that settle has to look at
+    bool freed;            // whatever happens to it from here on, it is not settled once more
     bool unread;           // there may be packets to read
     bool closed;           // by the client, for sending; packets that it sent before are still served
     bool gone;             // the client has closed the connection, and can read nothing any more
@@ -81,13 +82,13 @@ struct conn {
     unsigned n_unheard;    // events about regions that were sent since the client was known to have read everything
     unsigned n_unread;     // descriptors that were sent or queued and may not have been received
     struct send_queue replies;
-    TAILQ_ENTRY(conn) entry, changed_entry, readable_entry, silent_entry, unread_entry, leaving_entry, holding_entry;
+    struct rounds_item of_changed, of_leavers;
+    TAILQ_ENTRY(conn) entry, readable_entry, silent_entry, unread_entry, holding_entry;
 };
 
 // connection.c:
 // Has settle look at the connection when the events at hand have been served.
 void conn_changed(struct conn *c);
-void conn_take_back(struct conn *c); // it need not
 // Takes the next connection that settle has to look at; users take turns.  NULL: there is none.
 struct conn *conn_next_changed(struct conn_env *env);
 // Whether the other side of SOCK was closed.  Such a client reads nothing any more, unlike one that has only ended its

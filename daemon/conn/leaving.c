@@ -23,6 +23,7 @@
 #include "daemon/user.h"
 #include "proto/packet.h"
 #include "proto/util/clock.h"
+#include "proto/util/container.h"
 
 enum {
     SOME_REGIONS = 16,
@@ -77,27 +78,11 @@ bool leaving_hear_some(struct conn *c)
     return true;
 }
 
-static void put_into_ring(struct conn_env *env, struct conn *c)
+static struct conn *take_next(struct conn_env *env)
 {
-    struct user *u = c->peer.user;
+    struct rounds_item *i = rounds_take(&env->leavers);
 
-    if (TAILQ_EMPTY(&u->leaving))
-        TAILQ_INSERT_TAIL(&env->leavers, u, of_leavers);
-    TAILQ_INSERT_TAIL(&u->leaving, c, leaving_entry);
-}
-
-static struct conn *take_out_of_ring(struct conn_env *env)
-{
-    struct user *u = TAILQ_FIRST(&env->leavers);
-    struct conn *c = u ? TAILQ_FIRST(&u->leaving) : NULL;
-
-    if (!c)
-        return NULL;
-    TAILQ_REMOVE(&u->leaving, c, leaving_entry);
-    TAILQ_REMOVE(&env->leavers, u, of_leavers);
-    if (!TAILQ_EMPTY(&u->leaving))
-        TAILQ_INSERT_TAIL(&env->leavers, u, of_leavers);
-    return c;
+    return i ? container_of(i, struct conn, of_leavers) : NULL;
 }
 
 static void leave(struct conn *c, unsigned most)
@@ -105,7 +90,7 @@ static void leave(struct conn *c, unsigned most)
     struct orphans *orphans = c->env->request->op.orphans;
 
     if (peer_leave_some(&c->peer, orphans, most)) {
-        put_into_ring(c->env, c);
+        rounds_add(&c->env->leavers, &c->peer.user->leaving, &c->of_leavers);
         return;
     }
     if (c->leaves_something) {
@@ -138,8 +123,8 @@ static void leave_in_turn(struct conn *c)
 
 bool leaving_serve(struct conn_env *env)
 {
-    struct conn *c = take_out_of_ring(env);
-    bool has_requests = !TAILQ_EMPTY(&env->request->abandoned);
+    struct conn *c = take_next(env);
+    bool has_requests = !rounds_is_empty(&env->request->abandoned);
 
     request_abandon_some(env->request, SOME_REQUESTS);
     if (c)
@@ -149,12 +134,12 @@ bool leaving_serve(struct conn_env *env)
 
 bool leaving_is_under_way(const struct conn_env *env)
 {
-    return !TAILQ_EMPTY(&env->leavers) || !TAILQ_EMPTY(&env->request->abandoned);
+    return !rounds_is_empty(&env->leavers) || !rounds_is_empty(&env->request->abandoned);
 }
 
 void leaving_init(struct conn_env *env)
 {
-    TAILQ_INIT(&env->leavers);
+    rounds_init(&env->leavers);
 }
 
 void leaving_finish(struct conn_env *env)
@@ -162,6 +147,6 @@ void leaving_finish(struct conn_env *env)
     struct conn *c;
 
     request_abandon_some(env->request, UINT_MAX);
-    while ((c = take_out_of_ring(env)))
+    while ((c = take_next(env)))
         leave(c, UINT_MAX);
 }

@@ -27,6 +27,7 @@
 #include "daemon/request/audit.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
+#include "proto/util/container.h"
 
 static int compare_ids(const struct request *a, const struct request *b)
 {
@@ -141,31 +142,13 @@ void request_leave_peer(struct request *request)
     request->peer = NULL;
 }
 
-static void set_abandoned(struct request *request, bool abandoned)
-{
-    struct user *u = request->user;
-
-    if (abandoned == request->abandoned)
-        return;
-    request->abandoned = abandoned;
-    if (abandoned) {
-        if (TAILQ_EMPTY(&u->abandoned))
-            TAILQ_INSERT_TAIL(&request->env->abandoned, u, of_abandoned);
-        TAILQ_INSERT_TAIL(&u->abandoned, request, entry);
-    } else {
-        TAILQ_REMOVE(&u->abandoned, request, entry);
-        if (TAILQ_EMPTY(&u->abandoned))
-            TAILQ_REMOVE(&request->env->abandoned, u, of_abandoned);
-    }
-}
-
 void request_end(struct request *request)
 {
     struct request *cancel = request->cancelled_by;
 
     if (request->peer)
         request_leave_peer(request);
-    set_abandoned(request, false);
+    rounds_remove(&request->of_abandoned);
     if (request->op.asker)
         user_unref(request->op.asker);
     while (cancel) {
@@ -197,7 +180,7 @@ void request_forget_peer(struct peer *peer)
             lookup_forget(request->user_waiter.user, &request->user_waiter);
             TAILQ_INSERT_TAIL(&looked_up, request, entry);
         } else if (request->op.env) {
-            set_abandoned(request, true);
+            rounds_add(&request->env->abandoned, &request->user->abandoned, &request->of_abandoned);
         }
     }
     while ((request = TAILQ_FIRST(&looked_up))) {
@@ -208,16 +191,9 @@ void request_forget_peer(struct peer *peer)
 
 bool request_abandon_some(struct request_env *env, unsigned most)
 {
-    struct user *u;
+    struct rounds_item *i;
 
-    for (; most > 0 && (u = TAILQ_FIRST(&env->abandoned)); most--) {
-        struct request *request = TAILQ_FIRST(&u->abandoned);
-
-        // The user's turn is over.
-        TAILQ_REMOVE(&env->abandoned, u, of_abandoned);
-        TAILQ_INSERT_TAIL(&env->abandoned, u, of_abandoned);
-        set_abandoned(request, false);
-        op_abandon(&request->op);
-    }
-    return !TAILQ_EMPTY(&env->abandoned);
+    for (; most > 0 && (i = rounds_take(&env->abandoned)); most--)
+        op_abandon(&container_of(i, struct request, of_abandoned)->op);
+    return !rounds_is_empty(&env->abandoned);
 }

@@ -7,6 +7,7 @@
 #include "daemon/op/op.h"
 #include "daemon/request/budget.h"
 #include "daemon/request/peer.h"
+#include "daemon/rounds.h"
 #include "daemon/store/store.h"
 #include "proto/diskalloc.pb-c.h"
 
@@ -14,8 +15,8 @@
 struct request_env {
     struct op_env op;
     struct budget budget;
-    // Users with requests whose connection has gone, and whose operations are still to be told.
-    TAILQ_HEAD(, user) abandoned;
+    // Requests whose connection has gone, and whose operations are still to be told.
+    struct rounds abandoned;
     struct quota *quota;
     struct user_table *users;
     struct accounts *accounts;
@@ -50,9 +51,9 @@ struct request {
     struct user *idle;              // of GetUsage: a reference to a user who has nothing here; or NULL
     struct audit *audit;            // what an administrator does; NULL: nothing that is logged
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
-    bool abandoned;                 // listed by its user
-    TAILQ_ENTRY(request) entry;     // of peer->requests, or of user->abandoned
-    RB_ENTRY(request) by_id;        // of peer->requests_by_id
+    struct rounds_item of_abandoned;
+    TAILQ_ENTRY(request) entry; // of peer->requests
+    RB_ENTRY(request) by_id;    // of peer->requests_by_id
 };
 
 // Makes a request that is in flight from now on, until request_end.  NULL: no memory.

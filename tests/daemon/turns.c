@@ -222,7 +222,7 @@ static void changed_connections_of_users_take_turns(void **state)
     (void)state;
     assert_non_null(s);
     scene_init(s);
-    TAILQ_INIT(&s->env.changed);
+    rounds_init(&s->env.changed);
     s->env.settle = event_new(s->f.base, -1, 0, do_nothing, NULL);
     for (int i = 0; i < UIDS; i++) {
         s->of_lent[i].peer.user = s->lent[0];
@@ -231,7 +231,7 @@ static void changed_connections_of_users_take_turns(void **state)
     }
     assert_ptr_equal(conn_next_changed(&s->env), &s->of_lent[0]);
     conn_changed(&s->of_other);
-    conn_take_back(&s->of_lent[1]);
+    rounds_remove(&s->of_lent[1].of_changed);
     assert_ptr_equal(conn_next_changed(&s->env), &s->of_lent[2]);
     assert_ptr_equal(conn_next_changed(&s->env), &s->of_other);
     for (int i = 3; i < UIDS; i++)

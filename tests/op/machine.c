@@ -373,7 +373,7 @@ void machine_start(void)
     assert_int_equal(user_table_new(NULL, d->quota, &d->users), 0);
     env->users = d->users;
     budget_init(&env->budget);
-    TAILQ_INIT(&env->abandoned);
+    rounds_init(&env->abandoned);
     assert_int_equal(orphans_new(&d->regions, wake_for_orphans, NULL, &env->op.orphans), 0);
     assert_int_equal(wait_new(&d->regions, wake_for_waiting, NULL, &env->op.wait), 0);
     for (int i = 0; i < MACHINE_USERS; i++) {
