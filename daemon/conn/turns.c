@@ -7,9 +7,12 @@
 //
 // The parties are in the tree env->readable, by the time that the loop has worked for each, and the one that it has
 // worked for least is next.  Packets count, and beginnings and ends of connections.  Operations and events do not: with
-// operations counted, a grow took twice as long beside users who ask for lists.  A party that comes
-// back has not saved up its time: it begins where the one is that was served last.  This is start-time fair queueing
-// (P. Goyal, H. Vin, H. Cheng: Start-time Fair Queueing, SIGCOMM 1996), with a weight of 1 for each party.
+// operations counted, a grow took twice as long beside users who ask for lists.  This is start-time fair queueing (P. Goyal,
+// H. Vin, H. Cheng: Start-time Fair Queueing, SIGCOMM 1996), with a weight of 1 for each party.
+//
+// A party that comes back begins where the one is that was served last, or up to MOST_SAVED_US before.  So it has not
+// saved up much; but whoever asks for less than their share, and once for something that takes long, does not wait for
+// that with the next packet.
 #include <errno.h>
 #include <event2/event.h>
 
@@ -21,6 +24,7 @@
 enum {
     TICK_MS = 100,
     MOST_DEBT_US = 100 * 1000, // by which others are served before a party, whatever its connections have cost
+    MOST_SAVED_US = 100,       // by which a party that asked for little is served before others
 };
 
 static int compare(const struct user *a, const struct user *b)
@@ -32,13 +36,19 @@ static int compare(const struct user *a, const struct user *b)
 
 TREE_GENERATE(turn_tree, user, party_turn, compare)
 
+// Where the next turn of PARTY begins.
+static uint64_t begin_of(const struct conn_env *env, const struct user *party)
+{
+    return u64_max(party->turn_us, env->turn_us - u64_min(env->turn_us, MOST_SAVED_US));
+}
+
 static void put_into_tree(struct conn_env *env, struct user *u)
 {
     struct user *party = u->turn_of = user_party(u);
 
     party->n_refs++;
     if (TAILQ_EMPTY(&party->turn_members)) {
-        party->turn_us = u64_max(party->turn_us, env->turn_us);
+        party->turn_us = begin_of(env, party);
         RB_INSERT(turn_tree, &env->readable, party);
     }
     TAILQ_INSERT_TAIL(&party->turn_members, u, turn);
@@ -152,7 +162,7 @@ struct conn *turns_next(struct conn_env *env)
     while ((party = RB_MIN(turn_tree, &env->readable))) {
         struct user *u = TAILQ_FIRST(&party->turn_members);
 
-        env->turn_us = party->turn_us;
+        env->turn_us = u64_max(env->turn_us, party->turn_us);
         if (!budget_is_spent(&env->request->budget, u))
             return TAILQ_FIRST(&u->readable);
         take_out_of_tree(env, u);
@@ -170,7 +180,7 @@ void turns_charge(struct conn_env *env, struct user *u, uint64_t us)
 
     if (waits)
         RB_REMOVE(turn_tree, &env->readable, party);
-    party->turn_us = u64_min(u64_max(party->turn_us, env->turn_us) + us, env->turn_us + MOST_DEBT_US);
+    party->turn_us = u64_min(begin_of(env, party) + us, env->turn_us + MOST_DEBT_US);
     if (waits)
         RB_INSERT(turn_tree, &env->readable, party);
 }

@@ -25,8 +25,8 @@
 
 enum {
     SUBJECT_MAX = USER_NAME_MAX + 16, // bytes of a subject, with the NUL; at least CONFIG_SUBJECT_SIZE
-    REGIONS_ON_A_PAGE = 32,
-    LOOKED_AT_FOR_A_PAGE = 250, // regions; after them the page is sent, however few of them are on it
+    REGIONS_ON_A_PAGE = 16,
+    LOOKED_AT_FOR_A_PAGE = 128, // regions; after them the page is sent, however few of them are on it
     REPLY_SLACK = 1024,         // bytes of a packet for the parts of the reply beside the list
 };
 

@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include "daemon/proc.h"
+#include "daemon/work/priority.h"
 #include "daemon/work/trust.h"
 #include "daemon/work/worker.h"
 #include "proto/util/clock.h"
@@ -311,6 +312,7 @@ static void *stand_in_main(void *data)
 {
     struct loop_thread *self = data;
 
+    priority_quick();
     while (stand_in(self->loop) && !turn_loop(self->loop))
         continue;
     return end_thread(self);
@@ -320,6 +322,7 @@ static void *turner_main(void *data)
 {
     struct loop_thread *self = data;
 
+    priority_quick();
     return turn_loop(self->loop) ? end_thread(self) : stand_in_main(self);
 }
 

@@ -29,11 +29,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "daemon/work/priority.h"
 #include "daemon/work/worker_internal.h"
 #include "proto/util/clock.h"
 #include "proto/util/thread.h"
@@ -41,7 +40,6 @@
 enum {
     STACK_SIZE = 256 * 1024, // bytes
     DONE_A_TURN = 4,         // pieces of work that have ended, before the loop looks at other events
-    LONG_WORK_NICE = 10,     // below the loop's priority; on Linux a thread has one of its own
 };
 
 // Only the first piece of work wakes the loop: if that were lost, the loop would hear of no later piece either.
@@ -127,11 +125,10 @@ static void *worker_main(void *data)
     struct crew *crew = self->crew;
     bool goes_on = true;
 
-    if (!crew->brief_only) {
-        id_t self_id = (id_t)syscall(SYS_gettid);
-
-        setpriority(PRIO_PROCESS, self_id, getpriority(PRIO_PROCESS, self_id) + LONG_WORK_NICE);
-    }
+    if (crew->brief_only)
+        priority_normal(); // the loop's thread may have started this one
+    else
+        priority_low();
     pthread_mutex_lock(&pool->lock);
     while (goes_on && !pool->stopping) {
         struct work *w = lanes_take(&pool->lanes, crew->brief_only);

@@ -242,7 +242,7 @@ static void changed_connections_of_users_take_turns(void **state)
     free(s);
 }
 
-static void nobody_saves_up_turns(void **state)
+static void nobody_saves_up_many_turns(void **state)
 {
     struct scene *s = malloc(sizeof *s);
     int n_of_other = 0;
@@ -254,9 +254,33 @@ static void nobody_saves_up_turns(void **state)
     for (int i = 0; i < 1000; i++)
         take(s);
     turns_queue(&s->of_other);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 300; i++)
         n_of_other += take(s) == &s->of_other;
-    assert_in_range(n_of_other, 50, 51);
+    assert_in_range(n_of_other, 150, 200); // of as many as the time is divided into, 100 were saved up at most
+    turns_unqueue(&s->of_lent[0]);
+    turns_unqueue(&s->of_other);
+    scene_deinit(s);
+    free(s);
+}
+
+static void who_asks_for_little_may_ask_for_more_once(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    turns_queue(&s->of_lent[0]);
+    for (int i = 0; i < 10; i++)
+        turns_charge(&s->env, take(s)->peer.user, 30);
+    for (int i = 0; i < 2; i++) { // the first one takes long
+        turns_queue(&s->of_other);
+        assert_ptr_equal(turns_next(&s->env), &s->of_other);
+        turns_unqueue(&s->of_other);
+        turns_charge(&s->env, s->other, 70);
+    }
+    turns_queue(&s->of_other); // and so does the second
+    assert_ptr_equal(turns_next(&s->env), &s->of_lent[0]);
     turns_unqueue(&s->of_lent[0]);
     turns_unqueue(&s->of_other);
     scene_deinit(s);
@@ -272,7 +296,8 @@ int main(void)
         TEST(two_users_have_the_same_share_of_the_loops_time),
         TEST(who_asks_for_little_is_next),
         TEST(changed_connections_of_users_take_turns),
-        TEST(nobody_saves_up_turns),
+        TEST(nobody_saves_up_many_turns),
+        TEST(who_asks_for_little_may_ask_for_more_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
