@@ -144,8 +144,8 @@ uint16_t residency_window(const struct residency *r, uint64_t at, unsigned n)
 }
 
 // To the kernel, dropping pages tells as much as mincore: MADV_PAGEOUT does nothing where mincore does not tell.  It
-// leaves the tables of single pages, although they are empty, and where there is such a table no large page is mapped as
-// one: scans had half their speed for ever.  MADV_DONTNEED gives the tables back as well (Linux 6.14).  By a
+// leaves the tables of single pages, although they are empty, and where there is such a table no large page is mapped
+// as one: scans had half their speed for ever.  MADV_DONTNEED gives the tables back as well (Linux 6.14).  By a
 // descriptor, pages can be dropped that no process has in its page table.  A page that the guard (guard.c) has put in
 // place of another is in no file, and would be lost with its entry.  So with the guard, pages that have an entry stay,
 // and are only the first to go when memory is short.

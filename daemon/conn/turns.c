@@ -7,8 +7,8 @@
 //
 // The parties are in the tree env->readable, by the time that the loop has worked for each, and the one that it has
 // worked for least is next.  Packets count, and beginnings and ends of connections.  Operations and events do not: with
-// operations counted, a grow took twice as long beside users who ask for lists.  This is start-time fair queueing (P. Goyal,
-// H. Vin, H. Cheng: Start-time Fair Queueing, SIGCOMM 1996), with a weight of 1 for each party.
+// operations counted, a grow took twice as long beside users who ask for lists.  This is start-time fair queueing
+// (P. Goyal, H. Vin, H. Cheng: Start-time Fair Queueing, SIGCOMM 1996), with a weight of 1 for each party.
 //
 // A party that comes back begins where the one is that was served last, or up to MOST_SAVED_US before.  So it has not
 // saved up much; but whoever asks for less than their share, and once for something that takes long, does not wait for
