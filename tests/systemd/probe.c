@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,15 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+// As linux/sched/types.h has it, which can't be included beside sched.h.
+struct slices {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
 
 static unsigned n_wrong, n_tried;
 static const char *spill;
@@ -161,6 +171,9 @@ static void try_needs(void)
     must_work("the boot id", open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     must_work("a thread", pthread_create(&thread, NULL, nothing, NULL) == 0 ? pthread_join(thread, NULL) : -1);
     must_work("a lower priority", setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 1));
+    must_work(
+        "short slices of the processor",
+        syscall(SYS_sched_setattr, 0, &(struct slices){.size = sizeof(struct slices), .runtime = 100 * 1000}, 0U));
     must_work("the limit of files", getrlimit(RLIMIT_NOFILE, &files));
     files.rlim_cur = files.rlim_max;
     must_work("as many files as there may be", setrlimit(RLIMIT_NOFILE, &files));
