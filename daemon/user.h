@@ -44,6 +44,7 @@ struct user {
     unsigned n_silent;    // connections whose Hello was not granted yet
     unsigned n_held;      // requests in flight and descriptors under way: request/budget.c's
     uint64_t n_attachments;
+    uint64_t n_making; // the sum of its peers' n_making: request/request.c's
     // op/verify.c's:
     uint64_t tampering_told_at; // ms, monotonic; 0: never
     unsigned n_tampering_told;  // since then

@@ -21,6 +21,7 @@ void request_attach_done(struct op *op)
 {
     struct request *request = op->owner;
 
+    request_leave_place(request);
     if (op->result == 0 && request->peer)
         op->result = peer_attach(request->peer, op->region, op->read_only, op->claim);
     if (op->result == 0 && request->peer)
@@ -96,6 +97,7 @@ struct request *request_new_region(const struct call *c, const struct op_type *t
         region_free(r);
         return NULL;
     }
+    request_take_place(request);
     quota_charge_set_job(&r->charge, c->peer->charge.job);
     request->op.sole_writer = record->flags & RECORD_SOLE_WRITER;
     return request;

@@ -79,7 +79,8 @@ static void begin_telling(const struct peer *peer, struct attachment *a)
 
 bool peer_may_attach(const struct peer *peer)
 {
-    return peer->n_attachments < PEER_MAX_ATTACHMENTS && peer->user->n_attachments < USER_MAX_ATTACHMENTS;
+    return peer->n_attachments + peer->n_making < PEER_MAX_ATTACHMENTS &&
+           peer->user->n_attachments + peer->user->n_making < USER_MAX_ATTACHMENTS;
 }
 
 int peer_attach(struct peer *peer, struct region *r, bool read_only, enum holder_claim claim)

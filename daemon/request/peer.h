@@ -35,6 +35,7 @@ struct peer {
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
     uint64_t n_attachments;
+    uint64_t n_making;                 // regions that requests of this peer make, and that it will have attached
     unsigned n_watched;                // attachments that watch: see request/changes.h
     struct news_list held;             // attachments with news that the client can't be told now; the connection's
     struct watcher watcher;            // WatchEvents: see watch.c

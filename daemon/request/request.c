@@ -132,8 +132,25 @@ struct request *request_find(struct peer *peer, uint64_t id)
     return RB_FIND(requests_by_id, &peer->requests_by_id, &wanted);
 }
 
+void request_take_place(struct request *request)
+{
+    request->makes_region = true;
+    request->peer->n_making++;
+    request->user->n_making++;
+}
+
+void request_leave_place(struct request *request)
+{
+    if (!request->makes_region)
+        return;
+    request->makes_region = false;
+    request->peer->n_making--;
+    request->user->n_making--;
+}
+
 void request_leave_peer(struct request *request)
 {
+    request_leave_place(request);
     TAILQ_REMOVE(&request->peer->requests, request, entry);
     RB_REMOVE(requests_by_id, &request->peer->requests_by_id, request);
     request->peer->n_requests--;

@@ -51,6 +51,7 @@ struct request {
     struct user *idle;              // of GetUsage: a reference to a user who has nothing here; or NULL
     struct audit *audit;            // what an administrator does; NULL: nothing that is logged
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
+    bool makes_region;              // counted in n_making of the peer and of the user
     struct rounds_item of_abandoned;
     TAILQ_ENTRY(request) entry; // of peer->requests
     RB_ENTRY(request) by_id;    // of peer->requests_by_id
@@ -60,6 +61,10 @@ struct request {
 struct request *request_new(const struct call *c);
 // The request in flight that PEER gave this id to, or NULL.
 struct request *request_find(struct peer *peer, uint64_t id);
+// The region that the request makes has a place among those that its peer and its user may have attached, until it is
+// attached, or nobody waits for it any more.
+void request_take_place(struct request *request);
+void request_leave_place(struct request *request);
 // The request goes on without a peer: nobody gets its reply.
 void request_leave_peer(struct request *request);
 // Answers the Cancels that waited for this request, and frees it.  The request's own reply was sent before.

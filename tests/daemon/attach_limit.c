@@ -22,6 +22,9 @@ static void scene_init(struct scene *s)
     memset(s, 0, sizeof *s);
     fixture_init(&s->f);
     s->env.op = s->f.env;
+    s->env.users = s->f.users;
+    budget_init(&s->env.budget);
+    rounds_init(&s->env.abandoned);
     diskalloc__v1__request__init(&s->message);
     diskalloc__v1__open_region__init(&s->open);
     diskalloc__v1__create_region__init(&s->create);
@@ -64,10 +67,64 @@ static void at_the_limit_of_attachments_no_region_is_made(void **state)
     free(s);
 }
 
+static bool has_reply;
+static Diskalloc__V1__ErrorCode code;
+
+static void note_reply(struct peer *peer, const Diskalloc__V1__Reply *reply, int fd)
+{
+    (void)peer;
+    if (fd >= 0)
+        close(fd);
+    code = reply->error ? reply->error->code : DISKALLOC__V1__ERROR_CODE__OK;
+    has_reply = true;
+}
+
+// Two regions are asked for, one after the other, when there is a place for one.
+static void a_region_that_is_being_made_has_its_place(void **state)
+{
+    struct scene *s = malloc(sizeof *s);
+    const struct call c = {.env = &s->env, .peer = &s->f.peer, .id = 1, .message = &s->message};
+    struct handle second;
+
+    (void)state;
+    assert_non_null(s);
+    scene_init(s);
+    s->f.peer.reply = note_reply;
+    s->f.peer.n_attachments = PEER_MAX_ATTACHMENTS - 1;
+    s->message.body_case = DISKALLOC__V1__REQUEST__BODY_CREATE_REGION;
+    s->message.create_region = &s->create;
+    assert_int_equal(request_create_region(&c), 0);
+    s->handle[0]++;
+    assert_int_equal(request_create_region(&c), -EUSERS);
+    s->f.peer.n_attachments = 0;
+    s->f.owner->n_attachments = USER_MAX_ATTACHMENTS - 1;
+    assert_int_equal(request_create_region(&c), -EUSERS);
+    s->f.owner->n_attachments = 0;
+    turn_until(&s->f, &has_reply);
+    assert_int_equal(code, DISKALLOC__V1__ERROR_CODE__OK);
+    assert_int_equal(s->f.peer.n_attachments, 1);
+    assert_int_equal(s->f.peer.n_making, 0);
+    assert_int_equal(s->f.owner->n_making, 0);
+
+    // Of a peer that goes.
+    memcpy(second.bytes, s->handle, sizeof second.bytes);
+    assert_int_equal(request_create_region(&c), 0);
+    assert_int_equal(s->f.owner->n_making, 1);
+    request_forget_peer(&s->f.peer);
+    assert_int_equal(s->f.owner->n_making, 0);
+    while (request_abandon_some(&s->env, 1))
+        continue;
+    while (region_find(&s->f.regions, &second))
+        event_base_loop(s->f.base, EVLOOP_ONCE);
+    fixture_deinit(&s->f);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(at_the_limit_of_attachments_no_region_is_made),
+        TEST(a_region_that_is_being_made_has_its_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
