@@ -102,6 +102,7 @@
     X(waitpid, ECHILD)                                                 \
     X(setrlimit, EPERM)                                                \
     X(setpriority, EACCES)                                             \
+    X(sched_setattr, EPERM, EINVAL, ENOSYS)                            \
     X(prctl, EPERM)                                                    \
     X(getrandom, EINTR)                                                \
     X(user_database, EIO, EMFILE, ENOMEM, EINTR)

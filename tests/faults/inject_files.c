@@ -82,6 +82,8 @@ static int consider_syscall(long number, long third, const void *caller)
         return inject(CALL_landlock, caller);
     case SYS_cachestat:
         return inject(CALL_cachestat, caller);
+    case SYS_sched_setattr:
+        return inject(CALL_sched_setattr, caller);
     default:
         return 0;
     }

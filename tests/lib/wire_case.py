@@ -87,11 +87,12 @@ class Daemon:
                 raise RuntimeError("diskallocd did not get ready:\n" + self.log()) from None
         os.unlink(os.path.join(self.dir, "notify"))
 
-    def restart(self):
+    def restart(self, meanwhile=lambda: None):
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(DEADLINE_SECONDS)
         if status != 0:
             raise RuntimeError(f"diskallocd ended with {status}:\n{self.log()}")
+        meanwhile()
         self.start()
 
     def log(self):

@@ -58,8 +58,7 @@ class DisksMetricsTest(DisksTest, ctl_case.CtlTest):
 
     def test_a_disk_that_could_not_be_opened_is_not_healthy(self):
         self.start(text=LISTEN)
-        shutil.rmtree(self.daemon.path("b"))
-        self.daemon.restart()
+        self.daemon.restart(meanwhile=lambda: shutil.rmtree(self.daemon.path("b")))
         samples = self.samples()
         self.assertEqual([self.of_disk(samples, "healthy", name) for name in "ab"], [1, 0])
         self.assertNotIn(("diskalloc_disk_size_bytes", frozenset({("disk", self.daemon.path("b"))})), samples)
