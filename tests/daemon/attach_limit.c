@@ -115,7 +115,7 @@ static void a_region_that_is_being_made_has_its_place(void **state)
     assert_int_equal(s->f.owner->n_making, 0);
     while (request_abandon_some(&s->env, 1))
         continue;
-    // It may have been made, and be an orphan, before it was cancelled.
+    // The region may have been made, and be an orphan, before that was cancelled.
     while ((r = region_find(&s->f.regions, &second)) && !TAILQ_EMPTY(&r->ops))
         event_base_loop(s->f.base, EVLOOP_ONCE);
     fixture_deinit(&s->f);
