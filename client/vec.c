@@ -1,7 +1,7 @@
-// The part of vectors that is not inlined in <diskalloc/vec.h>: new vectors, and growing them.  client/persist.c
-// opens vectors that exist and commits them.
+// The part of vectors that is not inlined in <diskalloc/vec.h>: growing them.  client/vec_init.c makes new ones;
+// client/persist.c opens vectors that exist and commits them.
 //
-// A vector's fields (data, len, cap) are the program's; these two files only return new values for them.  Growing
+// A vector's fields (data, len, cap) are the program's; these files only return new values for them.  Growing
 // goes like this: the answer to an early grow is taken over; if that is not enough, the region is resized
 // (client/growth.c chooses the size); then the vector gets a window of the granted bytes, whose pages are made ahead
 // of it (client/memory/prefetch.c); and the next size is asked for early.  A vector that gets much at once is watched
@@ -21,10 +21,6 @@
 #include "proto/util/size.h"
 
 #define LEAST_PART ((uint64_t)8 << 20) // bytes
-
-// After so many vectors that did not need a quarter of what the ones before them needed, the next ones begin with less;
-// and without a file, if that is the least.
-enum { UNNEEDED_MOST = 256, SMALL_IN_ROW = 2 };
 
 int diskalloc_vec_fail(const char *call, int result)
 {
@@ -72,92 +68,6 @@ struct diskalloc_vec_state vec_state_of(struct diskalloc_region *r, int result)
     assert(r);
     v.data = r->mapping.base;
     v.region = r;
-    return v;
-}
-
-// The bytes that the next vector begins with.  *RET_SMALL: in memory, without a file.
-static uint64_t choose_first_size(struct diskalloc *da, bool *ret_small)
-{
-    uint64_t first = da->first_size;
-    unsigned n = da->n_unneeded++;
-
-    if (n >= UNNEEDED_MOST && first > GROWTH_FIRST_LEAST) {
-        da->first_size = first = first / 2;
-        da->n_unneeded = 0;
-    }
-    if (n >= SMALL_IN_ROW)
-        da->outgrows = false;
-    *ret_small = first == GROWTH_FIRST_LEAST && !da->outgrows;
-    return first;
-}
-
-static int create(struct diskalloc *da, bool may_be_small, struct diskalloc_region **ret)
-{
-    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
-    struct diskalloc_region *r = NULL;
-    bool small = false;
-    int e;
-
-    o.size = da ? choose_first_size(da, &small) : 0;
-    if (small && may_be_small) {
-        e = region_create_small(da, ret);
-        if (e == 0)
-            (*ret)->began_with = o.size;
-        return e;
-    }
-    if (da)
-        r = region_take_spare(da, o.size);
-    e = r ? 0 : region_create(da, &o, true, &r);
-    // The first size is a guess: an empty vector needs no space.
-    if (e == -EDQUOT || e == -ENOSPC) {
-        error_forget();
-        e = region_create(da, NULL, true, &r);
-    }
-    if (e == 0) {
-        assert(r);
-        r->began_with = r->size;
-        r->prefetch.first = growth_is_learned(r->size) ? r->size : 0;
-        if (r->size == o.size)
-            region_make_spare(da, o.size);
-        *ret = r;
-    }
-    return e;
-}
-
-static struct diskalloc_vec_state init(struct diskalloc *da, bool may_be_small, const char *call)
-{
-    struct diskalloc_region *r = NULL;
-    int e;
-
-    error_begin(call);
-    e = create(da, may_be_small, &r);
-    return vec_state_of(r, error_end(e));
-}
-
-struct diskalloc_vec_state diskalloc_vec_init(struct diskalloc *da, const char *call)
-{
-    return init(da, true, call);
-}
-
-struct diskalloc_vec_state vec_init_with_file(struct diskalloc *da, const char *call)
-{
-    return init(da, false, call);
-}
-
-struct diskalloc_vec_state diskalloc_vec_init_with(struct diskalloc *da, const struct diskalloc_region_options *o,
-                                                   size_t element_size, const char *call)
-{
-    struct diskalloc_vec_state v;
-    struct diskalloc_region *r = NULL;
-    int e;
-
-    if (!o && element_size > 0)
-        return diskalloc_vec_init(da, call);
-    error_begin(call);
-    e = element_size > 0 ? region_create(da, o, true, &r) : error_why(-EINVAL, "the elements have no bytes");
-    v = vec_state_of(r, error_end(e));
-    if (v.region)
-        v.cap = v.region->size / element_size;
     return v;
 }
 

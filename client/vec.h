@@ -1,5 +1,5 @@
-// The two halves of the vectors, client/vec.c (making, growing) and client/persist.c (opening, committing, closing),
-// share these calls. Sizes are bytes; lengths and capacities count elements.
+// Calls that the files of the vectors share: client/vec_init.c (making), client/vec.c (growing) and client/persist.c
+// (opening, committing, closing). Sizes are bytes; lengths and capacities count elements.
 #pragma once
 #include <diskalloc/vec.h>
 
@@ -10,8 +10,6 @@
 int vec_check(const struct diskalloc_region *r, size_t len, size_t cap, size_t element_size);
 // An empty vector on R, without capacity; all zero where RESULT is a failure.
 struct diskalloc_vec_state vec_state_of(struct diskalloc_region *r, int result);
-// As diskalloc_vec_init, for a vector that is never small: it has a file from the beginning.
-struct diskalloc_vec_state vec_init_with_file(struct diskalloc *da, const char *call);
 // How far a vector may store that has USED bytes of elements: up to the first discarded byte behind them, or the end.
 uint64_t vec_end(struct diskalloc_region *r, uint64_t used);
 // Takes the answer to an early grow over.  The answer is waited for only if the vector needs more than the region has.

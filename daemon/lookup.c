@@ -43,8 +43,6 @@ enum {
     MAX_TOLD = 10,          // users without an answer whom the log names, each time the database goes away
 };
 
-static void read_later(struct user *u);
-
 // Another uid has U's name now.  If U is not found when it is looked up, that is believed at once.
 static void lose_name(struct user *u)
 {
@@ -56,7 +54,7 @@ static void lose_name(struct user *u)
     u->check_name = true;
     u->missing_since = 1;
     user_changed(u);
-    read_later(u);
+    lookup_begin(u);
 }
 
 // U's entry is new, and claims a name.
@@ -140,7 +138,7 @@ static void wait_for_answer(struct user_waiter *waiter, uint64_t now)
     if (TAILQ_EMPTY(&u->waiters))
         TAILQ_INSERT_TAIL(&u->table->awaited, u, awaited);
     TAILQ_INSERT_TAIL(&u->waiters, waiter, entry);
-    read_later(u);
+    lookup_begin(u);
 }
 
 static void release_start(struct user_table *t)
@@ -273,7 +271,7 @@ static void read_done(struct work *w)
     user_unref(u);
 }
 
-static void read_later(struct user *u)
+void lookup_begin(struct user *u)
 {
     if (u->being_read)
         return;
@@ -346,13 +344,13 @@ void lookup_at_start(struct user *u)
     u->found_at_start = true;
     u->table->n_starting++;
     u->table->start_until = clock_after(START_MS);
-    read_later(u);
+    lookup_begin(u);
 }
 
 void lookup_all(struct user_table *t)
 {
     for (struct user *u = user_next(t, NULL); u; u = user_next(t, u))
-        read_later(u);
+        lookup_begin(u);
 }
 
 static void look_at(struct user *u, uint64_t now)
@@ -364,7 +362,7 @@ static void look_at(struct user *u, uint64_t now)
     if (TAILQ_EMPTY(&u->peers) && u->n_failures == 0 && !u->missing_since && due)
         due += IDLE_PERIOD_MS - PERIOD_MS;
     if (now >= due)
-        read_later(u);
+        lookup_begin(u);
 }
 
 void lookup_tick(struct user_table *t)
@@ -394,9 +392,4 @@ void lookup_names_changed(struct user_table *t)
     for (struct user *u = user_next(t, NULL); u; u = user_next(t, u))
         if (u->entry.has_name && names_find(t->names, true, u->entry.name, &uid) == 0 && uid != u->uid)
             lose_name(u);
-}
-
-void lookup_begin(struct user *u)
-{
-    read_later(u);
 }

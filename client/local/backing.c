@@ -3,86 +3,17 @@
 //
 // The program may have closed the file's descriptor: see hold.c.
 #include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <unistd.h>
 
 #include "client/local/blocks.h"
 #include "client/local/local_internal.h"
 #include "client/local/lock.h"
 #include "client/util/discarded.h"
 #include "client/util/error.h"
-#include "client/util/fork.h"
 #include "proto/spill/holes.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
-
-static _Atomic uint64_t all_regions, all_bytes;
-// The backings of this process, inherited ones too; guarded by fork_lock.
-static LIST_HEAD(, local_backing) all = LIST_HEAD_INITIALIZER(all);
-
-static void count_bytes(struct local_backing *l)
-{
-    atomic_fetch_add(&all_bytes, l->base.size - l->counted);
-    l->counted = l->base.size;
-}
-
-void local_count(uint64_t *ret_regions, uint64_t *ret_bytes)
-{
-    *ret_regions = atomic_load(&all_regions);
-    *ret_bytes = atomic_load(&all_bytes);
-}
-
-// Opened by /proc, not duplicated: locks belong to the open file description, and this one needs its own.
-int local_open_again(int fd, bool read_only)
-{
-    char self[64];
-    int opened;
-
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    opened = open(self, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-    return opened < 0 ? -errno : opened;
-}
-
-int local_reopen(const struct handle *handle, bool read_only)
-{
-    struct descriptor lost = DESCRIPTOR_NONE;
-    const void *mapped_at = NULL;
-    struct local_backing *l;
-    int fd = -ENOENT;
-
-    fork_lock();
-    LIST_FOREACH (l, &all, entry)
-        if (handle_equal(&l->base.handle, handle)) {
-            if (descriptor_is_ours(&l->base.file)) {
-                fd = local_open_again(l->base.file.fd, read_only);
-                break;
-            }
-            lost = l->base.file;
-            mapped_at = l->base.mapped_at;
-        }
-    fork_unlock();
-    if (fd != -ENOENT || !mapped_at)
-        return fd;
-    // The program has closed the descriptor.  A region with a name may also be found in its directory.
-    lost.access = read_only ? O_RDONLY : O_RDWR;
-    return descriptor_reopen(&lost, mapped_at) == 0 ? lost.fd : -ENOENT;
-}
-
-void local_visit(const struct local *l, void (*visit)(const struct local_backing *b, void *data), void *data)
-{
-    const struct local_backing *b;
-
-    fork_lock();
-    LIST_FOREACH (b, &all, entry)
-        if (b->local == l && descriptor_is_ours(&b->base.file))
-            visit(b, data);
-    fork_unlock();
-}
 
 static int look_at_size(struct backing *b)
 {
@@ -97,7 +28,7 @@ static int look_at_size(struct backing *b)
     b->size = (uint64_t)st.st_size;
     l->record_is_due |= b->used > b->size;
     b->used = u64_min(b->used, b->size);
-    count_bytes(l);
+    local_count_bytes(l);
     return 0;
 }
 
@@ -133,7 +64,7 @@ static int grow_locked(struct backing *b, uint64_t size, enum local_lock lock)
     if (r < 0)
         return r;
     b->size = size;
-    count_bytes((struct local_backing *)b);
+    local_count_bytes((struct local_backing *)b);
     return 0;
 }
 
@@ -193,7 +124,7 @@ static int shrink_alone(struct backing *b, uint64_t size)
         return r;
     }
     b->size = size;
-    count_bytes((struct local_backing *)b);
+    local_count_bytes((struct local_backing *)b);
     ranges_cut(&b->discarded, size);
     if (lowered < 0) {
         ((struct local_backing *)b)->record_is_due = local_lower_used(b, size, &used) < 0;
@@ -324,11 +255,7 @@ static void local_close(struct backing *b, bool inherited)
     struct local_backing *l = (struct local_backing *)b;
 
     (void)inherited;
-    fork_lock();
-    LIST_REMOVE(l, entry);
-    fork_unlock();
-    atomic_fetch_sub(&all_bytes, l->counted);
-    atomic_fetch_sub(&all_regions, 1);
+    local_unlist(l);
     local_leave_gate(l);
     descriptor_close(&b->file);
     ranges_deinit(&b->discarded);
@@ -423,14 +350,11 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     if (r < 0) {
         local_leave_gate(l);
         descriptor_close(&l->base.file);
-        atomic_fetch_sub(&all_bytes, l->counted);
+        local_uncount_bytes(l);
         ranges_deinit(&l->base.discarded);
         return r;
     }
-    atomic_fetch_add(&all_regions, 1);
-    fork_lock();
-    LIST_INSERT_HEAD(&all, l, entry);
-    fork_unlock();
+    local_enlist(l);
     *ret = &steal(&l)->base;
     return 0;
 }

@@ -104,13 +104,21 @@ int local_find_by_handle(struct local *l, const struct handle *handle, bool read
 // Makes a backing of FD, an open spill file, which belongs to the backing from here on, also on failure.  RECORD
 // describes the file. 0; -ESTALE: the file was unlinked meanwhile; -errno.
 int local_backing_new(struct local *l, int fd, const struct record *record, uint32_t flags, struct backing **ret);
+// 0; -EDQUOT: BYTES more, which nobody needs yet, would leave too little of the disk that FD is on; -errno.
+int local_check_early(int fd, uint64_t bytes);
+
+// enlisted.c
+
+// L is a region of this process from now on, until local_unlist.  Its bytes are counted apart.
+void local_enlist(struct local_backing *l);
+void local_unlist(struct local_backing *l);
+void local_count_bytes(struct local_backing *l); // as many as it has now
+void local_uncount_bytes(struct local_backing *l);
 // A new descriptor of the file of a region that this process has (an inherited one counts), with an open file
 // description of its own; -ENOENT: this process has none with this handle; -errno.
 int local_reopen(const struct handle *handle, bool read_only);
 // Opens the file of FD once more.  The descriptor, or -errno.
 int local_open_again(int fd, bool read_only);
-// 0; -EDQUOT: BYTES more, which nobody needs yet, would leave too little of the disk that FD is on; -errno.
-int local_check_early(int fd, uint64_t bytes);
 // How many regions this process has from any directory, and their bytes.
 void local_count(uint64_t *ret_regions, uint64_t *ret_bytes);
 

@@ -25,10 +25,11 @@
 
 #include <sys/mman.h>
 
+#include "client/memory/advice.h"
 #include "client/memory/announce.h"
-#include "client/memory/mapping.h"
 #include "client/memory/pattern.h"
 #include "client/memory/watch.h"
+#include "client/memory/windows.h"
 #include "proto/util/checked.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
@@ -49,7 +50,7 @@ static void advise_granted(struct adapt *a, uint64_t from, uint64_t to, int advi
         uint64_t end = last ? to : align_down(discarded->items[i].offset, UNIT);
 
         if (from < end)
-            mapping_advise(a->mapping, from, end, advice);
+            advice_give(a->mapping, from, end, advice);
         if (last)
             break;
         from = u64_max(from, align_up(discarded->items[i].offset + discarded->items[i].length, UNIT));
@@ -192,8 +193,8 @@ static bool look(struct watch_entry *e, bool regular)
         a->pattern = pattern_new();
     if (!a->pattern)
         return false;
-    if (a->pattern->part_size != pattern_part_size(q.size)) {
-        lay_out(a, pattern_part_size(q.size));
+    if (a->pattern->part_size != windows_part_size(q.size)) {
+        lay_out(a, windows_part_size(q.size));
         return false;
     }
     if (!residency_begin(&a->residency)) {

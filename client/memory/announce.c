@@ -30,7 +30,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
-#include "client/memory/mapping.h"
+#include "client/memory/advice.h"
 #include "proto/util/checked.h"
 #include "proto/util/container.h"
 #include "proto/util/page.h"
@@ -58,7 +58,7 @@ struct batch {
 
 static void send(struct batch *b)
 {
-    mapping_read_ahead(b->pieces, b->n);
+    advice_read_ahead(b->pieces, b->n);
     b->n = 0;
 }
 

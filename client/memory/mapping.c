@@ -27,7 +27,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "client/memory/readahead.h"
@@ -37,8 +36,6 @@
 #include "proto/util/checked.h"
 #include "proto/util/page.h"
 #include "proto/util/size.h"
-
-enum { READ_AHEAD = 128 * 1024 };
 
 // ERROR: what the kernel said (-errno), or -ENOMEM.
 static int refuse(uint64_t reserve, int error)
@@ -128,7 +125,7 @@ bool mapping_reserve_at(struct mapping *m, uint64_t address, uint64_t reserve)
 
 // A kernel without huge pages refuses; nothing is lost.  Where a page has 16 or 64 KiB, a huge one would have 32 or
 // 512 MiB: more than the small pages around a discarded part keep away.
-static int ask_for_large(char *at, uint64_t length)
+int mapping_ask_for_large(char *at, uint64_t length)
 {
     return page_size() > PAGE_WITH_HUGE_OF_2_MIB ? 0 : madvise(at, length, MADV_HUGEPAGE);
 }
@@ -143,13 +140,13 @@ int mapping_place(struct mapping *m, int fd, bool read_only)
     if (at == MAP_FAILED)
         return error_why(-errno, "mmap of the region's file");
     m->read_only = read_only;
-    ask_for_large(m->base, m->reserve);
+    mapping_ask_for_large(m->base, m->reserve);
     return 0;
 }
 
 void mapping_use_large(struct mapping *m)
 {
-    ask_for_large(m->base, m->reserve);
+    mapping_ask_for_large(m->base, m->reserve);
 }
 
 static int replace(struct mapping *m, uint64_t from, uint64_t to, int access, int fd)
@@ -184,7 +181,7 @@ int mapping_replace(struct mapping *m, int fd, const struct ranges *without)
         r = replace(m, at, m->granted, access, fd);
     if (r == 0)
         r = replace(m, m->granted, m->reserve, PROT_NONE, fd);
-    ask_for_large(m->base, m->reserve);
+    mapping_ask_for_large(m->base, m->reserve);
     mapping_guard(m, 0, m->reserve, without);
     return r;
 }
@@ -306,84 +303,9 @@ void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ra
 {
     uint64_t begin = unit_of(from), end = unit_of(to + RESERVATION_ALIGN - 1);
 
-    ask_for_large(m->base + begin, end - begin);
+    mapping_ask_for_large(m->base + begin, end - begin);
     madvise(m->base + begin, end - begin, MADV_NORMAL);
     mapping_guard(m, begin, end, discarded);
-}
-
-// Such advice is kept with the mapping, also for bytes that are not granted yet.
-static bool is_about_order(int advice)
-{
-    return advice == MADV_NORMAL || advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
-}
-
-// In a mapping that asks for huge pages the kernel reads a whole huge page at each access, whatever other advice
-// there is.
-static int use_pages_for(int advice, char *at, uint64_t length)
-{
-    int r = 0;
-
-    if (is_about_order(advice))
-        r = advice == MADV_RANDOM ? madvise(at, length, MADV_NOHUGEPAGE) : ask_for_large(at, length);
-    return r < 0 && errno == ENOMEM ? -ENOMEM : 0;
-}
-
-// A call reads no more than the disk's read_ahead_kb: so there is a call for each such piece.
-static int read_ahead(char *at, uint64_t length)
-{
-    for (uint64_t done = 0; done < length; done += READ_AHEAD)
-        if (madvise(at + done, length - done < READ_AHEAD ? length - done : READ_AHEAD, MADV_WILLNEED) < 0)
-            return -errno;
-    return 0;
-}
-
-int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice)
-{
-    uint64_t end = u64_min(to, is_about_order(advice) ? m->reserve : m->granted);
-    int r;
-
-    if (from >= end)
-        return 0;
-    if (advice == MADV_WILLNEED)
-        return read_ahead(m->base + from, end - from);
-    r = use_pages_for(advice, m->base + from, end - from);
-    if (r == 0 && madvise(m->base + from, end - from, advice) < 0)
-        r = -errno;
-    return r;
-}
-
-#ifndef PIDFD_SELF
-#define PIDFD_SELF (-10000)
-#endif
-
-// False: the kernel does not take vectors from this process.
-static bool read_ahead_at_once(const struct iovec *pieces, size_t n)
-{
-    return syscall(SYS_process_madvise, PIDFD_SELF, pieces, n, MADV_WILLNEED, 0U) >= 0 ||
-           (errno != EBADF && errno != EPERM && errno != ENOSYS && errno != EINVAL && errno != ESRCH);
-}
-
-void mapping_read_ahead(const struct iovec *pieces, size_t n)
-{
-    static _Atomic bool one_by_one;
-
-    if (n > 1 && !one_by_one) {
-        if (read_ahead_at_once(pieces, n))
-            return;
-        one_by_one = true;
-    }
-    for (size_t i = 0; i < n; i++)
-        madvise(pieces[i].iov_base, pieces[i].iov_len, MADV_WILLNEED);
-}
-
-// MADV_RANDOM keeps the kernel from reading ahead, and MADV_HUGEPAGE has it read a large page nevertheless.
-void mapping_read_alone(const struct mapping *m, uint64_t to)
-{
-    uint64_t length = align_down(u64_min(to, m->granted), RESERVATION_ALIGN);
-
-    // Without large pages it would be small ones that are read one by one.
-    if (page_size() <= PAGE_WITH_HUGE_OF_2_MIB && ask_for_large(m->base, length) == 0)
-        madvise(m->base, length, MADV_RANDOM);
 }
 
 int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to)

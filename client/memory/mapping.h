@@ -3,7 +3,6 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "proto/util/ranges.h"
 
@@ -25,6 +24,8 @@ int mapping_place(struct mapping *m, int fd, bool read_only);
 // not to those in WITHOUT.  Advice is forgotten.  Other threads may use the memory meanwhile.  0; or -errno, and each
 // byte is still mapped.
 int mapping_replace(struct mapping *m, int fd, const struct ranges *without);
+// Asks for large pages for these bytes.  0, also on a kernel that has none; -1 with errno.
+int mapping_ask_for_large(char *at, uint64_t length);
 void mapping_use_large(struct mapping *m); // asks for large pages, for the whole address space
 void mapping_deinit(struct mapping *m);    // idempotent
 // Unmaps LENGTH granted bytes at most.  False: only the last piece is left, for mapping_deinit.
@@ -44,15 +45,6 @@ int mapping_part(struct mapping *m, uint64_t from, uint64_t to);
 // for the rest.
 void mapping_guard(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
 void mapping_tend(struct mapping *m, uint64_t from, uint64_t to, const struct ranges *discarded);
-// madvise(2) on the bytes between FROM and TO; only on those that are granted, where ADVICE is about single pages.  0
-// or -errno.
-int mapping_advise(const struct mapping *m, uint64_t from, uint64_t to, int advice);
-// Starts reading the pieces, whole pages of mappings, and does not wait for the disk unless its queue is full.  A piece
-// that can't be read now is left out.
-void mapping_read_ahead(const struct iovec *pieces, size_t n);
-// Advice for the bytes before TO, as far as they are whole large pages: a miss reads one large page, and not the next
-// one too.
-void mapping_read_alone(const struct mapping *m, uint64_t to);
 // Makes the pages of these bytes, as stores to them would, but without SIGBUS.  0 or -errno.  Any thread, if no other
 // thread unmaps meanwhile.
 int mapping_populate(const struct mapping *m, uint64_t from, uint64_t to);

@@ -43,20 +43,15 @@
 // No function of this file but pattern_new and pattern_free calls the kernel.
 #include "client/memory/pattern.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "client/memory/unlocked.h"
 #include "client/memory/verdict.h"
+#include "client/memory/windows.h"
 #include "proto/util/page.h"
 
-#define MIB ((uint64_t)1 << 20)
-#define UNIT (2 * MIB)
-#define SMALLEST_PART (64 * MIB)
-
 enum {
-    STRETCH = 16,      // neighbouring units that are looked at
     OLD = 255,         // an age
     OLDEST_YOUNG = 15, // looks
     YOUNG_SHARE = 6,   // a sixth of the windows may be young
@@ -85,61 +80,10 @@ void pattern_free(struct pattern *p)
         munmap(p, sizeof *p);
 }
 
-uint64_t pattern_part_size(uint64_t size)
-{
-    uint64_t part = SMALLEST_PART;
-
-    while (part * PATTERN_PARTS < size)
-        part *= 2;
-    return part;
-}
-
 void pattern_reset(struct pattern *p, uint64_t part_size)
 {
     memset(p, 0, sizeof *p);
     p->part_size = part_size;
-}
-
-// ---- Where to look ----
-
-// The same place each time, and not at regular distances: a program's stride must not hit them all.
-static uint64_t jitter(unsigned place, uint64_t below)
-{
-    uint64_t h = (place + 1) * UINT64_C(0x9E3779B97F4A7C15), window = PATTERN_WINDOW * page_size();
-
-    return below <= window ? 0 : (h >> 32) % ((below - window) / page_size() + 1) * page_size();
-}
-
-// Windows all over the part.
-static uint64_t place_of_single(const struct pattern *p, unsigned place)
-{
-    uint64_t distance = p->part_size / PATTERN_PLACES;
-
-    return place * distance + jitter(place, distance);
-}
-
-// A window in each unit; in large parts, stretches of units.
-static uint64_t place_of_large(const struct pattern *p, unsigned place)
-{
-    uint64_t n_units = p->part_size / UNIT, unit = place;
-
-    if (n_units > PATTERN_PLACES)
-        unit = place / STRETCH * (n_units / (PATTERN_PLACES / STRETCH)) + place % STRETCH;
-    return unit * UNIT + jitter(place, UNIT);
-}
-
-static bool is_looked_at(const struct pattern *p, unsigned place, bool single)
-{
-    return single || place * UNIT < p->part_size;
-}
-
-// Neighbours on both sides are looked at too.
-static bool has_neighbours(const struct pattern *p, unsigned place)
-{
-    uint64_t n_units = p->part_size / UNIT;
-    unsigned length = n_units > PATTERN_PLACES ? STRETCH : (unsigned)n_units;
-
-    return place % length >= 2 && place % length + 2 < length;
 }
 
 // ---- Evidence ----
@@ -294,8 +238,8 @@ static void look_at_part(struct pattern *p, unsigned i, const struct pattern_reg
     if (single != part->is_single || part->n_known == 0)
         begin(p, part, single);
     known = part->n_known >= SETTLED && regular;
-    for (unsigned place = 0; place < PATTERN_PLACES && is_looked_at(p, place, single); place++) {
-        uint64_t at = from + (single ? place_of_single(p, place) : place_of_large(p, place));
+    for (unsigned place = 0; place < PATTERN_PLACES && windows_is_used(p, place, single); place++) {
+        uint64_t at = from + windows_place(p, place, single);
         uint16_t before = part->seen[place], now;
 
         if (at + PATTERN_WINDOW * page_size() > end)
@@ -335,7 +279,7 @@ static unsigned find_young(const struct pattern *p, const struct pattern_region 
     for (unsigned i = 0; i < PATTERN_PARTS && i * p->part_size < r->size; i++) {
         if (!pattern_is_part(p, i, r) || p->parts[i].is_single)
             continue;
-        for (unsigned place = 0; place < PATTERN_PLACES && is_looked_at(p, place, false); place++, n++)
+        for (unsigned place = 0; place < PATTERN_PLACES && windows_is_used(p, place, false); place++, n++)
             if (p->parts[i].age[place] <= OLDEST_YOUNG)
                 n_of_age[p->parts[i].age[place]]++;
     }
@@ -350,7 +294,7 @@ static uint32_t chance_of_run(const struct pattern *p, const struct pattern_part
 {
     uint32_t n = 0, n_young = 0, both;
 
-    for (unsigned place = 0; place < PATTERN_PLACES && is_looked_at(p, place, false); place++, n++)
+    for (unsigned place = 0; place < PATTERN_PLACES && windows_is_used(p, place, false); place++, n++)
         n_young += part->age[place] <= young;
     both = n_young * n_young * 256 / (n * n);
     both = 2 * both - both * both / 256;
@@ -377,10 +321,10 @@ static void judge_new_units(struct pattern *p, struct pattern_part *part, unsign
 {
     uint32_t scattered = 0, runs = 0;
 
-    for (unsigned place = 2; place + 2 < PATTERN_PLACES && is_looked_at(p, place, false); place++) {
+    for (unsigned place = 2; place + 2 < PATTERN_PLACES && windows_is_used(p, place, false); place++) {
         const uint8_t *age = &part->age[place];
 
-        if (age[0] != 0 || !has_neighbours(p, place))
+        if (age[0] != 0 || !windows_has_neighbours(p, place))
             continue;
         if ((age[-1] <= young && age[-2] <= young) || (age[1] <= young && age[2] <= young))
             runs++;

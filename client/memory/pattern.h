@@ -7,8 +7,6 @@
 struct pattern *pattern_new(void);
 void pattern_free(struct pattern *p);
 
-// The size of a part in a region of SIZE bytes.
-uint64_t pattern_part_size(uint64_t size);
 // Begins anew, with parts of this size.
 void pattern_reset(struct pattern *p, uint64_t part_size);
 // Looks at the region, and judges each part.  REGULAR: the last look was not long ago; otherwise this look only notes

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "client/memory/advice.h"
 #include "client/memory/mapping.h"
 #include "proto/util/checked.h"
 #include "proto/util/thread.h"
@@ -136,7 +137,7 @@ void pages_announce(struct pages *p, const char *at, size_t length)
     if (p->has_thread)
         ask(p, &q);
     else
-        mapping_advise(p->mapping, q.from, q.to, MADV_WILLNEED);
+        advice_give(p->mapping, q.from, q.to, MADV_WILLNEED);
 }
 
 void pages_need(struct pages *p, const char *at, size_t length)

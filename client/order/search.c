@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "client/memory/advice.h"
 #include "client/region/region.h"
 #include "proto/util/page.h"
 
@@ -34,7 +35,7 @@ void diskalloc_vec_search_touch(struct diskalloc_region *r, const void *element)
 {
     uint64_t offset = (uint64_t)((const char *)element - r->mapping.base);
 
-    mapping_advise(&r->mapping, offset & ~(page_size() - 1), offset + 1, MADV_WILLNEED);
+    advice_give(&r->mapping, offset & ~(page_size() - 1), offset + 1, MADV_WILLNEED);
 }
 
 void diskalloc_vec_search_end(struct diskalloc_region *r, uint64_t began)

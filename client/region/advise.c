@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "client/memory/advice.h"
 #include "client/region/region_internal.h"
 #include "client/util/error.h"
 #include "proto/util/checked.h"
@@ -21,7 +22,7 @@ static void note_advice(struct diskalloc_region *r, uint64_t from, uint64_t to, 
 
 static int advise(struct diskalloc_region *r, uint64_t from, uint64_t to, int advice)
 {
-    int e = mapping_advise(&r->mapping, from, to, kernel_advice[advice]);
+    int e = advice_give(&r->mapping, from, to, kernel_advice[advice]);
 
     mapping_guard(&r->mapping, from, to, &r->backing->discarded);
     if (e == 0)
@@ -54,7 +55,7 @@ int region_advise_whole(struct diskalloc_region *r, int a)
 void region_read_alone(struct diskalloc_region *r, uint64_t to)
 {
     pthread_mutex_lock(&r->lock);
-    mapping_read_alone(&r->mapping, to);
+    advice_read_alone(&r->mapping, to);
     note_advice(r, 0, r->mapping.reserve, MADV_RANDOM);
     pthread_mutex_unlock(&r->lock);
 }

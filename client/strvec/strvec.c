@@ -7,6 +7,7 @@
 
 #include "client/util/error.h"
 #include "client/vec.h"
+#include "client/vec_init.h"
 #include "proto/util/checked.h"
 
 static int check(const struct diskalloc_strvec *v)

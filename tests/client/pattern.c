@@ -1,4 +1,5 @@
 // Telling how a region is read at random, in runs, and in phases of both.
+#include "client/memory/windows.h"
 #include "tests/lib/made_up_world.h"
 
 static unsigned at_random_in_the_first_half(void)
@@ -228,7 +229,7 @@ static void a_region_may_end_anywhere(void **state)
     for (size_t i = 0; i < 6; i++) {
         world->region.size = sizes[i];
         world->n_units = (sizes[i] + UNIT - 1) / UNIT;
-        pattern_reset(world->p, pattern_part_size(sizes[i]));
+        pattern_reset(world->p, windows_part_size(sizes[i]));
         memset(world->region.single_to, 0, sizeof world->region.single_to);
         world_read_for(30, world_at_random);
     }

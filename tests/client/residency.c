@@ -1,6 +1,7 @@
 // Which pages are in memory: both calls of the kernel find exactly those that were read.
 #include <diskalloc/client.h>
 
+#include "client/memory/advice.h"
 #include "client/memory/mapping.h"
 #include "client/memory/residency.h"
 #include "tests/lib/actor.h"
@@ -55,7 +56,7 @@ static void lay(struct bed *b)
     NEED(mapping_reserve(&b->mapping, b->reserve, true, size_of_file()) == 0);
     NEED(mapping_place(&b->mapping, fd, b->access == O_RDONLY) == 0);
     NEED(mapping_set_access(&b->mapping, size_of_file(), &none) == 0);
-    NEED(mapping_advise(&b->mapping, 0, size_of_file(), MADV_RANDOM) == 0);
+    NEED(advice_give(&b->mapping, 0, size_of_file(), MADV_RANDOM) == 0);
     NEED(descriptor_keep(&b->file, fd) == 0);
     residency_init(&b->residency, &b->mapping);
     if (b->no_cachestat)
@@ -273,7 +274,7 @@ static void what_was_read_by_single_pages_can_be_mapped_large_again(void **state
         skip();
     }
     lay(&b);
-    assert_int_equal(mapping_advise(&b.mapping, 0, size_of_file(), MADV_NORMAL), 0);
+    assert_int_equal(advice_give(&b.mapping, 0, size_of_file(), MADV_NORMAL), 0);
     touch_each(&b, page_size());
     before = count_large_kib(b.mapping.base);
     if (before == 0) {
@@ -282,10 +283,10 @@ static void what_was_read_by_single_pages_can_be_mapped_large_again(void **state
     }
     assert_true(residency_begin(&b.residency));
     residency_drop(&b.residency, 0, size_of_file());
-    assert_int_equal(mapping_advise(&b.mapping, 0, size_of_file(), MADV_RANDOM), 0);
+    assert_int_equal(advice_give(&b.mapping, 0, size_of_file(), MADV_RANDOM), 0);
     touch_each(&b, 8 * page_size());
     assert_int_equal(count_large_kib(b.mapping.base), 0);
-    assert_int_equal(mapping_advise(&b.mapping, 0, size_of_file(), MADV_NORMAL), 0);
+    assert_int_equal(advice_give(&b.mapping, 0, size_of_file(), MADV_NORMAL), 0);
     residency_drop(&b.residency, 0, size_of_file());
     touch_each(&b, page_size());
     assert_int_equal(count_large_kib(b.mapping.base), before);

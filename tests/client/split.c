@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "client/memory/advice.h"
 #include "client/memory/mapping.h"
 #include "client/memory/residency.h"
 #include "proto/util/page.h"
@@ -197,7 +198,7 @@ static void large_pages_of_a_file_are_split(void **state)
         print_message("no large pages of files\n");
         skip();
     }
-    assert_int_equal(mapping_advise(&m, 0, N * UNIT, MADV_RANDOM), 0);
+    assert_int_equal(advice_give(&m, 0, N * UNIT, MADV_RANDOM), 0);
     for (unsigned i = 0; i < 100 && count_large_kib(m.base) > 0; i++) {
         NEED(fdatasync(fd) == 0);
         split_look(&s, &r, NOW + i * LOOK_MS);

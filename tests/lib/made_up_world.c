@@ -1,5 +1,7 @@
 #include "tests/lib/made_up_world.h"
 
+#include "client/memory/windows.h"
+
 struct world *world;
 
 bool world_is_in(uint64_t page)
@@ -29,7 +31,7 @@ void world_open(uint64_t size, uint64_t memory)
     world->random = 88172645463325252;
     world->page_takes = 1;
     world->region = (struct pattern_region){.size = size, .look = look};
-    pattern_reset(world->p, pattern_part_size(size));
+    pattern_reset(world->p, windows_part_size(size));
 }
 
 void world_close(void)

@@ -16,26 +16,10 @@
 
 #include "client/ctl/text.h"
 #include "client/ctl/top/frame.h"
+#include "client/ctl/top/keys.h"
 #include "proto/util/clock.h"
 
-enum {
-    FILTER_MAX = 64,
-    PAUSES = 4, // of the time between two samples, at most a fourth goes into asking
-    KEY_ESCAPE = 27,
-    KEY_CONTROL_L = 12,
-};
-
-struct screen {
-    struct ctl *ctl;
-    struct top_sample *sample;
-    enum top_view view;
-    enum top_column column;
-    bool reverse, helps, types; // shows the help; the filter is being typed
-    char filter[FILTER_MAX];
-    size_t first; // the row at the top
-    uint64_t delay_ms;
-    char trouble[TEXT_MAX]; // why there is no newer sample; "": there is
-};
+enum { PAUSES = 4 }; // of the time between two samples, at most a fourth goes into asking
 
 static const char *const help[] = {
     "Tab    accounts, regions",
@@ -50,22 +34,10 @@ static const char *const help[] = {
     "region is in memory and not yet on the disk, are shown to root on Linux 6.5 and later.",
 };
 
-static int rows_on_screen(void)
-{
-    int n = LINES - TOP_HEADER_LINES - 2; // the titles, and the last line
-
-    return n > 0 ? n : 0;
-}
-
-static void arrange(struct screen *s)
-{
-    top_arrange(s->sample, s->column, s->reverse, s->filter);
-}
-
 // The last page is full, if there are so many rows.
 static void clamp(struct screen *s)
 {
-    size_t n = s->sample->views[s->view].n_shown, page = (size_t)rows_on_screen();
+    size_t n = s->sample->views[s->view].n_shown, page = (size_t)keys_rows();
 
     if (s->first + page > n)
         s->first = n > page ? n - page : 0;
@@ -149,7 +121,7 @@ static void fill_row(const struct screen *s, const struct top_row *row, struct c
 static void draw_rows(struct screen *s)
 {
     const struct top_rows *rows = &s->sample->views[s->view];
-    size_t page = (size_t)rows_on_screen();
+    size_t page = (size_t)keys_rows();
 
     clamp(s);
     if (s->view == TOP_REGIONS)
@@ -208,119 +180,12 @@ static void draw(struct screen *s)
     refresh();
 }
 
-static void sort_by(struct screen *s, enum top_column column)
-{
-    s->column = column;
-    s->first = 0;
-    arrange(s);
-}
-
-static void type(struct screen *s, int key)
-{
-    size_t n = strlen(s->filter);
-
-    if (key == '\n' || key == KEY_ENTER)
-        s->types = false;
-    else if (key == KEY_ESCAPE) {
-        s->types = false;
-        s->filter[0] = '\0';
-    } else if ((key == KEY_BACKSPACE || key == 127 || key == '\b') && n > 0)
-        s->filter[n - 1] = '\0';
-    else if (key >= ' ' && key < 127 && n + 1 < FILTER_MAX)
-        s->filter[n] = (char)key, s->filter[n + 1] = '\0';
-    s->first = 0;
-    arrange(s);
-}
-
-static void move_by(struct screen *s, long rows)
-{
-    if (rows < 0 && s->first < (size_t)-rows)
-        s->first = 0;
-    else
-        s->first += (size_t)rows;
-}
-
-static void scroll_by_key(struct screen *s, int key)
-{
-    switch (key) {
-    case KEY_DOWN:
-        move_by(s, 1);
-        break;
-    case KEY_UP:
-        move_by(s, -1);
-        break;
-    case KEY_NPAGE:
-        move_by(s, rows_on_screen());
-        break;
-    case KEY_PPAGE:
-        move_by(s, -rows_on_screen());
-        break;
-    case KEY_HOME:
-        s->first = 0;
-        break;
-    case KEY_END:
-        s->first = s->sample->views[s->view].n_shown;
-        break;
-    default:
-        break;
-    }
-}
-
-// False: the command ends.  *RET_LOOK: a new sample is wanted.
-static bool take_key(struct screen *s, int key, bool *ret_look)
-{
-    static const char sort_keys[] = "bgncwa"; // in the order of enum top_column
-    const char *at;
-
-    if (s->types && key != KEY_RESIZE && key != ERR) {
-        type(s, key);
-        return true;
-    }
-    at = key > 0 && key < 127 ? strchr(sort_keys, key) : NULL;
-    if (at)
-        sort_by(s, (enum top_column)(at - sort_keys));
-    switch (key) {
-    case 'q':
-        return false;
-    case 'h':
-    case '?':
-        s->helps = !s->helps;
-        break;
-    case '\t':
-        s->view = s->view == TOP_ACCOUNTS ? TOP_REGIONS : TOP_ACCOUNTS;
-        s->first = 0;
-        break;
-    case 'r':
-        s->reverse = !s->reverse;
-        arrange(s);
-        break;
-    case '/':
-        s->types = true;
-        break;
-    case KEY_ESCAPE:
-        s->filter[0] = '\0';
-        s->helps = false;
-        arrange(s);
-        break;
-    case ' ':
-        *ret_look = true;
-        break;
-    case KEY_CONTROL_L:
-        clearok(stdscr, TRUE);
-        break;
-    default: // KEY_RESIZE: ncurses knows the new size already
-        scroll_by_key(s, key);
-        break;
-    }
-    return true;
-}
-
 // A daemon that is started anew is asked again: the screen goes on.
 static void take_sample(struct screen *s)
 {
     if (top_take(s->ctl, s->sample) == EXIT_DONE) {
         s->trouble[0] = '\0';
-        arrange(s);
+        keys_arrange(s);
         return;
     }
     snprintf(s->trouble, sizeof(s->trouble), "%.1000s", ctl_last_complaint());
@@ -347,7 +212,7 @@ static void loop(struct screen *s)
         while (goes_on && !look && !interrupted && clock_left(due) > 0) {
             draw(s);
             timeout((int)clock_left(due));
-            goes_on = take_key(s, getch(), &look);
+            goes_on = keys_take(s, getch(), &look);
         }
         if (goes_on && !interrupted)
             take_sample(s);
@@ -394,7 +259,7 @@ int top_screen_run(struct ctl *ctl, struct top_sample *sample, enum top_column c
     set_escdelay(50);
     curs_set(0);
     ctl_complain_silently(true);
-    arrange(&s);
+    keys_arrange(&s);
     loop(&s);
     ctl_complain_silently(false);
     endwin();
