@@ -3,9 +3,10 @@
 // Each line of the file is "SECONDS KEY": "1764500000 user:+1000".  What it says is kept for some minutes: groups, jobs
 // and users who are not listed are charged only when users were looked up, and a disk may answer late.
 //
-// The file is written anew when an account has come above its soft limit, or below it.  A daemon that is killed in
-// between has its successor count from its own start for that account: some seconds are given away, and nothing else
-// can go wrong.  A file that is missing or damaged gives away the time before the start.
+// The file is written anew when an account has come above its soft limit, or below it, or when somebody has set the
+// clock (daemon/calendar.h).  A daemon that is killed in between has its successor count from its own start for that
+// account: some seconds are given away, and nothing else can go wrong.  A file that is missing or damaged gives away
+// the time before the start.
 #include "daemon/grace.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
@@ -25,6 +25,7 @@
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 #include "proto/util/container.h"
+#include "proto/util/duration.h"
 
 enum { SETTLED_AFTER_MS = 5 * 60 * 1000 }; // all that an earlier daemon knew of is charged
 
@@ -136,11 +137,30 @@ static void grace_is_written(struct work *w)
     d->grace_failed = d->grace_result < 0;
 }
 
+static void follow_clock(struct daemon *d)
+{
+    struct calendar *c = &d->request.op.calendar;
+    char text[DURATION_TEXT_MAX];
+    int64_t by;
+
+    quota_set_time(d->quota, calendar_now(c));
+    by = c->set_by - d->clock_set_by;
+    if (by == 0)
+        return;
+    log_notice(
+        "the time of day was set %s by %s: grace periods do not end sooner or later for that, nor do regions expire",
+        by < 0 ? "back" : "forward", duration_format((uint64_t)(by < 0 ? -by : by), text));
+    for (size_t i = 0; i < d->n_grace_notes; i++)
+        d->grace_notes[i].since = calendar_convert(c, d->grace_notes[i].since, d->clock_set_by);
+    quota_move_time(d->quota, by);
+    d->clock_set_by = c->set_by;
+}
+
 void grace_tick(struct daemon *d)
 {
     uint64_t changes;
 
-    quota_set_time(d->quota, (uint64_t)time(NULL));
+    follow_clock(d);
     take_notes(d);
     changes = quota_over_changes(d->quota);
     if (changes == d->grace_written || d->grace_text)

@@ -199,7 +199,7 @@ int parts_make(struct daemon *d, const struct settings_source *source, struct co
         d->has_regions = true;
         d->quota = quota_new();
         if (d->quota)
-            quota_set_time(d->quota, (uint64_t)time(NULL));
+            quota_set_time(d->quota, calendar_now(&d->request.op.calendar));
         r = d->quota ? fences_init(d) : -ENOMEM;
     }
     if (r == 0)

@@ -113,6 +113,7 @@ static int take(struct daemon_disk *x, struct store_found *found, bool is_first)
     user_unref(owner); // the region has a reference of its own
     if (!r)
         return -ENOMEM;
+    r->clock_set_by = d->request.op.calendar.set_by;
     region_set_disk(r, &x->disk);
     if (is_first && fence_tripwire(x->disk.fence))
         suspects_note(d->request.op.suspects, r);

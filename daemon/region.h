@@ -62,6 +62,7 @@ struct region {
     unsigned n_probes;        // since it became an orphan
     uint64_t probe_at;        // ms, monotonic: when the next probe is due
     uint64_t expiry_retry_at; // op/expire.c's: ms, monotonic
+    int64_t clock_set_by;     // op/expire.c's: see struct calendar; when record.unused_since was noted
     TAILQ_ENTRY(region) orphan;
     // The record as written to the file.  This field comes last, because the struct ends with the record's name and is
     // no longer than that.  See record_copy.

@@ -93,5 +93,6 @@ struct daemon {
     bool grace_failed;              // the last try
     struct quota_over *grace_notes; // an earlier daemon's, of accounts that are not above their soft limits yet
     size_t n_grace_notes;
+    int64_t clock_set_by;   // see struct calendar: as the accounts and the notes have it
     uint64_t grace_settled; // a time of proto/util/clock.h: what is left of them then is forgotten
 };

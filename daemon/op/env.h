@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/calendar.h"
 #include "daemon/region.h"
 #include "daemon/tally.h"
 
@@ -30,6 +31,7 @@ struct op_env {
     uint64_t full_audited;     // when a full disk last made all regions suspects (ms, monotonic); 0: never
     LIST_HEAD(, op) at_work;   // operations that are submitted to the pool
     uint64_t n_repairs;        // regions whose files are still to be made what their records say
+    struct calendar calendar;  // of expire.c and grace.c
     // expire.c's: operations under way, and the region that was looked at last, if there is one
     unsigned n_expiring;
     bool has_expiry_cursor;

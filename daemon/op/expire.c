@@ -9,12 +9,14 @@
 // connection was lost, or a forked child.  Then the region stays, and the kernel is asked again later.  Otherwise the
 // region loses its name, as by op_unlink, and is an orphan.
 //
+// Whoever sets the clock does not make time pass: what a record says counts from the day that it would have been on
+// the new calendar (daemon/calendar.h).  The sweep then writes it anew.
+//
 // The sweep looks at a part of the regions each second, and at all of them in SLICES seconds, or sooner.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/log.h"
 #include "daemon/op/op_internal.h"
@@ -31,22 +33,28 @@ enum {
     RETRY_MS = 60 * 1000,  // for a region that is mapped, or could not be removed
 };
 
-static uint64_t now_s(void)
+static uint64_t unused_since(const struct op_env *env, const struct region *r)
 {
-    return (uint64_t)time(NULL);
+    return calendar_convert(&env->calendar, r->record.unused_since, r->clock_set_by);
 }
 
-// The clock may have been set back.
-static bool has_mark(const struct record *r, uint64_t now)
+// The clock may have been set back while no daemon ran.
+static bool has_mark(const struct op_env *env, const struct region *r, uint64_t now)
 {
-    return r->flags & RECORD_UNUSED && r->unused_since <= now;
+    return r->record.flags & RECORD_UNUSED && unused_since(env, r) <= now;
+}
+
+// The mark has to be written anew: an earlier time of day is not that of the present calendar.
+static bool has_stale_mark(const struct op_env *env, const struct region *r, uint64_t now)
+{
+    return !has_mark(env, r, now) || r->clock_set_by != env->calendar.set_by;
 }
 
 static int prepare_set(struct op *op)
 {
     const struct region *r = op->region;
     struct record *record = &op->record;
-    uint64_t now = now_s();
+    uint64_t now = calendar_now(&op->env->calendar);
 
     if (r->record.flags & RECORD_UNLINKED)
         return -ESTALE;
@@ -57,8 +65,9 @@ static int prepare_set(struct op *op)
         record->flags |= RECORD_EXPIRES;
     if (op->expires > 0 && r->holders.n_attached == 0) {
         record->flags |= RECORD_UNUSED;
-        record->unused_since = has_mark(&r->record, now) ? r->record.unused_since : now;
+        record->unused_since = has_mark(op->env, r, now) ? unused_since(op->env, r) : now;
     }
+    op->clock_set_by = op->env->calendar.set_by;
     op->instant = true;
     return 0;
 }
@@ -76,8 +85,10 @@ static enum work_status run_set(struct op *op)
 
 static void conclude_set(struct op *op)
 {
-    if (op->result == 0)
-        record_copy(&op->region->record, &op->record);
+    if (op->result < 0)
+        return;
+    record_copy(&op->region->record, &op->record);
+    op->region->clock_set_by = op->clock_set_by;
 }
 
 const struct op_type op_set_expiry = {
@@ -88,18 +99,18 @@ const struct op_type op_set_expiry = {
     .undoes = true,
 };
 
-static bool is_over(const struct region *r, uint64_t now)
+static bool is_over(const struct op_env *env, const struct region *r, uint64_t now)
 {
-    const struct record *record = &r->record;
-
-    return r->holders.n_attached == 0 && record->flags & RECORD_EXPIRES && has_mark(record, now) &&
-           now - record->unused_since >= record->expires;
+    return r->holders.n_attached == 0 && r->record.flags & RECORD_EXPIRES && has_mark(env, r, now) &&
+           now - unused_since(env, r) >= r->record.expires;
 }
 
 // Somebody may have attached the region while this operation was queued.
 static int prepare_expire(struct op *op)
 {
-    if (!is_over(op->region, now_s()) || region_is_transient(op->region))
+    uint64_t now = calendar_now(&op->env->calendar);
+
+    if (!is_over(op->env, op->region, now) || region_is_transient(op->region))
         return OP_NOTHING_TO_DO;
     record_copy(&op->record, &op->region->record);
     op->record.flags |= RECORD_UNLINKED;
@@ -182,15 +193,15 @@ static void look_at(struct op_env *env, struct region *r, uint64_t now)
     if (!(r->record.flags & RECORD_EXPIRES) || r->state != REGION_LIVE || region_is_transient(r) ||
         r->holders.n_attached > 0 || region_is_busy(r) || clock_now() < r->expiry_retry_at)
         return;
-    if (!has_mark(&r->record, now))
+    if (has_stale_mark(env, r, now))
         submit(env, r, &op_set_expiry);
-    else if (is_over(r, now))
+    else if (is_over(env, r, now))
         submit(env, r, &op_expire);
 }
 
 void op_expire_unused(struct op_env *env)
 {
-    uint64_t now = now_s(), n = env->regions->n_regions / SLICES + LEAST_LOOKED_AT;
+    uint64_t now = calendar_now(&env->calendar), n = env->regions->n_regions / SLICES + LEAST_LOOKED_AT;
     struct region *r = region_next(env->regions, env->has_expiry_cursor ? &env->expiry_cursor : NULL);
 
     for (; r && n > 0 && env->n_expiring < MOST_UNDER_WAY; n--) {

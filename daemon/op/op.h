@@ -75,6 +75,7 @@ struct op {
     unsigned n_others;
     uint64_t extra;         // bytes charged beyond the region's charge before
     struct record record;   // the record that will be written
+    int64_t clock_set_by;   // set_expiry: as region.clock_set_by, for that record
     uint64_t tried;         // of create and clone: disks that have refused the region, see struct disk_wish
     const char *cgroup;     // create: is noted with the file, unless NULL; the region's job has it
     bool record_is_written; // open: it was written, whatever the result is

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/calendar.h"
 #include "daemon/quota/job.h"
 #include "daemon/quota/quota_internal.h"
 
@@ -18,40 +19,68 @@ uint64_t quota_over_changes(const struct quota *q)
     return q->n_over_changes;
 }
 
-static void tell(const struct quota_account *a, const char *kind, const char *name,
-                 void (*fn)(void *data, const struct quota_over *over), void *data)
+// Calls FN for each account, with the two halves of its key.
+static void each_account(struct quota *q,
+                         void (*fn)(void *data, struct quota_account *a, const char *kind, const char *name),
+                         void *data)
 {
+    const struct {
+        const struct quota_accounts *accounts;
+        const char *kind;
+    } numbered[] = {{&q->users, "user:"}, {&q->groups, "group:"}};
+    struct quota_cgroup *g;
+
+    fn(data, &q->total, "total", "");
+    fn(data, &q->unlisted, "unlisted", "");
+    for (size_t i = 0; i < sizeof numbered / sizeof *numbered; i++) {
+        struct quota_account *a;
+
+        for (a = quota_first_account(numbered[i].accounts); a; a = quota_next_account(a)) {
+            char number[16];
+
+            snprintf(number, sizeof number, "+%u", a->id);
+            fn(data, a, numbered[i].kind, number);
+        }
+    }
+    for (g = quota_first_cgroup(q); g; g = quota_next_cgroup(g))
+        fn(data, &g->account, "cgroup:", g->path);
+}
+
+struct listener {
+    void (*fn)(void *data, const struct quota_over *over);
+    void *data;
+};
+
+static void tell(void *data, struct quota_account *a, const char *kind, const char *name)
+{
+    const struct listener *l = data;
     struct quota_over over = {.since = a->over_since};
 
     if (!a->is_over)
         return;
     snprintf(over.key, sizeof over.key, "%s%s", kind, name);
-    fn(data, &over);
-}
-
-static void tell_all(const struct quota_accounts *accounts, const char *kind,
-                     void (*fn)(void *data, const struct quota_over *over), void *data)
-{
-    struct quota_account *a;
-
-    for (a = quota_first_account(accounts); a; a = quota_next_account(a)) {
-        char number[16];
-
-        snprintf(number, sizeof number, "+%u", a->id);
-        tell(a, kind, number, fn, data);
-    }
+    l->fn(l->data, &over);
 }
 
 void quota_each_over(struct quota *q, void (*fn)(void *data, const struct quota_over *over), void *data)
 {
-    struct quota_cgroup *g;
+    each_account(q, tell, &(struct listener){fn, data});
+}
 
-    tell(&q->total, "total", "", fn, data);
-    tell(&q->unlisted, "unlisted", "", fn, data);
-    tell_all(&q->users, "user:", fn, data);
-    tell_all(&q->groups, "group:", fn, data);
-    for (g = quota_first_cgroup(q); g; g = quota_next_cgroup(g))
-        tell(&g->account, "cgroup:", g->path, fn, data);
+static void move(void *data, struct quota_account *a, const char *kind, const char *name)
+{
+    const struct calendar *c = data;
+
+    (void)kind;
+    (void)name;
+    if (a->is_over)
+        a->over_since = calendar_convert(c, a->over_since, 0);
+}
+
+void quota_move_time(struct quota *q, int64_t by)
+{
+    each_account(q, move, &(struct calendar){.set_by = by});
+    q->n_over_changes++;
 }
 
 static struct quota_account *find(struct quota *q, const char *key)

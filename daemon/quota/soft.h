@@ -5,6 +5,8 @@
 
 // The time of day, in seconds since 1970; the caller tells it every few seconds.
 void quota_set_time(struct quota *q, uint64_t now);
+// Somebody has set the clock by so many seconds, less than 0: back.  Grace periods end as much later, or earlier.
+void quota_move_time(struct quota *q, int64_t by);
 enum { QUOTA_KEY_SIZE = 288 };
 // One account that is above its soft limit.
 struct quota_over {

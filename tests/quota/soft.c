@@ -102,6 +102,32 @@ static void above_the_soft_limit_growth_is_allowed_for_the_grace_period_only(voi
     scene_deinit(&s);
 }
 
+static void a_clock_that_is_set_moves_the_grace_period(void **state)
+{
+    struct scene s;
+    uint64_t changes;
+
+    (void)state;
+    scene_init(&s);
+    assert_int_equal(take(&s, 51), 0);
+    changes = quota_over_changes(s.q);
+    quota_set_time(s.q, BEGIN + 100000);
+    quota_move_time(s.q, 100000);
+    assert_int_equal(quota_account_grace_ends(s.account), BEGIN + 100000 + GRACE);
+    assert_int_not_equal(quota_over_changes(s.q), changes);
+    assert_int_equal(take(&s, 1), 0);
+    quota_set_time(s.q, BEGIN + 100000 + GRACE);
+    assert_int_equal(take(&s, 1), -EDQUOT);
+    quota_set_time(s.q, BEGIN + GRACE - 1);
+    quota_move_time(s.q, -100000);
+    assert_int_equal(quota_account_grace_ends(s.account), BEGIN + GRACE);
+    assert_int_equal(take(&s, 1), 0);
+    quota_set_time(s.q, 1);
+    quota_move_time(s.q, -BEGIN - 1); // to before 1970
+    assert_int_equal(quota_account_grace_ends(s.account), GRACE);
+    scene_deinit(&s);
+}
+
 static void it_is_told_once_each_time(void **state)
 {
     struct scene s;
@@ -248,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(above_the_soft_limit_growth_is_allowed_for_the_grace_period_only),
+        TEST(a_clock_that_is_set_moves_the_grace_period),
         TEST(it_is_told_once_each_time),
         TEST(a_grace_of_nothing_and_one_without_end),
         TEST(a_limit_that_changes_begins_or_ends_the_period),
