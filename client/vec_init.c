@@ -98,7 +98,7 @@ struct diskalloc_vec_state diskalloc_vec_init_with(struct diskalloc *da, const s
     error_begin(call);
     e = element_size > 0 ? region_create(da, o, true, &r) : error_why(-EINVAL, "the elements have no bytes");
     v = vec_state_of(r, error_end(e));
-    if (v.region)
+    if (element_size > 0 && v.region)
         v.cap = v.region->size / element_size;
     return v;
 }

@@ -43,6 +43,7 @@
 // No function of this file but pattern_new and pattern_free calls the kernel.
 #include "client/memory/pattern.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -296,6 +297,7 @@ static uint32_t chance_of_run(const struct pattern *p, const struct pattern_part
 
     for (unsigned place = 0; place < PATTERN_PLACES && windows_is_used(p, place, false); place++, n++)
         n_young += part->age[place] <= young;
+    assert(n > 0); // the first window is always used
     both = n_young * n_young * 256 / (n * n);
     both = 2 * both - both * both / 256;
     return both < MOST_CHANCE ? both : MOST_CHANCE;
