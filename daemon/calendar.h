@@ -18,5 +18,5 @@ struct calendar {
 uint64_t calendar_now(struct calendar *c);
 // The same, for given clocks: the time of day and the steady one, in seconds.
 void calendar_note(struct calendar *c, int64_t wall, int64_t steady);
-// What TIME, noted when set_by was THEN, is on the present calendar.
+// TIME, noted when set_by was THEN, on the present calendar.
 uint64_t calendar_convert(const struct calendar *c, uint64_t time, int64_t then);

@@ -1,4 +1,4 @@
-// What the kernel is told of how the bytes of a mapping will be used.  Sizes and offsets are bytes.
+// Advice to the kernel about how the bytes of a mapping will be used.  Sizes and offsets are bytes.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

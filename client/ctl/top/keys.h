@@ -1,4 +1,4 @@
-// What the screen of `top` shows, and how keys change that.
+// The state of the screen of `top`, and how keys change it.
 #pragma once
 #include "client/ctl/text.h"
 #include "client/ctl/top/model.h"
