@@ -17,12 +17,18 @@
 // kernel writes in its own time.  msync in place of it gained nothing (3 GiB in a group of 384 MiB), and waits for the
 // disk.
 //
+// Not on btrfs, which has pages of 4 KiB only: before one is written, it is taken from the program's page table, so
+// that the program's processor is interrupted for each.  Measured (2 GiB in a group of 256 MiB, a virtual machine by
+// PVM): pushing was 0.64 to 0.92 times as fast as by hand with this, and 1.11 to 1.20 times without.
+//
 // Threads: the program's threads call writeback_note, the client's thread runs the task.  Fields that both use are
 // atomic.
 #include "client/memory/writeback.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stddef.h>
+#include <sys/vfs.h>
 
 #include "proto/util/container.h"
 
@@ -73,6 +79,8 @@ static enum background_result run(struct background_task *t)
         w->wants_file = true;
         return BACKGROUND_DONE;
     }
+    if (w->is_useless)
+        return BACKGROUND_DONE;
     return write_chunk(w) ? BACKGROUND_MORE : BACKGROUND_DONE;
 }
 
@@ -106,10 +114,18 @@ bool writeback_wants_file(struct writeback *w)
     return w->wants_file;
 }
 
+static bool has_small_pages_only(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (unsigned)fs.f_type == BTRFS_SUPER_MAGIC;
+}
+
 void writeback_give_file(struct writeback *w, const struct descriptor *file)
 {
     if (file && !w->has_file) {
         w->file = *file;
+        w->is_useless = has_small_pages_only(file->fd);
         w->has_file = true;
     }
     w->wants_file = false;

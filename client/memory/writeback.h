@@ -18,7 +18,9 @@ struct writeback {
     _Atomic uint64_t ahead_max; // bytes that may be made ahead of the vector's end
     _Atomic bool wants_file;    // writing has begun, and there is no descriptor
     struct descriptor file;     // the backing's; valid if has_file
-    _Atomic bool has_file; // set after file is written; cleared by the task, when the program has closed the descriptor
+    bool is_useless;            // for that file: it is left to the kernel
+    // Set after these two are written; cleared by the task, when the program has closed the descriptor.
+    _Atomic bool has_file;
     _Atomic uint64_t filled,
         written;            // the vector has filled the bytes before filled; those before written were sent to the disk
     _Atomic uint64_t noted; // filled, when the task was submitted last
