@@ -4,8 +4,8 @@
 #include "daemon/request/request.h"
 
 enum {
-    PEER_MAX_WATCHED = 64,    // attachments of one connection, and
-    REGION_MAX_WATCHERS = 256 // of one region, whose clients are told before a change is answered
+    PEER_MAX_WATCHED = 64,   // attachments of one connection, and
+    REGION_MAX_WATCHERS = 32 // of one region, whose clients are told before a change is answered
 };
 
 // R has changed, by a request of BY, which may be NULL.  Called before that request is answered.

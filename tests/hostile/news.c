@@ -8,7 +8,7 @@
 
 #include "proto/util/clock.h"
 
-enum { MANY = 1000, ROUNDS = 20, GROWS = 200 };
+enum { MANY = 1000, ROUNDS = 20, GROWS = 200, WATCHING = 100, MOST_WATCHERS = 64 };
 
 static const char config[] = "[daemon]\nkeep_free = 0\n[quota default]\nconnections = 10000\n";
 
@@ -104,6 +104,55 @@ static void a_thousand_attachers_are_told(void **state)
     stop(&d, &writer, MANY);
 }
 
+// Whether the daemon will tell C of the next change before that is answered.
+static bool watch(struct raw *c, const struct raw_handle *h)
+{
+    Diskalloc__V1__StatRegion body = DISKALLOC__V1__STAT_REGION__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+    RawReply *reply;
+    bool watched;
+
+    body.handle = raw_bytes(h);
+    body.watch = true;
+    q.body_case = RAW_BODY(STAT_REGION);
+    q.stat_region = &body;
+    reply = raw_call(c, &q);
+    assert_int_equal(raw_code(reply), RAW_CODE(OK));
+    watched = reply->region->watched;
+    raw_free(reply);
+    return watched;
+}
+
+static unsigned watch_all(const struct raw_handle *h, bool watched[WATCHING])
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < WATCHING; i++)
+        n += watched[i] = watch(&clients[i], h);
+    return n;
+}
+
+// Whoever makes a change, and all other users, wait while its watchers are told: so these are few.
+static void few_of_many_are_told_before_a_change_is_answered(void **state)
+{
+    struct raw_handle h = raw_handle_new();
+    bool watched[WATCHING];
+    struct test_daemon d;
+    struct raw writer;
+
+    (void)state;
+    start(&d, &writer, &h, WATCHING);
+    for (uint64_t size = 4096; size <= 3 * 4096; size += 4096) {
+        assert_in_range(watch_all(&h, watched), 1, MOST_WATCHERS);
+        assert_int_equal(raw_grow(&writer, &h, size), RAW_CODE(OK));
+        for (int i = 0; i < WATCHING; i++)
+            assert_true(!watched[i] || raw_has_reply(&clients[i]));
+        for (int i = 0; i < WATCHING; i++)
+            assert_int_equal(read_size(&clients[i]), size);
+    }
+    stop(&d, &writer, WATCHING);
+}
+
 static pid_t start_flood(const struct test_daemon *d, const struct raw_handle *h)
 {
     pid_t pid = fork();
@@ -166,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_thousand_attachers_are_told),
+        TEST(few_of_many_are_told_before_a_change_is_answered),
         TEST(a_flood_of_resizes_fills_no_queue),
     };
 
