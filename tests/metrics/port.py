@@ -193,7 +193,7 @@ class CrowdTest(WireTest):
             client.call(create_region=pb.CreateRegion(handle=handle, size=MIB))
             for size in range(2, 40):
                 client.call(grow_region=pb.GrowRegion(handle=handle, size=size * MIB))
-        self.assertLessEqual(most, GUESTS)
+        self.assertLessEqual(most, GUESTS + 1)  # a new client is there for a moment before another makes room for it
 
     def test_the_client_that_came_first_makes_room_for_the_next(self):
         metrics_case.wait_until(lambda: self.served() == 0, "nobody is there")
