@@ -154,6 +154,7 @@ struct user *user_ref(struct user_table *t, uid_t uid)
     u->entry = (struct user_entry){.name = user_entry_number(uid), .gid = (gid_t)-1};
     TAILQ_INIT(&u->waiters);
     TAILQ_INIT(&u->peers);
+    TAILQ_INIT(&u->entering);
     TAILQ_INIT(&u->readable);
     TAILQ_INIT(&u->turn_members);
     rounds_owner_init(&u->answered);

@@ -27,6 +27,7 @@ struct conn;
 struct names;
 struct news;
 struct peer;
+struct request;
 struct suspicion;
 struct user_table;
 
@@ -92,6 +93,9 @@ struct user {
     TAILQ_HEAD(, user) borrowers;         // the users whose lender this user is
     TAILQ_ENTRY(user) borrower;
     TAILQ_HEAD(, peer) peers; // the user's connections
+    // request/hello.c's: connections that end and are still charged, and Hellos that wait for one of them
+    unsigned n_ending, n_entering;
+    TAILQ_HEAD(, request) entering;
     // The connections with something to read, n_readable of them; written by daemon/conn, like the next seven.
     TAILQ_HEAD(, conn) readable;
     unsigned n_readable;

@@ -72,8 +72,9 @@ struct conn {
     bool gone;             // the client has closed the connection, and can read nothing any more
     bool queued;           // on the list of its user's connections that may read
     bool careful;          // packets may bring descriptors: see rights.c
-    bool leaves;           // leaving.c's, like the next two: the connection ends
+    bool leaves;           // leaving.c's, like the next three: the connection ends
     bool leaves_something; // counted in n_leaving
+    bool leaves_room;      // counted in n_ending of the user: it was let in
     unsigned n_heard;      // so many packets were read since it was settled that it ends
     bool brings;           // the next packet brings descriptors, so nothing may be received any more
     bool silent;           // on env->silent

@@ -19,6 +19,7 @@
 #include "daemon/conn/connection.h"
 #include "daemon/conn/rights.h"
 #include "daemon/request/dispatch.h"
+#include "daemon/request/hello.h"
 #include "daemon/request/message.h"
 #include "daemon/user.h"
 #include "proto/packet.h"
@@ -42,6 +43,10 @@ static bool is_served_last(const struct conn *c, const Diskalloc__V1__Request *m
 void leaving_note(struct conn *c)
 {
     c->leaves = true;
+    if (c->peer.said_hello && !c->leaves_room) {
+        c->leaves_room = true;
+        hello_note_ending(c->peer.user);
+    }
     if (c->leaves_something || (c->peer.n_attachments == 0 && c->peer.n_requests == 0))
         return;
     c->leaves_something = true;
@@ -106,6 +111,8 @@ void leaving_take(struct conn *c)
     leaving_note(c);
     request_abandon_some(c->env->request, SOME_REQUESTS);
     peer_part(&c->peer);
+    if (c->leaves_room)
+        hello_note_ended(c->peer.user);
     leave(c, SOME_REGIONS);
 }
 

@@ -3,6 +3,9 @@
 // The uid comes from the kernel; the name, the groups and so the limits of that uid come from the user database, which
 // may be slow and is asked on a worker.  Until the answer is there the connection is charged to nobody: USER_MAX_SILENT
 // bounds the number of such connections.  A connection that the limit refuses gets the refusal and is closed.
+//
+// A client that closes a connection and makes another one has room for that, and is not refused although the first one
+// is still charged: what it sent last is read before.  The Hello waits for it.  As many wait as connections end.
 #include <errno.h>
 #include <stdio.h>
 
@@ -14,6 +17,7 @@
 #include "daemon/quota/charge.h"
 #include "daemon/reports.h"
 #include "daemon/request/handlers.h"
+#include "daemon/request/hello.h"
 #include "daemon/request/request.h"
 #include "daemon/user.h"
 #include "proto/field.h"
@@ -70,14 +74,21 @@ static void report(const struct request *request, const struct quota_refusal *re
     reports_publish(request->env->op.reports, &r);
 }
 
-// The user database has answered, so the user's groups and limits are known: the connection can be charged.
-static void user_is_known(struct user_waiter *waiter)
+static bool will_have_room(const struct user *u)
 {
-    struct request *request = container_of(waiter, struct request, user_waiter);
+    return u->n_ending > u->n_entering;
+}
+
+static void let_in(struct request *request)
+{
     struct peer *peer = request->peer;
     struct quota_refusal refusal = {0};
     int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
 
+    if (r == -EDQUOT && will_have_room(peer->user)) {
+        request_enter_later(request);
+        return;
+    }
     report(request, r == 0 ? NULL : &refusal);
     if (r == 0) {
         peer_let_in(peer);
@@ -89,6 +100,28 @@ static void user_is_known(struct user_waiter *waiter)
         peer->hang_up(peer);
     }
     request_end(request);
+}
+
+// The user database has answered, so the user's groups and limits are known: the connection can be charged.
+static void user_is_known(struct user_waiter *waiter)
+{
+    let_in(container_of(waiter, struct request, user_waiter));
+}
+
+void hello_note_ending(struct user *u)
+{
+    u->n_ending++;
+}
+
+void hello_note_ended(struct user *u)
+{
+    struct request *next = TAILQ_FIRST(&u->entering);
+
+    u->n_ending--;
+    if (!next)
+        return;
+    request_stop_entering(next);
+    let_in(next);
 }
 
 // A process of another pid namespace has no control group that could be told from here.  A process that has ended

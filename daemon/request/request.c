@@ -148,6 +148,20 @@ void request_leave_place(struct request *request)
     request->user->n_making--;
 }
 
+void request_enter_later(struct request *request)
+{
+    request->enters = true;
+    request->user->n_entering++;
+    TAILQ_INSERT_TAIL(&request->user->entering, request, of_entering);
+}
+
+void request_stop_entering(struct request *request)
+{
+    request->enters = false;
+    request->user->n_entering--;
+    TAILQ_REMOVE(&request->user->entering, request, of_entering);
+}
+
 void request_leave_peer(struct request *request)
 {
     request_leave_place(request);
@@ -187,7 +201,7 @@ void request_end(struct request *request)
 // When a request ends, the Cancels that wait for it are answered.  So all leave the peer before the first one ends.
 void request_forget_peer(struct peer *peer)
 {
-    struct request_list looked_up = TAILQ_HEAD_INITIALIZER(looked_up);
+    struct request_list over = TAILQ_HEAD_INITIALIZER(over);
     struct request *request;
 
     while ((request = TAILQ_FIRST(&peer->requests))) {
@@ -195,13 +209,16 @@ void request_forget_peer(struct peer *peer)
         request_leave_peer(request);
         if (request->user_waiter.waiting) {
             lookup_forget(request->user_waiter.user, &request->user_waiter);
-            TAILQ_INSERT_TAIL(&looked_up, request, entry);
+            TAILQ_INSERT_TAIL(&over, request, entry);
+        } else if (request->enters) {
+            request_stop_entering(request);
+            TAILQ_INSERT_TAIL(&over, request, entry);
         } else if (request->op.env) {
             rounds_add(&request->env->abandoned, &request->user->abandoned, &request->of_abandoned);
         }
     }
-    while ((request = TAILQ_FIRST(&looked_up))) {
-        TAILQ_REMOVE(&looked_up, request, entry);
+    while ((request = TAILQ_FIRST(&over))) {
+        TAILQ_REMOVE(&over, request, entry);
         request_end(request);
     }
 }

@@ -52,7 +52,9 @@ struct request {
     struct audit *audit;            // what an administrator does; NULL: nothing that is logged
     struct request *cancelled_by;   // a list of Cancels that are answered when this request ends
     bool makes_region;              // counted in n_making of the peer and of the user
+    bool enters;                    // a Hello that waits for another connection to end: on user->entering
     struct rounds_item of_abandoned;
+    TAILQ_ENTRY(request) of_entering;
     TAILQ_ENTRY(request) entry; // of peer->requests
     RB_ENTRY(request) by_id;    // of peer->requests_by_id
 };
@@ -65,6 +67,9 @@ struct request *request_find(struct peer *peer, uint64_t id);
 // attached, or nobody waits for it any more.
 void request_take_place(struct request *request);
 void request_leave_place(struct request *request);
+// A Hello waits, behind the others of its user, until request_stop_entering or until its connection has gone.
+void request_enter_later(struct request *request);
+void request_stop_entering(struct request *request);
 // The request goes on without a peer: nobody gets its reply.
 void request_leave_peer(struct request *request);
 // Answers the Cancels that waited for this request, and frees it.  The request's own reply was sent before.
