@@ -137,6 +137,12 @@ static void grace_is_written(struct work *w)
     d->grace_failed = d->grace_result < 0;
 }
 
+// Both clocks are read in whole seconds, so a step has one second more or less than it had.
+static uint64_t in_whole_minutes(int64_t step)
+{
+    return ((uint64_t)(step < 0 ? -step : step) + 30) / 60 * 60;
+}
+
 static void follow_clock(struct daemon *d)
 {
     struct calendar *c = &d->request.op.calendar;
@@ -149,7 +155,7 @@ static void follow_clock(struct daemon *d)
         return;
     log_notice(
         "the time of day was set %s by %s: grace periods do not end sooner or later for that, nor do regions expire",
-        by < 0 ? "back" : "forward", duration_format((uint64_t)(by < 0 ? -by : by), text));
+        by < 0 ? "back" : "forward", duration_format(in_whole_minutes(by), text));
     for (size_t i = 0; i < d->n_grace_notes; i++)
         d->grace_notes[i].since = calendar_convert(c, d->grace_notes[i].since, d->clock_set_by);
     quota_move_time(d->quota, by);

@@ -48,7 +48,7 @@ class ClockTest(DisksTest):
         self.start_with_clock()
         self.leave(b"kept", HOUR)
         self.await_expiry(b"first")
-        self.set_clock(30 * DAY, "the time of day was set forward by 30d")
+        self.set_clock(30 * DAY - 2, "the time of day was set forward by 30d:")
         self.await_expiry(b"second")
         self.assertEqual(self.names(), {b"kept"})
         # The record says so too.
