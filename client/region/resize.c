@@ -208,6 +208,9 @@ static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t unti
     r->backing->grow_until = r->backing->agree_until = 0;
     if (e == 0 && r->size > before)
         region_lend_file(r);
+    // The record of the region was cut as well: a vector must not take that for a commit of others.
+    if (e == 0 && r->size < before)
+        r->agreed = u64_min(r->agreed, r->size);
     pthread_mutex_unlock(&r->lock);
     return e;
 }
