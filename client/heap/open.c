@@ -94,6 +94,25 @@ static struct diskalloc_heap *heap_alloc(struct diskalloc_region *r)
     return h;
 }
 
+// 0; -EBUSY: a heap is open on R already, and will close it.
+static int take_region(struct diskalloc_region *r)
+{
+    bool taken;
+
+    pthread_mutex_lock(&r->lock);
+    taken = r->has_heap;
+    r->has_heap = true;
+    pthread_mutex_unlock(&r->lock);
+    return taken ? error_why(-EBUSY, "the heap is open already, on this region") : 0;
+}
+
+static void give_region_back(struct diskalloc_region *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->has_heap = false;
+    pthread_mutex_unlock(&r->lock);
+}
+
 // 0; -EBUSY: the heap is open elsewhere; -errno.
 static int lock_region(struct diskalloc_region *r, short type)
 {
@@ -216,8 +235,9 @@ static int fill(struct diskalloc_heap *h)
 
     if (e < 0)
         return e;
-    if (!r->backing->read_only && is_empty(h))
-        return make(h);
+    if (is_empty(h))
+        return r->backing->read_only ? error_why(-EROFS, "the region is empty, and attached for reading only")
+                                     : make(h);
     if (r->size < UNIT)
         return error_why(-EINVAL, "there is no heap in this region of %llu bytes", (unsigned long long)r->size);
     e = check_header(h);
@@ -243,14 +263,12 @@ static int refresh(struct diskalloc_region *r)
     return e == -ESTALE ? 0 : e;
 }
 
-static int open_heap(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
+static int open_taken(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
 {
     struct diskalloc_heap *h;
     bool locked = false;
-    int e = refresh(r);
+    int e = 0;
 
-    if (e < 0)
-        return e;
     h = heap_alloc(r);
     if (!h)
         return error_why(-ENOMEM, "no address space for the heap's lists");
@@ -274,6 +292,20 @@ static int open_heap(struct diskalloc_region *r, bool shared, struct diskalloc_h
     fork_unlock();
     *ret = h;
     return 0;
+}
+
+static int open_heap(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
+{
+    int e = refresh(r);
+
+    if (e == 0)
+        e = take_region(r);
+    if (e < 0)
+        return e;
+    e = open_taken(r, shared, ret);
+    if (e < 0)
+        give_region_back(r);
+    return e;
 }
 
 int diskalloc_heap_open(struct diskalloc_region *r, struct diskalloc_heap **ret)

@@ -50,6 +50,7 @@ struct diskalloc_region {
     // writes both.
     uint32_t element_size; // bytes; 0: none
     uint64_t agreed;       // the bytes of elements that the vector found, took over or committed last
+    bool has_heap;         // a heap is open on this region, and closes it
     uint32_t kind;         // recorded by commits in place of element_size, if not 0: see client/strvec/strvec.h
     // Of a vector that is consumed from its front (client/drain.c); the thread that uses the vector writes both.
     bool drained;         // parts before or behind the vector's end may have no blocks

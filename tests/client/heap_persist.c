@@ -239,6 +239,43 @@ static void one_process_at_a_time_has_a_heap_open(struct test_backend *b)
 }
 FOR_EACH_BACKEND(one_process_at_a_time_has_a_heap_open)
 
+// The heap owns the region that it was opened on, and closes it.
+static void a_region_has_one_heap(struct test_backend *b)
+{
+    for (uint32_t flags = 0; flags <= DISKALLOC_REGION_READ_ONLY; flags += DISKALLOC_REGION_READ_ONLY) {
+        struct diskalloc_heap *h, *second = NULL;
+        struct diskalloc_region *r;
+        char *p;
+
+        diskalloc_heap_close(open_heap(b, "one"));
+        assert_int_equal(open_named(b->da, "one", 0, flags, &r), 0);
+        assert_int_equal(diskalloc_heap_open(r, &h), 0);
+        EXPECT_FAILURE(-EBUSY, "diskalloc_heap_open", diskalloc_heap_open(r, &second));
+        assert_null(second);
+        p = flags ? NULL : diskalloc_heap_malloc(h, 100);
+        if (p)
+            memset(p, 1, 100);
+        diskalloc_heap_close(h);
+        assert_int_equal(diskalloc_region_unlink(b->da, "one"), 0);
+    }
+}
+FOR_EACH_BACKEND(a_region_has_one_heap)
+
+// An open that was refused leaves the region to the program.
+static void a_region_that_could_not_be_opened_as_a_heap_may_be_tried_again(struct test_backend *b)
+{
+    struct diskalloc_region *r;
+    struct diskalloc_heap *h;
+
+    assert_int_equal(open_named(b->da, "again", 100000, DISKALLOC_REGION_CREATE, &r), 0);
+    EXPECT_FAILURE(-EINVAL, "diskalloc_heap_open", diskalloc_heap_open(r, &h));
+    assert_int_equal(diskalloc_region_resize(r, 0), 0);
+    assert_int_equal(diskalloc_heap_open(r, &h), 0);
+    diskalloc_heap_close(h);
+    assert_int_equal(diskalloc_region_unlink(b->da, "again"), 0);
+}
+FOR_EACH_BACKEND(a_region_that_could_not_be_opened_as_a_heap_may_be_tried_again)
+
 static void a_heap_is_read_while_another_writes_it(struct test_backend *b)
 {
     struct diskalloc_heap *h = open_heap(b, "read"), *reader;
@@ -255,7 +292,11 @@ static void a_heap_is_read_while_another_writes_it(struct test_backend *b)
     errno = 0;
     assert_null(diskalloc_heap_malloc(reader, 10));
     assert_int_equal(errno, EROFS);
-    assert_null(diskalloc_heap_realloc(reader, q, 10));
+    for (size_t size = 0; size <= 1000; size += 500) {
+        errno = 0;
+        assert_null(diskalloc_heap_realloc(reader, q, size));
+        assert_int_equal(errno, EROFS);
+    }
     assert_int_equal(diskalloc_heap_set_root(reader, NULL), -EROFS);
     assert_int_equal(diskalloc_heap_usable_size(reader, q), 0);
     diskalloc_heap_free(reader, q);
@@ -298,7 +339,7 @@ static void other_regions_are_refused_and_stay_as_they_are(struct test_backend *
     assert_int_equal(open_named(b->da, "empty", 0, DISKALLOC_REGION_CREATE, &r), 0);
     diskalloc_region_close(r);
     assert_null(try_open_heap(b, "empty", DISKALLOC_REGION_READ_ONLY, &e));
-    assert_int_equal(e, -EINVAL);
+    assert_int_equal(e, -EROFS);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(diskalloc_region_unlink(b->da, (const char *[]){"vector", "heap", "plain", "empty"}[i]), 0);
 }
@@ -339,6 +380,8 @@ int main(void)
         EACH_BACKEND(a_program_may_be_killed_at_any_moment),
         EACH_BACKEND(a_heap_that_was_half_made_is_made_anew),
         EACH_BACKEND(one_process_at_a_time_has_a_heap_open),
+        EACH_BACKEND(a_region_has_one_heap),
+        EACH_BACKEND(a_region_that_could_not_be_opened_as_a_heap_may_be_tried_again),
         EACH_BACKEND(a_heap_is_read_while_another_writes_it),
         EACH_BACKEND(other_regions_are_refused_and_stay_as_they_are),
         EACH_BACKEND(a_file_of_the_callers_can_be_a_heap),
