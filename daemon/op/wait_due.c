@@ -58,10 +58,11 @@ bool wait_is_over(const struct wait_queue *w, const struct op *op, uint64_t now)
 
 static uint64_t due(const struct op *op, uint64_t now)
 {
-    uint64_t at = u64_max(op->wait_deadline, op->wait_until);
+    uint64_t at = op->wait_deadline;
 
-    if (op->wait_deadline <= now)
-        at = u64_min(at, now + RETRY_MS);
+    // The wait ends by its deadline unless something is being released then.
+    if (at <= now)
+        at = u64_min(u64_max(at, op->wait_until), now + RETRY_MS);
     // An operation behind another is not tried before the other has left.  While it cannot be tried although its time
     // has come, another one is at work on its region, whose end pokes.
     if (op == TAILQ_FIRST(&op->waits_with->ops))

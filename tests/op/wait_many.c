@@ -295,6 +295,27 @@ static void an_account_that_went_while_an_operation_waited_is_not_touched(void *
     finish(&c);
 }
 
+// Also where that is sooner than the grace for releases would end.
+static void a_wait_is_looked_at_when_its_deadline_comes(void **state)
+{
+    static const uint64_t waits[] = {300, 900, 5000};
+    struct crowd c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        begin_with_users(&c, 1, 1);
+        op_init(&c.ops[0], &c.f.env, &op_grow, c.regions[0]);
+        c.ops[0].size = BLOCK;
+        c.ops[0].wait_deadline = clock_now() + waits[i];
+        c.ops[0].done = count_done;
+        c.ops[0].owner = &c;
+        op_submit(&c.ops[0]);
+        assert_true(c.ops[0].is_waiting);
+        assert_true(c.ops[0].due_at == c.ops[0].wait_deadline || clock_now() > c.ops[0].wait_deadline);
+        finish(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +323,7 @@ int main(void)
         TEST(a_wake_up_tries_and_ends_a_bounded_number),
         TEST(what_comes_free_in_the_middle_of_a_round_is_offered_to_all),
         TEST(lent_uids_wait_as_one_user),
+        TEST(a_wait_is_looked_at_when_its_deadline_comes),
         TEST(an_account_that_went_while_an_operation_waited_is_not_touched),
         TEST(with_the_number_of_users_it_grows_as_that_and_not_as_its_square),
     };
