@@ -24,6 +24,15 @@ static uint64_t unwritten(const struct disk *d)
     return u64_min(less(dense + sparse, d->space.used), allocates ? sparse : dense + sparse);
 }
 
+uint64_t disk_grantable(const struct disk *d)
+{
+    const uint64_t granted = d->granted.used[QUOTA_BYTES];
+    // Where blocks cannot be allocated, what is granted takes none before it is written.
+    const uint64_t taken = store_guarantee(d->store)->can_allocate ? less(granted, d->written) : 0;
+
+    return less(less(d->space.available + less(d->written, granted), taken), d->keep_free);
+}
+
 uint64_t disk_free(const struct disk *d)
 {
     const uint64_t granted = d->granted.used[QUOTA_BYTES], keep = d->keep_free;

@@ -63,6 +63,8 @@ bool disk_is_open_to(struct disk *disks, const struct disk *d, const struct disk
 // Bytes that could be granted on the disk, as far as is known: what is free, without keep_free and without what is
 // granted and not yet written.
 uint64_t disk_free(const struct disk *d);
+// Bytes that a grow of one region could take now, as far as is known, whatever sparse regions have not written yet.
+uint64_t disk_grantable(const struct disk *d);
 // Whether one of DISKS before D is on the same file system.
 bool disk_shares_file_system(const struct disk *disks, const struct disk *d);
 // The bytes that are kept free of the file systems of all DISKS, each counted once.

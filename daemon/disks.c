@@ -273,15 +273,16 @@ int disks_step_all(struct daemon *d, disks_step step, void *data)
 // For disks_step_all.
 static int fence_one(struct daemon_disk *x, void *data, char **ret_error)
 {
-    const struct config *config = data;
-    int r = fences_make(x, config->fence, ret_error);
+    const struct daemon *d = data;
+    int r = fences_make(x, d->fence, ret_error);
 
     return r == 0 ? fences_listen(x) : r;
 }
 
 int disks_fence(struct daemon *d, const struct config *config)
 {
-    return disks_step_all(d, fence_one, (void *)config);
+    d->fence = config->fence;
+    return disks_step_all(d, fence_one, d);
 }
 
 // For disks_step_all.
@@ -312,6 +313,7 @@ static void configure(struct disk *disk, const struct config *config)
                     dir);
     disk->rule = rule;
     disk->is_leaving = leaves;
+    store_require_mount(disk->store, disks_require_mount(config, dir));
     disk->keep_free = config_value_bytes(own ? &rule->keep_free : &config->keep_free, disk->space.total);
 }
 

@@ -264,7 +264,7 @@ static void open_next(struct opening *o)
     }
     o->begun = clock_now();
     o->require_mount = disks_require_mount(config, dir);
-    o->fence = config->fence;
+    o->fence = d->fence; // not that of a file that was read again
     o->work = (struct work){.lane = WORK_LANE_DAEMON, .run = run_open, .done = opening_done};
     worker_submit(d->pool, &o->work);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 
+#include "daemon/config/config.h"
 #include "daemon/conn/conn.h"
 #include "daemon/disk.h"
 #include "daemon/quota/quota.h"
@@ -60,6 +61,7 @@ struct daemon {
     struct event *names_timer;               // a timer with a period: the user database is asked again
     uint64_t told[3];                        // regions, bytes, connections: as last told to the service manager
     struct settings *settings;
+    enum config_fence fence;      // as the configuration said at the start
     int exit_status;              // of a daemon that ends without waiting for its threads
     bool told_to_end;             // by a signal
     bool bad_settings;            // the file of the run-time quotas has a mistake

@@ -63,8 +63,12 @@ int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Rep
     r = session_call(&ctl->session, request, ret);
     if (r == 0)
         return EXIT_DONE;
+    if (r == -EMSGSIZE) {
+        ctl_complain("what was given is longer than a request may be: nothing was asked");
+        return EXIT_USAGE;
+    }
     ctl_complain("the daemon did not answer: %s", strerror(-r));
-    return EXIT_REFUSED;
+    return EXIT_NO_DAEMON;
 }
 
 void ctl_complain_of_error(const Diskalloc__V1__Error *e)

@@ -82,6 +82,8 @@ int ctl_print_json(json_t *object)
     putchar('\n');
     if (r == 0)
         return EXIT_DONE;
+    if (ferror(stdout)) // main says so
+        return EXIT_DONE;
     ctl_complain("the answer can't be printed as JSON");
     return EXIT_REFUSED;
 }

@@ -12,6 +12,7 @@ enum exit_status {
     EXIT_REFUSED = 1, // the daemon refused, or something failed
     EXIT_USAGE = 2,
     EXIT_NO_DAEMON = 3,
+    EXIT_UNKNOWN = 3, // of `check`
 };
 
 // Prints one sentence on stderr, with the program's name in front.

@@ -52,7 +52,8 @@ static int say_hello(struct session *s)
     int r;
 
     hello.version_min = hello.version_max = PROTOCOL_VERSION;
-    hello.features = DISKALLOC__V1__FEATURE__FEATURE_EVENTS | DISKALLOC__V1__FEATURE__FEATURE_MOVE;
+    hello.features = DISKALLOC__V1__FEATURE__FEATURE_EVENTS | DISKALLOC__V1__FEATURE__FEATURE_MOVE |
+                     DISKALLOC__V1__FEATURE__FEATURE_ADMINISTRATION;
     hello.client_name = field_text(name);
     hello.pid = (uint32_t)getpid();
     request.body_case = DISKALLOC__V1__REQUEST__BODY_HELLO;

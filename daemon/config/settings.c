@@ -318,6 +318,8 @@ static void warn_of_what_needs_a_restart(const struct config *old, const struct 
         log_warning("another fence needs a restart: the present one is kept");
     if (strcmp(old->socket, new->socket) != 0)
         log_warning("another socket needs a restart: the present one is kept");
+    if (old->socket_mode != new->socket_mode)
+        log_warning("another socket_mode needs a restart: the socket keeps its permissions");
 }
 
 static void start_first(struct settings *s);

@@ -13,6 +13,7 @@
 #include "daemon/config/subjects.h"
 #include "daemon/disk.h"
 #include "daemon/lookup.h"
+#include "daemon/policy.h"
 #include "daemon/proc.h"
 #include "daemon/quota/charge.h"
 #include "daemon/reports.h"
@@ -79,12 +80,23 @@ static bool will_have_room(const struct user *u)
     return u->n_ending > u->n_entering;
 }
 
+// Whoever could raise the limit, or disconnect those who have taken all, must not be kept out by it.
+static bool comes_to_mend(const struct request *request)
+{
+    const struct peer *peer = request->peer;
+
+    return peer->features & DISKALLOC__V1__FEATURE__FEATURE_ADMINISTRATION &&
+           policy_is_admin(request->env->config, peer->user);
+}
+
 static void let_in(struct request *request)
 {
     struct peer *peer = request->peer;
     struct quota_refusal refusal = {0};
     int r = quota_charge_add(&peer->charge, QUOTA_CONNECTIONS, 1, &refusal);
 
+    if (r == -EDQUOT && comes_to_mend(request))
+        r = quota_charge_force(&peer->charge, QUOTA_CONNECTIONS, 1);
     if (r == -EDQUOT && will_have_room(peer->user)) {
         request_enter_later(request);
         return;

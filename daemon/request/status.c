@@ -22,7 +22,7 @@ enum {
 
 static uint64_t disk_left(const struct disk *disk)
 {
-    uint64_t keep = disk->keep_free, left = disk->space.available > keep ? disk->space.available - keep : 0;
+    uint64_t left = disk_grantable(disk);
 
     for (unsigned i = 0; i < disk->health.n_limits; i++) {
         const struct full_limit *l = &disk->health.limits[i];

@@ -98,6 +98,11 @@ static int check_file_system(struct store *s, char **ret_error)
     return 0;
 }
 
+void store_require_mount(struct store *s, bool require_mount)
+{
+    s->require_mount = require_mount;
+}
+
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error)
 {
     struct store *s = calloc(1, sizeof *s);

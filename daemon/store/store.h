@@ -22,6 +22,7 @@ static inline bool store_is_shortage(int error)
 // Locks the directory and finds out what its file system can do.  OPS: &file_ops_system, or the functions of a test.
 // 0; or -errno and *RET_ERROR is a sentence, to be freed; -EBUSY: another daemon has the directory.
 int store_open(const char *dir, bool require_mount, const struct file_ops *ops, struct store **ret, char **ret_error);
+void store_require_mount(struct store *s, bool require_mount); // from now on, or no longer
 // Reads and writes a little in the directory, and on its disk, whatever comes of it: hangs as long as the disk does.
 void store_touch(const char *dir);
 // Removes empty directories of users and releases the lock.

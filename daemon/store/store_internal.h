@@ -21,7 +21,7 @@ struct store {
     int dir_fd;
     dev_t device;
     struct store_lock lock;
-    bool require_mount;           // a file system must be mounted at the directory: see store_is_mounted
+    _Atomic bool require_mount;   // a file system must be mounted at the directory: see store_is_mounted
     pthread_mutex_t reserve_lock; // held from store_free_reserve to store_make_reserve
     int reserve_fd;
     _Atomic bool suspected;

@@ -90,6 +90,17 @@ class QuotaTest(AdminTest):
         self.assertEqual((caught.exception.code, caught.exception.error.limit), (pb.LIMIT, 0))
         self.assertIn("nothing is allowed", wire_case.daemon.log())
 
+    def test_no_limit_of_connections_keeps_out_who_can_raise_it(self):
+        for subject in ("total", self.me, "default"):
+            with self.subTest(subject=subject):
+                self.set_quota(subject, "connections=0")
+                with self.assertRaises(Refused) as caught:
+                    self.connect().call(get_usage=pb.GetUsage())
+                self.assertEqual(caught.exception.code, pb.LIMIT)
+                self.run_ctl("status")
+                self.run_ctl("quota", "unset", subject, "connections")
+                self.connect().call(get_usage=pb.GetUsage())
+
     def test_unknown_users_are_accepted_with_a_warning(self):
         subject = "user:no-such-user-here"
         done = self.start_ctl("quota", "set", subject, "bytes=1G")
@@ -423,6 +434,16 @@ class CheckTest(AdminTest):
         answer = json.loads(done.stdout)
         self.assertEqual((done.returncode, answer["state"], answer["status"]), (3, "UNKNOWN", 3))
         self.assertIn("no daemon", answer["message"])
+
+    def test_what_cannot_be_written_is_unknown(self):
+        for arguments in ((), ("--json",)):
+            with self.subTest(arguments=arguments), open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run(
+                    [ctl_case.program, "--address", f"unix:{wire_case.daemon.socket}", *arguments, "check"],
+                    stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                )
+                self.assertEqual(done.returncode, 3)
+                self.assertIn("can't be written", done.stderr)
 
     def test_what_cannot_be_told_is_unknown(self):
         for arguments in (
