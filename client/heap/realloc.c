@@ -69,7 +69,7 @@ void *diskalloc_heap_realloc(struct diskalloc_heap *h, void *block, size_t size)
         return block;
     if (!nested)
         error_begin("diskalloc_heap_realloc");
-    if (h && h->read_only)
+    if (usable == 0 && h && h->read_only)
         return fail(error_why(-EROFS, "the region is attached for reading only"));
     if (usable == 0)
         return fail(error_why(-EINVAL, "%p is no block of this heap", block));
