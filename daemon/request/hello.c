@@ -85,8 +85,7 @@ static bool comes_to_mend(const struct request *request)
 {
     const struct peer *peer = request->peer;
 
-    return peer->features & DISKALLOC__V1__FEATURE__FEATURE_ADMINISTRATION &&
-           policy_is_admin(request->env->config, peer->user);
+    return peer->administers && policy_is_admin(request->env->config, peer->user);
 }
 
 static void let_in(struct request *request)
@@ -171,6 +170,7 @@ int request_hello(const struct call *c)
              (int)(m->client_name.len < CLIENT_NAME_MAX ? m->client_name.len : CLIENT_NAME_MAX),
              m->client_name.len ? (const char *)m->client_name.data : "");
     peer->features = m->features & PROTOCOL_FEATURES;
+    peer->administers = m->features & DISKALLOC__V1__FEATURE__FEATURE_ADMINISTRATION;
     // The kernel cannot name a pid of another pid namespace.  The client's own word is good enough to show.
     if (peer->holder.pid == 0)
         peer->holder.pid = (pid_t)m->pid;

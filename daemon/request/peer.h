@@ -31,6 +31,7 @@ struct peer {
     bool said_hello;            // and the limit of connections allowed it
     bool has_parted;            // the connection has ended: see peer_part
     bool outlived;              // and the client lives on
+    bool administers;           // it is there to look and to mend, as it says
     uint64_t features;          // of the protocol: those that the client and this daemon know
     struct quota_charge charge; // one connection, from a granted Hello on
     struct attachment_list attachments;
