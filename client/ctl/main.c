@@ -137,13 +137,15 @@ static int told(const struct ctl *ctl, int status)
     return status;
 }
 
-// A monitor has not heard what `check` found, whatever that was: CHECKS.
-static int flushed(int status, bool checks)
+// A monitor has not heard what `check` found, whatever that was.
+static int flushed(int status, const struct parsed *p)
 {
+    const struct command *c = !p->instead && p->n_words > 0 ? find_command(p) : NULL;
+
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     ctl_complain("the output can't be written: %s", strerror(errno));
-    if (checks)
+    if (c && c->run == check_run)
         return EXIT_UNKNOWN;
     return status == EXIT_DONE ? EXIT_REFUSED : status;
 }
@@ -186,5 +188,5 @@ int main(int argc, char **argv)
     }
     p.words = words;
     options_parse(&ctl, &p, argc, argv);
-    return flushed(run_or_print(&ctl, &p), !p.instead && p.n_words > 0 && strcmp(words[0], "check") == 0);
+    return flushed(run_or_print(&ctl, &p), &p);
 }

@@ -265,11 +265,10 @@ static int refresh(struct diskalloc_region *r)
 
 static int open_taken(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
 {
-    struct diskalloc_heap *h;
+    struct diskalloc_heap *h = heap_alloc(r);
     bool locked = false;
     int e = 0;
 
-    h = heap_alloc(r);
     if (!h)
         return error_why(-ENOMEM, "no address space for the heap's lists");
     h->shared = shared;

@@ -46,11 +46,11 @@ struct diskalloc_region {
     unsigned generation;         // fork_generation() when the region was made
     struct shared_region shared; // with children that this process forks
     struct guard guard;          // see guard.h
+    bool has_heap;               // a heap is open on this region, and closes it; has the lock
     // Of the vector on this region (client/vec.c), if there is one that adopted it.  The thread that uses the vector
-    // writes both.
+    // writes both; so does a resize that cuts its elements.
     uint32_t element_size; // bytes; 0: none
     uint64_t agreed;       // the bytes of elements that the vector found, took over or committed last
-    bool has_heap;         // a heap is open on this region, and closes it
     uint32_t kind;         // recorded by commits in place of element_size, if not 0: see client/strvec/strvec.h
     // Of a vector that is consumed from its front (client/drain.c); the thread that uses the vector writes both.
     bool drained;         // parts before or behind the vector's end may have no blocks

@@ -209,8 +209,8 @@ static int resize_until(struct diskalloc_region *r, uint64_t size, uint64_t unti
     if (e == 0 && r->size > before)
         region_lend_file(r);
     // The record of the region was cut as well: a vector must not take that for a commit of others.
-    if (e == 0 && r->size < before)
-        r->agreed = u64_min(r->agreed, r->size);
+    if (e == 0 && r->size < before && r->agreed > r->size)
+        r->agreed = r->size;
     pthread_mutex_unlock(&r->lock);
     return e;
 }

@@ -2,10 +2,9 @@
 //
 // It runs on the daemon's loop, because what it shows belongs to the loop.  So everything is bounded:
 //   - a connection is for one request, of MOST_HEAD bytes and without a body: each reply closes it;
-//   - at most MOST_GUESTS connections exist, and ACCEPTS_A_TURN are accepted before others have their turn: then the
-//     listener rests for a moment.  Further clients wait in the kernel's queue, or are refused by the kernel;
-//   - a client that has gone before it was accepted, and has asked for nothing, takes no place.  MOST_GONE of them do
-//     not let the listener rest: so a program that connects and goes, again and again, does not keep the queue full;
+//   - at most MOST_GUESTS connections exist, and ACCEPTS_A_TURN are accepted before others have their turn.  After
+//     so many, or MOST_GONE that had gone before and take no place, the listener rests for a moment.  Further clients
+//     wait in the kernel's queue, or are refused by the kernel;
 //   - a connection ends after IDLE_MS without progress, and after DEADLINE_MS, however slowly it sends or reads;
 //   - WRITTEN_A_TURN bytes are sent to a client before others have their turn.
 //
@@ -17,9 +16,8 @@
 // All requests of a second together cost the loop as much as one (metrics/metrics.c), beside some ten microseconds for
 // each connection, some hundreds of which come in a second at most.
 //
-// The server of libevent (evhttp, 2.1) has none of these bounds, and ends the process when getnameinfo(3) fails, as it
-// does without memory; and it closes a descriptor twice when the loop has no memory for its events, which may be
-// another client's by then.
+// The server of libevent (evhttp, 2.1) has none of these bounds, and ends the process when getnameinfo(3) fails.  When
+// the loop has no memory for its events, it closes a descriptor twice, which may be another client's by then.
 //
 // Connections need no memory but for what they are sent: their places, with their events, exist from the start.
 #include "daemon/http/server.h"
@@ -307,10 +305,10 @@ static bool accept_one(struct server *s)
     if (has_gone(fd)) {
         s->n_gone++;
         close(fd);
-    } else {
-        s->n_received++;
-        receive(s, fd);
+        return true;
     }
+    s->n_received++;
+    receive(s, fd);
     return true;
 }
 

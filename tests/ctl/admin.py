@@ -101,6 +101,11 @@ class QuotaTest(AdminTest):
                 self.run_ctl("quota", "unset", subject, "connections")
                 self.connect().call(get_usage=pb.GetUsage())
 
+    def test_what_does_not_fit_into_a_request_is_wrong_usage(self):
+        for arguments in (("quota", "set", "total", "b" * 70000 + "=1"), ("move", "name", "/" + "a" * 100000)):
+            with self.subTest(command=arguments[0]):
+                self.assertIn("longer than a request may be", self.run_ctl(*arguments, status=2))
+
     def test_unknown_users_are_accepted_with_a_warning(self):
         subject = "user:no-such-user-here"
         done = self.start_ctl("quota", "set", subject, "bytes=1G")
@@ -505,6 +510,19 @@ class NoDaemonTest(CtlTest):
                 self.assertIn("no daemon", self.run_ctl(*arguments, address="unix:/nonexistent/socket", status=3))
 
     def test_one_that_hangs_up_exits_with_3(self):
+        self.assertIn("no daemon", self.ask_who_hangs_up(lambda client: None))
+
+    def test_one_that_goes_after_hello_exits_with_3(self):
+        def answer_hello(client):
+            hello = pb.Request.FromString(client.recv(65536))
+            reply = pb.HelloReply(version=1, max_packet=65536, max_in_flight=64, daemon_version="1")
+            client.send(pb.Reply(id=hello.id, hello=reply).SerializeToString())
+            client.recv(65536)
+
+        self.assertIn("did not answer", self.ask_who_hangs_up(answer_hello))
+
+    def ask_who_hangs_up(self, before):
+        """What the command says that asks such a daemon."""
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "socket")
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -515,10 +533,11 @@ class NoDaemonTest(CtlTest):
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                 )
-                listener.accept()[0].close()
+                with listener.accept()[0] as client:
+                    before(client)
                 _, sentence = tool.communicate(timeout=60)
         self.assertEqual(tool.returncode, 3)
-        self.assertIn(b"no daemon", sentence)
+        return sentence.decode()
 
 
 @needs_users

@@ -1,5 +1,5 @@
 // The HTTP server accepts clients that have gone as fast as they come, between other work, and those that ask a few at
-// a time.  The loop is never waited for here, so the listener's rest is not over within a test.
+// a time.  While these are counted, the loop does not wait, so that no time has to pass.
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -122,7 +122,7 @@ static void a_client_that_asked_before_it_went_takes_its_place(void **state)
     scene_deinit(&s);
 }
 
-// On a machine that stands still for a while the rest may be over: then more are answered, but never all at once.
+// The others are answered later.
 static void of_those_who_ask_few_are_accepted_before_the_listener_rests(void **state)
 {
     struct scene s;
