@@ -30,6 +30,7 @@ struct backing {
     bool keeps_fd;          // file stays open as long as the backing exists, unless the program closes it
     const void *mapped_at;  // where the region has mapped the file; NULL: not yet.  Written by client/region
     bool read_only, sparse, named;
+    bool made;            // the request that got this backing has made the region
     bool is_callers_file; // made by file_backing_new
     bool may_have_holes;  // of a caller's file: a grow to its size is needed, so that all bytes below have blocks
     // An answer was lost: size and the next three may be wrong until refresh.  unsure_parts: discarded too;
@@ -91,4 +92,7 @@ struct backing_ops {
     int (*open_file)(struct backing *b, bool keep);
     // Frees the backing.  INHERITED: the region came through fork; the daemon, or the directory, is told nothing.
     void (*close)(struct backing *b, bool inherited);
+    // Frees a backing that has a name and was made by a call that failed: the region goes too, unless others have it by
+    // now.  NULL: there are no names.
+    void (*abandon)(struct backing *b);
 };

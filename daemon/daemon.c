@@ -46,6 +46,7 @@
 #include "daemon/work/worker.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
+#include "proto/util/idmap.h"
 
 enum { STOP_TIMEOUT_MS = 5 * 1000 }; // for running work to end
 
@@ -64,8 +65,8 @@ static int start_listening(struct daemon *d, int listen_fd)
     const struct config *config = settings_config(d->settings);
     int r;
 
-    d->conns.overflow_uid = proc_has_all_uids() ? (uid_t)-1 : proc_overflow_uid();
-    d->conns.overflow_gid = proc_has_all_uids() ? (gid_t)-1 : proc_overflow_gid();
+    d->conns.overflow_uid = idmap_has_all_uids() ? (uid_t)-1 : proc_overflow_uid();
+    d->conns.overflow_gid = idmap_has_all_uids() ? (gid_t)-1 : proc_overflow_gid();
     d->conns.ended = on_conn_ended;
     d->conns.ended_data = d;
     if (listen_fd >= 0)

@@ -61,6 +61,15 @@ static bool add_spill_dir(struct options *options, const char *path)
     return r == 0;
 }
 
+// The exit status after something was printed.
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    log_error("the output can't be written: %m");
+    return DAEMON_EXIT_FAILED;
+}
+
 // -1: go on.  Any other value is the exit status of the process.
 static int parse_options(int argc, char **argv, struct options *ret)
 {
@@ -92,10 +101,10 @@ static int parse_options(int argc, char **argv, struct options *ret)
             break;
         case 'v':
             puts("diskallocd " DISKALLOC_VERSION);
-            return EXIT_SUCCESS;
+            return printed();
         case 'h':
             fputs(usage, stdout);
-            return EXIT_SUCCESS;
+            return printed();
         default:
             fputs(usage, stderr);
             return EXIT_USAGE;
@@ -207,9 +216,10 @@ int main(int argc, char **argv)
         status = (int)load(&options.source, &config);
         config_free(config);
         // Another user may read more of the files, or less.
-        if (status == DAEMON_EXIT_OK)
-            printf("no mistake in the configuration, as user %u reads it\n", (unsigned)geteuid());
-        return status;
+        if (status != DAEMON_EXIT_OK)
+            return status;
+        printf("no mistake in the configuration, as user %u reads it\n", (unsigned)geteuid());
+        return printed();
     }
     if (names_new(&options.source.names) < 0) {
         log_error("cannot start: out of memory");

@@ -107,19 +107,6 @@ gid_t proc_overflow_gid(void)
     return gid ? (gid_t)gid : OVERFLOW_UID;
 }
 
-bool proc_has_all_uids(void)
-{
-    unsigned long long inside = 0, outside = 0, n = 0;
-    FILE *f = fopen("/proc/self/uid_map", "re");
-
-    if (f) {
-        if (fscanf(f, "%llu %llu %llu", &inside, &outside, &n) != 3)
-            n = 0;
-        fclose(f);
-    }
-    return n == UINT32_MAX;
-}
-
 // The state in a file /proc/PID/stat, a letter; 0: not known.
 static int read_state(const char *path)
 {

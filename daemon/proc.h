@@ -25,6 +25,3 @@ struct proc_thread_use proc_thread_use(void); // the calling thread's, since it 
 // The uid that the kernel shows for users who have no number in this user namespace.
 uid_t proc_overflow_uid(void);
 gid_t proc_overflow_gid(void); // the same for groups
-// True if the daemon's user namespace has a number for every user: then a peer that shows the overflow uid really has
-// that uid.
-bool proc_has_all_uids(void);

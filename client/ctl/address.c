@@ -14,6 +14,11 @@
 
 static const char unix_prefix[] = "unix:", dir_prefix[] = "dir:";
 
+static bool is_too_long(const char *path)
+{
+    return strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
 // A copy of ADDRESS, which SOURCE gave; or NULL after a complaint.
 static char *check(const char *address, const char *source, bool may_be_directory)
 {
@@ -34,7 +39,7 @@ static char *check(const char *address, const char *source, bool may_be_director
         ctl_complain("%s is %s; it must be unix: followed by the absolute path of a socket", source, text);
         return NULL;
     }
-    if (strlen(address_path(address)) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+    if (is_too_long(address_path(address))) {
         ctl_complain("%s is %s; the path of a socket has at most 107 bytes", source, text);
         return NULL;
     }
@@ -43,7 +48,7 @@ static char *check(const char *address, const char *source, bool may_be_director
 
 static char *of_instance(const char *instance)
 {
-    char *address;
+    char *address, text[TEXT_MAX];
 
     if (!*instance || *instance == '.' || strchr(instance, '/')) {
         ctl_complain("--instance takes a name, which has no slash and no leading dot");
@@ -51,6 +56,12 @@ static char *of_instance(const char *instance)
     }
     if (asprintf(&address, "%s" SOCKET_DIR "/%s.sock", unix_prefix, instance) < 0)
         return NULL;
+    if (is_too_long(address_path(address))) {
+        ctl_complain("--instance is %s; the path of its socket would have more than 107 bytes",
+                     text_escape(instance, strlen(instance), text));
+        free(address);
+        return NULL;
+    }
     return address;
 }
 

@@ -71,18 +71,21 @@ int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Rep
     return EXIT_NO_DAEMON;
 }
 
-void ctl_complain_of_error(const Diskalloc__V1__Error *e)
+void ctl_complain_of_error(const char *about, const Diskalloc__V1__Error *e)
 {
-    char message[TEXT_MAX], name[TEXT_MAX], limit[TEXT_MAX];
+    char message[TEXT_MAX], name[TEXT_MAX], limit[TEXT_MAX], prefix[TEXT_MAX] = "";
 
     text_escape(e->message, strlen(e->message), message);
     text_escape(e->limit_name, strlen(e->limit_name), name);
+    if (about)
+        text_escape(about, strlen(about), prefix);
     ctl_note_limit(e);
     if (*name)
-        ctl_complain("%s: %s: limit %s, used %llu, asked %llu", message, name, text_count(e->limit, limit),
-                     (unsigned long long)e->used, (unsigned long long)e->asked);
+        ctl_complain("%s%s%s: %s: limit %s, used %llu, asked %llu", prefix, *prefix ? ": " : "", message, name,
+                     text_count(e->limit, limit), (unsigned long long)e->used, (unsigned long long)e->asked);
     else
-        ctl_complain("%s", *message ? message : "the daemon refused without saying why");
+        ctl_complain("%s%s%s", prefix, *prefix ? ": " : "",
+                     *message ? message : "the daemon refused without saying why");
 }
 
 Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply__BodyCase body,
@@ -97,7 +100,7 @@ Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request,
         return reply;
     *ret_status = EXIT_REFUSED;
     if (reply->error)
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(ctl->about, reply->error);
     else
         ctl_complain("the daemon's answer does not fit the request");
     session_free_reply(reply);

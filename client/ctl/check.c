@@ -324,7 +324,7 @@ static bool look_at_total(struct ctl *ctl, struct check *c)
         return false;
     fine = !reply->error || reply->error->code == DISKALLOC__V1__ERROR_CODE__ACCESS;
     if (!fine)
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(NULL, reply->error);
     else if (reply->body_case == DISKALLOC__V1__REPLY__BODY_USAGE)
         measure_account(c, "total", reply->usage);
     session_free_reply(reply);

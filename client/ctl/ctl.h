@@ -53,6 +53,7 @@ struct ctl {
     size_t n_commands;
     char **args; // the command's arguments, without its name
     int n_args;
+    const char *about;      // the argument that ctl_call's requests are about, for complaints; NULL: none
     int timeout_seconds;    // how long to wait for each answer; 0: the command chooses
     struct session session; // ctl_ask connects it when the command asks for the first time
 };
@@ -80,8 +81,9 @@ int ctl_ask(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Rep
 Diskalloc__V1__Reply *ctl_call(struct ctl *ctl, Diskalloc__V1__Request *request, Diskalloc__V1__Reply__BodyCase body,
                                int *ret_status);
 
-// Complains of a refusal, with the daemon's sentence and numbers.
-void ctl_complain_of_error(const Diskalloc__V1__Error *e);
+// Complains of a refusal, with the daemon's sentence and numbers.  ABOUT: what was asked for, as the caller wrote it;
+// NULL: the sentence stands alone.
+void ctl_complain_of_error(const char *about, const Diskalloc__V1__Error *e);
 
 int status_run(struct ctl *ctl);
 int usage_run(struct ctl *ctl);

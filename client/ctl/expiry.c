@@ -41,6 +41,7 @@ static int set(struct ctl *ctl, const struct target *t, uint64_t expires)
     set_expiry.expires = expires;
     request.body_case = DISKALLOC__V1__REQUEST__BODY_SET_EXPIRY;
     request.set_expiry = &set_expiry;
+    ctl->about = ctl->args[0];
     reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION, &status);
     if (!reply)
         return status;

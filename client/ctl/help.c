@@ -61,22 +61,28 @@ static void print_command(const struct command *c)
             print_option(&ctl_options[i]);
 }
 
-int help_print(const struct command *commands, size_t n, const char *command)
+static bool is_meant(const struct command *c, const char *name, const char *verb)
 {
-    char name[TEXT_MAX];
+    return strcmp(c->name, name) == 0 && (!verb || (c->verb && strcmp(c->verb, verb) == 0));
+}
+
+int help_print(const struct command *commands, size_t n, const char *command, const char *verb)
+{
+    char name[TEXT_MAX], second[TEXT_MAX];
     bool found = false;
 
     if (!command)
         return print_all(commands, n);
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(commands[i].name, command) != 0)
+        if (!is_meant(&commands[i], command, verb))
             continue;
         print_command(&commands[i]);
         found = true;
     }
     if (found)
         return EXIT_DONE;
-    ctl_complain("%s is not a command; see --help", text_escape(command, strlen(command), name));
+    ctl_complain("%s%s%s is not a command; see --help", text_escape(command, strlen(command), name), verb ? " " : "",
+                 verb ? text_escape(verb, strlen(verb), second) : "");
     return EXIT_USAGE;
 }
 

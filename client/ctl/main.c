@@ -51,7 +51,7 @@ static const struct command commands[] = {
      "run a program with its large blocks of memory on disk", WORD_PROGRAM},
     {"completion", NULL, completion_run, 1, 1, NEEDS_NO_ADDRESS, "completion bash|zsh|fish",
      "print completions for that shell", WORD_SHELL},
-    {"help", NULL, help_run, 0, 1, NEEDS_NO_ADDRESS, "help [COMMAND]",
+    {"help", NULL, help_run, 0, 2, NEEDS_NO_ADDRESS, "help [COMMAND [VERB]]",
      "print how diskallocctl, or a command of it, is used", WORD_COMMAND},
 };
 
@@ -59,7 +59,8 @@ enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 int help_run(struct ctl *ctl)
 {
-    return help_print(ctl->commands, ctl->n_commands, ctl->n_args > 0 ? ctl->args[0] : NULL);
+    return help_print(ctl->commands, ctl->n_commands, ctl->n_args > 0 ? ctl->args[0] : NULL,
+                      ctl->n_args > 1 ? ctl->args[1] : NULL);
 }
 
 static const struct command *find_command(const struct parsed *p)
@@ -167,7 +168,7 @@ static int terminal_width(void)
 static int run_or_print(struct ctl *ctl, const struct parsed *p)
 {
     if (p->instead == INSTEAD_HELP)
-        return help_print(commands, N_COMMANDS, p->n_words > 0 ? p->words[0] : NULL);
+        return help_print(commands, N_COMMANDS, p->n_words > 0 ? p->words[0] : NULL, NULL);
     return p->instead == INSTEAD_VERSION ? help_print_version() : told(ctl, run(ctl, p));
 }
 

@@ -49,7 +49,7 @@ static int take_page(struct ctl *ctl, Diskalloc__V1__GetMetrics *get, struct doc
     free(get->cursor.data);
     get->cursor = (ProtobufCBinaryData){0};
     if (reply->error && !*ret_stale)
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(NULL, reply->error);
     else if (!reply->error && reply->body_case != DISKALLOC__V1__REPLY__BODY_METRICS)
         ctl_complain("the daemon's answer does not fit the request");
     else if (!reply->error && !add(d, &reply->metrics->text))

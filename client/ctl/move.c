@@ -20,6 +20,16 @@ static void show_progress(void *data, const Diskalloc__V1__Event *e)
     progress_show(p, e->used);
 }
 
+// A directory's name as shells complete it, with a slash at its end.
+static size_t length_without_slash(const char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return n;
+}
+
 static int move(struct ctl *ctl, const struct target *t)
 {
     Diskalloc__V1__Request request = DISKALLOC__V1__REQUEST__INIT;
@@ -34,7 +44,7 @@ static int move(struct ctl *ctl, const struct target *t)
         m.name = field_text(t->name);
         m.user = field_text(t->user);
     }
-    m.disk = field_text(ctl->args[1]);
+    m.disk = field_bytes(ctl->args[1], length_without_slash(ctl->args[1]));
     request.body_case = DISKALLOC__V1__REQUEST__BODY_MOVE_REGION;
     request.move_region = &m;
     if (ctl->timeout_seconds == 0)
@@ -42,6 +52,7 @@ static int move(struct ctl *ctl, const struct target *t)
     progress_begin(&progress, "moving", 0);
     ctl->session.on_event = show_progress;
     ctl->session.event_data = &progress;
+    ctl->about = ctl->args[0];
     reply = ctl_call(ctl, &request, DISKALLOC__V1__REPLY__BODY_REGION, &status);
     progress_end(&progress);
     if (!reply)

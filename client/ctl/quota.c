@@ -44,7 +44,7 @@ static int change(struct ctl *ctl, Diskalloc__V1__Request *request)
     if (status != EXIT_DONE)
         return status;
     if (reply->error) {
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(NULL, reply->error);
         status = reply->error->code == DISKALLOC__V1__ERROR_CODE__INVALID ? EXIT_USAGE : EXIT_REFUSED;
     }
     session_free_reply(reply);

@@ -56,7 +56,7 @@ static int refused(const struct ctl *ctl, const Diskalloc__V1__Reply *reply)
         return EXIT_REFUSED;
     }
     if (!r || reply->error->code != DISKALLOC__V1__ERROR_CODE__BUSY) {
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(argument, reply->error);
         return EXIT_REFUSED;
     }
     ctl_complain("%s is attached by %s; with --force it is removed all the same, and they keep their memory", argument,

@@ -7,8 +7,10 @@
 
 #include "client/ctl/list.h"
 #include "client/ctl/queries.h"
+#include "client/ctl/subject.h"
 #include "client/ctl/text.h"
 #include "proto/field.h"
+#include "proto/util/cleanup.h"
 #include "proto/util/name.h"
 
 struct removal {
@@ -66,7 +68,7 @@ static int remove_one(struct ctl *ctl, const struct handle *h, struct removal *m
     } else if (reply->error->code == DISKALLOC__V1__ERROR_CODE__BUSY) {
         m->n_attached++;
     } else {
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(NULL, reply->error);
         status = EXIT_REFUSED;
     }
     session_free_reply(reply);
@@ -89,6 +91,23 @@ static int tell(const struct ctl *ctl, const struct removal *m)
     return m->n_attached > 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 
+// There was nothing to remove, which is no success if there is no such user, or if the caller may not see the regions.
+static int check_user(struct ctl *ctl)
+{
+    _cleanup_free_ char *subject = NULL;
+    Diskalloc__V1__Reply *reply;
+    int status = EXIT_REFUSED;
+
+    if (asprintf(&subject, "user:%s", ctl->user) < 0) {
+        subject = NULL;
+        ctl_complain("out of memory");
+        return status;
+    }
+    reply = subject_ask(ctl, subject, &status);
+    session_free_reply(reply);
+    return reply ? EXIT_DONE : status;
+}
+
 int rm_user_run(struct ctl *ctl)
 {
     static const struct list_kind kind = {NULL, NULL, 0, query_regions, add_page};
@@ -99,6 +118,8 @@ int rm_user_run(struct ctl *ctl)
         ctl_complain("out of memory");
         status = EXIT_REFUSED;
     }
+    if (status == EXIT_DONE && m.n == 0)
+        status = check_user(ctl);
     for (size_t i = 0; status == EXIT_DONE && i < m.n; i++)
         status = remove_one(ctl, &m.handles[i], &m);
     if (status == EXIT_DONE)

@@ -101,11 +101,11 @@ Diskalloc__V1__Reply *subject_ask(struct ctl *ctl, const char *subject, int *ret
         return NULL;
     if (!reply->error && reply->body_case == DISKALLOC__V1__REPLY__BODY_USAGE)
         return reply;
-    *ret_status = EXIT_REFUSED;
+    *ret_status = reply->error && reply->error->code == DISKALLOC__V1__ERROR_CODE__INVALID ? EXIT_USAGE : EXIT_REFUSED;
     if ((is_unknown(reply) && strchr(subject, ':')) || is_uncounted_group(reply, subject))
         complain_of_unknown(subject);
     else if (reply->error)
-        ctl_complain_of_error(reply->error);
+        ctl_complain_of_error(NULL, reply->error);
     else
         ctl_complain("the daemon's answer does not fit the request");
     session_free_reply(reply);

@@ -85,6 +85,9 @@ struct diskalloc_heap {
     unsigned n_leaving;   // threads that end and are about to use the heap; likewise
 };
 
+// malloc.c: diskalloc_heap_malloc for another function of the heap, CALL, whose error a failure is.
+void *heap_malloc_as(struct diskalloc_heap *h, size_t size, const char *call);
+
 // space.c: what the region grants.
 // With the lock, which is released meanwhile: takes N units, aligned to ALIGN bytes.  0 or -errno.
 int space_take(struct diskalloc_heap *h, uint32_t n, uint64_t align, struct span as, uint32_t *ret);

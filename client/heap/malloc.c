@@ -92,7 +92,7 @@ static void *get_or_fail(struct diskalloc_heap *h, size_t size, size_t alignment
     return block;
 }
 
-void *diskalloc_heap_malloc(struct diskalloc_heap *h, size_t size)
+static inline void *malloc_as(struct diskalloc_heap *h, size_t size, const char *call)
 {
     if (LIKELY(h && cache_recent.id == h->id && size <= CLASS_SIZE_MAX)) {
         struct magazine *m = &cache_recent.cache->magazines[class_of(size)];
@@ -100,7 +100,17 @@ void *diskalloc_heap_malloc(struct diskalloc_heap *h, size_t size)
         if (LIKELY(m->n > 0))
             return m->blocks[--m->n];
     }
-    return get_or_fail(h, size, 1, "diskalloc_heap_malloc");
+    return get_or_fail(h, size, 1, call);
+}
+
+void *heap_malloc_as(struct diskalloc_heap *h, size_t size, const char *call)
+{
+    return malloc_as(h, size, call);
+}
+
+void *diskalloc_heap_malloc(struct diskalloc_heap *h, size_t size)
+{
+    return malloc_as(h, size, "diskalloc_heap_malloc");
 }
 
 void *diskalloc_heap_memalign(struct diskalloc_heap *h, size_t alignment, size_t size)
@@ -139,10 +149,7 @@ void *diskalloc_heap_calloc(struct diskalloc_heap *h, size_t n, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes <= CLASS_SIZE_MAX)
-        block = diskalloc_heap_malloc(h, bytes);
-    else
-        block = get_or_fail(h, bytes, 1, "diskalloc_heap_calloc");
+    block = malloc_as(h, bytes, "diskalloc_heap_calloc");
     if (block)
         zero(h, block, bytes);
     return block;

@@ -7,6 +7,8 @@
 #include "client/util/error.h"
 #include "proto/util/checked.h"
 
+static const char call[] = "diskalloc_heap_realloc";
+
 // 0: done; -EAGAIN: the block has to move; another -errno.
 static int resize_large(struct diskalloc_heap *h, uint32_t at, size_t size)
 {
@@ -35,7 +37,7 @@ static bool is_right(size_t usable, size_t size)
 
 static void *move(struct diskalloc_heap *h, void *block, size_t usable, size_t size)
 {
-    void *moved = diskalloc_heap_malloc(h, size);
+    void *moved = heap_malloc_as(h, size, call);
 
     // A block that does not become larger may as well stay.
     if (!moved)
@@ -59,7 +61,7 @@ void *diskalloc_heap_realloc(struct diskalloc_heap *h, void *block, size_t size)
     int e = -EAGAIN;
 
     if (!block)
-        return diskalloc_heap_malloc(h, size);
+        return heap_malloc_as(h, size, call);
     usable = diskalloc_heap_usable_size(h, block);
     if (size == 0 && usable > 0) {
         diskalloc_heap_free(h, block);
@@ -68,7 +70,7 @@ void *diskalloc_heap_realloc(struct diskalloc_heap *h, void *block, size_t size)
     if (is_right(usable, size) && usable <= CLASS_SIZE_MAX)
         return block;
     if (!nested)
-        error_begin("diskalloc_heap_realloc");
+        error_begin(call);
     if (usable == 0 && h && h->read_only)
         return fail(error_why(-EROFS, "the region is attached for reading only"));
     if (usable == 0)

@@ -49,10 +49,10 @@ int link_answer_lost(int r)
 int link_gone(const struct link *link)
 {
     const struct absence *a = &link->absence;
-    unsigned long long seconds = a->since > 0 ? (clock_now() - a->since) / MS_PER_S : 0;
+    unsigned long long ms = a->since > 0 ? clock_now() - a->since : 0;
 
     if (!a->why[0])
         return error_why(-ECONNRESET, "the daemon at %s has gone", link->path);
-    return error_why(-ECONNRESET, "the daemon at %s has gone, and did not come back in %llu s (%s)", link->path,
-                     seconds, a->why);
+    return error_why(-ECONNRESET, "the daemon at %s has gone, and did not come back in %llu%s (%s)", link->path,
+                     ms < MS_PER_S ? ms : ms / MS_PER_S, ms < MS_PER_S ? " ms" : " s", a->why);
 }

@@ -33,13 +33,28 @@ static int local_create(struct backend *backend, const struct backing_request *q
     return fd < 0 ? fd : local_backing_new(l, fd, &record, q->flags, ret);
 }
 
-static int create_named(struct local *l, const char *name, const struct backing_request *q)
+// A named region that this call has made.
+struct made {
+    bool any;
+    ino_t inode;
+    struct record record;
+};
+
+static int create_named(struct local *l, const char *name, const struct backing_request *q, struct made *ret)
 {
     _cleanup_close_ int fd = local_make_file(l, q, 0);
-    struct record record;
-    int r = fd < 0 ? fd : local_new_record(name, q, q->flags & DISKALLOC_REGION_SPARSE, &record);
+    struct stat st;
+    int r = fd < 0 ? fd : local_new_record(name, q, q->flags & DISKALLOC_REGION_SPARSE, &ret->record);
 
-    return r < 0 ? r : local_name_file(l, fd, &record);
+    if (r == 0)
+        r = file_ops_system.stat(fd, &st);
+    if (r == 0)
+        r = local_name_file(l, fd, &ret->record);
+    if (r < 0)
+        return r;
+    ret->inode = st.st_ino;
+    ret->any = true;
+    return 0;
 }
 
 static int open_existing(struct local *l, const struct region_name *name, uid_t owner, uint32_t flags,
@@ -54,6 +69,20 @@ static int open_existing(struct local *l, const struct region_name *name, uid_t 
                                       flags & (DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_SOLE_WRITER), ret);
 }
 
+// As open_existing.  A region that MADE tells of is gone again if it can't be opened.
+static int open_made(struct local *l, const struct region_name *name, uid_t owner, uint32_t flags, struct made *made,
+                     struct backing **ret)
+{
+    int r = open_existing(l, name, owner, flags, ret);
+
+    if (r == 0)
+        (*ret)->made = made->any && handle_equal(&(*ret)->handle, &made->record.handle);
+    else if (made->any && r != -EBUSY) // others have it by then
+        local_remove_made(l, &made->record, made->inode);
+    made->any = false;
+    return r;
+}
+
 // A region is made in one's own name only.
 static int check_creation(const struct region_name *name, uid_t owner)
 {
@@ -66,6 +95,7 @@ static int local_open(struct backend *backend, const struct region_name *name, c
 {
     struct local *l = (struct local *)backend;
     bool create = q->flags & DISKALLOC_REGION_CREATE, exclusive = q->flags & DISKALLOC_REGION_EXCLUSIVE;
+    struct made made = {0};
     uid_t owner;
     int r = local_find_owner(name, &owner);
 
@@ -75,7 +105,7 @@ static int local_open(struct backend *backend, const struct region_name *name, c
         r = local_check_absent(l, name->name);
     for (int i = 0; r == 0 && i < OPEN_ATTEMPTS; i++) {
         if (!exclusive || i > 0) {
-            r = open_existing(l, name, owner, q->flags, ret);
+            r = open_made(l, name, owner, q->flags, &made, ret);
             if (r == -ESTALE)
                 r = -ENOENT;
             if (r != -ENOENT)
@@ -85,7 +115,7 @@ static int local_open(struct backend *backend, const struct region_name *name, c
         }
         r = check_creation(name, owner);
         if (r == 0)
-            r = create_named(l, name->name, q);
+            r = create_named(l, name->name, q, &made);
         if (r == -EEXIST && !exclusive)
             r = 0;
         else if (r == -EEXIST)

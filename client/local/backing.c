@@ -262,6 +262,19 @@ static void local_close(struct backing *b, bool inherited)
     free(l);
 }
 
+// Others may have the region attached by now: then it stays.
+static void local_abandon(struct backing *b)
+{
+    const struct local_backing *l = (struct local_backing *)b;
+    struct record record;
+    struct stat st;
+
+    if (local_lock_alone(b->file.fd) == 0 && record_load(&file_ops_system, b->file.fd, &record) == 0 &&
+        file_ops_system.stat(b->file.fd, &st) == 0 && strcmp(record.name, l->name) == 0)
+        local_remove_made(l->local, &record, st.st_ino);
+    local_close(b, false);
+}
+
 static const struct backing_ops local_backing_ops = {
     .grow = local_grow,
     .grow_early = local_grow_early,
@@ -272,6 +285,7 @@ static const struct backing_ops local_backing_ops = {
     .commit = local_commit,
     .hold = local_hold,
     .close = local_close,
+    .abandon = local_abandon,
 };
 
 // Takes over what the record says.

@@ -139,5 +139,7 @@ int local_clone(struct backend *backend, const struct clone_source *source, cons
                                    q->flags & (DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_SOLE_WRITER), ret);
     if (r < 0 && name)
         local_remove_name(l, &record);
+    else if (r == 0)
+        (*ret)->made = true;
     return r;
 }

@@ -107,6 +107,9 @@ int local_list(struct backend *backend, const struct handle *after, struct regio
 
         if (local_may_be_region(e))
             fd = local_open_named(l, e->d_name, (uid_t)-1, true, &record, NULL);
+        // A list without the region would look complete.
+        if (local_is_shortage(fd))
+            return error_why(fd, "opening %s", e->d_name);
         if (fd >= 0)
             describe(&s, fd, &record, e->d_name);
     }

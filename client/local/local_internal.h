@@ -56,6 +56,8 @@ int local_new_record(const char *name, const struct backing_request *q, bool spa
 int local_name_file(const struct local *l, int fd, const struct record *record);
 // Takes that name away again, and the gate.  0 or -errno.
 int local_remove_name(const struct local *l, const struct record *record);
+// The same, if the name still stands for the file INODE.
+void local_remove_made(const struct local *l, const struct record *record, ino_t inode);
 
 // clone.c
 int local_clone(struct backend *backend, const struct clone_source *source, const struct region_name *name,
@@ -96,6 +98,8 @@ int local_check_absent(const struct local *l, const char *name); // 0: there is 
 // closedir.
 int local_read_directory(struct local *l, DIR **ret);
 bool local_may_be_region(const struct dirent *e);
+// Whether E, with which local_open_named has failed, is a want of this process, and says nothing of the file.
+bool local_is_shortage(int e);
 // Finds a named region of this directory by its handle.  A descriptor, or -errno with the reason noted.
 int local_find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret);
 

@@ -71,6 +71,14 @@ int local_remove_name(const struct local *l, const struct record *record)
     return r;
 }
 
+void local_remove_made(const struct local *l, const struct record *record, ino_t inode)
+{
+    struct stat st;
+
+    if (fstatat(l->dir.fd, record->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode)
+        local_remove_name(l, record);
+}
+
 // The file gets its name last, when its size and its record are complete.
 int local_name_file(const struct local *l, int fd, const struct record *record)
 {

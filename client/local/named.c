@@ -147,6 +147,11 @@ bool local_may_be_region(const struct dirent *e)
     return name_check(e->d_name, strlen(e->d_name)) == 0 && (e->d_type == DT_REG || e->d_type == DT_UNKNOWN);
 }
 
+bool local_is_shortage(int e)
+{
+    return e == -EMFILE || e == -ENFILE || e == -ENOMEM;
+}
+
 int local_find_by_handle(struct local *l, const struct handle *handle, bool read_only, struct record *ret)
 {
     _cleanup_closedir_ DIR *d = NULL;
@@ -164,6 +169,8 @@ int local_find_by_handle(struct local *l, const struct handle *handle, bool read
 
         if (local_may_be_region(e))
             fd = local_open_named(l, e->d_name, ANY_OWNER, read_only, &record, &owner);
+        if (local_is_shortage(fd))
+            return fd;
         if (fd < 0 || !handle_equal(&record.handle, handle))
             continue;
         if (owner != geteuid() && others >= 0) {

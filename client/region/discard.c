@@ -28,6 +28,7 @@ static int check(struct diskalloc_region *r, uint64_t offset, uint64_t length)
 static int take_away(struct diskalloc_region *r, uint64_t offset, uint64_t length, bool behind)
 {
     struct backing *b = r->backing;
+    uint64_t since = region_mark(r);
     int e;
 
     if (ranges_overlap(&b->discarded, offset, length) == length)
@@ -48,6 +49,8 @@ static int take_away(struct diskalloc_region *r, uint64_t offset, uint64_t lengt
     if (e == 0)
         e = mapping_part(&r->mapping, offset, offset + length);
     if (e == 0)
+        e = b->ops->discard(b, offset, length);
+    if (region_may_try_again(r, e, since))
         e = b->ops->discard(b, offset, length);
     if (e == 0)
         guard_zero(&r->guard, offset, offset + length);

@@ -73,7 +73,8 @@ int diskalloc_region_fd(struct diskalloc_region *r)
     if (!r)
         return error_end(-EINVAL);
     pthread_mutex_lock(&r->lock);
-    fd = region_keep_file(r);
+    // A descriptor that came through fork is the parent's too, with its locks.
+    fd = region_is_inherited(r) ? region_check(r, false) : region_keep_file(r);
     pthread_mutex_unlock(&r->lock);
     return error_end(fd);
 }

@@ -106,7 +106,8 @@ static int get_backing(struct diskalloc_region *r, const struct source *source,
 
 static bool may_be_for_want_of_what_was_closed(int e)
 {
-    return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE;
+    // EBUSY: of a sole writer, whom a mapping of this process keeps out.
+    return e == -EDQUOT || e == -ENOSPC || e == -ENOMEM || e == -EMFILE || e == -EBUSY;
 }
 
 static void name_region(struct diskalloc_region *r)

@@ -75,8 +75,14 @@ struct diskalloc_region *region_new(struct diskalloc *da)
     return r;
 }
 
-// LINGERS: the client's thread unmaps the memory.
-static void destroy(struct diskalloc_region *r, bool lingers)
+// Without the call that has made a region, nobody knows that there is one of this name.
+static bool is_unwanted(const struct backing *b)
+{
+    return b->made && b->named && b->ops->abandon;
+}
+
+// LINGERS: the client's thread unmaps the memory.  ABANDONED: the call that was to return R has failed.
+static void destroy(struct diskalloc_region *r, bool lingers, bool abandoned)
 {
     bool inherited = region_is_inherited(r);
 
@@ -94,7 +100,9 @@ static void destroy(struct diskalloc_region *r, bool lingers)
     writeback_deinit(&r->writeback);
     if (!lingers)
         mapping_deinit(&r->mapping);
-    if (r->backing)
+    if (r->backing && abandoned && is_unwanted(r->backing))
+        r->backing->ops->abandon(r->backing);
+    else if (r->backing)
         r->backing->ops->close(r->backing, inherited);
     if (lingers)
         dispose(&r->da->background, &r->mapping);
@@ -106,12 +114,12 @@ static void destroy(struct diskalloc_region *r, bool lingers)
 
 void region_abandon(struct diskalloc_region *r)
 {
-    destroy(r, false);
+    destroy(r, false, true);
 }
 
 void region_close(struct diskalloc_region *r)
 {
-    destroy(r, r->da && !r->backing->named && !region_is_inherited(r) && !region_is_small(r));
+    destroy(r, r->da && !r->backing->named && !region_is_inherited(r) && !region_is_small(r), false);
 }
 
 void diskalloc_region_close(struct diskalloc_region *region)
@@ -212,13 +220,14 @@ uint64_t region_mark(struct diskalloc_region *r)
     return r->da ? dispose_mark(&r->da->background) : 0;
 }
 
+// In a directory, another region of this process that stood for the same file keeps its lock while it is mapped.
 bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since)
 {
-    bool again;
+    bool wants_space = e == -EDQUOT || e == -ENOSPC, again;
 
-    if ((e != -EDQUOT && e != -ENOSPC) || !r->da)
+    if (!r->da || (!wants_space && (e != -EBUSY || !r->backing->keeps_fd)))
         return false;
-    again = client_drop_spare(r->da);
+    again = wants_space && client_drop_spare(r->da);
     if (!dispose_await(&r->da->background, since) && !again)
         return false;
     error_forget();

@@ -6,7 +6,8 @@
 
 // A region without backing and mapping, to be completed by open.c.  DA may be NULL.  NULL: no memory.
 struct diskalloc_region *region_new(struct diskalloc *da);
-// As region_close, for a region that open.c could not complete: everything is given back before this returns.
+// As region_close, for a region that open.c could not complete: everything is given back before this returns, also the
+// name of a region that was made on the way.
 void region_abandon(struct diskalloc_region *r);
 
 // The regions of this process that have no file, inherited ones too; guarded by fork_lock.
@@ -43,8 +44,9 @@ int region_follow_backing(struct diskalloc_region *r);
 // The bytes that region_discard_locked and region_restore_locked give back and grant again as a whole: a page can't be
 // partly accessible.
 uint64_t region_unit(void);
-// Regions that were closed give their space back a moment later, on the client's thread.  A request that was refused
-// with E may succeed now if that has happened since region_mark returned SINCE; region_may_try_again waits for it.
+// Regions that were closed give their space and their file back a moment later, on the client's thread.  A request that
+// was refused with E may succeed now if that has happened since region_mark returned SINCE; region_may_try_again waits
+// for it.
 uint64_t region_mark(struct diskalloc_region *r);
 bool region_may_try_again(struct diskalloc_region *r, int e, uint64_t since);
 

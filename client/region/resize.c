@@ -72,6 +72,7 @@ static int settle_by_mapping(struct diskalloc_region *r, uint64_t size)
 static int take_away(struct diskalloc_region *r, uint64_t size)
 {
     struct backing *b = r->backing;
+    uint64_t since = region_mark(r);
     int e;
 
     prefetch_cut(&r->prefetch, size);
@@ -81,6 +82,8 @@ static int take_away(struct diskalloc_region *r, uint64_t size)
     if (e < 0)
         return e;
     e = b->ops->shrink(b, size);
+    if (region_may_try_again(r, e, since))
+        e = b->ops->shrink(b, size);
     if (e == -ESTALE && b->unsure && settle_by_mapping(r, size) == 0)
         e = 0;
     if (e == 0)

@@ -9,7 +9,7 @@
 
 // Makes a backing of the region that the reply describes; the daemon has attached the region.  -EAGAIN: the
 // connection was lost since, and the caller asks again.
-static int take_backing(struct remote *remote, struct answer *a, uint32_t flags, struct backing **ret)
+static int take_backing(struct remote *remote, struct answer *a, bool made, uint32_t flags, struct backing **ret)
 {
     const WireRegion *region = a->reply->region;
     _cleanup_free_ struct remote_backing *b = calloc(1, sizeof *b);
@@ -27,6 +27,7 @@ static int take_backing(struct remote *remote, struct answer *a, uint32_t flags,
         .ops = &remote_backing_ops,
         .handle = attachment->handle,
         .file = DESCRIPTOR_NONE,
+        .made = made,
         .read_only = attachment->read_only,
         .agreed_to = UINT64_MAX,
     };
@@ -50,7 +51,10 @@ int remote_complete(struct backing **b)
     int r = remote_list_discarded(*b);
 
     if (r < 0) {
-        (*b)->ops->close(*b, false);
+        if ((*b)->made && (*b)->named)
+            (*b)->ops->abandon(*b);
+        else
+            (*b)->ops->close(*b, false);
         *b = NULL;
     }
     return r;
@@ -72,19 +76,34 @@ static void give_back(struct remote *remote, const struct answer *a)
         free(attachment);
 }
 
-int remote_take_answer(struct remote *remote, struct answer *a, uint32_t flags, bool *ret_discarded,
-                       struct backing **ret)
+static bool tells_of_region(const struct answer *a)
+{
+    return !a->reply->error && a->reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION;
+}
+
+static bool tells_of_handle(const struct answer *a, const struct handle *handle)
+{
+    const ProtobufCBinaryData *told = &a->reply->region->handle;
+
+    return told->len == sizeof handle->bytes && memcmp(told->data, handle->bytes, sizeof handle->bytes) == 0;
+}
+
+int remote_take_answer(struct remote *remote, struct answer *a, const struct handle *made, uint32_t flags,
+                       bool *ret_discarded, struct backing **ret)
 {
     int r = remote_check_region(a, true);
+    bool was_made = made && tells_of_region(a) && tells_of_handle(a, made);
 
     if (r == -EBUSY)
         error_why(r, flags & DISKALLOC_REGION_SOLE_WRITER ? "another process may write to the region"
                                                           : "another process is the region's sole writer");
     if (r == 0)
-        r = take_backing(remote, a, flags, ret);
+        r = take_backing(remote, a, was_made, flags, ret);
     *ret_discarded = r == 0 && a->reply->region->discarded > 0;
-    if (r < 0 && !a->reply->error && a->reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION)
+    if (r < 0 && tells_of_region(a))
         give_back(remote, a);
+    if (r < 0 && r != -EAGAIN && was_made && a->reply->region->name.len > 0)
+        remote_remove_made(remote->link, made);
     answer_deinit(a);
     return r;
 }

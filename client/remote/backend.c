@@ -10,8 +10,11 @@
 #include "proto/field.h"
 #include "proto/util/cleanup.h"
 
-// Sends a request whose reply is a region with a descriptor, and makes the backing.
-static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags, struct backing **ret)
+enum { OPEN_ATTEMPTS = 100 }; // other processes may make and unlink the same name meanwhile
+
+// Sends a request whose reply is a region with a descriptor, and makes the backing.  MADE: see remote_take_answer.
+static int ask_for_region(struct remote *remote, WireRequest *q, const struct handle *made, uint32_t flags,
+                          struct backing **ret)
 {
     bool discarded = false;
     int r;
@@ -22,7 +25,7 @@ static int ask_for_region(struct remote *remote, WireRequest *q, uint32_t flags,
         r = link_call(remote->link, q, 0, &a);
         if (r < 0)
             return r;
-        r = remote_take_answer(remote, &a, flags, &discarded, ret);
+        r = remote_take_answer(remote, &a, made, flags, &discarded, ret);
     } while (r == -EAGAIN);
     return r == 0 && discarded ? remote_complete(ret) : r;
 }
@@ -41,7 +44,7 @@ static int ask_at_once(struct remote *remote, WireRequest *q, struct backing **r
     r = link_post(remote->link, q, &c);
     if (r == 0)
         r = link_collect(remote->link, &c, true, &a);
-    return r < 0 ? r : remote_take_answer(remote, &a, 0, &discarded, ret);
+    return r < 0 ? r : remote_take_answer(remote, &a, NULL, 0, &discarded, ret);
 }
 
 static int remote_create(struct backend *backend, const struct backing_request *request, struct backing **ret)
@@ -61,11 +64,11 @@ static int remote_create(struct backend *backend, const struct backing_request *
     q.create_region = &create;
     if (request->early || request->at_once)
         return ask_at_once((struct remote *)backend, &q, ret);
-    return ask_for_region((struct remote *)backend, &q, request->flags, ret);
+    return ask_for_region((struct remote *)backend, &q, NULL, request->flags, ret);
 }
 
-static int remote_open(struct backend *backend, const struct region_name *name, const struct backing_request *request,
-                       struct backing **ret)
+static int open_once(struct backend *backend, const struct region_name *name, const struct backing_request *request,
+                     struct backing **ret)
 {
     Diskalloc__V1__OpenRegion open = DISKALLOC__V1__OPEN_REGION__INIT;
     WireRequest q = WIRE_REQUEST_INIT;
@@ -82,7 +85,20 @@ static int remote_open(struct backend *backend, const struct region_name *name, 
     open.mode = request->mode;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_OPEN_REGION;
     q.open_region = &open;
-    return ask_for_region((struct remote *)backend, &q, request->flags, ret);
+    return ask_for_region((struct remote *)backend, &q, &handle, request->flags, ret);
+}
+
+// The region was unlinked while the daemon opened it: to this call it does not exist.
+static int remote_open(struct backend *backend, const struct region_name *name, const struct backing_request *request,
+                       struct backing **ret)
+{
+    int r = -ESTALE;
+
+    for (int i = 0; r == -ESTALE && i < OPEN_ATTEMPTS; i++) {
+        error_forget();
+        r = open_once(backend, name, request, ret);
+    }
+    return r == -ESTALE ? error_why(-EAGAIN, "others unlink %s as soon as it is there", name->name) : r;
 }
 
 static int remote_attach(struct backend *backend, const struct handle *handle, uint32_t flags, struct backing **ret)
@@ -94,7 +110,7 @@ static int remote_attach(struct backend *backend, const struct handle *handle, u
     attach.flags = flags;
     q.body_case = DISKALLOC__V1__REQUEST__BODY_ATTACH_REGION;
     q.attach_region = &attach;
-    return ask_for_region((struct remote *)backend, &q, flags, ret);
+    return ask_for_region((struct remote *)backend, &q, NULL, flags, ret);
 }
 
 static int remote_unlink(struct backend *backend, const struct region_name *name)

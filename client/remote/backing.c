@@ -170,6 +170,28 @@ static void remote_backing_close(struct backing *b, bool inherited)
     free(remote);
 }
 
+void remote_remove_made(struct link *link, const struct handle *handle)
+{
+    Diskalloc__V1__RemoveRegion remove = DISKALLOC__V1__REMOVE_REGION__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    struct answer a = {.fd = -1};
+
+    remove.handle = field_handle(handle);
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_REMOVE_REGION;
+    q.remove_region = &remove;
+    if (link_call(link, &q, LINK_ONCE, &a) == 0)
+        answer_deinit(&a);
+}
+
+static void remote_abandon(struct backing *b)
+{
+    struct link *link = ((struct remote_backing *)b)->link;
+    struct handle handle = b->handle;
+
+    remote_backing_close(b, false);
+    remote_remove_made(link, &handle);
+}
+
 const struct backing_ops remote_backing_ops = {
     .grow = remote_grow,
     .grow_early = remote_grow_early,
@@ -186,4 +208,5 @@ const struct backing_ops remote_backing_ops = {
     .mapped = remote_mapped,
     .open_file = remote_open_file,
     .close = remote_backing_close,
+    .abandon = remote_abandon,
 };

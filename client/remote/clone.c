@@ -5,9 +5,9 @@
 #include "client/remote/remote_internal.h"
 #include "client/util/error.h"
 
-// Sends the request, and makes the backing of what the reply describes.
-static int ask(struct remote *remote, struct remote_backing *source, WireRequest *q, uint32_t flags,
-               struct backing **ret)
+// Sends the request, and makes the backing of what the reply describes.  MADE: see remote_take_answer.
+static int ask(struct remote *remote, struct remote_backing *source, WireRequest *q, const struct handle *made,
+               uint32_t flags, struct backing **ret)
 {
     bool discarded = false;
     int r;
@@ -18,7 +18,7 @@ static int ask(struct remote *remote, struct remote_backing *source, WireRequest
         r = remote_call(source, q, 0, 0, &a);
         if (r < 0)
             return r;
-        r = remote_take_answer(remote, &a, flags, &discarded, ret);
+        r = remote_take_answer(remote, &a, made, flags, &discarded, ret);
         // The daemon's own sentences do not say so much.
         if (r == -EEXIST)
             error_why(r, "there is a region %.*s already", (int)q->clone_region->name.len,
@@ -47,5 +47,5 @@ int remote_clone(struct backend *backend, const struct clone_source *source, con
     clone.flags = request->flags & (DISKALLOC_REGION_READ_ONLY | DISKALLOC_REGION_SOLE_WRITER);
     q.body_case = DISKALLOC__V1__REQUEST__BODY_CLONE_REGION;
     q.clone_region = &clone;
-    return ask((struct remote *)backend, (struct remote_backing *)source->backing, &q, clone.flags, ret);
+    return ask((struct remote *)backend, (struct remote_backing *)source->backing, &q, &handle, clone.flags, ret);
 }

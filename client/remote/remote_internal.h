@@ -47,11 +47,13 @@ int remote_list(struct backend *backend, const struct handle *after, struct regi
 
 // answer.c
 
-// Makes the backing that an answer tells of, and frees the answer.  *RET_DISCARDED: parts of it are discarded, and have
-// to be asked for (remote_list_discarded).  0; -EAGAIN: the connection was lost since; -errno.
-int remote_take_answer(struct remote *remote, struct answer *a, uint32_t flags, bool *ret_discarded,
-                       struct backing **ret);
-// Asks which parts of a new backing are discarded; closes it on failure, and *B is NULL.
+// Makes the backing that an answer tells of, and frees the answer.  MADE: the handle of the region if the request has
+// made it; NULL: it makes none.  *RET_DISCARDED: parts of it are discarded, and have to be asked for
+// (remote_list_discarded).  0; -EAGAIN: the connection was lost since; -errno, and a region that the request has made
+// is gone again.
+int remote_take_answer(struct remote *remote, struct answer *a, const struct handle *made, uint32_t flags,
+                       bool *ret_discarded, struct backing **ret);
+// Asks which parts of a new backing are discarded; closes or abandons it on failure, and *B is NULL.
 int remote_complete(struct backing **b);
 
 // clone.c
@@ -71,4 +73,7 @@ void remote_agree(struct backing *b, const struct backing_news *news);
 int remote_disagree(struct backing *b);
 
 // backing.c
+
+// Removes a region that this client has made and has not attached any more, unless others have it by now.
+void remote_remove_made(struct link *link, const struct handle *handle);
 extern const struct backing_ops remote_backing_ops;

@@ -85,8 +85,12 @@ static const char *parse_metrics_listen(void *field, const char *text)
     return set_string(field, text);
 }
 
-static const char *parse_name(void *field, const char *text)
+static const char *parse_group(void *field, const char *text)
 {
+    id_t id;
+
+    if (text[0] == '+' && !id_parse(text, &id))
+        return "it has to be the name of a group, or +GID";
     return set_string(field, text);
 }
 
@@ -179,7 +183,8 @@ static const char *parse_percent(struct config_value *v, const char *text)
     return NULL;
 }
 
-static const char *parse_size_or_percent(void *field, const char *text)
+// NO_SIZE, TOO_LARGE: what is said of a text that is no size, and of one that is too large.
+static const char *parse_size_or_percent(void *field, const char *text, const char *no_size, const char *too_large)
 {
     size_t n = strlen(text);
     uint64_t bytes;
@@ -191,9 +196,9 @@ static const char *parse_size_or_percent(void *field, const char *text)
         set_value(field, CONFIG_NUMBER, bytes);
         return NULL;
     case -ERANGE:
-        return "it is more than any file system has; write unlimited for no limit";
+        return too_large;
     default:
-        return "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 80%, or unlimited";
+        return no_size;
     }
 }
 
@@ -209,15 +214,16 @@ static const char *parse_size(void *field, const char *text)
 
 static const char *parse_keep_free(void *field, const char *text)
 {
-    if (strcmp(text, "unlimited") == 0)
-        return "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 5%";
-    return parse_size_or_percent(field, text);
+    return parse_size_or_percent(field, text, "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 5%",
+                                 "it is more than any file system has");
 }
 
 static const char *parse_bytes(void *field, const char *text)
 {
     if (strcmp(text, "unlimited") != 0)
-        return parse_size_or_percent(field, text);
+        return parse_size_or_percent(
+            field, text, "it has to be a whole number, as in 1000000, 50G (K, M, G or T) or 80%, or unlimited",
+            "it is more than any file system has; write unlimited for no limit");
     set_value(field, CONFIG_UNLIMITED, 0);
     return NULL;
 }
@@ -257,7 +263,7 @@ static const struct config_key daemon_keys[] = {
     {.name = "spill_dir_require_mount",
      .parse = parse_bool,
      .offset = offsetof(struct config, spill_dir_require_mount)},
-    {.name = "admin_group", .parse = parse_name, .offset = offsetof(struct config, admin_group)},
+    {.name = "admin_group", .parse = parse_group, .offset = offsetof(struct config, admin_group)},
     {.name = "keep_free", .parse = parse_keep_free, .offset = offsetof(struct config, keep_free), .is_value = true},
     {.name = "fence", .parse = parse_fence, .offset = offsetof(struct config, fence)},
     {.name = "metrics_listen", .parse = parse_metrics_listen, .offset = offsetof(struct config, metrics_listen)},

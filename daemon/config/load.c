@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
@@ -93,6 +94,14 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+// Opening a pipe waits until somebody writes to it.  /dev/null in place of a file is how one is switched off.
+static bool would_wait(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
 static int read_file(struct config *c, const char *path, config_warn_fn warn, void *warn_data, char **ret_error)
 {
     FILE *stream = fopen(path, "re");
@@ -112,6 +121,8 @@ static int read_drop_in(struct config *c, const char *dir, const char *name, con
         path = NULL;
         return -ENOMEM;
     }
+    if (would_wait(path))
+        return config_fail(ret_error, -EINVAL, "%s is a pipe or a socket: a file is needed there", path);
     return read_file(c, path, warn, warn_data, ret_error);
 }
 

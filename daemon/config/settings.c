@@ -23,6 +23,11 @@ struct settings {
     struct store *store;
     struct settings_source source;
     struct config *config;
+    struct {
+        char *socket;
+        unsigned socket_mode;
+        enum config_fence fence;
+    } since_start; // what a reload does not change
     void (*changed)(void *data);
     void *data;
     bool is_ahead;   // the quotas that hold are not all in their file: of the change that is being made
@@ -46,6 +51,13 @@ int settings_new(struct worker_pool *pool, struct store *store, const struct set
     *s = (struct settings){
         .pool = pool, .store = store, .source = *source, .config = config, .changed = changed, .data = data};
     TAILQ_INIT(&s->changes);
+    s->since_start.socket = strdup(config->socket);
+    s->since_start.socket_mode = config->socket_mode;
+    s->since_start.fence = config->fence;
+    if (!s->since_start.socket) {
+        free(s);
+        return -ENOMEM;
+    }
     *ret = s;
     return 0;
 }
@@ -62,6 +74,7 @@ void settings_free(struct settings *s)
         change->done(change);
     }
     config_free(s->config);
+    free(s->since_start.socket);
     free(s);
 }
 
@@ -312,13 +325,13 @@ static enum work_status run_merge(struct work *w)
     return WORK_DONE;
 }
 
-static void warn_of_what_needs_a_restart(const struct config *old, const struct config *new)
+static void warn_of_what_needs_a_restart(const struct settings *s, const struct config *new)
 {
-    if (old->fence != new->fence)
+    if (s->since_start.fence != new->fence)
         log_warning("another fence needs a restart: the present one is kept");
-    if (strcmp(old->socket, new->socket) != 0)
+    if (strcmp(s->since_start.socket, new->socket) != 0)
         log_warning("another socket needs a restart: the present one is kept");
-    if (old->socket_mode != new->socket_mode)
+    if (s->since_start.socket_mode != new->socket_mode)
         log_warning("another socket_mode needs a restart: the socket keeps its permissions");
 }
 
@@ -336,7 +349,7 @@ static void change_done(struct work *w)
     } else if (is_new) {
         struct config *old = s->config;
 
-        warn_of_what_needs_a_restart(old, change->loaded);
+        warn_of_what_needs_a_restart(s, change->loaded);
         s->config = change->loaded;
         change->loaded = old;
     }

@@ -112,13 +112,11 @@ static void make_nocow(int dirfd, bool set, struct spillfile_guarantee *g)
         g->reason = "btrfs without No_COW: overwriting needs new blocks";
 }
 
-static int try_allocate(int dirfd, bool *ret_can_discard)
+// FD: a file without a name and without content.
+static int try_allocate(int fd, bool *ret_can_discard)
 {
     struct ranges holes = {0};
-    _cleanup_close_ int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
-    if (fd < 0)
-        return -errno;
     *ret_can_discard = spillfile_read_holes(fd, 1 << 16, 4096, &holes) == 0;
     ranges_deinit(&holes);
     return file_ops_system.allocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 16);
@@ -139,6 +137,7 @@ static bool cannot_share_blocks(int dirfd, const struct spillfile_guarantee *g)
 int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
 {
     struct spillfile_guarantee g = {0};
+    _cleanup_close_ int fd = -1;
     struct statfs fs;
     int r;
 
@@ -147,8 +146,10 @@ int spillfile_probe(int dirfd, bool set_nocow, struct spillfile_guarantee *ret)
     g.reason = filesystem_classify(&fs, &g.file_system);
     if ((unsigned)fs.f_type == BTRFS_SUPER_MAGIC)
         make_nocow(dirfd, set_nocow, &g);
-    r = try_allocate(dirfd, &g.can_discard);
-    if (r == -EOPNOTSUPP)
+    // No spill file is made in another way.  A full disk may have no room for this one.
+    fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    r = fd < 0 ? -errno : try_allocate(fd, &g.can_discard);
+    if (fd >= 0 && r == -EOPNOTSUPP)
         g.reason = "no fallocate";
     else if (r < 0 && r != -ENOSPC && r != -EDQUOT)
         return r;

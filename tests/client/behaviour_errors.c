@@ -45,6 +45,7 @@ static void wrong_addresses_are_invalid(void **state)
         EXPECT_FAILURE(-EINVAL, "diskalloc_open", diskalloc_open(wrong[i], NULL, &da));
     }
     EXPECT_FAILURE(-ENOENT, "diskalloc_open", diskalloc_open("dir:/nonexistent/for/sure", NULL, &da));
+    EXPECT_FAILURE(-EOPNOTSUPP, "diskalloc_open", diskalloc_open("dir:/proc", NULL, &da));
     assert_ptr_equal(da, NOT_WRITTEN);
 }
 

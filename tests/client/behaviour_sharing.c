@@ -2,6 +2,8 @@
 #include "tests/lib/actor.h"
 #include "tests/lib/test_backend.h"
 
+#include <pthread.h>
+
 DISKALLOC_VEC_DEFINE(u64s, uint64_t)
 
 static void a_read_only_region_refuses_every_change(struct test_backend *b)
@@ -262,6 +264,37 @@ static void regions_stay_usable_when_their_client_is_closed(struct test_backend 
 }
 FOR_EACH_BACKEND(regions_stay_usable_when_their_client_is_closed)
 
+static void *unlink_again_and_again(void *data)
+{
+    struct test_backend *b = data;
+    int r;
+
+    for (int i = 0; i < 2000; i++) {
+        r = diskalloc_region_unlink(b->da, "comes-and-goes");
+        if (r != 0 && r != -ENOENT)
+            return "unlinking failed";
+    }
+    return NULL;
+}
+
+static void what_is_made_if_need_be_is_there_whoever_unlinks_it(struct test_backend *b)
+{
+    pthread_t unlinks;
+    void *why;
+
+    assert_int_equal(pthread_create(&unlinks, NULL, unlink_again_and_again, b), 0);
+    for (int i = 0; i < 2000; i++) {
+        struct diskalloc_region *r = NULL;
+
+        assert_int_equal(open_named(b->da, "comes-and-goes", 4096, DISKALLOC_REGION_CREATE, &r), 0);
+        diskalloc_region_close(r);
+    }
+    pthread_join(unlinks, &why);
+    assert_null(why);
+    diskalloc_region_unlink(b->da, "comes-and-goes"); // if the other thread has left it
+}
+FOR_EACH_BACKEND(what_is_made_if_need_be_is_there_whoever_unlinks_it)
+
 static void closing_nothing_is_fine(void **state)
 {
     (void)state;
@@ -281,6 +314,7 @@ int main(void)
         EACH_BACKEND(a_forked_child_shares_the_memory_and_works_by_handle),
         EACH_BACKEND(a_childs_closing_takes_nothing_from_its_parent),
         EACH_BACKEND(regions_stay_usable_when_their_client_is_closed),
+        EACH_BACKEND(what_is_made_if_need_be_is_there_whoever_unlinks_it),
         TEST(closing_nothing_is_fine),
     };
 

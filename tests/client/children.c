@@ -272,6 +272,28 @@ static void a_callers_file_is_not_cut_under_a_child(void **state)
     scratch_remove_tree(dir);
 }
 
+// The descriptor would be the parent's too, with its locks.
+static void a_child_has_no_descriptor_of_its_parents_region(struct test_backend *b)
+{
+    struct diskalloc_region *r = make_filled(b->da);
+    int status;
+    pid_t pid;
+
+    for (int had = 0; had < 2; had++) {
+        if (had)
+            assert_true(diskalloc_region_fd(r) >= 0);
+        pid = fork();
+        if (pid == 0) {
+            NEED(diskalloc_region_fd(r) == -EBUSY);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+    diskalloc_region_close(r);
+}
+FOR_EACH_BACKEND(a_child_has_no_descriptor_of_its_parents_region)
+
 static void blocks_of_malloc_stay_whole(struct test_backend *b)
 {
     char *p = diskalloc_malloc(b->da, SIZE), *q;
@@ -310,6 +332,7 @@ int main(void)
         EACH_BACKEND(any_number_of_children_count),
         EACH_BACKEND(a_child_that_cannot_be_watched_counts),
         TEST(a_callers_file_is_not_cut_under_a_child),
+        EACH_BACKEND(a_child_has_no_descriptor_of_its_parents_region),
         EACH_BACKEND(blocks_of_malloc_stay_whole),
     };
 

@@ -133,6 +133,43 @@ static void on_a_small_disk_what_was_closed_before_can_be_had_again(void **state
     test_unmount(&m);
 }
 
+// Of a region that this process had twice.
+static void what_was_closed_before_keeps_nobody_from_cutting(struct test_backend *b)
+{
+    for (int i = 0; i < 100; i++) {
+        struct diskalloc_region *r = make_region(b->da, 8 * MIB), *twice = NULL;
+
+        assert_int_equal(diskalloc_region_attach(b->da, diskalloc_region_handle(r), NULL, &twice), 0);
+        fill(twice);
+        diskalloc_region_close(twice);
+        if (i % 2)
+            assert_int_equal(diskalloc_region_discard(r, MIB, MIB), 0);
+        else
+            assert_int_equal(diskalloc_region_resize(r, MIB), 0);
+        diskalloc_region_close(r);
+    }
+}
+FOR_EACH_BACKEND(what_was_closed_before_keeps_nobody_from_cutting)
+
+static void what_was_closed_before_keeps_no_sole_writer_out(struct test_backend *b)
+{
+    struct diskalloc_region_options reader = DISKALLOC_REGION_OPTIONS_INIT, sole = DISKALLOC_REGION_OPTIONS_INIT;
+
+    reader.flags = DISKALLOC_REGION_READ_ONLY;
+    sole.flags = DISKALLOC_REGION_SOLE_WRITER;
+    for (int i = 0; i < 100; i++) {
+        struct diskalloc_region *r = make_region(b->da, 8 * MIB), *reads = NULL, *writes = NULL;
+
+        assert_int_equal(diskalloc_region_attach(b->da, diskalloc_region_handle(r), &reader, &reads), 0);
+        fill(r);
+        diskalloc_region_close(r);
+        assert_int_equal(diskalloc_region_attach(b->da, diskalloc_region_handle(reads), &sole, &writes), 0);
+        diskalloc_region_close(writes);
+        diskalloc_region_close(reads);
+    }
+}
+FOR_EACH_BACKEND(what_was_closed_before_keeps_no_sole_writer_out)
+
 static void named_regions_are_closed_at_once(struct test_backend *b)
 {
     struct diskalloc_region *r = NULL;
@@ -335,6 +372,8 @@ int main(void)
         TEST(at_a_limits_edge_what_was_closed_before_can_be_had_again),
         TEST(at_a_limits_edge_a_region_grows_into_what_was_closed_before),
         TEST(on_a_small_disk_what_was_closed_before_can_be_had_again),
+        EACH_BACKEND(what_was_closed_before_keeps_nobody_from_cutting),
+        EACH_BACKEND(what_was_closed_before_keeps_no_sole_writer_out),
         EACH_BACKEND(named_regions_are_closed_at_once),
         EACH_BACKEND(closing_a_client_right_after_its_vector_leaves_nothing),
         EACH_BACKEND(a_client_without_threads_gives_back_at_once),

@@ -260,6 +260,27 @@ static void a_daemon_that_stays_away_is_told_once_and_so_is_its_return(void **st
     backend_stop(&b);
 }
 
+static void the_error_says_how_long_was_waited(void **state)
+{
+    struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
+    struct diskalloc_region *r;
+    struct diskalloc *da = NULL;
+    struct test_backend b;
+
+    (void)state;
+    backend_start(&b, true, NULL, NULL);
+    o.reconnect_timeout_ms = 150;
+    assert_int_equal(diskalloc_open(b.address, &o, &da), 0);
+    r = make_region(da, 4096);
+    test_daemon_kill(&b.daemon, SIGKILL);
+    EXPECT_FAILURE(-ECONNRESET, "diskalloc_region_resize", diskalloc_region_resize(r, MIB));
+    assert_null(strstr(diskalloc_last_error(), "in 0 s"));
+    test_daemon_restart(&b.daemon);
+    diskalloc_region_close(r);
+    diskalloc_close(da);
+    backend_stop(&b);
+}
+
 static void the_error_in_the_end_says_what_was_waited_for(void **state)
 {
     struct diskalloc_options o = DISKALLOC_OPTIONS_INIT;
@@ -336,6 +357,7 @@ int main(void)
         TEST(the_descriptor_outlives_the_daemon),
         TEST(without_reconnecting_the_loss_is_said),
         TEST(a_daemon_that_stays_away_is_told_once_and_so_is_its_return),
+        TEST(the_error_says_how_long_was_waited),
         TEST(the_error_in_the_end_says_what_was_waited_for),
         TEST(a_forked_child_has_a_descriptor_of_its_own),
     };

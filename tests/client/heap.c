@@ -85,6 +85,14 @@ static void sizes_of_nothing_and_of_too_much(struct test_backend *b)
     errno = 0;
     assert_null(diskalloc_heap_memalign(h, (size_t)1 << 62, 8));
     assert_int_equal(errno, ENOMEM);
+    assert_null(diskalloc_heap_realloc(h, NULL, SIZE_MAX));
+    assert_non_null(strstr(diskalloc_last_error(), "diskalloc_heap_realloc"));
+    p = diskalloc_heap_malloc(h, 100);
+    assert_null(diskalloc_heap_realloc(h, p, (size_t)1 << 40));
+    assert_non_null(strstr(diskalloc_last_error(), "diskalloc_heap_realloc"));
+    diskalloc_heap_free(h, p);
+    assert_null(diskalloc_heap_calloc(h, 1, (size_t)1 << 40));
+    assert_non_null(strstr(diskalloc_last_error(), "diskalloc_heap_calloc"));
     errno = 77;
     p = diskalloc_heap_malloc(h, 100);
     diskalloc_heap_free(h, p);

@@ -161,7 +161,7 @@ class DisksCtlTest(DisksTest, CtlTest):
     def test_a_region_moves_by_name_and_by_handle(self):
         self.start(text="[disk DIR/b]\nnew_regions = no\n")
         region, _ = self.make_and_leave(b"one", content=b"hello")
-        self.assertEqual(self.run_ctl("move", "one", self.daemon.path("b")), "")
+        self.assertEqual(self.run_ctl("move", "one", self.daemon.path("b") + "/"), "")
         self.assertEqual(self.files("b"), [region.handle.hex()])
         answer = self.run_json("move", region.handle.hex(), self.daemon.path("a"))
         self.assertEqual((answer["region"], answer["disk"]), (region.handle.hex(), self.daemon.path("a")))
@@ -172,7 +172,7 @@ class DisksCtlTest(DisksTest, CtlTest):
         _, disk = self.make_and_leave(b"one")
         self.assertIn("on that disk already", self.run_ctl("move", "one", self.daemon.path(disk), status=1))
         self.assertIn("no such disk", self.run_ctl("move", "one", "/nowhere", status=1))
-        self.run_ctl("move", "two", self.daemon.path("b"), status=1)
+        self.assertRegex(self.run_ctl("move", "two", self.daemon.path("b"), status=1), "two: .*no such region")
         self.run_ctl("move", "one", status=2)
         self.run_ctl("move", status=2)
 

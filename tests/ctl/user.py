@@ -135,6 +135,15 @@ class WrongUseTest(CtlTest):
             ("--address", "/no/scheme", "status"),
             ("--address", "unix:relative", "status"),
             ("--address", "unix:/" + "long" * 30, "status"),
+            ("--instance", "long" * 75, "status"),
+            ("usage", "user:"),
+            ("usage", "user:+4294967295"),
+            ("usage", "group:"),
+            ("usage", "cgroup:"),
+            ("usage", "cgroup:/a/../b"),
+            ("help", "quota", "frobnicate"),
+            ("help", "status", "set"),
+            ("help", "quota", "set", "more"),
             ("--timeout", "0", "status"),
             ("--timeout", "1s", "status"),
             ("--timeout", "99999999999999999999", "status"),
@@ -163,6 +172,10 @@ class WrongUseTest(CtlTest):
 
     def test_help_and_version_need_no_daemon(self):
         self.assertIn("regions [--user USER]", self.run_ctl("--help"))
+        self.assertIn("quota unset SUBJECT", self.run_ctl("help", "quota"))
+        of_one = self.run_ctl("help", "quota", "set")
+        self.assertIn("quota set SUBJECT", of_one)
+        self.assertNotIn("quota unset", of_one)
         self.assertTrue(re.match(r"diskallocctl \d+\.\d+\.\d+\n$", self.run_ctl("--version")))
 
 

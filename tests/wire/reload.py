@@ -37,6 +37,14 @@ class ReloadTest(DisksTest):
         self.assertEqual(os.stat(self.daemon.socket).st_mode, mode)
         self.assertIn("another socket_mode needs a restart", self.daemon.log())
 
+    def test_a_restart_is_needed_for_as_long_as_another_value_is_in_force(self):
+        self.start(names=("a",))
+        remark = "another socket_mode needs a restart"
+        for mode, n_remarks in (("0600", 1), ("0600", 2), ("0666", 2), ("0640", 3)):
+            self.daemon.configure(text=f"[daemon]\nsocket_mode = {mode}\n")
+            self.daemon.reload()
+            self.assertEqual(self.daemon.log().count(remark), n_remarks)
+
 
 class GrantableTest(DisksTest):
     def test_it_falls_with_each_grant(self):

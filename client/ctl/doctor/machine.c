@@ -11,6 +11,7 @@
 
 #include "client/ctl/doctor/parts.h"
 #include "client/ctl/text.h"
+#include "proto/util/idmap.h"
 #include "proto/util/text.h"
 
 enum {
@@ -191,7 +192,7 @@ static void look_at_uid(struct findings *f)
         "map the uid in the user namespace (podman run --userns=keep-id, PrivateUsers=no)"};
     uint64_t overflow;
 
-    if (read_number("/proc/sys/kernel/overflowuid", &overflow) && getuid() == overflow)
+    if (!idmap_has_all_uids() && read_number("/proc/sys/kernel/overflowuid", &overflow) && getuid() == overflow)
         finding(f, FINDING_WRONG, "uid", advice,
                 "this process has the uid %u, which stands for users without a number here", (unsigned)getuid());
 }
