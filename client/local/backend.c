@@ -43,7 +43,7 @@ struct made {
 static int create_named(struct local *l, const char *name, const struct backing_request *q, struct made *ret)
 {
     _cleanup_close_ int fd = local_make_file(l, q, 0);
-    struct stat st;
+    struct stat st = {0};
     int r = fd < 0 ? fd : local_new_record(name, q, q->flags & DISKALLOC_REGION_SPARSE, &ret->record);
 
     if (r == 0)

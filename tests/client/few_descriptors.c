@@ -175,7 +175,7 @@ static void a_list_is_whole_or_refused(struct test_backend *b)
 
     for (int i = 0; i < LISTED; i++) {
         struct diskalloc_region *r = NULL;
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof name, "r%d", i);
         assert_int_equal(open_named(b->da, name, 4096, DISKALLOC_REGION_CREATE, &r), 0);
@@ -195,7 +195,7 @@ static void a_list_is_whole_or_refused(struct test_backend *b)
     }
     assert_true(b->remote || refused > 1);
     for (int i = 0; i < LISTED; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof name, "r%d", i);
         assert_int_equal(diskalloc_region_unlink(b->da, name), 0);
