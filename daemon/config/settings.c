@@ -10,6 +10,7 @@
 
 #include "daemon/config/config_internal.h"
 #include "daemon/config/load.h"
+#include "daemon/config/since_start.h"
 #include "daemon/config/subjects.h"
 #include "daemon/log.h"
 #include "daemon/names.h"
@@ -23,11 +24,7 @@ struct settings {
     struct store *store;
     struct settings_source source;
     struct config *config;
-    struct {
-        char *socket;
-        unsigned socket_mode;
-        enum config_fence fence;
-    } since_start; // what a reload does not change
+    struct since_start since_start;
     void (*changed)(void *data);
     void *data;
     bool is_ahead;   // the quotas that hold are not all in their file: of the change that is being made
@@ -51,10 +48,7 @@ int settings_new(struct worker_pool *pool, struct store *store, const struct set
     *s = (struct settings){
         .pool = pool, .store = store, .source = *source, .config = config, .changed = changed, .data = data};
     TAILQ_INIT(&s->changes);
-    s->since_start.socket = strdup(config->socket);
-    s->since_start.socket_mode = config->socket_mode;
-    s->since_start.fence = config->fence;
-    if (!s->since_start.socket) {
+    if (since_start_init(&s->since_start, config) < 0) {
         free(s);
         return -ENOMEM;
     }
@@ -74,7 +68,7 @@ void settings_free(struct settings *s)
         change->done(change);
     }
     config_free(s->config);
-    free(s->since_start.socket);
+    since_start_deinit(&s->since_start);
     free(s);
 }
 
@@ -325,16 +319,6 @@ static enum work_status run_merge(struct work *w)
     return WORK_DONE;
 }
 
-static void warn_of_what_needs_a_restart(const struct settings *s, const struct config *new)
-{
-    if (s->since_start.fence != new->fence)
-        log_warning("another fence needs a restart: the present one is kept");
-    if (strcmp(s->since_start.socket, new->socket) != 0)
-        log_warning("another socket needs a restart: the present one is kept");
-    if (s->since_start.socket_mode != new->socket_mode)
-        log_warning("another socket_mode needs a restart: the socket keeps its permissions");
-}
-
 static void start_first(struct settings *s);
 
 static void change_done(struct work *w)
@@ -349,7 +333,7 @@ static void change_done(struct work *w)
     } else if (is_new) {
         struct config *old = s->config;
 
-        warn_of_what_needs_a_restart(s, change->loaded);
+        since_start_warn(&s->since_start, change->loaded);
         s->config = change->loaded;
         change->loaded = old;
     }
