@@ -29,6 +29,8 @@ static int measure(const struct diskalloc_strvec *v, struct shape *ret)
 
         if (!strvec_find(v, entries[i], &place))
             return error_why(-EINVAL, "string %llu is damaged: it would lie beyond the bytes", (unsigned long long)i);
+        if (place.n == 0) // no bytes, and so no place among the others
+            continue;
         s.in_order = s.in_order && place.start >= before;
         before = place.at + place.n;
         s.live += before - place.start;
@@ -109,7 +111,7 @@ static void copy_behind(struct diskalloc_strvec *v, uint64_t end, uint64_t live)
     }
 }
 
-// The same strings, LIVE bytes from END on, in front: their entries are those behind, less END.
+// The same strings, LIVE bytes from END on, in front: their entries are those behind, less END, but for empty strings.
 static void copy_to_front(struct diskalloc_strvec *v, uint64_t end, uint64_t live)
 {
     const uint64_t *entries = strvec_entries(v);
@@ -117,7 +119,7 @@ static void copy_to_front(struct diskalloc_strvec *v, uint64_t end, uint64_t liv
 
     memcpy(v->bytes.data, (const char *)v->bytes.data + end, live);
     for (uint64_t i = 0, n = strvec_count(v); i < n; i++)
-        front[i] = entries[i] - (end << LENGTH_BITS);
+        front[i] = entries[i] & LENGTH_LONG ? entries[i] - (end << LENGTH_BITS) : 0;
 }
 
 // The caller has made room.  A failure leaves the strings as they were, or where they are now.

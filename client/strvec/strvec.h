@@ -91,9 +91,10 @@ static inline uint64_t strvec_extra(uint64_t n)
     return n < LENGTH_LONG ? 0 : LENGTH_SIZE;
 }
 
+// An empty string lies at the very beginning, wherever it was written: the bytes before AT may go with another string.
 static inline uint64_t strvec_entry(uint64_t at, uint64_t n)
 {
-    return at << LENGTH_BITS | (n < LENGTH_LONG ? n : LENGTH_LONG);
+    return n == 0 ? 0 : at << LENGTH_BITS | (n < LENGTH_LONG ? n : LENGTH_LONG);
 }
 
 // Copies a string of N bytes to TO, which is an offset in the bytes, and returns its entry.

@@ -26,6 +26,38 @@ static void strings_come_back_as_they_were_pushed(struct test_backend *b)
     diskalloc_strvec_deinit(NULL);
 }
 
+// The bytes of the last string go with it; an empty one, wherever it was made, needs none of them.
+static void empty_strings_outlive_others(struct test_backend *b)
+{
+    for (int how = 0; how < 4; how++) {
+        struct diskalloc_strvec v;
+
+        assert_int_equal(diskalloc_strvec_init(&v, b->da), 0);
+        assert_int_equal(diskalloc_strvec_push(&v, "abc", 3), 0);
+        assert_int_equal(diskalloc_strvec_push(&v, how == 0 ? "" : "x", how == 0 ? 0 : 1), 0);
+        if (how == 0)
+            assert_int_equal(diskalloc_strvec_sort(&v), 0); // "", "abc"
+        else
+            assert_int_equal(diskalloc_strvec_set(&v, 0, "", 0), 0);
+        assert_int_equal(diskalloc_strvec_pop(&v), 0);
+        expect_text(&v, 0, "");
+        if (how == 1)
+            assert_int_equal(diskalloc_strvec_compact(&v), 0);
+        if (how == 2)
+            assert_int_equal(diskalloc_strvec_sort(&v), 0);
+        if (how == 3)
+            assert_int_equal(diskalloc_strvec_set(&v, 0, "again", 5), 0);
+        assert_int_equal(diskalloc_strvec_push(&v, "more", 4), 0);
+        expect_text(&v, 0, how == 3 ? "again" : "");
+        expect_text(&v, 1, "more");
+        assert_int_equal(diskalloc_strvec_compact(&v), 0);
+        expect_text(&v, 0, how == 3 ? "again" : "");
+        expect_text(&v, 1, "more");
+        assert_int_equal(v.bytes.len, how == 3 ? 9 : 4);
+        diskalloc_strvec_deinit(&v);
+    }
+}
+
 // Around the length that an entry has room for.
 static void strings_of_all_lengths_are_kept(struct test_backend *b)
 {
@@ -226,6 +258,7 @@ static void damaged_offsets_are_never_followed(struct test_backend *b)
 }
 
 FOR_EACH_BACKEND(strings_come_back_as_they_were_pushed)
+FOR_EACH_BACKEND(empty_strings_outlive_others)
 FOR_EACH_BACKEND(strings_of_all_lengths_are_kept)
 FOR_EACH_BACKEND(many_strings_are_appended_at_once)
 FOR_EACH_BACKEND(strings_of_the_vector_can_be_added_to_it)
@@ -338,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(strings_come_back_as_they_were_pushed),
+        EACH_BACKEND(empty_strings_outlive_others),
         EACH_BACKEND(strings_of_all_lengths_are_kept),
         EACH_BACKEND(many_strings_are_appended_at_once),
         EACH_BACKEND(strings_of_the_vector_can_be_added_to_it),
