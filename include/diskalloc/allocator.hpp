@@ -109,6 +109,10 @@ class diskalloc::client
         : shared_(std::make_shared<shared>(address, options))
     {
     }
+    /* Moving copies: what was moved from is the same client still. */
+    client(const client &) noexcept = default;
+    client &operator=(const client &) noexcept = default;
+
     ::diskalloc *get() const noexcept
     {
         return shared_->da;
@@ -207,6 +211,9 @@ template <class T> class diskalloc::allocator
     explicit allocator(const client &c) noexcept : shared_(c.shared_)
     {
     }
+    /* Moving copies, as the standard asks: a container that was moved from can be used again. */
+    allocator(const allocator &) noexcept = default;
+    allocator &operator=(const allocator &) noexcept = default;
     template <class U> allocator(const allocator<U> &other) noexcept : shared_(other.shared_)
     {
     }
@@ -244,6 +251,8 @@ class diskalloc::memory_resource : public std::pmr::memory_resource
     explicit memory_resource(const client &c) noexcept : shared_(c.shared_)
     {
     }
+    memory_resource(const memory_resource &) noexcept = default; /* moving copies */
+    memory_resource &operator=(const memory_resource &) noexcept = default;
 
   private:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override

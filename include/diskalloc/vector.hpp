@@ -288,13 +288,23 @@ template <class T> class diskalloc::vector
     template <class Input, class = typename std::iterator_traits<Input>::iterator_category>
     void assign(Input first, Input last)
     {
-        clear();
-        append(first, last);
+        if constexpr (std::is_base_of_v<std::forward_iterator_tag,
+                                        typename std::iterator_traits<Input>::iterator_category>) {
+            reserve(size_type(std::distance(first, last)));
+            clear();
+            append(first, last);
+        } else { /* how many come is not known before: those that go stay until then */
+            size_type before = size();
+
+            append(first, last);
+            erase(begin(), begin() + before);
+        }
     }
     void assign(size_type n, const T &value)
     {
         const T copy(value);
 
+        reserve(n);
         clear();
         append_copies(n, copy);
     }

@@ -295,6 +295,79 @@ static void the_struct_of_c_is_still_there(const diskalloc::client &c)
     EXPECT(with_struct == without && without == global && diskalloc_address(global) == std::string(c.address()));
 }
 
+// Numbers from one to another; as many passes as one likes, or a single one.
+template <class Category> struct counter {
+    using iterator_category = Category;
+    using value_type = std::uint64_t;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const std::uint64_t *;
+    using reference = std::uint64_t;
+
+    std::uint64_t at;
+
+    std::uint64_t operator*() const
+    {
+        return at;
+    }
+    counter &operator++()
+    {
+        at++;
+        return *this;
+    }
+    counter operator++(int)
+    {
+        return counter{at++};
+    }
+    bool operator==(const counter &other) const
+    {
+        return at == other.at;
+    }
+    bool operator!=(const counter &other) const
+    {
+        return at != other.at;
+    }
+};
+using counting = counter<std::forward_iterator_tag>;
+using counted_once = counter<std::input_iterator_tag>;
+
+static void elements_are_assigned_from_any_range(const diskalloc::client &c)
+{
+    numbers v(c, {7, 8});
+
+    v.assign(counting{1}, counting{5});
+    EXPECT(v == numbers(c, {1, 2, 3, 4}));
+    v.assign(counted_once{2}, counted_once{4});
+    EXPECT(v == numbers(c, {2, 3}));
+    v.assign(counted_once{2}, counted_once{2});
+    EXPECT(v.empty());
+}
+
+// What was moved from can be used again.
+template <class Container> static void moved_from(Container container, typename Container::value_type value)
+{
+    container.insert(container.end(), value);
+    Container other(std::move(container));
+
+    container.clear(); // NOLINT
+    container.insert(container.end(), value);
+    EXPECT(other.size() == 1 && container.size() == 1 && container.get_allocator() == other.get_allocator());
+}
+
+static void containers_can_be_used_again_when_they_were_moved_from(const diskalloc::client &c)
+{
+    on_disk<int> allocator(c), other(std::move(allocator));
+    diskalloc::memory_resource resource(c), same(std::move(resource));
+    diskalloc::client client(c), again(std::move(client));
+
+    EXPECT(allocator == other && resource == same && client.get() == again.get()); // NOLINT
+    moved_from(std::vector<int, on_disk<int>>(allocator), 1);
+    moved_from(std::deque<int, on_disk<int>>(allocator), 1);
+    moved_from(std::list<int, on_disk<int>>(allocator), 1);
+    moved_from(std::set<int, std::less<>, on_disk<int>>(allocator), 1);
+    moved_from(std::map<int, int, std::less<>, on_disk<std::pair<const int, int>>>(allocator), {1, 1});
+    moved_from(std::basic_string<char, std::char_traits<char>, on_disk<char>>(allocator), 'a');
+}
+
 static void refusals_are_exceptions_with_numbers(const diskalloc::client &c, bool limited)
 {
     EXPECT(thrown<std::system_error>([] { diskalloc::client("nonsense:"); }).find("diskalloc_open: ") == 0);
@@ -315,6 +388,11 @@ static void refusals_are_exceptions_with_numbers(const diskalloc::client &c, boo
         [&] { v.append_uninit(100 << 17); },
         [&] { v.reserve_wait(100 << 17, 10); },
         [&] { v.resize(100 << 17, 5); },
+        [&] { v.assign(100 << 17, 5); },
+        [&] { v.assign(counting{0}, counting{100 << 17}); },
+        [&] { v.assign(counted_once{0}, counted_once{100 << 17}); },
+        [&] { v.insert(v.begin(), 100 << 17, 5); },
+        [&] { v.insert(v.begin() + 1, counted_once{0}, counted_once{100 << 17}); },
         [&] { allocator.allocate(100 << 20); },
         [&] { static_cast<void>(resource.allocate(100 << 20)); },
         [&] {
@@ -323,6 +401,7 @@ static void refusals_are_exceptions_with_numbers(const diskalloc::client &c, boo
         },
     };
     for (auto &f : too_much) {
+        v.assign({1, 2, 3});
         try {
             f();
             EXPECT(false);
@@ -333,6 +412,8 @@ static void refusals_are_exceptions_with_numbers(const diskalloc::client &c, boo
             diskalloc::error copy(e);
             EXPECT(std::string(copy.what()) == e.what() && copy.used() == e.used());
         }
+        // Only the pushes that succeeded have changed anything.
+        EXPECT((v.size() == 3 || &f == std::end(too_much) - 1) && v[0] == 1 && v[1] == 2 && v[2] == 3);
         v.clear();
         v.shrink_to_fit();
     }
@@ -349,7 +430,9 @@ int main(int argc, char **argv)
     elements_are_made_as_their_type_says(c);
     a_named_vector_is_there_again(c);
     several_threads_fill_and_read(c);
+    elements_are_assigned_from_any_range(c);
     the_containers_of_the_standard_work(c);
+    containers_can_be_used_again_when_they_were_moved_from(c);
     a_client_lives_as_long_as_what_was_made_from_it(argv[1]);
     the_struct_of_c_is_still_there(c);
     refusals_are_exceptions_with_numbers(c, argc > 2);
