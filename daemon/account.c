@@ -240,11 +240,13 @@ int accounts_configure(struct accounts *a, const struct config *config, uint64_t
 
     a->config = config;
     a->disk_total = disk_total;
+    quota_begin_limits(a->quota);
     set_shared_limits(a);
     for (struct user *u = user_next(a->users, NULL); u && r == 0; u = user_next(a->users, u))
         r = apply(a, u);
     for (struct quota_job *j = quota_job_next(a->quota, NULL); j && r == 0; j = quota_job_next(a->quota, j))
         r = set_accounts_of_job(a, j);
+    quota_end_limits(a->quota);
     return r;
 }
 

@@ -33,7 +33,7 @@ struct disk {
     struct store_left left;             // what the scan of the spill directory has left alone
     uint64_t n_lacking_blocks;          // regions of which some granted bytes had no blocks at start, and got none
     _Atomic uint64_t keep_free;         // bytes that are never granted; set by the loop, read by workers
-    _Atomic uint64_t ample;             // bytes that may be granted without asking the disk; set by op/space.c only
+    _Atomic uint64_t ample;             // bytes that may be granted without asking the disk: see op/space.c
     _Atomic uint64_t ample_until;       // until then (ms, monotonic)
 };
 

@@ -315,6 +315,7 @@ static void configure(struct disk *disk, const struct config *config)
     disk->is_leaving = leaves;
     store_require_mount(disk->store, disks_require_mount(config, dir));
     disk->keep_free = config_value_bytes(own ? &rule->keep_free : &config->keep_free, disk->space.total);
+    disk->ample = 0; // was reckoned with the former keep_free
 }
 
 void disks_configure(struct daemon *d, const struct config *config)

@@ -168,6 +168,9 @@ void grace_tick(struct daemon *d)
 
     follow_clock(d);
     take_notes(d);
+    if (d->marks_are_due)
+        quota_tell_all(d->quota);
+    d->marks_are_due = false;
     changes = quota_over_changes(d->quota);
     if (changes == d->grace_written || d->grace_text)
         return;

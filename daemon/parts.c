@@ -95,6 +95,7 @@ static void on_settings_changed(void *data)
     disks_configure(d, env->config);
     if (accounts_configure(d->accounts, env->config, env->space.total) < 0)
         log_error("out of memory: some users keep their former limits until the next reload");
+    d->marks_are_due = true;
     warn_of_few_descriptors(env->config, env->space.total);
     wait_poke(d->request.op.wait);
     if (d->listener)

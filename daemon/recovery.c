@@ -132,7 +132,7 @@ static int take(struct daemon_disk *x, struct store_found *found, bool is_first)
     set_awaited(&r->holders, record->flags);
     quota_charge_force(&r->charge, QUOTA_REGIONS, 1);
     quota_charge_force(&r->charge, QUOTA_BYTES, charge - r->discarded.sum);
-    quota_charge_tell(&r->charge);
+    d->marks_are_due = true; // when the owner's name is known, and since when it is above a soft limit
     if (found->needs_repair)
         return op_repair_region(&d->request.op, r, &x->disk.n_lacking_blocks);
     orphans_consider(d->request.op.orphans, r);

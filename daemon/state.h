@@ -88,6 +88,7 @@ struct daemon {
     bool missed_timer;           // for want of memory, ORPHANS or WAITING was not set: space_timer does their work
     uint64_t postponed_at;       // ms, monotonic: since when the timer WAITING is put off; 0: it is not
     // grace.c's:
+    bool marks_are_due; // limits or charges have changed in another way than by a request: see quota_tell_all
     struct work grace_work;
     char *grace_text;               // what is written at present, or NULL
     uint64_t grace_written;         // quota_over_changes of what was written last

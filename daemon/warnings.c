@@ -51,7 +51,21 @@ static void describe_grace(uint64_t end, char *ret, size_t n)
     snprintf(ret, n, "; from %s on growth is refused unless less is used before", text);
 }
 
-// Tells the administrator, and the users for whom the account stands.
+// Whether the clients of U may be ones that A is about.  Of a control group, each client's own charge says it.  The
+// total is nobody's own.
+static bool concerns(const struct user *u, const struct quota_account *a)
+{
+    switch (quota_account_kind(a)) {
+    case QUOTA_KIND_CGROUP:
+        return true;
+    case QUOTA_KIND_GROUP:
+        return quota_user_counts_in(u->quota, a);
+    default:
+        return account_of(u) == a;
+    }
+}
+
+// Tells the administrator, the users for whom the account stands, and the members of a group.
 static void tell_warning(const struct request_env *env, const struct quota_account *a, enum quota_mark mark)
 {
     const struct user *user = find_user_of_account(env->users, a);
@@ -86,7 +100,7 @@ static void tell_warning(const struct request_env *env, const struct quota_accou
 
     reports_publish(env->op.reports, &report);
     for (struct user *u = user_next(env->users, NULL); u; u = user_next(env->users, u))
-        if (account_of(u) == a || quota_account_is_of_cgroup(a))
+        if (concerns(u, a))
             peer_send_warning(u, a, mark);
 }
 

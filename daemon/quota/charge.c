@@ -95,11 +95,6 @@ void quota_charge_set_tally(struct quota_charge *c, struct quota_tally *tally)
     c->tally = tally;
 }
 
-static bool warn(struct quota *q, struct quota_account *a, enum quota_mark mark)
-{
-    return !q->warning || q->warning(q->warning_data, a, mark);
-}
-
 void quota_count_refusal(const struct quota_refusal *refusal)
 {
     struct quota_account *a = (struct quota_account *)refusal->account;
@@ -190,14 +185,8 @@ static int add(struct quota_charge *c, enum quota_resource resource, uint64_t am
 
 void quota_charge_tell(struct quota_charge *c)
 {
-    for (size_t i = 0; i < charge_n_accounts(c); i++) {
-        struct quota_account *a = charge_account_at(c, i);
-
-        if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned)
-            a->warned = warn(c->user->quota, a, QUOTA_MARK_WARN);
-        if (a->is_over && !a->soft_told)
-            a->soft_told = warn(c->user->quota, a, QUOTA_MARK_SOFT);
-    }
+    for (size_t i = 0; i < charge_n_accounts(c); i++)
+        quota_account_tell(charge_account_at(c, i));
 }
 
 int quota_charge_force(struct quota_charge *c, enum quota_resource resource, uint64_t amount)

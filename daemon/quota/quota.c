@@ -165,9 +165,14 @@ struct quota_account *quota_unlisted(struct quota *q)
     return &q->unlisted;
 }
 
+static struct quota_account *if_configured(struct quota_account *a)
+{
+    return a && a->is_configured ? a : NULL;
+}
+
 struct quota_account *quota_find_group(struct quota *q, gid_t gid)
 {
-    return quota_find_account(&q->groups, gid);
+    return if_configured(quota_find_account(&q->groups, gid));
 }
 
 static struct quota_cgroup *find_cgroup(struct quota *q, const char *path)
@@ -181,7 +186,7 @@ struct quota_account *quota_find_cgroup(struct quota *q, const char *path)
 {
     struct quota_cgroup *found = find_cgroup(q, path);
 
-    return found ? &found->account : NULL;
+    return found ? if_configured(&found->account) : NULL;
 }
 
 struct quota_account *quota_cgroup(struct quota *q, const char *path)
@@ -189,15 +194,16 @@ struct quota_account *quota_cgroup(struct quota *q, const char *path)
     struct quota_cgroup *g = find_cgroup(q, path);
     _cleanup_free_ char *copy = NULL;
 
-    if (g)
-        return &g->account;
-    copy = strdup(path);
-    g = copy ? calloc(1, sizeof *g) : NULL;
-    if (!g)
-        return NULL;
-    g->path = steal(&copy);
-    quota_account_init(&g->account, q, QUOTA_KIND_CGROUP, "cgroup:%s", g->path);
-    RB_INSERT(quota_cgroups, &q->cgroups, g);
+    if (!g) {
+        copy = strdup(path);
+        g = copy ? calloc(1, sizeof *g) : NULL;
+        if (!g)
+            return NULL;
+        g->path = steal(&copy);
+        quota_account_init(&g->account, q, QUOTA_KIND_CGROUP, "cgroup:%s", g->path);
+        RB_INSERT(quota_cgroups, &q->cgroups, g);
+    }
+    g->account.is_configured = true;
     return &g->account;
 }
 
@@ -229,7 +235,7 @@ static struct quota_account *next_of_cgroup(struct quota *q, struct quota_accoun
     return g ? &g->account : NULL;
 }
 
-struct quota_account *quota_next_account_of(struct quota *q, enum quota_kind kind, struct quota_account *after)
+static struct quota_account *next_of_kind(struct quota *q, enum quota_kind kind, struct quota_account *after)
 {
     if (kind == QUOTA_KIND_CGROUP)
         return next_of_cgroup(q, after);
@@ -238,16 +244,48 @@ struct quota_account *quota_next_account_of(struct quota *q, enum quota_kind kin
     return quota_first_account(kind == QUOTA_KIND_USER ? &q->users : &q->groups);
 }
 
+struct quota_account *quota_next_account_of(struct quota *q, enum quota_kind kind, struct quota_account *after)
+{
+    struct quota_account *a = next_of_kind(q, kind, after);
+
+    while (a && kind != QUOTA_KIND_USER && !a->is_configured)
+        a = next_of_kind(q, kind, a);
+    return a;
+}
+
 struct quota_account *quota_group(struct quota *q, gid_t gid)
 {
-    struct quota_account *a = quota_find_group(q, gid);
+    struct quota_account *a = quota_find_account(&q->groups, gid);
 
     if (!a && (a = calloc(1, sizeof(*a)))) {
         a->id = gid;
         quota_account_init(a, q, QUOTA_KIND_GROUP, "group:+%u", gid);
         RB_INSERT(quota_accounts, &q->groups, a);
     }
+    if (a)
+        a->is_configured = true;
     return a;
+}
+
+static const enum quota_kind configured_kinds[] = {QUOTA_KIND_GROUP, QUOTA_KIND_CGROUP};
+
+void quota_begin_limits(struct quota *q)
+{
+    for (size_t i = 0; i < sizeof configured_kinds / sizeof *configured_kinds; i++)
+        for (struct quota_account *a = NULL; (a = next_of_kind(q, configured_kinds[i], a));)
+            a->is_configured = false;
+}
+
+void quota_end_limits(struct quota *q)
+{
+    for (size_t i = 0; i < sizeof configured_kinds / sizeof *configured_kinds; i++) {
+        for (struct quota_account *a = NULL; (a = next_of_kind(q, configured_kinds[i], a));) {
+            if (a->is_configured)
+                continue;
+            a->limits = no_limits;
+            quota_account_use_has_changed(a);
+        }
+    }
 }
 
 static bool limits_equal(const struct quota_limits *a, const struct quota_limits *b)
@@ -300,6 +338,21 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
 struct quota_told *quota_account_told(struct quota_account *a)
 {
     return &a->told;
+}
+
+static bool warn(struct quota_account *a, enum quota_mark mark)
+{
+    const struct quota *q = a->quota;
+
+    return !q->warning || q->warning(q->warning_data, a, mark);
+}
+
+void quota_account_tell(struct quota_account *a)
+{
+    if (a->used[QUOTA_BYTES] >= a->limits.warn_bytes && !a->warned)
+        a->warned = warn(a, QUOTA_MARK_WARN);
+    if (a->is_over && !a->soft_told)
+        a->soft_told = warn(a, QUOTA_MARK_SOFT);
 }
 
 void quota_on_warning(struct quota *q, quota_warning_fn fn, void *data)

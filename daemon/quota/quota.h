@@ -70,10 +70,14 @@ void quota_free(struct quota *q); // asserts that every account is zero and ever
 
 struct quota_account *quota_total(struct quota *q);
 struct quota_account *quota_unlisted(struct quota *q); // shared by the uids that the user database does not know
-struct quota_account *quota_group(struct quota *q, gid_t gid); // found or made; NULL: no memory
-// The account of the control group PATH, found or made; it lives as long as Q.  NULL: no memory.
+// The accounts of the group GID and of the control group PATH, found or made; they live as long as Q.  NULL: no memory.
+struct quota_account *quota_group(struct quota *q, gid_t gid);
 struct quota_account *quota_cgroup(struct quota *q, const char *path);
 struct quota_account *quota_find_cgroup(struct quota *q, const char *path); // or NULL
+// The groups and control groups that have limits are named anew: those that quota_group and quota_cgroup are not asked
+// for from begin to end have no limits any more, are not found, and are left out by quota_next_account_of.
+void quota_begin_limits(struct quota *q);
+void quota_end_limits(struct quota *q);
 bool quota_account_is_of_cgroup(const struct quota_account *a);
 enum quota_kind quota_account_kind(const struct quota_account *a);
 // The next account of KIND (groups, control groups or users) after AFTER; NULL as AFTER: the first; NULL: no more.

@@ -16,6 +16,7 @@ struct quota_account {
     struct quota *quota;
     enum quota_kind kind;
     bool is_over, soft_told; // above the soft limit; and that was told
+    bool is_configured;      // of groups and control groups only: see quota_begin_limits
     uint64_t over_since;     // seconds since 1970
     uint32_t id;             // uid or gid
     uint64_t n_refusals[QUOTA_LIMIT_N];
@@ -73,6 +74,7 @@ __attribute__((format(printf, 4, 5))) void quota_account_init(struct quota_accou
                                                               enum quota_kind kind, const char *format, ...);
 void quota_account_deinit(struct quota_account *a); // asserts that nothing is used
 struct quota_account *quota_find_account(const struct quota_accounts *accounts, uint32_t id); // or NULL
+void quota_account_tell(struct quota_account *a); // warns of marks that it has reached, and of which nobody was told
 void quota_insert_account(struct quota_accounts *accounts, struct quota_account *a);
 void quota_remove_account(struct quota_accounts *accounts, struct quota_account *a);
 struct quota_account *quota_first_account(const struct quota_accounts *accounts); // or NULL

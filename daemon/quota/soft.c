@@ -62,6 +62,19 @@ static void tell(void *data, struct quota_account *a, const char *kind, const ch
     l->fn(l->data, &over);
 }
 
+static void tell_marks(void *data, struct quota_account *a, const char *kind, const char *name)
+{
+    (void)data;
+    (void)kind;
+    (void)name;
+    quota_account_tell(a);
+}
+
+void quota_tell_all(struct quota *q)
+{
+    each_account(q, tell_marks, NULL);
+}
+
 void quota_each_over(struct quota *q, void (*fn)(void *data, const struct quota_over *over), void *data)
 {
     each_account(q, tell, &(struct listener){fn, data});

@@ -15,6 +15,9 @@ struct quota_over {
 };
 // Changes whenever an account comes above its soft limit or below it, or was above it for longer than was known.
 uint64_t quota_over_changes(const struct quota *q);
+// Warns of each account that has reached a mark, its warn_bytes or its soft limit, without a charge of its own: since
+// somebody has set a limit, or an earlier daemon has granted what it has.
+void quota_tell_all(struct quota *q);
 // Calls FN for each account that is above its soft limit.
 void quota_each_over(struct quota *q, void (*fn)(void *data, const struct quota_over *over), void *data);
 // An earlier daemon has noted OVER: if that account is above its soft limit, so it was since then.  False: it is not.

@@ -123,6 +123,7 @@ static void a_limit_that_is_set_later_counts_what_there_is(void **state)
     struct test_daemon d;
     struct raw root, c;
     char text[200];
+    RawReply *reply;
 
     (void)state;
     start(&d, NULL);
@@ -138,6 +139,9 @@ static void a_limit_that_is_set_later_counts_what_there_is(void **state)
     assert_string_equal(text, "6M set at run time");
     assert_int_equal(raw_unset_quota(&root, subject, NULL), RAW_CODE(OK));
     assert_int_equal(raw_grow(&c, &h, 7 * MIB), RAW_CODE(OK));
+    reply = raw_usage(&root, subject);
+    assert_int_equal(raw_code(reply), RAW_CODE(NOT_FOUND));
+    raw_free(reply);
     raw_close(&c);
     raw_close(&root);
     test_daemon_stop_and_remove(&d);

@@ -149,6 +149,38 @@ static void the_accounts_of_a_kind_come_one_after_the_other(void **state)
     quota_free(q);
 }
 
+static void groups_that_are_named_no_more_have_no_limits_and_are_not_found(void **state)
+{
+    const struct quota_limits limits = {
+        .max = {10, 10, 10}, .region_bytes = 10, .warn_bytes = 10, .soft = {.is_set = true, .bytes = 5, .grace = 60}};
+    struct quota *q = quota_new();
+    struct quota_account *kept = quota_group(q, 60), *group = quota_group(q, 50), *slice = quota_cgroup(q, "/a");
+
+    (void)state;
+    quota_account_set(kept, "group:kept", &limits);
+    quota_account_set(group, "group:gone", &limits);
+    quota_account_set(slice, "cgroup:/a", &limits);
+    quota_begin_limits(q);
+    assert_ptr_equal(quota_group(q, 60), kept);
+    quota_end_limits(q);
+    expect_in_a_row(q, QUOTA_KIND_GROUP, &kept, 1);
+    expect_in_a_row(q, QUOTA_KIND_CGROUP, NULL, 0);
+    assert_null(quota_find_group(q, 50));
+    assert_null(quota_find_cgroup(q, "/a"));
+    assert_int_equal(quota_account_limits(kept)->max[QUOTA_BYTES], 10);
+    for (size_t i = 0; i < 2; i++) {
+        const struct quota_limits *l = quota_account_limits(i ? slice : group);
+
+        assert_int_equal(l->max[QUOTA_BYTES], QUOTA_UNLIMITED);
+        assert_false(l->soft.is_set);
+    }
+    assert_ptr_equal(quota_group(q, 50), group); // named anew
+    assert_ptr_equal(quota_cgroup(q, "/a"), slice);
+    expect_in_a_row(q, QUOTA_KIND_GROUP, (struct quota_account *const[]){group, kept}, 2);
+    expect_in_a_row(q, QUOTA_KIND_CGROUP, &slice, 1);
+    quota_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +188,7 @@ int main(void)
         TEST(a_refusal_counts_in_its_account_and_in_the_sum_of_the_kind_which_outlives_the_account),
         TEST(things_are_counted_in_each_account_of_their_charges_and_anew_each_time),
         TEST(the_accounts_of_a_kind_come_one_after_the_other),
+        TEST(groups_that_are_named_no_more_have_no_limits_and_are_not_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

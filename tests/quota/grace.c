@@ -51,6 +51,26 @@ static void growth_is_refused_after_the_grace_period_until_less_is_used(void **s
     test_daemon_stop_and_remove(&d);
 }
 
+static void a_mark_that_is_set_below_the_use_is_told_without_growth(void **state)
+{
+    struct raw_handle h = raw_handle_new();
+    struct test_daemon d;
+    struct raw c;
+
+    (void)state;
+    test_daemon_start(&d, "[daemon]\nkeep_free = 0\n", NULL);
+    assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
+    assert_int_equal(raw_create(&c, &h, 5 * MIB), RAW_CODE(OK));
+    reload(&d, "[daemon]\nkeep_free = 0\n[quota default]\nsoft_bytes = 4M\ngrace = 1h\n");
+    await_log(&d, "soft_bytes: 5.0M of 4.0M are used; from 2", 1);
+    assert_int_equal(raw_set_quota(&c, "default", "warn_at", "3M"), RAW_CODE(OK));
+    await_log(&d, " bytes: 5.0M of ", 1);
+    raw_free(raw_usage(&c, "")); // both were sent before this answer
+    assert_int_equal(c.n_events, 2);
+    raw_close(&c);
+    test_daemon_stop_and_remove(&d);
+}
+
 static bool is_noted(void *data)
 {
     const struct test_daemon *d = data;
@@ -99,6 +119,8 @@ static void a_restart_begins_no_new_period(void **state)
     assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
     assert_int_equal(USAGE_OF(&c, "", grace_ends), 1000 + 3600);
     assert_int_equal(raw_create(&c, &more, 4096), RAW_CODE(LIMIT));
+    await_log(&d, "soft_bytes: 5.0M of 4.0M are used; from 1970-01-01T01:16:40Z on growth is refused", 1);
+    assert_int_equal(log_count(&d, "soft_bytes: 5.0M of"), 2); // the first daemon's, too
     assert_int_equal(log_count(&d, "/.grace has a line that means nothing"), 1);
     assert_int_equal(log_count(&d, ".grace: not a user's directory"), 0);
     raw_close(&c);
@@ -171,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(growth_is_refused_after_the_grace_period_until_less_is_used),
+        TEST(a_mark_that_is_set_below_the_use_is_told_without_growth),
         TEST(a_restart_begins_no_new_period),
         TEST(a_restart_begins_no_new_period_for_a_group),
         TEST(a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_that_works),

@@ -124,6 +124,31 @@ static void two_members_share_the_sum_and_each_keeps_an_own_limit(void **state)
     people_leave(&people, 1, 0);
 }
 
+static void each_member_is_told_that_the_group_reaches_its_marks(void **state)
+{
+    char config[300];
+    struct council c;
+
+    (void)state;
+    people_join(&people, 0, 0);
+    people_join(&people, 1, 0);
+    snprintf(config, sizeof config,
+             "[daemon]\nkeep_free = 0\n[quota group:%s]\nbytes = 8M\nwarn_at = 4M\nsoft_bytes = 6M\n", people.group[0]);
+    council_start(&c, config);
+    takes(&c.m[0], 4 * MIB - 4096);
+    for (unsigned marks = 0; marks < 3; marks++) {
+        for (int i = 0; i < PEOPLE; i++) {
+            raw_free(raw_usage(&c.m[i].c, ""));                     // whatever was sent to it has been read then
+            assert_int_equal(c.m[i].c.n_events, i < 2 ? marks : 0); // the last one is no member
+        }
+        if (marks < 2)
+            takes(&c.m[1], marks ? 2 * MIB + 8192 : 4096);
+    }
+    council_stop(&c);
+    people_leave(&people, 0, 0);
+    people_leave(&people, 1, 0);
+}
+
 static void what_a_member_holds_joins_and_leaves_the_sum_with_a_reload(void **state)
 {
     char config[300];
@@ -271,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(two_members_share_the_sum_and_each_keeps_an_own_limit),
+        TEST(each_member_is_told_that_the_group_reaches_its_marks),
         TEST(what_a_member_holds_joins_and_leaves_the_sum_with_a_reload),
         TEST(a_groups_account_is_kept_across_a_restart),
         TEST(the_primary_group_counts_as_any_other),
