@@ -182,7 +182,7 @@ class MetricsTest(CtlTest):
         self.assertEqual(metrics_case.state()["waiters"], 1)
         n = value(samples, "diskalloc_wait_duration_seconds_count")
         self.client.call(detach_region=pb.DetachRegion(handle=self.handle))
-        reply, _ = other.receive()
+        reply, _ = other.next_reply()
         self.assertEqual((reply.id, reply.HasField("error")), (waiting, False))
         metrics_case.wait_until(lambda: value(parse(self.fetch()), "diskalloc_wait_duration_seconds_count") == n + 1, "the wait's end")
 
