@@ -280,6 +280,15 @@ uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource res
     return least;
 }
 
+uint64_t quota_charge_region_max(const struct quota_charge *c)
+{
+    uint64_t least = QUOTA_UNLIMITED;
+
+    for (size_t i = 0; i < charge_n_accounts(c); i++)
+        least = u64_min(least, quota_account_region_max(charge_account_at(c, i)));
+    return least;
+}
+
 bool quota_charge_counts_in(const struct quota_charge *c, const struct quota_account *a)
 {
     for (size_t i = 0; i < charge_n_accounts(c); i++)

@@ -44,6 +44,7 @@ int quota_check_region_size(const struct quota_charge *c, uint64_t old_size, uin
                             struct quota_refusal *ret);
 // The most that could be added to C: the least that is left in any of its accounts.
 uint64_t quota_charge_left(const struct quota_charge *c, enum quota_resource resource);
+uint64_t quota_charge_region_max(const struct quota_charge *c); // bytes of the largest region that they allow
 
 // Counting something per account: begins anew, counts C in each of its accounts, and how often A was counted since.
 void quota_begin_count(struct quota *q);

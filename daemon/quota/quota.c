@@ -335,6 +335,11 @@ uint64_t quota_account_left(const struct quota_account *a, enum quota_resource r
     return used < max ? max - used : 0;
 }
 
+uint64_t quota_account_region_max(const struct quota_account *a)
+{
+    return a->limits.region_bytes;
+}
+
 struct quota_told *quota_account_told(struct quota_account *a)
 {
     return &a->told;

@@ -111,6 +111,8 @@ uint64_t quota_user_used(const struct quota_user *u, enum quota_resource resourc
 int quota_user_set_groups(struct quota_user *u, struct quota_account *const *groups, size_t n);
 // The most that one more charge could be: the least that is left in any of the user's accounts.
 uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resource);
+uint64_t quota_account_region_max(const struct quota_account *a); // bytes of the largest region that A allows
+uint64_t quota_user_region_max(const struct quota_user *u);       // and that all accounts of the user allow
 
 bool quota_user_counts_in(const struct quota_user *u, const struct quota_account *a);
 

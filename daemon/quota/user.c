@@ -5,6 +5,7 @@
 
 #include "daemon/quota/quota.h"
 #include "daemon/quota/quota_internal.h"
+#include "proto/util/checked.h"
 #include "proto/util/container.h"
 
 struct quota_user *quota_find_user(struct quota *q, uid_t uid)
@@ -105,6 +106,15 @@ uint64_t quota_user_left(const struct quota_user *u, enum quota_resource resourc
         if (left < least)
             least = left;
     }
+    return least;
+}
+
+uint64_t quota_user_region_max(const struct quota_user *u)
+{
+    uint64_t least = QUOTA_UNLIMITED;
+
+    for (size_t i = 0; i < u->n_accounts; i++)
+        least = u64_min(least, quota_account_region_max(user_account_at(u, i)));
     return least;
 }
 

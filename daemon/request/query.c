@@ -34,7 +34,7 @@ void query_fill_usage(const struct request_env *env, const struct named_account 
 {
     const struct quota_account *a = found->account;
     const struct quota_limits *limits = quota_account_limits(found->limiting ? found->limiting : a);
-    uint64_t disk = status_disk_left(env->op.disks), left = found->left;
+    uint64_t disk = status_disk_left(env->op.disks, found->user);
 
     diskalloc__v1__usage__init(ret);
     ret->subject = field_text(quota_account_label(a));
@@ -49,7 +49,22 @@ void query_fill_usage(const struct request_env *env, const struct named_account 
         ret->soft_bytes = limits->soft.bytes;
         ret->grace_ends = quota_account_grace_ends(found->limiting ? found->limiting : a);
     }
-    ret->grantable_bytes = left < disk ? left : disk;
+    ret->grantable_bytes = u64_min(found->left, disk);
+}
+
+static uint64_t left_of_account(const struct quota_account *a)
+{
+    return u64_min(quota_account_left(a, QUOTA_BYTES), quota_account_region_max(a));
+}
+
+static uint64_t left_of_user(const struct user *u)
+{
+    return u64_min(quota_user_left(u->quota, QUOTA_BYTES), quota_user_region_max(u->quota));
+}
+
+static uint64_t left_of_peer(const struct peer *p)
+{
+    return u64_min(quota_charge_left(&p->charge, QUOTA_BYTES), quota_charge_region_max(&p->charge));
 }
 
 static int find_group(const struct call *c, const char *name, struct named_account *ret)
@@ -64,7 +79,7 @@ static int find_group(const struct call *c, const char *name, struct named_accou
     ret->account = quota_find_group(c->env->quota, s->id);
     if (!ret->account)
         return -ESRCH;
-    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    ret->left = left_of_account(ret->account);
     return 0;
 }
 
@@ -79,7 +94,7 @@ static int find_cgroup(const struct call *c, const char *name, struct named_acco
         return -EACCES;
     if (!ret->account)
         return -ESRCH;
-    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    ret->left = left_of_account(ret->account);
     return 0;
 }
 
@@ -87,7 +102,7 @@ static int find_cgroup(const struct call *c, const char *name, struct named_acco
 static void find_total(const struct call *c, struct named_account *ret)
 {
     ret->account = quota_total(c->env->quota);
-    ret->left = quota_account_left(ret->account, QUOTA_BYTES);
+    ret->left = left_of_account(ret->account);
 }
 
 // A user who is one of the unlisted may see what the unlisted share, as a member of a group sees the group.
@@ -98,7 +113,7 @@ static int find_unlisted(const struct call *c, struct named_account *ret)
     if (!policy_is_admin(c->env->config, c->peer->user) && account_of(c->peer->user) != unlisted)
         return -EACCES;
     ret->account = unlisted;
-    ret->left = quota_account_left(unlisted, QUOTA_BYTES);
+    ret->left = left_of_account(unlisted);
     return 0;
 }
 
@@ -125,7 +140,8 @@ static int find_user(const struct call *c, const char *name, struct named_accoun
         return -EACCES;
     ret->account = quota_user_account(user->quota);
     ret->limiting = account_of(user);
-    ret->left = name ? quota_user_left(user->quota, QUOTA_BYTES) : quota_charge_left(&c->peer->charge, QUOTA_BYTES);
+    ret->user = user;
+    ret->left = name ? left_of_user(user) : left_of_peer(c->peer);
     return 0;
 }
 
@@ -171,7 +187,8 @@ static void idle_user_is_known(struct user_waiter *waiter)
     struct user *user = request->idle;
     const struct named_account found = {.account = quota_user_account(user->quota),
                                         .limiting = account_of(user),
-                                        .left = quota_user_left(user->quota, QUOTA_BYTES)};
+                                        .user = user,
+                                        .left = left_of_user(user)};
 
     reply_usage(request->env, request->peer, request->id, &found);
     request_end(request);

@@ -6,7 +6,8 @@
 struct named_account {
     const struct quota_account *account;
     const struct quota_account *limiting; // another account, whose limits are shown instead; NULL: none
-    uint64_t left;                        // bytes that the limits could grant now
+    const struct user *user;              // whose own account it is; NULL: that of several users
+    uint64_t left;                        // bytes that the limits could grant to one region now
     struct user *held;                    // the reference that keeps the account, to be given back; or NULL
 };
 

@@ -11,6 +11,7 @@
 #include "daemon/request/arena.h"
 #include "daemon/request/handlers.h"
 #include "daemon/request/request.h"
+#include "daemon/user.h"
 #include "proto/field.h"
 #include "proto/packet.h"
 #include "proto/util/checked.h"
@@ -33,12 +34,15 @@ static uint64_t disk_left(const struct disk *disk)
     return disk->problem || disk->is_leaving ? 0 : left;
 }
 
-uint64_t status_disk_left(const struct disk *disks)
+uint64_t status_disk_left(struct disk *disks, const struct user *user)
 {
+    const struct disk_wish wish = {.owner = user ? user->uid : 0, .owner_name = user ? user_name(user) : NULL};
+    bool is_only_one = disks && !disks->next; // where regions grow that are there, even if no new one may be made
     uint64_t most = 0;
 
-    for (; disks; disks = disks->next)
-        most = u64_max(most, disk_left(disks));
+    for (struct disk *d = disks; d; d = d->next)
+        if (!user || is_only_one || disk_is_open_to(disks, d, &wish))
+            most = u64_max(most, disk_left(d));
     return most;
 }
 

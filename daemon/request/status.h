@@ -3,6 +3,8 @@
 #include <stdint.h>
 
 struct disk;
+struct user;
 
-// Bytes that one of DISKS, a list, could grant now to a new region; limits of the configuration are not considered.
-uint64_t status_disk_left(const struct disk *disks);
+// Bytes that one of DISKS, a list, could grant now to a new region of USER, or of anybody (NULL).  Quotas are not
+// considered.
+uint64_t status_disk_left(struct disk *disks, const struct user *user);

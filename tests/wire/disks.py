@@ -50,6 +50,18 @@ class ChoiceTest(DisksTest):
             self.daemon.reload()
             self.assert_refused(pb.ACCESS, "no spill directory takes new regions", lambda: self.make(client, b"three"))
 
+    def test_what_is_grantable_is_so_on_a_disk_that_the_user_may_have(self):
+        full = "[disk DIR/a]\nkeep_free = 100%\n[disk DIR/b]\n"
+        self.start(text=full)
+        with self.connect() as client:
+            for rule, is_any in ((f"users = +{os.getuid()}", True), (f"users = +{os.getuid() + 1}", False), ("new_regions = no", False)):
+                with self.subTest(rule):
+                    self.daemon.configure(text=full + rule + "\n")
+                    self.daemon.reload()
+                    self.assertEqual(client.call(get_usage=pb.GetUsage()).usage.grantable_bytes > 0, is_any)
+                    # Of all users together nobody's rules count.
+                    self.assertGreater(client.call(get_usage=pb.GetUsage(subject=b"total")).usage.grantable_bytes, 0)
+
     def test_rules_by_user_and_by_size(self):
         self.start(text=f"[disk DIR/b]\nusers = +{os.getuid()}\n")
         with self.connect() as client:

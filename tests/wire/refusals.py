@@ -24,6 +24,8 @@ class RefusalTest(WireTest):
 
     def test_limits_refuse_with_their_numbers(self):
         client = self.connect()
+        before = client.call(get_usage=pb.GetUsage()).usage
+        self.assertEqual(before.grantable_bytes, min(48 * MIB, 64 * MIB - before.bytes))
         client.call(create_region=pb.CreateRegion(handle=self.handle, size=40 * MIB))
         used = client.call(get_usage=pb.GetUsage()).usage.bytes
         error = self.assert_refused(
