@@ -1,14 +1,15 @@
 """Arrays on disk."""
 
 import ctypes
+import struct
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Tuple, Union
 
 from . import _dtype
-from ._client import Client, shared
+from ._client import Client, shared, unpickle
 from ._dtype import Element
 from ._errors import check
-from ._library import CREATE, DURABLE, READ_ONLY, lib, options
-from ._region import Guard, Region, count_views
+from ._library import CREATE, DURABLE, READ_ONLY, count, encode, lib, options
+from ._region import Guard, Region, Unattached, count_views
 
 if TYPE_CHECKING:
     import numpy
@@ -26,15 +27,15 @@ class Array:
 
     _client: Client
     _element: Element
-    _region: Region
+    _region: Union[Region, Unattached]
     _name: Optional[str]
-    _guard: Guard
+    _guard: Optional[Guard]
 
     def __init__(self) -> None:
         raise TypeError("client.array() makes arrays")
 
     @classmethod
-    def _new(cls, client: Client, element: Element, region: Region, name: Optional[str]) -> "Array":
+    def _new(cls, client: Client, element: Element, region: Union[Region, Unattached], name: Optional[str]) -> "Array":
         a = object.__new__(cls)
         a._client, a._element, a._region, a._name = client, element, region, name
         a._guard = region.guard()
@@ -43,17 +44,18 @@ class Array:
     @classmethod
     def _make(cls, client: Client, dtype: Any, n: int, name: Optional[str], mode: int, read_only: bool) -> "Array":
         element = _dtype.element(dtype)
-        if n < 0:
-            raise ValueError("a negative length")
+        count(n)
         if read_only and name is None:
             raise ValueError("only an array with a name can be opened for reading")
         if name is None:
             region = Region.anonymous(client._da(), element.size)
-        else:
+        elif n == 0 or read_only:
             flags = READ_ONLY if read_only else CREATE
             region = Region.named(client._da(), element.size, name, options(mode, flags))
+        else:
+            region = Region.named_of(client._da(), element.size, name, mode, n)
         a = cls._new(client, element, region, name)
-        if n > 0 and len(a) == 0 and not read_only:
+        if name is None:
             a.resize(n)
         return a
 
@@ -125,7 +127,11 @@ class Array:
         if self._element.packer is None or not isinstance(i, int):
             self.np[i] = value
         else:
-            self._element.packer.pack_into(self._region.memory(), self._index(i), value)
+            at = self._index(i)
+            try:
+                self._element.packer.pack_into(self._region.memory(), at, value)
+            except struct.error as error:
+                raise _dtype.unfit(error) from None
 
     def __iter__(self) -> Iterator[Any]:
         i = 0
@@ -138,7 +144,10 @@ class Array:
         r = self._region
         r.make_room(1)
         if self._element.packer is not None:
-            self._element.packer.pack_into(r.memory(), r.len * self._element.size, x)
+            try:
+                self._element.packer.pack_into(r.memory(), r.len * self._element.size, x)
+            except struct.error as error:
+                raise _dtype.unfit(error) from None
         else:
             at = r.len * self._element.size
             view = _dtype.numpy.ndarray((1,), self._element.numpy_dtype, r.buffer(self._guard), at)
@@ -154,24 +163,33 @@ class Array:
             elif not hasattr(values, "__array__"):
                 values = self._from_buffer_or_iterable(values)
         if _dtype.numpy is not None:
-            values = _dtype.numpy.asarray(values)
-            self._extend_numpy(values.reshape(-1) if values.ndim != 1 else values)
+            self._extend_numpy(_dtype.numpy.asarray(values))
         else:
             self._extend_plain(values)
 
     def _from_buffer_or_iterable(self, values: Any) -> Any:
         try:
-            return _dtype.numpy.asarray(memoryview(values))
+            view = memoryview(values)
         except TypeError:
+            view = None
+        if view is None:
             values = values if isinstance(values, (list, tuple)) else list(values)
-            return _dtype.numpy.array(values, dtype=self._element.numpy_dtype)
+            return _dtype.from_list(values, self._element.numpy_dtype.base)
+        try:
+            return _dtype.numpy.asarray(view)
+        except ValueError as error:
+            raise TypeError(str(error)) from None
 
     def _extend_numpy(self, values: "numpy.ndarray[Any, Any]") -> None:
-        if not _dtype.numpy.can_cast(values.dtype, self._element.numpy_dtype, "same_kind"):
-            raise TypeError(f"elements of {values.dtype} can't become {self._element.numpy_dtype}")
+        base, shape = self._element.numpy_dtype.base, self._element.numpy_dtype.shape
+        if not _dtype.numpy.can_cast(values.dtype, base, "same_kind"):
+            raise TypeError(f"elements of {values.dtype} can't become {base}")
+        if shape and values.shape[-len(shape) :] != shape:
+            raise ValueError(f"elements of the shape {shape} can't be made of the shape {values.shape}")
+        values = values.reshape((-1, *shape))
         r, n, at = self._region, len(values), self._region.len * self._element.size
         r.make_room(n)
-        if values.dtype == self._element.numpy_dtype and values.flags.c_contiguous and values.nbytes >= _MANY:
+        if values.dtype == base and values.flags.c_contiguous and values.nbytes >= _MANY:
             r.copy(at, values.ctypes.data, values.nbytes)
         else:
             to = _dtype.numpy.ndarray((n,), self._element.numpy_dtype, r.buffer(self._guard), at)
@@ -181,26 +199,24 @@ class Array:
     def _extend_plain(self, values: Any) -> None:
         r, packer = self._region, self._element.packer
         assert packer is not None
-        if isinstance(values, Array):
-            values = values.memory.cast(values._element.packer.format[-1:])
         try:
-            view = memoryview(values)
+            view = values.memory if isinstance(values, Array) else memoryview(values)
         except TypeError:
-            data = b"".join(map(packer.pack, values))
+            data = _dtype.pack_all(packer, values)
         else:
-            if view.itemsize != packer.size or view.format.lstrip("@=<") not in (packer.format[-1:], "l", "L"):
-                data = b"".join(map(packer.pack, view))
+            form = values._element.packer.format if isinstance(values, Array) else view.format
+            if _dtype.are_alike(form, packer.format):
+                data = view if view.c_contiguous else view.tobytes()
             else:
-                data = view if view.contiguous else view.tobytes()
-        n = len(memoryview(data).cast("B")) // packer.size
+                data = _dtype.pack_all(packer, _dtype.unpack_all(form, view))
+        added = memoryview(data).cast("B")
+        n = len(added) // packer.size
         r.make_room(n)
-        r.memory()[r.len * packer.size : (r.len + n) * packer.size] = memoryview(data).cast("B")
+        r.memory()[r.len * packer.size : (r.len + n) * packer.size] = added
         r.len += n
 
     def resize(self, n: int) -> None:
         """Makes it N elements: new ones are zeros.  What a shorter array leaves stays as capacity."""
-        if n < 0:
-            raise ValueError("a negative length")
         self._region.resize(n)
 
     def shrink_to_fit(self) -> None:
@@ -246,7 +262,11 @@ class Array:
 
 
 def _attach(address: str, handle: str, dtype: Any, n: int, read_only: bool) -> Array:
-    client, element = shared(address), _dtype.element(dtype)
-    pointer, o = ctypes.c_void_p(), options(flags=READ_ONLY if read_only else 0)
-    check(lib.diskalloc_region_attach(client._da(), handle.encode(), ctypes.byref(o), ctypes.byref(pointer)))
-    return Array._new(client, element, Region.attached(pointer.value, element.size, n, read_only), None)
+    element = _dtype.element(dtype)
+
+    def attach() -> Array:
+        client, pointer, o = shared(address), ctypes.c_void_p(), options(flags=READ_ONLY if read_only else 0)
+        check(lib.diskalloc_region_attach(client._da(), encode(handle), ctypes.byref(o), ctypes.byref(pointer)))
+        return Array._new(client, element, Region.attached(pointer.value, element.size, n, read_only), None)
+
+    return unpickle(attach, lambda error: Array._new(Client._lost(address, error), element, Unattached(error), None))

@@ -2,12 +2,13 @@
 
 import ctypes
 import os
+import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar
 
 from . import _library
-from ._errors import check
-from ._library import NO_LIMIT, RegionStruct, UsageStruct, lib
+from ._errors import Error, check
+from ._library import NO_LIMIT, RegionStruct, UsageStruct, encode, lib
 
 if TYPE_CHECKING:
     from ._array import Array
@@ -68,15 +69,26 @@ class Client:
     Arrays stay usable when their client is closed.  Any thread may use a client; one thread at a time an array.
     """
 
+    _error: Optional[Error] = None
+
     def __init__(self, address: Optional[str] = None) -> None:
         pointer = ctypes.c_void_p()
-        check(lib.diskalloc_open(address.encode() if address is not None else None, None, ctypes.byref(pointer)))
+        check(lib.diskalloc_open(encode(address) if address is not None else None, None, ctypes.byref(pointer)))
         self._pointer: Optional[int] = pointer.value
         self._address: str = lib.diskalloc_address(pointer).decode()
         self._finalizer = weakref.finalize(self, lib.diskalloc_close, pointer.value)
         self._finalizer.atexit = False
 
+    @classmethod
+    def _lost(cls, address: str, error: Error) -> "Client":
+        c = object.__new__(cls)
+        c._pointer, c._address, c._error = None, address, error
+        c._finalizer = weakref.finalize(c, lambda: None)
+        return c
+
     def _da(self) -> int:
+        if self._error is not None:
+            raise self._error
         if self._pointer is None:
             raise ValueError("the client is closed")
         return self._pointer
@@ -108,7 +120,7 @@ class Client:
     def usage(self, subject: Optional[str] = None) -> Usage:
         """What SUBJECT uses ("total", "user:NAME", "group:NAME"; None: the caller), and its limits."""
         u = UsageStruct()
-        encoded = subject.encode() if subject is not None else None
+        encoded = encode(subject) if subject is not None else None
         check(lib.diskalloc_get_usage(self._da(), encoded, ctypes.byref(u), ctypes.sizeof(u)))
         limited = {"bytes_limit", "regions_limit", "connections_limit", "warn_bytes"}
         values = {name: getattr(u, name) for name in Usage._fields}
@@ -119,6 +131,10 @@ class Client:
         cursor, r = ctypes.c_uint64(0), RegionStruct()
         while check(lib.diskalloc_next_region(self._da(), ctypes.byref(cursor), ctypes.byref(r), ctypes.sizeof(r))):
             yield _region_info(r)
+
+    def unlink(self, name: str) -> None:
+        """Removes the array NAME; whoever has it open keeps it until then.  Strings are two: NAME and NAME.bytes."""
+        check(lib.diskalloc_region_unlink(self._da(), encode(name)))
 
     def close(self) -> None:
         """Closes the client; its arrays stay.  Closing again does nothing."""
@@ -135,7 +151,7 @@ class Client:
         return f"<diskalloc.Client {self._address}{' (closed)' if self._pointer is None else ''}>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return (shared, (self._address,))
+        return (_unpickle_client, (self._address,))
 
 
 def open(address: Optional[str] = None) -> Client:
@@ -155,3 +171,29 @@ def shared(address: str) -> Client:
     if key not in _shared:
         _shared[key] = Client(address)
     return _shared[key]
+
+
+_T = TypeVar("_T")
+
+
+def _is_a_worker() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def unpickle(make: Callable[[], _T], lost: Callable[[Error], _T]) -> _T:
+    """What MAKE returns.
+
+    A worker of multiprocessing that cannot read a task ends without a word, and whoever waits for the result waits for
+    ever.  So there a failure gives what LOST returns, which raises the error when it is used.
+    """
+    try:
+        return make()
+    except Error as error:
+        if not _is_a_worker():
+            raise
+        return lost(error)
+
+
+def _unpickle_client(address: str) -> Client:
+    return unpickle(lambda: shared(address), lambda error: Client._lost(address, error))

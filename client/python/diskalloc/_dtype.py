@@ -1,8 +1,10 @@
 """What an element is: with NumPy any dtype that has no pointers in it, without NumPy the numbers that struct knows."""
 
+import operator
 import re
 import struct
-from typing import Any, NamedTuple, Optional
+import sys
+from typing import Any, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 try:
     import numpy
@@ -51,3 +53,60 @@ def element(dtype: Any) -> Element:
     if as_numpy.itemsize == 0:
         raise TypeError(f"elements of {as_numpy!r} have no bytes")
     return Element(as_numpy, as_numpy.itemsize, _packer(as_numpy.str), as_numpy)
+
+
+def unfit(error: struct.error) -> Exception:
+    """In the place of ERROR, struct's for a value that is not packed: as the standard library's arrays have it."""
+    return (TypeError if "not a" in str(error) else OverflowError)(str(error))
+
+
+def _meaning(form: str) -> Optional[Tuple[str, int, str]]:
+    """What the items of a buffer are, if FORM, as struct has it, is one number: kind, bytes, byte order."""
+    found = re.fullmatch(r"([@=<>!]?)([bBhHiIlLqQnNefd?])", form)
+    if not found:
+        return None
+    code, size = found[2], struct.calcsize(form)
+    kind = "signed" if code in "bhilqn" else "unsigned" if code in "BHILQN" else code
+    native = "<" if sys.byteorder == "little" else ">"
+    order = native if found[1] in ("", "@", "=") else found[1].replace("!", ">")
+    return kind, size, order if size > 1 else ""
+
+
+def are_alike(a: str, b: str) -> bool:
+    """Whether items of the formats A and B are the same bytes."""
+    return _meaning(a) is not None and _meaning(a) == _meaning(b)
+
+
+def unpack_all(form: str, view: memoryview) -> Iterator[Any]:
+    """The items of VIEW, which may have several dimensions."""
+    if _meaning(form) is None:
+        raise TypeError(f"a buffer of the format {form!r} is not one of numbers")
+    return (x for x, in struct.iter_unpack(form, view.tobytes()))
+
+
+def pack_all(packer: struct.Struct, values: Iterable[Any]) -> bytes:
+    """VALUES, one after the other."""
+    try:
+        return b"".join(map(packer.pack, values))
+    except struct.error as error:
+        raise unfit(error) from None
+
+
+def from_list(values: Sequence[Any], to: Any) -> Any:
+    """A NumPy array of VALUES that can become TO.  NumPy itself would cut integers to fit, and fractions off."""
+    if to.kind not in "iuf":
+        return numpy.array(values, dtype=to)
+    found = numpy.array(values)
+    if found.size == 0 or (found.dtype.kind == "O" and to.kind == "f"):
+        return numpy.array(values, dtype=to)
+    if to.kind == "f":
+        return found
+    if found.dtype.kind in "Of":  # integers of more than 64 bits, or of both signs: or else none
+        found = numpy.array(values, dtype=object)
+        found.flat = [operator.index(x) for x in found.flat]
+    elif found.dtype.kind not in "iub":
+        raise TypeError(f"elements of {found.dtype} can't become {to}")
+    least, most = int(found.min()), int(found.max())
+    if least < numpy.iinfo(to).min or most > numpy.iinfo(to).max:
+        raise OverflowError(f"{least if least < numpy.iinfo(to).min else most} is no {to}")
+    return found.astype(to)

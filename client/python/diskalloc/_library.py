@@ -1,6 +1,7 @@
 """libdiskalloc-client, by ctypes: structs and functions as <diskalloc/client.h>, vec.h and strvec.h have them."""
 
 import ctypes
+import sys
 from ctypes import POINTER, Structure, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
@@ -115,6 +116,7 @@ _PROTOTYPES: "dict[str, tuple[Any, ...]]" = {  # the result, then the arguments
     "last_error_info": (c_int, POINTER(ErrorInfo), c_size_t),
     "get_usage": (c_int, c_void_p, c_char_p, POINTER(UsageStruct), c_size_t),
     "next_region": (c_int, c_void_p, POINTER(c_uint64), POINTER(RegionStruct), c_size_t),
+    "region_unlink": (c_int, c_void_p, c_char_p),
     "region_attach": (c_int, c_void_p, c_char_p, POINTER(Options), POINTER(c_void_p)),
     "region_close": (None, c_void_p),
     "region_data": (c_void_p, c_void_p),
@@ -144,6 +146,22 @@ _PROTOTYPES: "dict[str, tuple[Any, ...]]" = {  # the result, then the arguments
     "strvec_compact": (c_int, _STRVEC),
     "strvec_commit": (c_int, _STRVEC, c_uint32),
 }
+
+
+def encode(text: str) -> bytes:
+    """TEXT for a function that reads it up to its NUL."""
+    if "\0" in text:
+        raise ValueError("embedded null byte")
+    return text.encode()
+
+
+def count(n: int) -> int:
+    """N for a function that takes a size_t, of which ctypes would pass on the lower bits only."""
+    if n < 0:
+        raise ValueError("a negative length")
+    if n > sys.maxsize:
+        raise OverflowError(f"{n} elements are more than memory has addresses")
+    return n
 
 
 def _load() -> ctypes.CDLL:

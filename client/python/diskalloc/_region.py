@@ -16,7 +16,7 @@ import sys
 from typing import Any, Dict, Optional
 
 from ._errors import Error, check
-from ._library import ADOPTED, VEC_READ_ONLY, Options, VecState, lib
+from ._library import ADOPTED, CREATE, EXCLUSIVE, VEC_READ_ONLY, Options, VecState, count, encode, lib, options
 
 _open: "Dict[int, Region]" = {}  # by id() of their guards
 
@@ -50,7 +50,28 @@ class Region:
 
     @classmethod
     def named(cls, da: int, size: int, name: str, o: Options) -> "Region":
-        return cls(lib.diskalloc_vec_open(da, name.encode(), ctypes.byref(o), size, b"diskalloc.array"), size)
+        return cls(lib.diskalloc_vec_open(da, encode(name), ctypes.byref(o), size, b"diskalloc.array"), size)
+
+    @classmethod
+    def named_of(cls, da: int, size: int, name: str, mode: int, n: int) -> "Region":
+        """One that is there; or a new one of N elements, which does not stay if it cannot have them."""
+        while True:
+            try:
+                return cls.named(da, size, name, options(mode))
+            except FileNotFoundError:
+                pass
+            try:
+                region = cls.named(da, size, name, options(mode, CREATE | EXCLUSIVE))
+                break
+            except FileExistsError:
+                pass  # since then another process has made it
+        try:
+            region.resize(n)
+        except BaseException:
+            lib.diskalloc_region_unlink(da, encode(name))
+            region.give_up()
+            raise
+        return region
 
     @classmethod
     def attached(cls, pointer: Optional[int], size: int, n: int, read_only: bool) -> "Region":
@@ -117,6 +138,7 @@ class Region:
     def make_room(self, n: int) -> None:
         self._check_length()
         if n > self._cap - self.len:
+            count(self.len + n)
             self._take(lib.diskalloc_vec_grow(self._state.region, self.len, self._cap, n, self._size, b"diskalloc.array"))
 
     def _take(self, grown: Any) -> None:
@@ -129,6 +151,7 @@ class Region:
 
     def resize(self, n: int) -> None:
         self._check_length()
+        count(n)
         s, more, zeros = self._state, n - self.len, min(n, self._cap) - self.len
         if n > self._cap:
             self._take(lib.diskalloc_vec_grow_zeroed(s.region, self.len, self._cap, more, self._size, b"diskalloc.resize"))
@@ -168,6 +191,21 @@ class Region:
             _close(s.region)
         else:
             _deinit(s.region, s.base_size, s.flags, self.len * self._size)
+
+
+class Unattached:
+    """In the place of a region that could not be attached: whatever is done with it is refused as that was."""
+
+    is_closed = True
+
+    def __init__(self, error: Error) -> None:
+        self._error = error
+
+    def guard(self) -> None:
+        """There is nothing to guard."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
 
 
 def count_views(guard: Guard) -> int:

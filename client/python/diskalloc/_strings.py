@@ -6,9 +6,9 @@ import itertools
 import weakref
 from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
-from ._client import Client, shared
+from ._client import Client, shared, unpickle
 from ._errors import check, last_failure
-from ._library import CREATE, DURABLE, READ_ONLY, StrvecStruct, lib
+from ._library import CREATE, DURABLE, READ_ONLY, StrvecStruct, count, encode, lib
 
 _BATCH = 1 << 16  # strings that extend() hands over at once
 
@@ -38,11 +38,21 @@ class Strings:
             check(lib.diskalloc_strvec_init(ctypes.byref(self._v), client._da()))
         else:
             flags = READ_ONLY if read_only else CREATE
-            check(lib.diskalloc_strvec_open(ctypes.byref(self._v), client._da(), name.encode(), flags))
+            check(lib.diskalloc_strvec_open(ctypes.byref(self._v), client._da(), encode(name), flags))
         # The memory is copied from and never handed out, so it can go at the end, whoever still has the strings.
         self._finalizer = weakref.finalize(self, lib.diskalloc_strvec_deinit, ctypes.pointer(self._v))
 
+    @classmethod
+    def _lost(cls, client: Client, name: str) -> "Strings":
+        s = object.__new__(cls)
+        s._client, s._name, s._read_only = client, name, True
+        s._finalizer = weakref.finalize(s, lambda: None)
+        s._finalizer()
+        return s
+
     def _p(self) -> Any:
+        if self._client._error is not None:
+            raise self._client._error
         if not self._finalizer.alive:
             raise ValueError("the strings are closed")
         return ctypes.byref(self._v)
@@ -102,7 +112,8 @@ class Strings:
 
     def extend(self, texts: Iterable[Union[str, bytes]]) -> None:
         """Adds all strings of TEXTS.  If it fails, none was added."""
-        p, before, iterator = self._p(), len(self), iter(texts)
+        p, before = self._p(), len(self)
+        iterator = itertools.islice(self, before) if texts is self else iter(texts)
         try:
             while True:
                 parts = [_encode(text) for text in itertools.islice(iterator, _BATCH)]
@@ -124,9 +135,7 @@ class Strings:
 
     def truncate(self, n: int) -> None:
         """Keeps the first N."""
-        if n < 0:
-            raise ValueError("a negative length")
-        check(lib.diskalloc_strvec_truncate(self._p(), n))
+        check(lib.diskalloc_strvec_truncate(self._p(), min(count(n), len(self))))
 
     def sort(self) -> None:
         """Sorts by bytes; of UTF-8 that is the order of code points."""
@@ -165,4 +174,6 @@ class Strings:
 
 
 def _open(address: str, name: str) -> Strings:
-    return Strings(shared(address), name, read_only=True)
+    return unpickle(
+        lambda: Strings(shared(address), name, read_only=True), lambda error: Strings._lost(Client._lost(address, error), name)
+    )
