@@ -2,19 +2,16 @@
 //
 // A forked child maps what its parent maps.  A shrink or discard by the parent would kill the child (SIGBUS), or
 // change bytes under it.  The daemon does not know of the child, and the parent knows neither when the child ends nor
-// when it runs another program.  The kernel tells: before a fork the parent makes a pipe, and the child keeps the end
-// for writing.  That end is closed when the child ends, and by execve(2).  Its own children have it too, as they
-// share the memory.  Then the end for reading, which the parent has, hangs up.
+// when it runs another program.  The kernel tells by a witness that parent and child have: see witness.c.
 //
-// A process that forks often has several such pipes, MOST_WATCHES at most.  From then on a child gets the writing end
-// of the youngest one, which then stands for all these children.
+// A process that forks often has several of them, MOST_WATCHES at most.  From then on a child shares the youngest one,
+// which then stands for all these children.
 //
-// The pipe does not show a child that closes all its descriptors and goes on using the memory, nor a child that was
-// made without fork handlers (vfork, clone, posix_spawn).  Where no pipe can be had, all children count as living.
+// Nothing shows a child that was made without fork handlers (vfork, clone, posix_spawn).  Where no witness can be had,
+// all children count as living.
 #include "client/util/children.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,9 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/util/descriptor.h"
 #include "client/util/fork.h"
-#include "proto/util/cleanup.h"
+#include "client/util/witness.h"
 #include "proto/util/clock.h"
 
 enum {
@@ -34,15 +30,15 @@ enum {
 };
 
 struct watch {
-    struct descriptor end; // for reading
-    unsigned number;       // of the last child that it stands for
+    struct witness witness;
+    unsigned number; // of the last child that it stands for
 };
 
 // All guarded by the lock of the process.
 static struct watch watches[MOST_WATCHES];
 static unsigned n_watches;
-static unsigned unseen;     // number of the last child of which the kernel would not tell
-static int childs_end = -1; // during a fork: for writing
+static unsigned unseen; // number of the last child of which the kernel would not tell
+static struct witness_ends childs_ends = {.pipe = -1, .memory = -1}; // during a fork
 static LIST_HEAD(regions, shared_region) open_regions = LIST_HEAD_INITIALIZER(open_regions);
 // Regions that were closed, copied, as long as a child may live that inherited them: the region may be opened again.
 static struct regions closed_regions = LIST_HEAD_INITIALIZER(closed_regions);
@@ -53,7 +49,7 @@ static bool hooked;
 
 static void remove_watch(unsigned i)
 {
-    descriptor_close(&watches[i].end);
+    witness_close(&watches[i].witness);
     watches[i] = watches[--n_watches];
 }
 
@@ -63,26 +59,14 @@ static void remove_all(void)
         remove_watch(n_watches - 1);
 }
 
-static bool has_hung_up(int fd)
-{
-    struct pollfd p = {.fd = fd};
-
-    int n;
-
-    do
-        n = poll(&p, 1, 0);
-    while (n < 0 && errno == EINTR);
-    return n > 0 && p.revents & POLLHUP;
-}
-
 static void remove_ended(void)
 {
     for (unsigned i = n_watches; i-- > 0;) {
-        bool is_ours = descriptor_is_ours(&watches[i].end);
+        bool is_ours = witness_is_ours(&watches[i].witness);
 
         if (!is_ours && watches[i].number > unseen) // the program has closed it
             unseen = watches[i].number;
-        if (!is_ours || has_hung_up(watches[i].end.fd))
+        if (!is_ours || !witness_has_child(&watches[i].witness))
             remove_watch(i);
     }
 }
@@ -97,30 +81,21 @@ static struct watch *youngest(void)
     return best;
 }
 
-static struct watch *add_watch(int *ret_end)
+static struct watch *add_watch(void)
 {
     struct watch *w = &watches[n_watches];
-    int ends[2];
 
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    if (!witness_make(&w->witness, &childs_ends))
         return NULL;
-    if (descriptor_keep(&w->end, ends[0]) < 0) {
-        close(ends[1]);
-        return NULL;
-    }
     n_watches++;
-    *ret_end = ends[1];
     return w;
 }
 
-static struct watch *share_watch(int *ret_end)
+static struct watch *share_watch(void)
 {
     struct watch *w = youngest();
-    char path[64];
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", w->end.fd);
-    *ret_end = open(path, O_WRONLY | O_CLOEXEC);
-    return *ret_end >= 0 ? w : NULL;
+    return witness_share(&w->witness, &childs_ends) ? w : NULL;
 }
 
 static void prepare_fork(struct fork_hook *h)
@@ -133,7 +108,7 @@ static void prepare_fork(struct fork_hook *h)
         return;
     n_children++;
     forked_at = clock_now();
-    w = n_watches < MOST_WATCHES ? add_watch(&childs_end) : share_watch(&childs_end);
+    w = n_watches < MOST_WATCHES ? add_watch() : share_watch();
     if (w)
         w->number = n_children;
     else
@@ -143,11 +118,10 @@ static void prepare_fork(struct fork_hook *h)
 static void after_fork(struct fork_hook *h)
 {
     (void)h;
-    cleanup_close(&childs_end);
-    childs_end = -1;
+    witness_close_ends(&childs_ends);
 }
 
-// The child has no children yet.  It keeps its end for as long as it lives.
+// The child has no children yet.
 static void forked(struct fork_hook *h)
 {
     struct shared_region *s;
@@ -162,7 +136,7 @@ static void forked(struct fork_hook *h)
         s->before = 0;
     unseen = 0;
     n_children = 0;
-    childs_end = -1;
+    witness_keep_ends(&childs_ends);
 }
 
 void children_watch(struct shared_region *s)

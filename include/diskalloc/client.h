@@ -27,13 +27,14 @@
  * diskalloc` (it gets a connection of its own) and read and write what it inherited; before it changes the size it
  * attaches the region by its handle.  Closing what was inherited only unmaps it in the child.  As long as a child (or a
  * child of a child) lives that has not run another program, the parent can't shrink a region that it had before the
- * fork, nor discard a part of it: -EBUSY, 100 ms after the fork at the latest.  Each child keeps a descriptor of a pipe
- * for that.  Where there are no descriptors to be had, or no /proc after many forks, a child counts for ever.  The
- * library can't see two kinds of children, under which memory is cut (SIGBUS): one that has closed all its descriptors,
- * and one that was made without fork handlers (vfork, clone).  Other processes can take no part away either while a
- * child lives, also when its parent has closed the region or ended: -EBUSY, after up to a second.  (Two exceptions: a
- * region of an older daemon, and a process in a pid namespace of its own whose pid the daemon can't see.)  A child that
- * outlives its parent attaches the region, and closes what it inherited before it takes a part away. */
+ * fork, nor discard a part of it: -EBUSY, 100 ms after the fork at the latest.  For that each child keeps a descriptor
+ * of a pipe, and maps a file.  Where there are no descriptors to be had, or no /proc after many forks, a child counts
+ * for ever.  The library can't see a child that was made without fork handlers (vfork, clone), nor one that has closed
+ * all its descriptors where there is no /proc or the parent has changed its uid since: memory is cut under these
+ * (SIGBUS).  Other processes can take no part away either while a child lives, also when its parent has closed the
+ * region or ended: -EBUSY, after up to a second.  (Two exceptions: a region of an older daemon, and a process in a pid
+ * namespace of its own whose pid the daemon can't see.)  A child that outlives its parent attaches the region, and
+ * closes what it inherited before it takes a part away. */
 #ifndef DISKALLOC_CLIENT_H
 #define DISKALLOC_CLIENT_H
 

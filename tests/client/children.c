@@ -14,6 +14,12 @@ struct child {
     int to;
 };
 
+enum does {
+    STAYS,
+    CLOSES_ALL, // descriptors that it does not know, as daemons do
+    RUNS,       // another program
+};
+
 static bool is_filled(const struct diskalloc_region *r, uint64_t size)
 {
     const char *data = diskalloc_region_data(r);
@@ -32,8 +38,8 @@ static void wait_for_parent(int from)
         continue;
 }
 
-// Until the other end, which is closed when its process runs another program, is gone.
-static void wait_for_exec(int from)
+// Until the other end, which is closed when its process runs another program or closes all, is gone.
+static void wait_for_end(int from)
 {
     char c;
 
@@ -41,33 +47,42 @@ static void wait_for_exec(int from)
     close(from);
 }
 
-// RUN: the child runs another program, at the latest when this returns; else it looks at the region at last.
-static struct child start_child(struct diskalloc_region *r, bool run)
+static void close_all_but(int fd)
+{
+    for (int i = STDERR_FILENO + 1; i < 1024; i++)
+        if (i != fd)
+            close(i);
+}
+
+// The child does it at the latest when this returns.  If it runs no program, it looks at the region at last.
+static struct child start_child(struct diskalloc_region *r, enum does does)
 {
     struct child c;
-    int ends[2], running[2] = {-1, -1};
+    int ends[2], doing[2] = {-1, -1};
 
     assert_int_equal(pipe(ends), 0);
-    if (run)
-        assert_int_equal(pipe2(running, O_CLOEXEC), 0);
+    if (does != STAYS)
+        assert_int_equal(pipe2(doing, O_CLOEXEC), 0);
     fflush(NULL);
     c.pid = fork();
     if (c.pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(ends[1]);
-        if (run) {
+        if (does == RUNS) {
             dup2(ends[0], STDIN_FILENO);
             execlp("cat", "cat", (char *)NULL);
             _exit(127);
         }
+        if (does == CLOSES_ALL)
+            close_all_but(ends[0]);
         wait_for_parent(ends[0]);
         _exit(r && !is_filled(r, SIZE));
     }
     assert_true(c.pid > 0);
     close(ends[0]);
-    if (run) {
-        close(running[1]);
-        wait_for_exec(running[0]);
+    if (does != STAYS) {
+        close(doing[1]);
+        wait_for_end(doing[0]);
     }
     c.to = ends[1];
     return c;
@@ -108,7 +123,7 @@ static void expect_granted(struct diskalloc_region *r)
 static void nothing_is_taken_from_a_child(struct test_backend *b)
 {
     struct diskalloc_region *r = make_filled(b->da);
-    struct child c = start_child(r, false);
+    struct child c = start_child(r, STAYS);
 
     expect_refused(r);
     assert_int_equal(diskalloc_region_resize(r, 2 * SIZE), 0);
@@ -123,7 +138,7 @@ FOR_EACH_BACKEND(nothing_is_taken_from_a_child)
 static void a_child_that_runs_another_program_has_no_memory(struct test_backend *b)
 {
     struct diskalloc_region *r = make_filled(b->da);
-    struct child c = start_child(NULL, true);
+    struct child c = start_child(NULL, RUNS);
 
     expect_granted(r);
     assert_int_equal(kill(c.pid, 0), 0);
@@ -132,10 +147,24 @@ static void a_child_that_runs_another_program_has_no_memory(struct test_backend 
 }
 FOR_EACH_BACKEND(a_child_that_runs_another_program_has_no_memory)
 
+static void a_child_that_closes_all_descriptors_has_its_memory(struct test_backend *b)
+{
+    struct diskalloc_region *r = make_filled(b->da);
+    struct child children[2] = {start_child(r, CLOSES_ALL), start_child(r, CLOSES_ALL)};
+
+    for (int i = 0; i < 2; i++) {
+        expect_refused(r);
+        end_child(&children[i]);
+    }
+    expect_granted(r);
+    diskalloc_region_close(r);
+}
+FOR_EACH_BACKEND(a_child_that_closes_all_descriptors_has_its_memory)
+
 static void a_child_has_no_part_of_what_was_made_after_it(struct test_backend *b)
 {
     struct diskalloc_region *before = make_filled(b->da), *after;
-    struct child c = start_child(before, false);
+    struct child c = start_child(before, STAYS);
 
     after = make_filled(b->da);
     expect_granted(after);
@@ -157,7 +186,7 @@ static void a_child_keeps_its_part_when_the_region_is_opened_again(struct test_b
     assert_int_equal(open_named(b->da, "again", SIZE, DISKALLOC_REGION_CREATE, &r), 0);
     memset(diskalloc_region_data(r), 'c', SIZE);
     strcpy(handle, diskalloc_region_handle(r));
-    c = start_child(r, false);
+    c = start_child(r, STAYS);
     assert_int_equal(diskalloc_region_attach(b->da, handle, NULL, &again), 0);
     diskalloc_region_close(r);
     expect_refused(again);
@@ -211,7 +240,7 @@ static void any_number_of_children_count(struct test_backend *b)
     struct child c[MANY];
 
     for (int i = 0; i < MANY; i++)
-        c[i] = start_child(r, false);
+        c[i] = start_child(r, STAYS);
     for (int i = 0; i < MANY; i++) {
         if (i % 8 == 0)
             expect_refused(r);
@@ -238,7 +267,7 @@ static void a_child_that_cannot_be_watched_counts(struct test_backend *b)
         n++;
     close(fds[--n]);
     close(fds[--n]);
-    c = start_child(r, false);
+    c = start_child(r, STAYS);
     while (n > 0)
         close(fds[--n]);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -263,7 +292,7 @@ static void a_callers_file_is_not_cut_under_a_child(void **state)
     assert_int_equal(diskalloc_region_from_fd(fd, NULL, &r), 0);
     assert_int_equal(diskalloc_region_resize(r, SIZE), 0);
     memset(diskalloc_region_data(r), 'c', SIZE);
-    c = start_child(r, false);
+    c = start_child(r, STAYS);
     expect_refused(r);
     end_child(&c);
     expect_granted(r);
@@ -326,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(nothing_is_taken_from_a_child),
         EACH_BACKEND(a_child_that_runs_another_program_has_no_memory),
+        EACH_BACKEND(a_child_that_closes_all_descriptors_has_its_memory),
         EACH_BACKEND(a_child_has_no_part_of_what_was_made_after_it),
         EACH_BACKEND(a_child_keeps_its_part_when_the_region_is_opened_again),
         EACH_BACKEND(a_child_of_a_child_counts),

@@ -84,6 +84,7 @@
     X(timerfd_create, FD_ERRORS)                                       \
     X(timerfd_settime, ENOMEM)                                         \
     X(pipe2, FD_ERRORS)                                                \
+    X(memfd_create, FD_ERRORS)                                         \
     X(dup3, EBUSY)                                                     \
     X(inotify_init1, FD_ERRORS)                                        \
     X(inotify_add_watch, ENOSPC, ENOMEM)                               \

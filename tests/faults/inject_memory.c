@@ -42,6 +42,7 @@ int asprintf(char **ret, const char *format, ...)
 WRAP(mmap, void *, mmap, (void *at, size_t n, int protection, int flags, int fd, off_t offset),
      (at, n, protection, flags, fd, offset), MAP_FAILED)
 WRAP(munmap, int, munmap, (void *at, size_t n), (at, n), -1)
+WRAP(memfd_create, int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)
 WRAP(mprotect, int, mprotect, (void *at, size_t n, int protection), (at, n, protection), -1)
 WRAP(madvise, int, madvise, (void *at, size_t n, int advice), (at, n, advice), -1)
 WRAP(mincore, int, mincore, (void *at, size_t n, unsigned char *ret), (at, n, ret), -1)

@@ -123,7 +123,15 @@ void play_fork(void)
     CHECK(munmap(m, SIZE) == 0);
 }
 
-void play_fork_freed(void)
+// As daemons do with descriptors that they do not know.
+static void close_all_but(const struct talk *t)
+{
+    for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
+        if (fd != t->to_child[0] && fd != t->to_parent[1])
+            close(fd);
+}
+
+static void free_beside_child(bool closes_all)
 {
     char *a = malloc(SIZE), *m = map(), *b;
     struct talk t;
@@ -132,10 +140,14 @@ void play_fork_freed(void)
     fill(a, SIZE, 1);
     fill(m, SIZE, 2);
     if (fork_one() == 0) {
+        if (closes_all)
+            close_all_but(&t);
+        tell(t.to_parent);
         hear(t.to_child); // the parent has freed both, and filled others
         CHECK(is_filled(a, SIZE, 1) && is_filled(m, SIZE, 2));
         _exit(0);
     }
+    hear(t.to_parent);
     free(a);
     CHECK(munmap(m, SIZE) == 0);
     for (unsigned i = 0; i < 8; i++) {
@@ -149,6 +161,12 @@ void play_fork_freed(void)
     }
     tell(t.to_child);
     wait_for_child();
+}
+
+void play_fork_freed(void)
+{
+    free_beside_child(false);
+    free_beside_child(true);
 }
 
 static _Atomic bool stop;
