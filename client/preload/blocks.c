@@ -87,6 +87,11 @@ static uintptr_t home_of(const struct piece *p)
     return p->region == PIECE_MEMORY ? 0 : (uintptr_t)disk.regions[p->region].base + p->offset;
 }
 
+bool blocks_is_at_home(const struct piece *p)
+{
+    return home_of(p) == p->at;
+}
+
 void *blocks_malloc(size_t size, size_t alignment, bool zero)
 {
     uint64_t length, unit = unit_for(size), offset;

@@ -39,6 +39,8 @@ size_t blocks_usable_size(const void *block);
 
 // With the lock: the client is open.  0 or -errno.
 int blocks_open(void);
+// Whether P lies at the addresses at which its region has its bytes.
+bool blocks_is_at_home(const struct piece *p);
 // With the lock.  Maps LENGTH bytes of a region at AT, which is the caller's to map at; what was there is gone.  0 or
 // -errno.
 int blocks_map(uintptr_t at, uint64_t length, int access, unsigned region, uint64_t offset);

@@ -305,9 +305,14 @@ int disk_extend(unsigned region, uint64_t offset, uint64_t length, bool zero)
 {
     struct disk_region *r = &disk.regions[region];
 
+    int e;
+
     if (r->inherited || !extents_are(&r->extents, offset, length, 1 << EXTENT_BLANK | 1 << EXTENT_DIRTY))
         return -EAGAIN;
-    return grant(r, offset, length, zero);
+    e = grant(r, offset, length, zero);
+    if (e < 0 && drop_kept())
+        e = grant(r, offset, length, zero);
+    return e;
 }
 
 void disk_give(unsigned region, uint64_t offset, uint64_t length, unsigned born, bool keep)
@@ -330,15 +335,20 @@ void disk_give(unsigned region, uint64_t offset, uint64_t length, unsigned born,
     settle();
 }
 
-int disk_zero(unsigned region, uint64_t offset, uint64_t length)
+int disk_zero(unsigned region, uint64_t offset, uint64_t length, unsigned born)
 {
     struct disk_region *r = &disk.regions[region];
+    bool was_shared = born < disk.forks;
+    int e = -EAGAIN;
 
-    if (length < CHEAP_TO_WRITE || diskalloc_region_discard(r->region, offset, length) < 0) {
-        memset(r->base + offset, 0, length);
-        return 0;
-    }
-    return diskalloc_region_restore(r->region, offset, length);
+    if (length >= CHEAP_TO_WRITE || was_shared)
+        e = diskalloc_region_discard(r->region, offset, length);
+    if (e == 0)
+        return diskalloc_region_restore(r->region, offset, length);
+    if (e == -EBUSY && was_shared)
+        return e;
+    memset(r->base + offset, 0, length);
+    return 0;
 }
 
 void disk_abandon(unsigned region, uint64_t offset, uint64_t length)

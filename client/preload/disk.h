@@ -39,9 +39,10 @@ int disk_extend(unsigned region, uint64_t offset, uint64_t length, bool zero);
 // The bytes are nobody's any more.  BORN: the value of disk.forks when they were taken.  KEEP: their content may stay,
 // to be had again by disk_take.
 void disk_give(unsigned region, uint64_t offset, uint64_t length, unsigned born, bool keep);
-// The bytes of a block become zeros, in a region that is not inherited.  0; -errno: they are not accessible any more,
-// and must be given up (disk_abandon).
-int disk_zero(unsigned region, uint64_t offset, uint64_t length);
+// The bytes of a block become zeros, in a region that is not inherited.  BORN: as of disk_give.  0; -EBUSY: a child has
+// them too, and nothing has changed; -errno: they are not accessible any more, and must be given up (disk_abandon).
+int disk_zero(unsigned region, uint64_t offset, uint64_t length, unsigned born);
+// They are free when no child has them any more.
 void disk_abandon(unsigned region, uint64_t offset, uint64_t length);
 // Why the last disk_take or disk_extend of this thread was refused.
 const char *disk_why(void);

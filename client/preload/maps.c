@@ -147,6 +147,20 @@ int maps_munmap(void *at, size_t length)
     return r;
 }
 
+static struct piece *piece_of(uintptr_t from, uintptr_t to)
+{
+    pieces_split(&blocks.pieces, from);
+    pieces_split(&blocks.pieces, to);
+    return &blocks.pieces.items[pieces_find(&blocks.pieces, from)];
+}
+
+// At home the region has these addresses: its bytes stay in use there, so that it leaves them alone.
+static void abandon(const struct piece *p)
+{
+    if (p->region != PIECE_MEMORY && !disk.regions[p->region].inherited && !blocks_is_at_home(p))
+        disk_abandon(p->region, p->offset, p->length);
+}
+
 // Memory of the process takes the place of the piece's bytes.
 static int replace_by_memory(struct piece *p, uintptr_t from, uintptr_t to)
 {
@@ -154,13 +168,46 @@ static int replace_by_memory(struct piece *p, uintptr_t from, uintptr_t to)
 
     if (at == MAP_FAILED)
         return -1;
-    pieces_split(&blocks.pieces, from);
-    pieces_split(&blocks.pieces, to);
-    p = &blocks.pieces.items[pieces_find(&blocks.pieces, from)];
-    if (p->region != PIECE_MEMORY && !disk.regions[p->region].inherited)
-        disk_abandon(p->region, p->offset, p->length);
+    p = piece_of(from, to);
+    abandon(p);
     p->region = PIECE_MEMORY;
     return 0;
+}
+
+// Other bytes on disk, zeros, take their place.  0 or -errno.
+static int replace_by_others(struct piece *p, uintptr_t from, uintptr_t to)
+{
+    unsigned region;
+    uint64_t offset;
+    int e = disk_take(to - from, page_size(), true, &region, &offset);
+
+    if (e < 0)
+        return e;
+    e = blocks_map(from, to - from, p->access, region, offset);
+    if (e < 0) {
+        disk_give(region, offset, to - from, disk.forks, false);
+        return e;
+    }
+    p = piece_of(from, to);
+    abandon(p);
+    p->region = region;
+    p->offset = offset;
+    p->born = disk.forks;
+    return 0;
+}
+
+// A child that has the bytes, too, keeps them as they are, but for those at home: there nothing else can take their
+// place.
+static int zero_piece(struct piece *p, uintptr_t from, uintptr_t to)
+{
+    unsigned born = blocks_is_at_home(p) ? disk.forks : p->born;
+    int e = -EAGAIN;
+
+    if (!disk.regions[p->region].inherited)
+        e = disk_zero(p->region, p->offset + (from - p->at), to - from, born);
+    if (e == -EBUSY)
+        e = replace_by_others(p, from, to);
+    return e == 0 ? 0 : replace_by_memory(p, from, to);
 }
 
 // MADV_DONTNEED of private anonymous memory makes zeros.
@@ -178,8 +225,8 @@ static int make_zeros(uintptr_t at, uintptr_t end)
             kernel_madvise((void *)at, from - at, MADV_DONTNEED); // memory of the kernel's between two pieces
         if (x->region == PIECE_MEMORY)
             r = kernel_madvise((void *)from, to - from, MADV_DONTNEED);
-        else if (disk.regions[x->region].inherited || disk_zero(x->region, x->offset + (from - x->at), to - from) < 0)
-            r = replace_by_memory(x, from, to);
+        else
+            r = zero_piece(x, from, to);
         at = to;
     }
     if (r == 0 && at < end)

@@ -25,6 +25,9 @@
 #define MFD_NOEXEC_SEAL 8U // Linux 6.3
 #endif
 
+// Whoever looks for regions in /proc/PID/maps should not take the mapping for one.
+#define FILE_NAME "forked-child"
+
 enum { MAPPED = 4096 };
 
 // The file of FD once more.  A descriptor or -1.
@@ -38,9 +41,9 @@ static int open_again(int fd, int access)
 
 static int make_file(void)
 {
-    int fd = memfd_create("diskalloc-child", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    int fd = memfd_create(FILE_NAME, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 
-    return fd >= 0 ? fd : memfd_create("diskalloc-child", MFD_CLOEXEC);
+    return fd >= 0 ? fd : memfd_create(FILE_NAME, MFD_CLOEXEC);
 }
 
 // The descriptor that memfd_create returns does not count as one for writing: only files that were opened do.
@@ -95,7 +98,7 @@ void witness_keep_ends(struct witness_ends *ends)
     void *at = MAP_FAILED;
 
     if (ends->memory >= 0)
-        at = mmap(NULL, MAPPED, PROT_NONE, MAP_SHARED, ends->memory, 0);
+        at = mmap(NULL, MAPPED, PROT_NONE, MAP_PRIVATE, ends->memory, 0);
     if (at != MAP_FAILED)
         close(ends->memory);
     *ends = WITNESS_ENDS_NONE;

@@ -114,6 +114,19 @@ static void play_blocks(void)
     CHECK(!malloc(too_much));
 }
 
+// With a limit of 150M beside the early block, which counts what is kept.
+static void play_grown_within_limit(void)
+{
+    char *b = malloc(40 * MIB), *a = malloc(80 * MIB);
+
+    fill(b, 40 * MIB, 1);
+    fill(a, 80 * MIB, 2);
+    free(b);
+    a = realloc(a, 120 * MIB);
+    CHECK(a && is_on_disk(a + 119 * MIB) && is_filled(a, 80 * MIB, 2));
+    free(a);
+}
+
 // The region has few addresses, so calloc gets those of the block that was freed.
 static void play_kept(void)
 {
@@ -302,6 +315,7 @@ static const struct scene {
 } scenes[] = {
     {"blocks", play_blocks},
     {"kept", play_kept},
+    {"grown-within-limit", play_grown_within_limit},
     {"realloc", play_realloc},
     {"foreign", play_foreign},
     {"constructor", play_constructor},

@@ -149,6 +149,14 @@ static void free_beside_child(bool closes_all)
     }
     hear(t.to_parent);
     free(a);
+    // The parent sees zeros, and what it writes then.
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(madvise(m + 4096, 8192, MADV_DONTNEED) == 0 && is_zero(m + 4096, 8192) && is_filled(m, 4096, 2));
+        CHECK(madvise(m + 8 * MIB, 16 * MIB, MADV_DONTNEED) == 0 && is_zero(m + 8 * MIB, 16 * MIB));
+        CHECK(is_on_disk(m + 4096) && is_on_disk(m + 8 * MIB));
+        fill(m + 4096, 8192, 3);
+        fill(m + 8 * MIB, 16 * MIB, 3);
+    }
     CHECK(munmap(m, SIZE) == 0);
     for (unsigned i = 0; i < 8; i++) {
         b = malloc(SIZE);

@@ -209,8 +209,9 @@ class RefusedTest(PreloadCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stderr, self.SENTENCE + ".*: the limit of this run is 150M, used 104M, asked 400M\n")
             self.assertRegex(done.stderr, r"refused: 3 blocks, 1.1G, which were in memory: the limit")
-            done = self.run_with("--limit", "150M", "--strict", ALLOCATOR, "refused-strictly", address=address)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            for scene, limit in (("refused-strictly", "150M"), ("grown-within-limit", "214M")):
+                done = self.run_with("--limit", limit, "--strict", ALLOCATOR, scene, address=address)
+                self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_the_limit_counts_small_blocks(self):
         code = "b = [bytes(1000) for i in range(100000)]; c = bytearray(30 << 20); d = bytearray(30 << 20); print(len(b))"
