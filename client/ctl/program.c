@@ -93,6 +93,17 @@ static bool is_sanitizer(const char *name)
     return false;
 }
 
+// Whether STRINGS, names that end in NUL, have the function with which a sanitizer begins.
+static bool names_sanitizer(const char *strings, uint64_t length)
+{
+    static const char *const names[] = {"__asan_init", "__tsan_init", "__msan_init", "__lsan_init", "__hwasan_init"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (memmem(strings, length, names[i], strlen(names[i]) + 1))
+            return true;
+    return false;
+}
+
 // Whether one of the libraries that the program names is a sanitizer's.
 static bool needs_sanitizer(const char *file, size_t size, const Elf64_Phdr *segments, unsigned n,
                             const Elf64_Phdr *dynamic)
@@ -115,8 +126,26 @@ static bool needs_sanitizer(const char *file, size_t size, const Elf64_Phdr *seg
         if (entries[i].d_tag == DT_NEEDED && entries[i].d_un.d_val < strings_length &&
             is_sanitizer(strings + entries[i].d_un.d_val))
             return true;
-    return memmem(strings, strings_length, "__asan_init", 11) || memmem(strings, strings_length, "__tsan_init", 11) ||
-           memmem(strings, strings_length, "__msan_init", 11);
+    return names_sanitizer(strings, strings_length);
+}
+
+// Whether a sanitizer is linked in (-static-libasan), as the program's own symbols say unless they were stripped.
+static bool contains_sanitizer(const char *file, size_t size)
+{
+    const Elf64_Ehdr *head = (const Elf64_Ehdr *)(const void *)file;
+    const Elf64_Shdr *sections = (const Elf64_Shdr *)(const void *)(file + head->e_shoff);
+
+    if (head->e_shentsize != sizeof(*sections) || head->e_shoff % sizeof(uint64_t) != 0 ||
+        !is_within(size, head->e_shoff, (uint64_t)head->e_shnum * sizeof(*sections)))
+        return false;
+    for (unsigned i = 0; i < head->e_shnum; i++) {
+        const Elf64_Shdr *strings = sections[i].sh_link < head->e_shnum ? &sections[sections[i].sh_link] : NULL;
+
+        if (sections[i].sh_type == SHT_SYMTAB && strings && is_within(size, strings->sh_offset, strings->sh_size) &&
+            names_sanitizer(file + strings->sh_offset, strings->sh_size))
+            return true;
+    }
+    return false;
 }
 
 static reason check_elf(const char *file, size_t size)
@@ -143,7 +172,7 @@ static reason check_elf(const char *file, size_t size)
     }
     if (!has_loader)
         return "is linked statically, so no library can be preloaded into it";
-    if (dynamic && needs_sanitizer(file, size, segments, head->e_phnum, dynamic))
+    if ((dynamic && needs_sanitizer(file, size, segments, head->e_phnum, dynamic)) || contains_sanitizer(file, size))
         return "was built with a sanitizer, which has to be the first library and brings its own malloc";
     return NULL;
 }

@@ -93,9 +93,13 @@ class RefusalsTest(PreloadCase):
             self.assert_refused(1, f"{name} {sentence}", self.path(name))
 
     def test_a_program_with_a_sanitizer(self):
-        if not build(self.path("asan"), "-fsanitize=address"):
+        built = 0
+        for flags in (("-fsanitize=address",), ("-fsanitize=address", "-static-libasan"), ("-fsanitize=leak", "-static-liblsan")):
+            if build(self.path("asan"), *flags):
+                self.assert_refused(1, "asan was built with a sanitizer, which has to be the first library", self.path("asan"))
+                built += 1
+        if built == 0:
             self.skipTest("no compiler with AddressSanitizer")
-        self.assert_refused(1, "asan was built with a sanitizer, which has to be the first library", self.path("asan"))
 
     def test_a_set_uid_program(self):
         if os.geteuid() != 0:
