@@ -73,12 +73,13 @@ struct op {
     bool asks_writers; // open: asks the kernel whether a process may write to the region
     // open: other holders; RECORD_HOLDERS_MOST: not known.  Run sets it to 0 if the kernel says that there are none.
     unsigned n_others;
-    uint64_t extra;         // bytes charged beyond the region's charge before
-    struct record record;   // the record that will be written
-    int64_t clock_set_by;   // set_expiry: as region.clock_set_by, for that record
-    uint64_t tried;         // of create and clone: disks that have refused the region, see struct disk_wish
-    const char *cgroup;     // create: is noted with the file, unless NULL; the region's job has it
-    bool record_is_written; // open: it was written, whatever the result is
+    uint64_t extra;                // bytes charged beyond the region's charge before
+    struct record record;          // the record that will be written
+    int64_t clock_set_by;          // set_expiry: as region.clock_set_by, for that record
+    uint64_t tried;                // of create and clone: disks that have refused the region, see struct disk_wish
+    struct quota_refusal *by_disk; // of these disks, by the one with most space; owned, or NULL
+    const char *cgroup;            // create: is noted with the file, unless NULL; the region's job has it
+    bool record_is_written;        // open: it was written, whatever the result is
     // Shrink and discard, after run has failed: the disk does not give all blocks back that were freed.  size or
     // discarded, record and extra say what has become of the region.
     bool is_partial;

@@ -65,6 +65,15 @@ static inline struct store *op_store(const struct op *op)
     return op_disk(op)->store;
 }
 
+// place.c: chooses a disk for the region that OP makes.  False: no disk may have it.
+bool op_place(struct op *op);
+// OP has failed: true if its disk has refused a new region, or failed, and another one may have it.
+bool op_tries_elsewhere(struct op *op);
+// All disks are tried once more.
+void op_place_anew(struct op *op);
+// OP ends with RESULT.  If all disks have refused it, the refusal is that of the disk with most space.
+void op_end_placing(struct op *op, int result);
+
 // copy.c, of clone and move: one piece of what is to be done so that op->file, a new file on op_disk, gets the bytes of
 // op->from, but for op->discarded: blocks first, then the content.  1: there is more; 0: all is copied; -errno.
 int op_copy_piece(struct op *op);

@@ -80,6 +80,7 @@ static void end(struct op *op, int result)
         result = -EXFULL;
     if (result == -EXFULL)
         op->refusal = (struct quota_refusal){0};
+    op_end_placing(op, result);
     op_report_failure(op, result);
     if (op->wait_reported)
         op_report_limit(op, REPORT_WAIT_ENDED, result >= 0 ? "granted" : strerror(-result));
@@ -117,39 +118,6 @@ static bool wait_or_end(struct op *op, int result)
     return waits;
 }
 
-static struct disk *choose_disk(const struct op *op)
-{
-    struct region *r = op->region, *source = op->source;
-    const struct disk_wish wish = {.owner = r->record.owner_uid,
-                                   .owner_name = user_name(r->owner),
-                                   .size = source ? source->size : op->size,
-                                   .tried = op->tried,
-                                   .favourite =
-                                       source && op_may_share(op, source->disk, source->disk) ? source->disk : NULL};
-
-    return disk_choose(op->env->disks, &wish);
-}
-
-static bool place(struct op *op)
-{
-    struct disk *disk = choose_disk(op);
-
-    if (disk)
-        region_set_disk(op->region, disk);
-    return disk;
-}
-
-// The disk has refused a new region, or failed: another one may have it.
-static bool tries_elsewhere(struct op *op)
-{
-    bool by_disk = op->result == -ENOSPC || op->result == -EXFULL || op->result == -EIO;
-
-    if (!op->type->makes_region || !by_disk || op->cancelled)
-        return false;
-    op->tried |= UINT64_C(1) << op->region->disk->number;
-    return choose_disk(op);
-}
-
 static void work_done(struct work *w)
 {
     struct op *op = op_of(w);
@@ -169,7 +137,7 @@ static void work_done(struct work *w)
     if (op->type->releases && r->state != REGION_GONE)
         region_set_releasing(env->regions, r, false);
     op_tighten(op);
-    if (tries_elsewhere(op)) {
+    if (op_tries_elsewhere(op)) {
         advance(env, r);
         return;
     }
@@ -250,7 +218,7 @@ static int prepare(struct op *op)
     op->refusal = (struct quota_refusal){0};
     op->result = op->undo = 0;
     op->sealed = op->is_partial = op->changed = false;
-    if (op->type->makes_region && !place(op)) {
+    if (op->type->makes_region && !op_place(op)) {
         op->why = "no spill directory takes new regions of this user: see [disk PATH] in diskallocd.conf(5)";
         return -EACCES;
     }
@@ -372,7 +340,7 @@ void op_try_again(struct op *op)
     struct quota_refusal before = op->refusal;
     int result;
 
-    op->tried = 0;
+    op_place_anew(op);
     result = prepare(op);
 
     if (result == -EDQUOT) {
