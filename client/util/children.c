@@ -47,16 +47,16 @@ static _Atomic uint64_t forked_at; // ms, monotonic: the youngest of them
 static struct fork_hook hook;
 static bool hooked;
 
-static void remove_watch(unsigned i)
+static void remove_watch(unsigned i, bool has_ended)
 {
-    witness_close(&watches[i].witness);
+    witness_close(&watches[i].witness, has_ended);
     watches[i] = watches[--n_watches];
 }
 
 static void remove_all(void)
 {
     while (n_watches > 0)
-        remove_watch(n_watches - 1);
+        remove_watch(n_watches - 1, false);
 }
 
 static void remove_ended(void)
@@ -67,7 +67,7 @@ static void remove_ended(void)
         if (!is_ours && watches[i].number > unseen) // the program has closed it
             unseen = watches[i].number;
         if (!is_ours || !witness_has_child(&watches[i].witness))
-            remove_watch(i);
+            remove_watch(i, is_ours && !LIST_EMPTY(&open_regions));
     }
 }
 
@@ -128,6 +128,7 @@ static void forked(struct fork_hook *h)
 
     (void)h;
     remove_all();
+    witness_close_spare();
     while ((s = LIST_FIRST(&closed_regions))) {
         LIST_REMOVE(s, entry);
         free(s);
@@ -210,8 +211,11 @@ void children_forget(struct shared_region *s)
         *copy = *s;
         LIST_INSERT_HEAD(&closed_regions, copy, entry);
     }
-    if (LIST_EMPTY(&open_regions) && LIST_EMPTY(&closed_regions))
-        remove_all();
+    if (LIST_EMPTY(&open_regions)) {
+        witness_close_spare();
+        if (LIST_EMPTY(&closed_regions))
+            remove_all();
+    }
     fork_unlock();
 }
 

@@ -1,4 +1,4 @@
-// Tells a process whether children that it has forked may still use its memory: see witness.c.
+// Tells a process whether children that it has forked may still use its memory: see witness.c.  One thread at a time.
 #pragma once
 #include <stdbool.h>
 
@@ -27,4 +27,7 @@ void witness_keep_ends(struct witness_ends *ends);
 bool witness_is_ours(const struct witness *w);
 // Of one that is ours.
 bool witness_has_child(const struct witness *w);
-void witness_close(struct witness *w);
+// HAS_ENDED: no child has it any more, and a later one of this process may be made of what it had.
+void witness_close(struct witness *w, bool has_ended);
+// What was kept for later ones.  To be called in a child too, before it makes any.
+void witness_close_spare(void);
