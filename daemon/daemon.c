@@ -148,21 +148,32 @@ enum daemon_exit daemon_run(struct daemon *d)
     return DAEMON_EXIT_OK;
 }
 
+static void end_operations(struct region *r)
+{
+    struct op *op;
+
+    while ((op = TAILQ_FIRST(&r->ops))) {
+        TAILQ_REMOVE(&r->ops, op, entry);
+        cleanup_close(&op->file);
+        ranges_deinit(&op->discarded);
+        free(op->identities);
+        free(op->by_disk);
+        op->result = -ESHUTDOWN;
+        op->done(op);
+    }
+}
+
 // Frees the table of regions.  Their files stay: the next daemon finds them.
 static void forget_regions(struct daemon *d)
 {
     struct region *r;
 
-    while (d->has_regions && (r = region_next(&d->regions, NULL))) {
-        struct op *op;
-
-        while ((op = TAILQ_FIRST(&r->ops))) {
-            TAILQ_REMOVE(&r->ops, op, entry);
-            cleanup_close(&op->file);
-            ranges_deinit(&op->discarded);
-            op->result = -ESHUTDOWN;
-            op->done(op);
-        }
+    if (!d->has_regions)
+        return;
+    // All of them first: an operation may have a second region, the source of a clone.
+    for (r = region_next(&d->regions, NULL); r; r = region_next(&d->regions, &r->record.handle))
+        end_operations(r);
+    while ((r = region_next(&d->regions, NULL))) {
         region_remove(&d->regions, r);
         r->orphaned = false;
         suspects_forget(d->request.op.suspects, r);

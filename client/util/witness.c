@@ -25,7 +25,8 @@
 #define MFD_NOEXEC_SEAL 8U // Linux 6.3
 #endif
 
-// The file of a witness that has ended, for the next one: a fork took up to 1.6 times as long with a new file each time.
+// The file of a witness that has ended, for the next one.  A fork took up to 1.6 times as long with a new file each
+// time.
 static struct descriptor spare = DESCRIPTOR_NONE;
 
 // Whoever looks for regions in /proc/PID/maps should not take the mapping for one.

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """A daemon with several spill directories: where regions go, how they move, and what becomes of a disk that is lost."""
 
+import mmap
 import os
 import shutil
 import signal
 import subprocess
 import time
 import unittest
+import unittest.mock
 
 import disks_case
 import wire_case
@@ -118,6 +120,25 @@ class ChoiceTest(DisksTest):
         self.assertIn(b"blocks of 4096 bytes", missing.problem)
         self.daemon.restart()
         self.assertTrue(self.disk("b").in_use)
+
+
+class EndTest(DisksTest):
+    def test_the_daemon_ends_while_regions_are_copied(self):
+        # The C library fills what is freed: a use of it shows.
+        tunables = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"}
+        size = 256 * MIB
+        for source, copies in ((bytes(15) + b"\1", b"\xff" * 15), (b"\xff" * 16, bytes(15))):
+            with self.subTest(source), unittest.mock.patch.dict(os.environ, tunables):
+                self.daemon = disks_case.Disks(text="[quota default]\nbytes = 4G\n[disk DIR/b]\n")
+                with self.connect() as client:
+                    _, fd = client.call_with_fd(create_region=pb.CreateRegion(handle=source, size=size))
+                    with mmap.mmap(fd, size) as memory:
+                        for at in range(0, size, MIB):
+                            memory[at : at + MIB] = b"x" * MIB
+                    os.close(fd)
+                    for i in range(1, 4):
+                        client.send(pb.Request(clone_region=pb.CloneRegion(source=source, handle=copies + bytes([i]))))
+                    self.end()
 
 
 class MoveTest(DisksTest):
