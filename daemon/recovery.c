@@ -40,16 +40,20 @@ static bool is_taken(struct daemon_disk *x, const struct record *record)
 {
     struct daemon *d = x->daemon;
     const char *dir = store_dir(x->disk.store);
+    const struct region *other;
 
     if (record->name_length > 0 &&
         region_find_name(&d->regions, record->owner_uid, record->name, record->name_length)) {
-        log_warning("spill directory %s: uid %u has two regions with the name %s: the one here is ignored", dir,
-                    record->owner_uid, record->name);
+        log_warning("spill directory %s: uid %u has two regions with the name %s: the one here is ignored; unlink "
+                    "the other and start the daemon again",
+                    dir, record->owner_uid, record->name);
         return true;
     }
-    if (region_find(&d->regions, &record->handle)) {
-        log_warning("spill directory %s: uid %u has a region with the handle of another region: it is ignored", dir,
-                    record->owner_uid);
+    other = region_find(&d->regions, &record->handle);
+    if (other) {
+        log_warning("spill directory %s: the region of uid %u there has the handle of a region of uid %u, and is "
+                    "ignored; remove the other and start the daemon again",
+                    dir, record->owner_uid, other->record.owner_uid);
         return true;
     }
     return false;

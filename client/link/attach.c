@@ -14,6 +14,14 @@ uint32_t link_attach_flags(const struct attachment *attachment)
            (attachment->sole_writer ? (uint32_t)DISKALLOC__V1__REGION_FLAG__REGION_SOLE_WRITER : 0);
 }
 
+void link_check_owner(struct attachment *attachment, const WireReply *reply)
+{
+    bool tells = reply->body_case == DISKALLOC__V1__REPLY__BODY_REGION && reply->region;
+
+    if (tells && reply->region->owner_uid != attachment->owner)
+        attachment->stale = true;
+}
+
 static unsigned count_attached(const struct link *link, const struct handle *handle)
 {
     const struct attachment *a;

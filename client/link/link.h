@@ -21,10 +21,11 @@ struct ask {
 struct attachment {
     TAILQ_ENTRY(attachment) entry;
     struct handle handle;
+    uint32_t owner; // uid
     bool read_only;
     bool sole_writer;   // no other process may write to the region
     bool keeps_reading; // of an attachment that has left: another one of the client's is for reading
-    _Atomic bool stale; // written by reconnect.c: the daemon of this connection does not know the region
+    _Atomic bool stale; // the daemon of this connection does not know the region
     // Of news.c and look.c, like the next four: the connection on which they were heard.  On another one, nothing is
     // known.
     uint64_t news_epoch;
@@ -101,6 +102,9 @@ int link_call_until(struct link *link, WireRequest *q, uint64_t until, struct an
 bool link_attach(struct link *link, struct attachment *attachment, uint64_t epoch);
 // The flags of an AttachRegion that makes ATTACHMENT again.
 uint32_t link_attach_flags(const struct attachment *attachment);
+// REPLY answers an AttachRegion that makes ATTACHMENT again.  What is attached now may be another user's region, which
+// was given the same handle while the one that was attached before is away: then ATTACHMENT is stale.
+void link_check_owner(struct attachment *attachment, const WireReply *reply);
 // Tells the daemon, without waiting for it, and frees ATTACHMENT.
 void link_detach(struct link *link, struct attachment *attachment);
 // Before link_free: tells the daemon of all regions that were closed, and waits a moment for room in the socket.  A

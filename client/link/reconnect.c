@@ -80,6 +80,23 @@ static bool ends_connection(int r)
     return r == -ECONNRESET || r == -EPROTO;
 }
 
+// The requests that are sent next must not be about another user's region.
+static int detach_other(struct connection *c, const struct attachment *a, uint64_t id)
+{
+    Diskalloc__V1__DetachRegion detach = DISKALLOC__V1__DETACH_REGION__INIT;
+    WireRequest q = WIRE_REQUEST_INIT;
+    WireReply *reply = NULL;
+    int r;
+
+    detach.handle = field_handle(&a->handle);
+    q.id = id;
+    q.body_case = DISKALLOC__V1__REQUEST__BODY_DETACH_REGION;
+    q.detach_region = &detach;
+    r = connection_ask(c, &q, ATTACH_TIMEOUT_MS, &reply);
+    wire_reply_free(reply);
+    return r < 0 ? r : 1;
+}
+
 // 0: the region is attached; 1: it is not, and the connection is of use all the same; -EAGAIN: not, because of a
 // shortage; -errno.
 static int attach_again(struct connection *c, struct attachment *a, uint64_t id, uint64_t until)
@@ -102,7 +119,11 @@ static int attach_again(struct connection *c, struct attachment *a, uint64_t id,
         return r == -ETIMEDOUT ? 1 : r;
     r = wire_refusal(reply);
     a->stale = r == -ENOENT || r == -ESTALE;
+    if (r == 0)
+        link_check_owner(a, reply);
     wire_reply_free(reply);
+    if (r == 0 && a->stale)
+        return detach_other(c, a, id);
     if (r == 0 || ends_connection(r))
         return r;
     return is_shortage(r) ? -EAGAIN : 1;

@@ -23,6 +23,7 @@ static int take_backing(struct remote *remote, struct answer *a, bool made, uint
     memcpy(attachment->handle.bytes, region->handle.data, sizeof attachment->handle.bytes);
     attachment->read_only = (region->flags | flags) & DISKALLOC__V1__REGION_FLAG__REGION_READ_ONLY;
     attachment->sole_writer = flags & DISKALLOC_REGION_SOLE_WRITER;
+    attachment->owner = region->owner_uid;
     b->base = (struct backing){
         .ops = &remote_backing_ops,
         .handle = attachment->handle,

@@ -59,8 +59,10 @@ static int attach_anew(struct remote_backing *remote)
     r = link_call(remote->link, &q, 0, &a);
     if (r == 0)
         r = wire_refusal(a.reply);
+    if (r == 0)
+        link_check_owner(remote->attachment, a.reply);
     answer_deinit(&a);
-    return r;
+    return r == 0 && remote->attachment->stale ? -ENOENT : r;
 }
 
 static bool is_not_attached(const struct answer *a)

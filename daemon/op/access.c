@@ -21,12 +21,13 @@ static int prepare_writer(struct op *op)
 {
     const struct region *r = op->region;
 
-    op->asks_writers = false;
+    op->asks_writers = op->asks_return = false;
     if (!op->peer || op->read_only)
         return 0;
     if (holders_keep_out(&r->holders, op->peer, op->returns ? &op->opener : NULL, op->sole_writer))
         return -EBUSY;
     op->asks_writers = !op->returns && (op->sole_writer || r->record.flags & RECORD_SOLE_WRITER);
+    op->asks_return = op->returns && r->record.flags & RECORD_MARKED && r->generation == 0;
     if (op->sole_writer)
         op->record.flags |= RECORD_SOLE_WRITER;
     else
@@ -76,6 +77,16 @@ static int check_writers(const struct op *op)
     int r = fd < 0 ? fd : store_is_unwritten(fd);
 
     return r == 0 ? -EBUSY : r < 0 ? r : 0;
+}
+
+// A client says that it maps the region since it was the sole writer.  Only marks tell it from one that lies; without
+// its mark it may be what it says if nobody writes.
+static int check_return(const struct op *op)
+{
+    _cleanup_close_ int fd = op_open_fd(op, O_RDONLY);
+    int r = fd < 0 ? fd : store_may_be_writer(fd, op->identity);
+
+    return r == 0 ? check_writers(op) : r < 0 ? r : 0;
 }
 
 static void set_holders(struct record *record, unsigned n)
@@ -143,7 +154,7 @@ static void enter_project(struct op *op)
 
 static enum work_status run_open(struct op *op)
 {
-    int r = op->asks_writers ? check_writers(op) : 0;
+    int r = op->asks_writers ? check_writers(op) : op->asks_return ? check_return(op) : 0;
 
     if (r == 0)
         r = note_sharing(op);

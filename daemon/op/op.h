@@ -70,6 +70,7 @@ struct op {
     uint64_t *identities;
     size_t n_identities;
     bool asks_marks;   // shrink and discard: only marks, or the fence, tell whether another process maps the region
+    bool asks_return;  // open: asks whether the client can be the sole writer that it says it has been
     bool asks_writers; // open: asks the kernel whether a process may write to the region
     // open: other holders; RECORD_HOLDERS_MOST: not known.  Run sets it to 0 if the kernel says that there are none.
     unsigned n_others;

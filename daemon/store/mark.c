@@ -11,9 +11,15 @@
 // used them up, or can't be told from others (identity 0), the mark is one that no process calls its own.
 //
 // A client can take further locks, and remove the marks of its own descriptors, but not those of other processes: so
-// it can keep others from cutting a region, as anybody who attaches the region can, and harm nobody but itself.
+// it can keep others from cutting a region while it has the region, as anybody who attaches the region can, and harm
+// nobody but itself.
+//
+// The mark of a descriptor for writing is a lock for writing, unless others are in the way.  Who has attached the
+// region for reading can't take such a lock: so a process that says it has been the one that writes is told from one
+// that has only read, or has had nothing.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,11 +37,11 @@ static off_t start_of(uint64_t identity)
     return identity < IDENTITIES ? FIRST + (off_t)identity * SERIALS : FIRST;
 }
 
-// Whether a byte from FROM to TO is marked through another descriptor than FD; the kernel says which, in RET.
-// 1, 0 or -errno.
-static int find(int fd, off_t from, off_t to, struct flock *ret)
+// Whether a byte from FROM to TO is locked through another descriptor than FD, in a way that keeps a lock of TYPE out;
+// the kernel says which, in RET.  1, 0 or -errno.
+static int find_type(int fd, short type, off_t from, off_t to, struct flock *ret)
 {
-    *ret = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from + 1};
+    *ret = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from + 1};
     if (from > to)
         return 0;
     if (fcntl(fd, F_OFD_GETLK, ret) < 0)
@@ -43,20 +49,69 @@ static int find(int fd, off_t from, off_t to, struct flock *ret)
     return ret->l_type != F_UNLCK;
 }
 
+static int find(int fd, off_t from, off_t to, struct flock *ret)
+{
+    return find_type(fd, F_WRLCK, from, to, ret);
+}
+
+static bool is_for_writing(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+}
+
+static int lock_byte(int fd, short type, off_t at)
+{
+    struct flock mark = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+
+    return fcntl(fd, F_OFD_SETLK, &mark) < 0 ? -errno : 0;
+}
+
+// A byte that nobody has locked.  0; -EAGAIN: there is none; -errno.
+static int mark_free_byte(int fd, off_t from, off_t end)
+{
+    struct flock other;
+    int r = 1;
+
+    for (; r == 1 && from < end; from++) {
+        r = find(fd, from, from, &other);
+        if (r == 0)
+            return is_for_writing(fd) && lock_byte(fd, F_WRLCK, from) == 0 ? 0 : lock_byte(fd, F_RDLCK, from);
+    }
+    return r < 0 ? r : -EAGAIN;
+}
+
 int store_mark(int fd, uint64_t identity)
 {
-    struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = FIRST, .l_len = 1}, other;
-    off_t at = start_of(identity), end = at + SERIALS;
-    int r = at == FIRST ? 0 : 1;
+    static _Atomic unsigned turn;
+    off_t at = start_of(identity);
+    int r;
 
-    for (; r == 1 && at < end; at++) {
-        r = find(fd, at, at, &other);
-        if (r == 0)
-            mark.l_start = at;
-    }
-    if (r < 0)
+    if (at == FIRST)
+        return lock_byte(fd, F_RDLCK, FIRST);
+    r = mark_free_byte(fd, at, at + SERIALS);
+    // Somebody who may only read can lock all bytes, and keeps none of these locks out.  In turn, so that two marks of
+    // the process are not one.
+    for (unsigned i = 0; (r == -EAGAIN || r == -EACCES) && i < SERIALS; i++)
+        r = lock_byte(fd, F_RDLCK, at + turn++ % SERIALS);
+    return r == -EAGAIN || r == -EACCES ? lock_byte(fd, F_RDLCK, FIRST) : r;
+}
+
+int store_may_be_writer(int fd, uint64_t identity)
+{
+    off_t at = start_of(identity), end = at + SERIALS - 1;
+    struct flock lock;
+    int r;
+
+    if (at == FIRST)
+        return 1;
+    r = find_type(fd, F_RDLCK, at, end, &lock);
+    if (r != 0)
         return r;
-    return fcntl(fd, F_OFD_SETLK, &mark) < 0 ? -errno : 0;
+    r = find(fd, at, end, &lock); // one for reading
+    if (r <= 0)
+        return r;
+    r = find_type(fd, F_RDLCK, FIRST, LAST, &lock);
+    return r < 0 ? r : r == 0;
 }
 
 int store_is_alone(int fd, uint64_t identity)

@@ -128,6 +128,9 @@ int store_is_unwritten(int fd);
 // Marks FD, before it is sent to the process with this identity (holder_identity); 0: a process that can't be told
 // from others.  See the essay in mark.c.  0 or -errno.
 int store_mark(int fd, uint64_t identity);
+// Whether the process with this identity may be one that has the file for writing, as far as marks tell.  FD: as below.
+// 1, 0 or -errno.
+int store_may_be_writer(int fd, uint64_t identity);
 // Whether no process uses what was marked, but for one descriptor, or its mappings, of the process with this identity.
 // FD: a descriptor of the file without a mark.  1: so it is; 0: it is not, or that is not known; -errno.
 int store_is_alone(int fd, uint64_t identity);

@@ -1,5 +1,6 @@
 // DISKALLOC_REGION_SOLE_WRITER: at most one writer, whatever happens to its connection and to the daemon.  With a
 // daemon and embedded.
+#include "tests/lib/actor.h"
 #include "tests/lib/raw_client.h"
 #include "tests/lib/test_backend.h"
 
@@ -282,6 +283,65 @@ static void an_attachment_without_a_mapping_counts(void **state)
     backend_stop(&b);
 }
 
+struct lie {
+    const char *socket;
+    struct raw_handle handle;
+    bool has_read; // has attached the region for reading before
+};
+
+static int raw_attach(struct raw *c, const struct raw_handle *h, uint32_t flags, bool held)
+{
+    Diskalloc__V1__AttachRegion m = DISKALLOC__V1__ATTACH_REGION__INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+
+    m.handle = raw_bytes(h);
+    m.flags = flags;
+    m.held = held;
+    q.body_case = RAW_BODY(ATTACH_REGION);
+    q.attach_region = &m;
+    return raw_done(c, &q);
+}
+
+// Another process, which says that it maps the region and is its sole writer.
+static void say_to_be_the_writer(void *data)
+{
+    const struct lie *lie = data;
+    struct raw c, earlier;
+
+    if (lie->has_read) {
+        NEED(raw_open(&earlier, lie->socket) == RAW_CODE(OK));
+        NEED(raw_attach(&earlier, &lie->handle, READ_ONLY, false) == RAW_CODE(OK));
+    }
+    NEED(raw_open_with(&c, lie->socket, DISKALLOC__V1__FEATURE__FEATURE_HELD) == RAW_CODE(OK));
+    NEED(raw_attach(&c, &lie->handle, SOLE, true) == RAW_CODE(BUSY));
+}
+
+static void who_lies_about_having_been_the_writer_is_kept_out(void **state)
+{
+    struct diskalloc_region *r = NULL;
+    struct test_backend b;
+    struct lie lie;
+
+    (void)state;
+    if (getenv("DISKALLOC_TEST_FENCE"))
+        skip(); // descriptors of the passthrough fence have no marks that a later daemon could find
+    backend_start(&b, true, NULL, NULL);
+    assert_int_equal(open_named(b.da, "mine", 4096, CREATE | SOLE, &r), 0);
+    lie = (struct lie){.socket = b.daemon.socket};
+    for (size_t i = 0; i < sizeof lie.handle.bytes; i++)
+        assert_int_equal(sscanf(diskalloc_region_handle(r) + 2 * i, "%2hhx", &lie.handle.bytes[i]), 1);
+    for (int i = 0; i < 2; i++) {
+        test_daemon_kill(&b.daemon, SIGKILL);
+        test_daemon_restart(&b.daemon);
+        lie.has_read = i == 1;
+        assert_int_equal(test_in_child(say_to_be_the_writer, &lie, (uid_t)-1), 0);
+        assert_int_equal(diskalloc_region_resize(r, 8192 + 4096 * (uint64_t)i), 0); // it was the writer, and is
+    }
+    diskalloc_region_close(r);
+    assert_int_equal(diskalloc_region_unlink(b.da, "mine"), 0);
+    backend_stop(&b);
+}
+
 // Called once, when the library has found the file of a region and has no lock on it yet.
 static void (*before_the_locks)(struct test_backend *b);
 static struct test_backend *locking;
@@ -358,6 +418,7 @@ int main(void)
         TEST(a_writer_sees_what_was_committed_before_it_had_its_lock),
         TEST(an_attachment_without_a_mapping_counts),
         TEST(a_lost_connection_and_a_restart_let_nobody_in),
+        TEST(who_lies_about_having_been_the_writer_is_kept_out),
         TEST(after_a_restart_without_the_writer_others_may_write),
         TEST(a_descriptor_that_the_program_closed_takes_no_lock_with_it),
     };

@@ -239,7 +239,7 @@ static void a_lock_where_marks_are_keeps_nobody_from_the_region(void **state)
     all.l_start = (off_t)1 << 62;
     found = all;
     assert_return_code(fcntl(fd, F_OFD_GETLK, &found), errno);
-    assert_int_equal(found.l_type, F_RDLCK); // the mark of the first client
+    assert_int_equal(found.l_type, F_WRLCK); // the mark of the first client, which may write
     all.l_len = found.l_start - all.l_start;
     assert_return_code(fcntl(fd, F_OFD_SETLK, &all), errno);
     all.l_start = found.l_start + 1;

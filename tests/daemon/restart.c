@@ -1,5 +1,6 @@
 // The daemon is killed again and again under a client that goes on pushing: nothing is lost, and the charges are right.
 #include "tests/lib/actor.h"
+#include "tests/lib/quota_usage.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test_backend.h"
 #include "tests/lib/test_daemon.h"
@@ -201,12 +202,55 @@ static void regions_closed_without_a_daemon_are_gone_with_the_next(void **state)
     backend_stop(&b); // waits until nothing is charged
 }
 
+// The region's disk is away, and another user has been given the handle, which is no secret to who may attach it.
+static void another_users_region_of_the_same_handle_is_not_taken_for_it(void **state)
+{
+    Diskalloc__V1__OpenRegion m = DISKALLOC__V1__OPEN_REGION__INIT;
+    struct raw_handle handle;
+    RawRequest q = RAW_REQUEST_INIT;
+    struct diskalloc_region *r;
+    struct test_backend b;
+    char path[400];
+    struct raw c;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    backend_start(&b, true, NULL, NULL);
+    assert_int_equal(open_named(b.da, "mine", MIB, DISKALLOC_REGION_CREATE, &r), 0);
+    ((char *)diskalloc_region_data(r))[MIB - 1] = 7;
+    for (size_t i = 0; i < sizeof handle.bytes; i++)
+        assert_int_equal(sscanf(diskalloc_region_handle(r) + 2 * i, "%2hhx", &handle.bytes[i]), 1);
+    test_daemon_kill(&b.daemon, SIGKILL);
+    snprintf(path, sizeof path, "%s/0/%s", b.daemon.spill, diskalloc_region_handle(r));
+    assert_return_code(unlink(path), errno);
+    test_daemon_restart(&b.daemon);
+    assert_int_equal(raw_open_as(&c, b.daemon.socket, 3000001), RAW_CODE(OK));
+    m.name = raw_text("theirs");
+    m.handle = raw_bytes(&handle);
+    m.mode = 0666;
+    m.flags = DISKALLOC__V1__REGION_FLAG__REGION_CREATE;
+    q.body_case = RAW_BODY(OPEN_REGION);
+    q.open_region = &m;
+    assert_int_equal(raw_done(&c, &q), RAW_CODE(OK));
+    EXPECT_FAILURE(-ESTALE, "diskalloc_region_resize", diskalloc_region_resize(r, 4 * MIB));
+    EXPECT_FAILURE(-ESTALE, "diskalloc_region_commit", diskalloc_region_commit(r, 1, 1, 0));
+    assert_int_equal(((char *)diskalloc_region_data(r))[MIB - 1], 7);
+    diskalloc_region_close(r);
+    raw_close(&c);
+    assert_int_equal(raw_open_as(&c, b.daemon.socket, 3000001), RAW_CODE(OK));
+    assert_int_equal(raw_remove(&c, &handle, true), RAW_CODE(OK));
+    raw_close(&c);
+    backend_stop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_killed_under_a_pushing_client_loses_nothing),
         TEST(a_restarted_daemon_charges_each_region_once),
         TEST(regions_closed_without_a_daemon_are_gone_with_the_next),
+        TEST(another_users_region_of_the_same_handle_is_not_taken_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -495,18 +495,49 @@ static void locks_of_clients_hide_no_mark(void **state)
     asker = store_open_file(s, 0, &record.handle, O_RDONLY);
     locker = store_open_file(s, 0, &record.handle, O_RDONLY);
     assert_true(asker >= 0 && locker >= 0);
+    assert_int_equal(fcntl(locker, F_OFD_SETLK, &all), 0);
     own = open_marked(s, &record, 1, O_RDWR);
     other = open_marked(s, &record, 2, O_RDWR);
-    assert_int_equal(fcntl(locker, F_OFD_SETLK, &all), 0);
     assert_int_equal(store_is_alone(asker, 1), 0);
     assert_int_equal(store_is_alone(asker, 2), 0);
-    late = open_marked(s, &record, 1, O_RDWR); // can't be told from other processes
+    late = open_marked(s, &record, 1, O_RDWR);
     close(locker);
     close(other);
     assert_int_equal(store_is_alone(asker, 1), 0);
-    close(late);
-    assert_int_equal(store_is_alone(asker, 1), 1);
     close(own);
+    assert_int_equal(store_is_alone(asker, 1), 1); // although all bytes were locked when it came
+    close(late);
+    close(asker);
+    assert_int_equal(store_unlink(s, 0, &record.handle), 0);
+    store_close(s);
+}
+
+// A reader, who is lying, can't be the one that writes, nor can who has no descriptor.
+static void marks_tell_who_may_have_written(void **state)
+{
+    enum { WRITER = 1, READER, NOBODY };
+    struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    struct store *s = open_store();
+    struct record record;
+    int asker, writer, reader;
+
+    (void)state;
+    make_region(s, 0, 4096, &record);
+    asker = store_open_file(s, 0, &record.handle, O_RDONLY);
+    writer = open_marked(s, &record, WRITER, O_RDWR);
+    reader = open_marked(s, &record, READER, O_RDONLY);
+    assert_int_equal(store_may_be_writer(asker, WRITER), 1);
+    assert_int_equal(store_may_be_writer(asker, READER), 0);
+    assert_int_equal(store_may_be_writer(asker, NOBODY), 0);
+    assert_int_equal(store_may_be_writer(asker, 0), 1); // is not told from others
+    close(writer);
+    assert_int_equal(store_may_be_writer(asker, WRITER), 0);
+    // The mark of a writer who came when a reader had locked all is as a reader's: it is believed.
+    assert_int_equal(fcntl(reader, F_OFD_SETLK, &all), 0);
+    writer = open_marked(s, &record, WRITER, O_RDWR);
+    assert_int_equal(store_may_be_writer(asker, WRITER), 1);
+    close(writer);
+    close(reader);
     close(asker);
     assert_int_equal(store_unlink(s, 0, &record.handle), 0);
     store_close(s);
@@ -531,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(marks_tell_who_uses_a_file, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(marks_of_several_processes_are_told_from_a_strangers, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(locks_of_clients_hide_no_mark, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(marks_tell_who_may_have_written, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_in_use_is_repaired_after_the_scan, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(nothing_is_reached_through_a_link, make_dir, remove_dir),
     };
