@@ -7,9 +7,9 @@
 // itself.
 //
 // All functions run on the loop.  An orphan is probed at once, then 1, 2, 4 ... 1024 ms after the last probe, then
-// every ten seconds, until it is removed, attached or named.  Until then the region stays charged, whoever holds it.
-// While the short delays last, the region counts as "releasing": growth that is refused waits a moment for its charge
-// to come back.
+// each second for half a minute, then every ten seconds, until it is removed, attached or named.  Until then the region
+// stays charged, whoever holds it.  While the short delays last, the region counts as "releasing": growth that is
+// refused waits a moment for its charge to come back.
 //
 // A client that dies may leave very many regions.  So at most 16 probes of one owner run at a time, and owners take
 // turns: the regions that are due stand in a queue for each owner, and the owners that have some stand in a ring.
@@ -28,9 +28,12 @@
 
 enum {
     N_QUICK = 12,         // probes with short delays: 0, 1, 2, 4 ... 1024 ms
+    N_STEADY = 30,        // probes after these
+    STEADY_MS = 1000,     // the delay before each of them
     SWEEP_MS = 10 * 1000, // the delay before each later probe
-    MOST_OF_OWNER = 16,   // probes that may run at the same time
-    MOST_MADE_DUE = 64,   // regions in one call; if there are more, the caller is to call again at once
+    N_QUEUES = N_QUICK + 2,
+    MOST_OF_OWNER = 16, // probes that may run at the same time
+    MOST_MADE_DUE = 64, // regions in one call; if there are more, the caller is to call again at once
 };
 
 TAILQ_HEAD(orphan_queue, region);
@@ -41,7 +44,7 @@ struct orphans {
     void (*wake)(void *data, uint64_t at);
     void *data;
     // One queue for each delay: so each queue is in the order of its deadlines.
-    struct orphan_queue queues[N_QUICK + 1];
+    struct orphan_queue queues[N_QUEUES];
     struct owner_ring owners; // those with regions that are due; the next to be served first
 };
 
@@ -54,7 +57,7 @@ int orphans_new(struct region_table *regions, void (*wake)(void *data, uint64_t 
     o->regions = regions;
     o->wake = wake;
     o->data = data;
-    for (unsigned i = 0; i <= N_QUICK; i++)
+    for (unsigned i = 0; i < N_QUEUES; i++)
         TAILQ_INIT(&o->queues[i]);
     TAILQ_INIT(&o->owners);
     *ret = o;
@@ -68,14 +71,14 @@ void orphans_free(struct orphans *o)
 
 static unsigned queue_index(const struct region *r)
 {
-    return r->n_probes < N_QUICK ? r->n_probes : N_QUICK;
+    return r->n_probes < N_QUICK ? r->n_probes : r->n_probes < N_QUICK + N_STEADY ? N_QUICK : N_QUICK + 1;
 }
 
 static uint64_t delay_ms(unsigned index)
 {
     if (index == 0)
         return 0;
-    return index < N_QUICK ? (uint64_t)1 << (index - 1) : SWEEP_MS;
+    return index < N_QUICK ? (uint64_t)1 << (index - 1) : index == N_QUICK ? STEADY_MS : SWEEP_MS;
 }
 
 static void add(struct orphans *o, struct region *r)
@@ -141,7 +144,7 @@ static void find_due(struct orphans *o, uint64_t now)
     uint64_t next = UINT64_MAX;
     unsigned n = 0;
 
-    for (unsigned i = 0; i <= N_QUICK; i++) {
+    for (unsigned i = 0; i < N_QUEUES; i++) {
         struct region *r;
 
         while ((r = TAILQ_FIRST(&o->queues[i])) && r->probe_at <= now && n++ < MOST_MADE_DUE)
