@@ -1,6 +1,7 @@
 // diskallocctl: shows what a daemon holds and for whom, and administers it.  This file reads the command line, finds
 // the command and runs it.  Each command has a file of its own name.
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,20 @@ static int run_or_print(struct ctl *ctl, const struct parsed *p)
     return p->instead == INSTEAD_VERSION ? help_print_version() : told(ctl, run(ctl, p));
 }
 
+// What was closed must not be the number of the connection, to which output would go then.  In its place is what can
+// be neither read nor written as it would be, and is closed in programs that are run.
+static void fill_standard_descriptors(void)
+{
+    int fd = STDIN_FILENO;
+
+    while (fd <= STDERR_FILENO) {
+        fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return;
+    }
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.human = isatty(STDOUT_FILENO),
@@ -183,6 +198,7 @@ int main(int argc, char **argv)
     struct parsed p = {0};
     _cleanup_free_ char **words = calloc((size_t)argc + 1, sizeof(char *));
 
+    fill_standard_descriptors();
     if (!words) {
         ctl_complain("out of memory");
         return EXIT_REFUSED;

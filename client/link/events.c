@@ -21,6 +21,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "client/util/descriptor.h"
 #include "client/util/fork.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
@@ -83,8 +84,8 @@ static int choose_cookie(struct timespec *ret)
 
 static int open_both(struct events *e)
 {
-    _cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC);
-    _cleanup_close_ int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    _cleanup_close_ int epoll = descriptor_above_standard(epoll_create1(EPOLL_CLOEXEC));
+    _cleanup_close_ int timer = descriptor_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     struct itimerspec stopped = {0};
     int r;
 

@@ -152,7 +152,7 @@ static int remote_open_file(struct backing *b, bool keep)
     r = remote_ask(b, &q, 0, &fd);
     if (r == 0 && keep)
         r = descriptor_keep(&b->file, fd);
-    return r < 0 ? r : fd;
+    return r < 0 ? r : keep ? b->file.fd : fd;
 }
 
 static void remote_backing_close(struct backing *b, bool inherited)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "client/util/error.h"
 #include "proto/util/cleanup.h"
@@ -50,9 +51,22 @@ static int identify(int fd, struct descriptor *ret)
     return 0;
 }
 
+int descriptor_above_standard(int fd)
+{
+    int moved = fd >= 0 && fd <= STDERR_FILENO ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+
+    if (moved < 0)
+        return fd;
+    close(fd);
+    return moved;
+}
+
 int descriptor_keep(struct descriptor *d, int fd)
 {
-    int r = identify(fd, d);
+    int r;
+
+    fd = descriptor_above_standard(fd);
+    r = identify(fd, d);
 
     if (r < 0) {
         cleanup_close(&fd);

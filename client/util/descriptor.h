@@ -19,8 +19,12 @@ struct descriptor {
 
 #define DESCRIPTOR_NONE ((struct descriptor){.fd = -1})
 
-// D owns FD from here on.  0; -errno: FD can't be identified, was closed, and D is DESCRIPTOR_NONE.  Files, pipes and
-// sockets; not eventfd, timerfd and epoll, which all share one inode.
+// The same file under a number above those of standard input, output and error, which a program may have closed, and
+// may use all the same: what it prints must not go to a file of the library's.  Returns FD if no other number can be
+// had, or FD is none.
+int descriptor_above_standard(int fd);
+// D owns FD from here on, and may have it under another number.  0; -errno: FD can't be identified, was closed, and D
+// is DESCRIPTOR_NONE.  Files, pipes and sockets; not eventfd, timerfd and epoll, which all share one inode.
 int descriptor_keep(struct descriptor *d, int fd);
 // True if D has a descriptor, and its number still stands for what it was.  Do not use the number otherwise.
 bool descriptor_is_ours(const struct descriptor *d);

@@ -40,7 +40,7 @@ static int open_again(int fd, int access)
     char path[64];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open(path, access | O_CLOEXEC);
+    return descriptor_above_standard(open(path, access | O_CLOEXEC));
 }
 
 static int make_file(void)
@@ -87,7 +87,7 @@ bool witness_make(struct witness *w, struct witness_ends *ends)
         close(pipe[1]);
         return false;
     }
-    ends->pipe = pipe[1];
+    ends->pipe = descriptor_above_standard(pipe[1]);
     ends->memory = reuse_memory(&w->memory);
     if (ends->memory < 0)
         ends->memory = make_memory(&w->memory);

@@ -332,10 +332,43 @@ static void a_new_event_descriptor_is_given_for_one_that_was_closed(void **state
     backend_stop(&b);
 }
 
+// What is closed stays closed, so that no output gets into a region or to the daemon.
+static void use_without_standard_descriptors(void *data)
+{
+    const struct test_backend *b = data;
+    struct diskalloc_region *r;
+    struct diskalloc *da;
+    pid_t pid;
+    int status;
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        close(fd);
+    if (diskalloc_open(b->address, NULL, &da) != 0 || diskalloc_region_create(da, NULL, &r) != 0 ||
+        diskalloc_event_fd(da) <= STDERR_FILENO || diskalloc_region_resize(r, MIB) != 0 || diskalloc_region_fd(r) < 0)
+        _exit(1);
+    pid = fork();
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            _exit(2);
+    if (pid == 0)
+        _exit(diskalloc_region_resize(r, 2 * MIB) == 0); // the parent's
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        _exit(3);
+    diskalloc_region_close(r);
+    diskalloc_close(da);
+}
+
+static void what_the_program_has_closed_is_nobody_elses(struct test_backend *b)
+{
+    assert_int_equal(test_in_child(use_without_standard_descriptors, b, (uid_t)-1), 0);
+}
+FOR_EACH_BACKEND(what_the_program_has_closed_is_nobody_elses)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(closed_descriptors_cost_nothing),
+        EACH_BACKEND(what_the_program_has_closed_is_nobody_elses),
         EACH_BACKEND(the_programs_files_on_the_same_numbers_stay_as_they_are),
         EACH_BACKEND(the_programs_other_descriptors_on_the_same_numbers_stay_as_they_are),
         TEST(without_roots_rights_an_anonymous_region_keeps_its_memory_and_says_why_),

@@ -450,6 +450,18 @@ class CheckTest(AdminTest):
                 self.assertEqual(done.returncode, 3)
                 self.assertIn("can't be written", done.stderr)
 
+    def test_output_that_is_closed_does_not_go_to_the_daemon(self):
+        for command in ("status", "usage", "regions"):
+            with self.subTest(command):
+                done = subprocess.run(
+                    ["/bin/sh", "-c", 'exec "$0" "$@" <&- >&-', ctl_case.program, "--address", f"unix:{wire_case.daemon.socket}", command],
+                    stderr=subprocess.PIPE, text=True, check=False,
+                )
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("can't be written", done.stderr)
+        log = wire_case.daemon.log()
+        self.assertNotIn("packet", log)
+
     def test_what_cannot_be_told_is_unknown(self):
         for arguments in (
             ("--address", "unix:/nonexistent"),
