@@ -10,7 +10,7 @@
 //     are taken too, but a read lock there keeps no sole writer out.
 //   - A region without a gate has the locks on its file only: where nobody may read without writing, where an older
 //     version made the region, or where the gate was removed.  A sole writer then gives way to any lock.  A file of
-//     that name that does not belong to the region's owner is no gate.
+//     that name that does not belong to the region's owner is no gate, and is not opened.
 //
 // The open gate is kept by a mapping, not by a descriptor.  So the lock stays when the program closes all descriptors,
 // and as long as a forked child has the region.
@@ -66,14 +66,17 @@ void local_remove_gate(const struct local *l, const struct handle *handle)
     file_ops_system.unlink_at(l->dir.fd, name_gate(handle, name), 0);
 }
 
-static int check_gate(int fd, uid_t owner)
+static bool is_gate(const struct stat *st, uid_t owner)
+{
+    return S_ISREG(st->st_mode) && st->st_uid == owner && st->st_nlink == 1;
+}
+
+// Before the file is opened: somebody else's file may be closed to this user, or have a lease, or be a pipe.
+static bool has_gate(const struct local *l, const char *name, uid_t owner)
 {
     struct stat st;
-    int r = file_ops_system.stat(fd, &st);
 
-    if (r < 0)
-        return r;
-    return S_ISREG(st.st_mode) && st.st_uid == owner && st.st_nlink == 1 ? 0 : -ENOENT;
+    return fstatat(l->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_gate(&st, owner);
 }
 
 // A region can be attached by its handle through the client of another directory, which does not have the gate.
@@ -95,22 +98,27 @@ static int open_gate(const struct local_backing *b)
 {
     char name[GATE_NAME_SIZE];
     _cleanup_close_ int fd = -1;
-    struct stat region = {0};
+    struct stat region = {0}, st;
     int r = check_directory(b);
 
     if (r == 0)
         r = file_ops_system.stat(b->base.file.fd, &region);
     if (r < 0)
         return r;
-    fd = file_ops_system.open_at(b->local->dir.fd, name_gate(&b->base.handle, name), O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+    name_gate(&b->base.handle, name);
+    if (!has_gate(b->local, name, region.st_uid))
+        return -ENOENT;
+    fd = file_ops_system.open_at(b->local->dir.fd, name, O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0 && !has_gate(b->local, name, region.st_uid)) // it has just been replaced
         return -ENOENT;
     if (fd == -EACCES)
         return error_why(fd, "the region's lock file %s is closed to this user", name);
     if (fd < 0)
         return fd;
-    r = check_gate(fd, region.st_uid);
-    return r < 0 ? r : steal_fd(&fd);
+    r = file_ops_system.stat(fd, &st);
+    if (r < 0)
+        return r;
+    return is_gate(&st, region.st_uid) ? steal_fd(&fd) : -ENOENT;
 }
 
 static int enter(struct local_backing *b, int fd)
