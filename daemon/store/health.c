@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "daemon/store/mounted.h"
+#include "daemon/store/own_file.h"
 #include "daemon/store/store_internal.h"
 #include "proto/util/cleanup.h"
 
@@ -84,13 +85,19 @@ static void check_writable(struct store *s, struct store_health *h)
         return;
     }
     // Opening changes nothing.
-    fd = s->ops->open_at(s->dir_fd, STORE_RESERVE_NAME, O_RDWR, 0);
+    if (own_file_is_odd(s->dir_fd, STORE_RESERVE_NAME)) // says nothing about the file system
+        fd = -ENOENT;
+    else
+        fd = s->ops->open_at(s->dir_fd, STORE_RESERVE_NAME, O_RDWR | O_NONBLOCK, 0);
     if (fd == -EROFS)
         complain(h, "the file system has become read-only: did the kernel find errors on it?", 0);
     else if ((fd >= 0 || fd == -ENOENT) && wants_write(s))
-        try_write(s, fd >= 0 ? fd : s->dir_fd, h);
+        try_write(s, fd >= 0 && own_file_is_fit(fd, STORE_RESERVE_SIZE) ? fd : s->dir_fd, h);
     else if (fd < 0 && fd != -ENOENT && !store_is_shortage(fd))
-        complain(h, "the file system does not open files any more", fd);
+        complain(h,
+                 "the file system does not open files any more (tried with " STORE_RESERVE_NAME
+                 ": if the disk is well, remove that file)",
+                 fd);
 }
 
 void store_suspect(struct store *s)

@@ -14,29 +14,28 @@
 //   still at its place.
 //
 // In both cases the lock is haunted: the next daemon has to look after each file that a process uses (store_repair).
+//
+// Something else may lie at the place of the lock file, such as a second name of a region's file.  The daemon neither
+// locks that nor writes to it.  It makes a new file in its place, or does not start (make_room).
 #include "daemon/store/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "daemon/proc.h"
+#include "daemon/store/own_file.h"
+#include "proto/spill/record.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/clock.h"
 
 enum { GRACE_MS = 2000 }; // for the threads of a daemon that was killed
 
 static const char mark[] = "The last daemon ended while threads of it hung in the kernel.\n";
-
-static int open_file(int dir_fd, int flags)
-{
-    int fd = openat(dir_fd, STORE_LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-
-    return fd < 0 ? -errno : fd;
-}
 
 // 0; -EBUSY and *RET_HOLDER; -errno.
 static int lock_file(int fd, pid_t *ret_holder)
@@ -61,13 +60,13 @@ static bool is_at_its_place(int dir_fd, int fd)
            mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
 }
 
-// 0; -EBUSY and *RET_HOLDER; -EAGAIN: the file was replaced meanwhile; -errno.
+// 0; -EBUSY and *RET_HOLDER; -EAGAIN: the file was replaced meanwhile; -EEXIST: something else lies there; -errno.
 static int try(struct store_lock *l, pid_t *ret_holder)
 {
     struct stat st;
     int r;
 
-    l->fd = open_file(l->dir_fd, 0);
+    l->fd = own_file_open(l->dir_fd, STORE_LOCK_NAME, sizeof mark - 1);
     if (l->fd < 0)
         return l->fd;
     r = lock_file(l->fd, ret_holder);
@@ -98,14 +97,68 @@ static void write_mark(int fd)
         return;
 }
 
+static int take_guard(const struct store_lock *l)
+{
+    _cleanup_close_ int guard = openat(l->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return guard < 0 || flock(guard, LOCK_EX) < 0 ? -errno : steal_fd(&guard);
+}
+
+// A lock file that was given a second name may still be locked by a daemon that runs.  Opens and locks such a file.
+// The descriptor; -ENOENT: what lies there can't be a lock file; -EBUSY and *RET_HOLDER; -errno.
+static int lock_second_name(const struct store_lock *l, pid_t *ret_holder)
+{
+    _cleanup_close_ int fd = -1;
+    struct stat st;
+    int r;
+
+    if (own_file_is_odd(l->dir_fd, STORE_LOCK_NAME))
+        return -ENOENT;
+    fd = openat(l->dir_fd, STORE_LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if ((size_t)st.st_size > sizeof mark - 1 || fgetxattr(fd, RECORD_XATTR, NULL, 0) >= 0)
+        return -ENOENT;
+    r = lock_file(fd, ret_holder);
+    return r < 0 ? r : steal_fd(&fd);
+}
+
+// Something else lies at the place of the lock file: it is replaced if nothing is lost by that.  0; -EEXIST: something
+// would be lost; or as try.
+static int make_room(struct store_lock *l, pid_t *ret_holder)
+{
+    _cleanup_close_ int guard = take_guard(l), old = -1;
+    bool was_haunted;
+    struct stat st;
+    int r;
+
+    if (guard < 0)
+        return guard;
+    r = try_often(l, ret_holder); // another daemon may have been faster
+    if (r != -EEXIST)
+        return r;
+    old = lock_second_name(l, ret_holder);
+    if (old < 0 && old != -ENOENT)
+        return old;
+    was_haunted = old >= 0 && fstat(old, &st) == 0 && st.st_size > 0;
+    r = own_file_clear(l->dir_fd, STORE_LOCK_NAME);
+    if (r == 0)
+        r = try_often(l, ret_holder);
+    if (r == 0 && was_haunted) {
+        l->is_haunted = true;
+        write_mark(l->fd);
+    }
+    return r;
+}
+
 // The holder is a zombie: a new file takes the place of the one that it has locked.
 static int replace(struct store_lock *l, pid_t *ret_holder)
 {
-    _cleanup_close_ int guard = openat(l->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int guard = take_guard(l);
     int r;
 
-    if (guard < 0 || flock(guard, LOCK_EX) < 0)
-        return -errno;
+    if (guard < 0)
+        return guard;
     r = try_often(l, ret_holder); // another daemon may have been faster
     if (r != -EBUSY || !proc_is_zombie(*ret_holder))
         return r;
@@ -128,6 +181,8 @@ int store_lock_take(struct store_lock *l, int dir_fd, pid_t *ret_holder)
     *l = (struct store_lock){.dir_fd = dir_fd, .fd = -1};
     *ret_holder = 0;
     r = try_often(l, ret_holder);
+    if (r == -EEXIST)
+        r = make_room(l, ret_holder);
     while (r == -EBUSY && proc_is_zombie(*ret_holder) && clock_left(until) > 0) {
         nanosleep(&pause, NULL);
         r = try_often(l, ret_holder);

@@ -13,7 +13,8 @@ struct store_lock {
     _Atomic bool is_haunted;
 };
 
-// 0; -EBUSY and *RET_HOLDER is the pid of the daemon that has it, or 0 if that is not known; or -errno.
+// 0; -EBUSY and *RET_HOLDER is the pid of the daemon that has it, or 0 if that is not known; -EEXIST: something
+// lies at the place of the lock file that the daemon has not made and must not remove; or -errno.
 int store_lock_take(struct store_lock *l, int dir_fd, pid_t *ret_holder);
 void store_lock_release(struct store_lock *l);
 // Instead of store_lock_release, when threads of this process hang in the kernel: the next daemon will know that.  The

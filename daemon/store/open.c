@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "daemon/log.h"
 #include "daemon/store/advice.h"
 #include "daemon/store/lease.h"
 #include "daemon/store/mounted.h"
@@ -39,7 +40,26 @@ static int lock_dir(struct store *s, char **ret_error)
     snprintf(text, sizeof text, "pid %d", (int)holder);
     if (r == -EBUSY)
         return refuse(ret_error, r, "spill directory %s: another diskallocd has it (%s)", s->dir, text);
-    return r < 0 ? refuse(ret_error, r, "spill directory %s: cannot lock it: %s", s->dir, strerror(-r)) : 0;
+    if (r == -EEXIST)
+        return refuse(ret_error, -EINVAL,
+                      "spill directory %s: its lock file %s is not one that diskallocd has made: look whose it is and "
+                      "move it out of the directory; the daemon makes a new one when it starts",
+                      s->dir, STORE_LOCK_NAME);
+    return r < 0 ? refuse(ret_error, r, "spill directory %s: cannot lock its file " STORE_LOCK_NAME ": %s", s->dir,
+                          strerror(-r))
+                 : 0;
+}
+
+// The daemon works without the reserve, but not as well.
+static void begin_reserve(struct store *s)
+{
+    int r = store_begin_reserve(s);
+
+    if (r == -EEXIST)
+        log_warning("%s/%s is not a file that diskallocd has made, and is left alone: on a full disk, removing regions "
+                    "and lowering quotas may fail; look whose it is, move it out of the directory, and restart the "
+                    "daemon",
+                    s->dir, STORE_RESERVE_NAME);
 }
 
 static int check_dir(struct store *s, char **ret_error)
@@ -126,7 +146,7 @@ int store_open(const char *dir, bool require_mount, const struct file_ops *ops, 
     if (r == 0)
         r = check_file_system(s, ret_error);
     if (r == 0)
-        store_begin_reserve(s);
+        begin_reserve(s);
     if (r < 0) {
         store_close(s);
         return r;

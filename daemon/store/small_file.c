@@ -8,20 +8,41 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "proto/spill/record.h"
 #include "proto/util/cleanup.h"
 
 enum { MOST = 16 << 20 }; // bytes
 
+int small_file_open(int dir_fd, const char *name)
+{
+    _cleanup_close_ int fd = -1;
+    struct stat st;
+
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    // Before it is opened: opening a device has effects of its own.
+    if (!S_ISREG(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : S_ISLNK(st.st_mode) ? -ELOOP : -EINVAL;
+    fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    // The content of a region is its user's, who sets no quotas.
+    return fgetxattr(fd, RECORD_XATTR, NULL, 0) >= 0 ? -EINVAL : steal_fd(&fd);
+}
+
 int small_file_read(int dir_fd, const char *name, char **ret)
 {
-    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    _cleanup_close_ int fd = small_file_open(dir_fd, name);
     _cleanup_free_ char *text = NULL;
     struct stat st;
     size_t n = 0;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
         return -errno;
     if (st.st_size > MOST)
         return -EFBIG;
@@ -59,6 +80,24 @@ static int write_whole(int fd, const char *text)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
+static int remove_old(int dir_fd, const char *name)
+{
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno == EISDIR && unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    return -errno;
+}
+
+static int put_in_place(int dir_fd, const char *temporary, const char *name)
+{
+    if (renameat(dir_fd, temporary, dir_fd, name) == 0)
+        return 0;
+    if (errno == EISDIR && unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 && renameat(dir_fd, temporary, dir_fd, name) == 0)
+        return 0;
+    return -errno;
+}
+
 int small_file_write(int dir_fd, const char *name, const char *text)
 {
     _cleanup_close_ int fd = -1;
@@ -66,14 +105,15 @@ int small_file_write(int dir_fd, const char *name, const char *text)
     int r;
 
     snprintf(temporary, sizeof temporary, "%s.new", name);
-    if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-        return -errno;
+    r = remove_old(dir_fd, temporary);
+    if (r < 0)
+        return r;
     fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     r = write_whole(fd, text);
-    if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
-        r = -errno;
+    if (r == 0)
+        r = put_in_place(dir_fd, temporary, name);
     if (r < 0) {
         unlinkat(dir_fd, temporary, 0);
         return r;

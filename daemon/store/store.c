@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "daemon/store/lease.h"
+#include "daemon/store/own_file.h"
 #include "daemon/store/store_internal.h"
 #include "proto/spill/copy.h"
 #include "proto/util/cleanup.h"
@@ -45,14 +46,28 @@ static bool is_full(int r)
     return r == -ENOSPC || r == -EDQUOT;
 }
 
-// A reserve of blocks and of an inode: on a full disk, removing a file or lowering a quota may need some.  A failure
-// is not reported.
-void store_begin_reserve(struct store *s)
+static int open_reserve(struct store *s)
 {
-    if (s->reserve_fd < 0)
-        s->reserve_fd = openat(s->dir_fd, STORE_RESERVE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->reserve_fd >= 0)
-        fallocate(s->reserve_fd, 0, 0, 1 << 20);
+    int fd = own_file_open(s->dir_fd, STORE_RESERVE_NAME, STORE_RESERVE_SIZE);
+
+    if (fd == -EEXIST && own_file_clear(s->dir_fd, STORE_RESERVE_NAME) == 0)
+        fd = own_file_open(s->dir_fd, STORE_RESERVE_NAME, STORE_RESERVE_SIZE);
+    return fd;
+}
+
+// A reserve of blocks and of an inode: on a full disk, removing a file or lowering a quota may need some.  A full disk
+// is not reported.
+int store_begin_reserve(struct store *s)
+{
+    int fd = s->reserve_fd;
+
+    if (fd < 0)
+        fd = open_reserve(s);
+    s->reserve_fd = fd < 0 ? -1 : fd;
+    if (fd < 0)
+        return fd;
+    fallocate(fd, 0, 0, STORE_RESERVE_SIZE);
+    return 0;
 }
 
 void store_free_reserve(struct store *s)

@@ -15,6 +15,8 @@
 #define STORE_DISKS_NAME ".disks" // see daemon/former.c
 #define STORE_RESERVE_NAME ".reserve"
 
+enum { STORE_RESERVE_SIZE = 1 << 20 }; // bytes
+
 struct store {
     const struct file_ops *ops;
     char *dir;
@@ -37,8 +39,9 @@ bool store_parse_uid(const char *text, uid_t *ret);
 // A new stream over the spill directory, with a position of its own.  NULL: failed, see errno.
 DIR *store_open_top(struct store *s);
 
-// Makes the reserve, as far as the disk has room.
-void store_begin_reserve(struct store *s);
+// Makes the reserve, as far as the disk has room.  0; -EEXIST: something else lies there, which the daemon must not
+// remove; -errno.
+int store_begin_reserve(struct store *s);
 
 // A region's file while the scan looks at it.
 struct store_entry {

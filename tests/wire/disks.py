@@ -676,7 +676,7 @@ class QuotasTest(DisksTest):
         self.set_to(b"regions", b"33")
         self.lose_the_first()
         obstacle = self.daemon.path("b/.quota.new")
-        os.mkdir(obstacle)
+        os.makedirs(os.path.join(obstacle, "kept"))
         self.bring_it_back()
         expected = {("default", "regions"): "33"}
         wait_until(lambda: self.were_set() == expected)
@@ -684,7 +684,7 @@ class QuotasTest(DisksTest):
         self.daemon.reload()
         self.assertEqual(self.were_set(), expected)
         self.assertFalse(os.path.exists(self.daemon.path("b/.quota")))
-        os.rmdir(obstacle)
+        shutil.rmtree(obstacle)
         self.daemon.reload()
         self.assertEqual(self.were_set(), expected)
         self.assertTrue(os.path.exists(self.daemon.path("b/.quota")))

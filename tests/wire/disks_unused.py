@@ -2,6 +2,7 @@
 """Disks and files on them that a daemon can't use as they are: what it makes of them, and what it tells."""
 
 import os
+import shutil
 import unittest
 
 import wire_case
@@ -60,12 +61,12 @@ class UnusedTest(DisksTest):
             with open(path, "w", encoding="ascii") as file:
                 file.write(f"1000 {account}")
         obstacle = self.daemon.path("b/.grace.new")
-        os.mkdir(obstacle)
+        os.makedirs(os.path.join(obstacle, "kept"))
         self.daemon.configure(names=("b", "a"))
         self.daemon.start()
         self.assertIn("a/.grace cannot be copied to the first spill directory", self.daemon.log())
         self.daemon.kill()
-        os.rmdir(obstacle)
+        shutil.rmtree(obstacle)
         self.daemon.start()
         self.assertIn("a/.grace was copied to the first spill directory", self.daemon.log())
         with self.connect() as client:  # whoever is not listed is known to be above the limit only when users were looked up
