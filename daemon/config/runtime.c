@@ -17,36 +17,68 @@
 #include "daemon/config/runtime.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/config/config_internal.h"
 #include "daemon/config/subjects.h"
+#include "daemon/store/small_file.h"
 #include "proto/util/cleanup.h"
 
 enum { TEXT_MAX_LENGTH = 64 }; // of a value; the longest number has 20 digits
 
+// Adds what to do about the file to the sentence *ERROR.
+static void add_remedy(char **error)
+{
+    char *sentence = NULL;
+
+    if (!*error || asprintf(&sentence,
+                            "%s; mend the file, or move it away: the quotas that were set by diskallocctl then hold no "
+                            "longer",
+                            *error) < 0)
+        return;
+    free(*error);
+    *error = sentence;
+}
+
+static int open_runtime(int dir_fd, const char *path, FILE **ret, char **ret_error)
+{
+    _cleanup_close_ int fd = small_file_open(dir_fd, CONFIG_RUNTIME_FILE);
+    int error = fd;
+
+    if (fd == -ENOENT)
+        return fd;
+    if (fd >= 0) {
+        *ret = fdopen(fd, "re");
+        error = *ret ? 0 : -errno;
+    }
+    if (error < 0)
+        return config_fail(ret_error, error, "%s can't be opened: %s", path,
+                           error == -EINVAL ? "it is no file of quotas" : strerror(-error));
+    steal_fd(&fd); // the stream's
+    return 0;
+}
+
 int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_warn_fn warn, void *warn_data,
                         char **ret_error)
 {
-    _cleanup_close_ int fd = openat(dir_fd, CONFIG_RUNTIME_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     _cleanup_free_ char *path = NULL;
-    FILE *stream = fd < 0 ? NULL : fdopen(fd, "re");
-    int error = -errno;
+    FILE *stream;
+    int r;
 
-    if (fd < 0 && error == -ENOENT)
-        return 0;
-    if (!stream)
-        return config_fail(ret_error, error, "%s/%s can't be opened: %s", dir, CONFIG_RUNTIME_FILE, strerror(-error));
-    fd = -1; // the stream's
     if (asprintf(&path, "%s/%s", dir, CONFIG_RUNTIME_FILE) < 0) {
         path = NULL;
-        fclose(stream);
         return config_fail(ret_error, -ENOMEM, "%s", config_no_memory);
     }
-    return config_read(c, stream, path, CONFIG_RUNTIME, warn, warn_data, ret_error);
+    r = open_runtime(dir_fd, path, &stream, ret_error);
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = config_read(c, stream, path, CONFIG_RUNTIME, warn, warn_data, ret_error);
+    if (r == -EINVAL || r == -EISDIR || r == -ELOOP)
+        add_remedy(ret_error);
+    return r;
 }
 
 int config_parse_runtime(struct config *c, const char *text, char **ret_error)

@@ -420,11 +420,38 @@ static void a_damaged_file_is_refused_with_file_and_line(void **state)
         snprintf(where, sizeof(where), "%s:%u: ", path, cases[i].line);
         if (strncmp(f.files.error, where, strlen(where)) != 0)
             fail_msg("\"%s\" does not begin with \"%s\"", f.files.error, where);
+        assert_non_null(strstr(f.files.error, "; mend the file, or move it away: "));
     }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/dev/null", path), 0);
     assert_int_equal(load(&f.files), 0);
     assert_int_equal(config_load_runtime(f.files.config, f.dir, f.files.dir, NULL, NULL, &f.files.error), -ELOOP);
+    layer_deinit(&f);
+}
+
+static void what_is_no_file_of_quotas_is_refused_with_its_name_and_a_remedy(void **state)
+{
+    static const struct {
+        const char *how;
+        int error;
+    } cases[] = {{"mkdir", -EISDIR}, {"mkfifo", -EINVAL}, {"ln -s /dev/null", -ELOOP}};
+    struct layer_fixture f;
+    char command[500];
+
+    (void)state;
+    layer_init(&f, "");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(command, sizeof command, "%s %s/.quota", cases[i].how, f.files.dir);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(load(&f.files), 0);
+        assert_int_equal(config_load_runtime(f.files.config, f.dir, f.files.dir, NULL, NULL, &f.files.error),
+                         cases[i].error);
+        assert_non_null(f.files.error);
+        assert_non_null(strstr(f.files.error, "/.quota can't be opened: "));
+        assert_non_null(strstr(f.files.error, "; mend the file, or move it away: "));
+        snprintf(command, sizeof command, "rm -r %s/.quota", f.files.dir);
+        assert_int_equal(system(command), 0);
+    }
     layer_deinit(&f);
 }
 
@@ -483,6 +510,7 @@ int main(void)
         TEST(a_change_that_is_prepared_holds_only_when_it_is_applied),
         TEST(the_file_has_the_syntax_of_the_configuration_and_nothing_else_is_left),
         TEST(a_damaged_file_is_refused_with_file_and_line),
+        TEST(what_is_no_file_of_quotas_is_refused_with_its_name_and_a_remedy),
         TEST(names_that_have_become_one_users_are_merged_when_the_file_is_read),
         TEST(a_hundred_thousand_subjects_are_all_found),
     };
