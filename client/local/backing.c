@@ -325,6 +325,20 @@ static int fill_holes(const struct local *from, struct backing *b)
     return spill_fill_holes(b->file.fd, 0, b->size, &none, 0);
 }
 
+// The discarded parts are the holes of the file, if its record says that it has any.  A copy has lost the difference
+// between them and zeros: all of it has blocks again.
+static int look_at_holes(const struct local *from, struct local_backing *l, const struct record *record)
+{
+    struct backing *b = &l->base;
+    bool has_holes = record->flags & RECORD_HAS_HOLES, is_copy = has_holes && local_is_copy(b->file.fd, record);
+    int r;
+
+    if (has_holes && !is_copy)
+        return spillfile_read_holes(b->file.fd, b->size, DISCARD_BLOCK, &b->discarded);
+    r = b->named ? fill_holes(from, b) : 0;
+    return r == 0 && is_copy && !b->read_only ? local_forget_holes(b) : r;
+}
+
 int local_backing_new(struct local *from, int fd, const struct record *record, uint32_t flags, struct backing **ret)
 {
     _cleanup_close_ int owned = fd;
@@ -357,10 +371,8 @@ int local_backing_new(struct local *from, int fd, const struct record *record, u
     }
     if (r == 0)
         r = look_at_size(&l->base);
-    if (r == 0 && record->flags & RECORD_HAS_HOLES)
-        r = spillfile_read_holes(file.fd, l->base.size, DISCARD_BLOCK, &l->base.discarded);
-    else if (r == 0 && l->base.named)
-        r = fill_holes(from, &l->base);
+    if (r == 0)
+        r = look_at_holes(from, l, record);
     if (r < 0) {
         local_leave_gate(l);
         descriptor_close(&l->base.file);

@@ -111,7 +111,10 @@ static int make_copy(struct local *l, const struct clone_source *source, const c
     record->used = source->used;
     record->element_size = source->element_size;
     record->flags |= source->committed ? RECORD_COMMITTED : 0;
-    record->flags |= source->discarded.n > 0 ? RECORD_HAS_HOLES : 0;
+    if (source->discarded.n > 0) {
+        record->flags |= RECORD_HAS_HOLES;
+        record->file_id = local_file_id(fd);
+    }
     r = write_record(l, fd, record);
     return r < 0 ? r : steal_fd(&fd);
 }

@@ -155,6 +155,12 @@ void local_leave_gate(struct local_backing *b);
 int local_store_used(struct backing *b, uint64_t used, uint32_t element_size);
 // Notes that parts of the file are discarded: every process that opens it then looks for holes.
 int local_note_holes(struct backing *b);
+// The file_id of a record for the file of FD; 0: not known.
+uint64_t local_file_id(int fd);
+// Whether RECORD, which has holes, was written for another file than that of FD: then they are not to be relied on.
+bool local_is_copy(int fd, const struct record *record);
+// The file of B, a copy, has blocks for all of it by now: its record says so.  0 or -errno.
+int local_forget_holes(struct backing *b);
 void local_take_committed(struct backing *b, const struct record *record); // into B
 // Bytes that are cut are no elements any more, nor when the region grows again.  *RET_BEFORE: the record's value.
 int local_lower_used(struct backing *b, uint64_t size, uint64_t *ret_before);

@@ -5,6 +5,7 @@
 
 #include "client/local/local_internal.h"
 #include "client/local/lock.h"
+#include "proto/spill/file_id.h"
 
 // An anonymous region has no record until it needs one.
 static int load_or_make_record(const struct backing *b, struct record *ret)
@@ -44,7 +45,37 @@ int local_note_holes(struct backing *b)
     if (r < 0 || record.flags & RECORD_HAS_HOLES)
         return r;
     record.flags |= RECORD_HAS_HOLES;
+    record.file_id = local_file_id(b->file.fd);
     return record_store(&file_ops_system, b->file.fd, &record);
+}
+
+uint64_t local_file_id(int fd)
+{
+    struct stat st;
+
+    return file_ops_system.stat(fd, &st) < 0 ? 0 : file_id(fd, &st);
+}
+
+bool local_is_copy(int fd, const struct record *record)
+{
+    return record->file_id != 0 && record->file_id != local_file_id(fd);
+}
+
+int local_forget_holes(struct backing *b)
+{
+    struct record record;
+    int r = local_lock_change(b->file.fd, 0);
+
+    if (r < 0)
+        return r;
+    r = record_load(&file_ops_system, b->file.fd, &record);
+    // Unless another process has done so, and has discarded parts of its own since.
+    if (r == 0 && record.flags & RECORD_HAS_HOLES && local_is_copy(b->file.fd, &record)) {
+        record.flags &= ~(uint32_t)RECORD_HAS_HOLES;
+        r = record_store(&file_ops_system, b->file.fd, &record);
+    }
+    local_unlock_change(b->file.fd);
+    return r;
 }
 
 void local_take_committed(struct backing *b, const struct record *record)

@@ -7,7 +7,7 @@
 // are dropped; and holes that are not discarded parts get blocks.  If the disk has no room for them, the region is
 // reported.
 //
-// Blocks below the granted size are looked for only if the file is a copy (its inode is not the record's), too short,
+// Blocks below the granted size are looked for only if the file is a copy (file_id is not the record's), too short,
 // or has fewer blocks than it must have: so a start with very many regions asks the kernel for the extents of few of
 // them.
 //
@@ -21,6 +21,7 @@
 
 #include "daemon/log.h"
 #include "daemon/store/store_internal.h"
+#include "proto/spill/file_id.h"
 #include "proto/spill/holes.h"
 #include "proto/util/checked.h"
 #include "proto/util/cleanup.h"
@@ -60,7 +61,10 @@ static uint64_t granted_by_older_daemon(const struct store_entry *e)
 // zeros into holes.
 static bool is_copy(const struct store_entry *e)
 {
-    return e->region.record.inode != 0 && e->region.record.inode != e->st.st_ino;
+    uint64_t noted = e->region.record.file_id;
+
+    // Earlier daemons noted the inode number.
+    return noted != 0 && noted != e->id && noted != e->st.st_ino;
 }
 
 // The bytes of blocks that the file must have.
@@ -128,7 +132,7 @@ static void find_discarded(struct store_entry *e)
 static bool is_left_for_later(struct store_entry *e)
 {
     const struct record *record = &e->region.record;
-    bool wants = record->granted == RECORD_UNKNOWN_SIZE || record->inode != e->st.st_ino ||
+    bool wants = record->granted == RECORD_UNKNOWN_SIZE || record->file_id != e->id ||
                  record->flags & RECORD_HAS_HOLES || e->store->lock.is_haunted || has_wrong_end(e) || needs_blocks(e);
 
     return wants && store_is_unused(e->fd) != 1;
@@ -141,7 +145,7 @@ static void repair(struct store_entry *e)
     _cleanup_close_ int fd = -1;
     int r = 0;
 
-    stale_record = record->granted != e->region.size || record->inode != e->st.st_ino;
+    stale_record = record->granted != e->region.size || record->file_id != e->id;
     find_discarded(e);
     lacks = needs_blocks(e);
     wrong_end = lacks || has_wrong_end(e);
@@ -155,7 +159,7 @@ static void repair(struct store_entry *e)
     if (fd >= 0 && lacks)
         repair_blocks(e, fd);
     record->granted = e->region.size;
-    record->inode = e->st.st_ino;
+    record->file_id = e->id;
     r = fd >= 0 && stale_record ? store_write_record(e->store, fd, record) : 0;
     if (r < 0)
         complain(e, "cannot write its record", r);
@@ -205,6 +209,7 @@ int store_repair(struct store *s, struct store_found *region)
     if (r == 0)
         r = s->ops->stat(e.fd, &e.st);
     if (r == 0) {
+        e.id = file_id(e.fd, &e.st);
         if (record->granted == RECORD_UNKNOWN_SIZE)
             e.region.size = granted_by_older_daemon(&e);
         repair(&e);

@@ -16,6 +16,7 @@
 #include "daemon/store/listing.h"
 #include "daemon/store/store.h"
 #include "daemon/store/store_internal.h"
+#include "proto/spill/file_id.h"
 #include "proto/spill/project.h"
 #include "proto/util/cleanup.h"
 
@@ -95,7 +96,8 @@ static int check(struct scan *scan, const char *dir, uid_t uid, const struct lis
 
 static int scan_file(struct scan *scan, const char *dir, uid_t uid, const struct listed_file *f)
 {
-    struct store_entry e = {.store = scan->store, .dir = dir, .name = f->name, .fd = f->fd, .st = f->st};
+    struct store_entry e = {
+        .store = scan->store, .dir = dir, .name = f->name, .fd = f->fd, .st = f->st, .id = file_id(f->fd, &f->st)};
     int r = check(scan, dir, uid, f);
 
     if (r <= 0)

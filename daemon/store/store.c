@@ -28,6 +28,7 @@
 #include "daemon/store/own_file.h"
 #include "daemon/store/store_internal.h"
 #include "proto/spill/copy.h"
+#include "proto/spill/file_id.h"
 #include "proto/util/cleanup.h"
 #include "proto/util/text.h"
 
@@ -190,7 +191,7 @@ int store_link(struct store *s, int fd, struct record *record)
 
     if (r < 0)
         return r;
-    record->inode = st.st_ino;
+    record->file_id = file_id(fd, &st);
     r = record_store(s->ops, fd, record);
     if (r < 0)
         return r;

@@ -49,6 +49,7 @@ struct store_entry {
     const char *dir, *name; // for the log
     int fd;                 // for reading only
     struct stat st;
+    uint64_t id;               // see proto/spill/file_id
     struct store_found region; // the record is read by the scan; repair_entry fills in the rest
 };
 

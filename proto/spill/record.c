@@ -4,7 +4,7 @@
 //    4  1  version, 3 to 5      32  4  created, seconds since the epoch
 //    5  1  name length          36  4  flags
 //    6  2  mode                 40  8  granted, bytes
-//    8  4  owner uid            48  8  inode
+//    8  4  owner uid            48  8  file_id
 //   12  4  owner gid            56 12  used, bytes (8), and element size (4), if the region was committed
 //                               .. 12  if it expires: expires, in seconds (4), and unused since, since the epoch (8)
 //                               ..  n  name
@@ -13,7 +13,7 @@
 // Version 5 is written of halves of a move, version 4 of other regions that have an expiry, and version 3 of all
 // others, so that an older daemon leaves only those alone that it does not understand.  Older versions are read and not
 // written.  In version 2 created had 8 bytes, and used and element size stood behind it in every record; version 1 had
-// the id of the machine's boot in place of granted and inode.
+// the id of the machine's boot in place of granted and file_id.
 //
 // The handle is also the name of the file in a daemon's spill directory.  It stands in the record too, so that a copied
 // file is told from the original.
@@ -82,7 +82,7 @@ size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX])
     put(ret + 32, r->created, 4); // enough until the year 2106
     put(ret + 36, r->flags, 4);
     put(ret + 40, r->granted, 8);
-    put(ret + 48, r->inode, 8);
+    put(ret + 48, r->file_id, 8);
     if (r->flags & RECORD_COMMITTED) {
         put(ret + n, r->used, 8);
         put(ret + n + 8, r->element_size, 4);
@@ -127,7 +127,7 @@ static void decode_old(const uint8_t *bytes, struct record *r)
         r->element_size = (uint32_t)get(bytes + 48, 4);
     }
     r->granted = bytes[4] == 1 ? RECORD_UNKNOWN_SIZE : get(bytes + 56, 8);
-    r->inode = bytes[4] == 1 ? 0 : get(bytes + 64, 8);
+    r->file_id = bytes[4] == 1 ? 0 : get(bytes + 64, 8);
 }
 
 static void decode_present(const uint8_t *bytes, struct record *r)
@@ -139,7 +139,7 @@ static void decode_present(const uint8_t *bytes, struct record *r)
         r->unused_since = get(bytes + expiry_at(bytes) + 4, 8);
     }
     r->granted = get(bytes + 40, 8);
-    r->inode = get(bytes + 48, 8);
+    r->file_id = get(bytes + 48, 8);
     if (r->flags & RECORD_COMMITTED) {
         r->used = get(bytes + COMMITTED_AT, 8);
         r->element_size = (uint32_t)get(bytes + COMMITTED_AT + 8, 4);

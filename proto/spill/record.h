@@ -49,7 +49,7 @@ struct record {
     uint32_t mode;         // who else may attach the region, in the bits of chmod(2)
     uint32_t flags;        // enum record_flag
     uint64_t granted;      // bytes: the region's size, as its daemon knows it; clients can change the file's size
-    uint64_t inode;        // of the file that the record was written for: a copy of the file has another one
+    uint64_t file_id;      // of the file that the record was written for (proto/spill/file_id); 0: not known
     uint64_t created;      // seconds since the epoch
     uint64_t used;         // bytes, as last committed
     uint32_t element_size; // bytes, as last committed
@@ -64,7 +64,7 @@ void record_copy(struct record *to, const struct record *from);
 
 // Writes the record to RET and returns its length in bytes.
 size_t record_encode(const struct record *r, uint8_t ret[static RECORD_MAX]);
-// A record of version 1 has no granted size (RECORD_UNKNOWN_SIZE) and no inode (0).
+// A record of version 1 has no granted size (RECORD_UNKNOWN_SIZE) and no file_id (0).
 // 0; -EPROTONOSUPPORT: the record is of a newer version, and its file must be left alone; -EBADMSG: the record is
 // damaged.
 int record_decode(const uint8_t *bytes, size_t n, struct record *ret);

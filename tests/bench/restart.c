@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/spill/file_id.h"
 #include "proto/spill/record.h"
 #include "tests/lib/harness.h"
 #include "tests/lib/test_daemon.h"
@@ -72,7 +73,7 @@ static void make_region(int dir, unsigned i)
     fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || fstat(fd, &st) < 0)
         die("region");
-    record.inode = st.st_ino;
+    record.file_id = file_id(fd, &st);
     if (record_store(&file_ops_system, fd, &record) < 0 || fallocate(fd, 0, 0, 4096) < 0)
         die("region");
     close(fd);

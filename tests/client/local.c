@@ -321,6 +321,44 @@ static void a_sparse_copy_gets_its_blocks_back_when_it_is_opened(struct test_bac
     close(fd);
 }
 
+static uint64_t blocks_of(const char *path)
+{
+    struct stat st;
+
+    assert_return_code(stat(path, &st), errno);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+// Copying makes holes of zeros, which were granted, and the record says that there are holes.
+static void a_copy_of_a_region_with_discarded_parts_has_all_of_it(struct test_backend *b)
+{
+    char path[300], copy[300], command[700];
+    struct diskalloc_region *r = NULL;
+
+    snprintf(path, sizeof path, "%s/copied", b->dir);
+    snprintf(copy, sizeof copy, "%s/aside", b->dir);
+    snprintf(command, sizeof command, "cp -a --sparse=always %s %s", path, copy);
+    assert_int_equal(open_named(b->da, "copied", MIB, DISKALLOC_REGION_CREATE, &r), 0);
+    memset(diskalloc_region_data(r), 5, 4096);
+    assert_int_equal(diskalloc_region_discard(r, MIB / 2, MIB / 4), 0);
+    diskalloc_region_close(r);
+    for (int flags = DISKALLOC_REGION_READ_ONLY; flags >= 0; flags -= DISKALLOC_REGION_READ_ONLY) {
+        assert_int_equal(system(command), 0);
+        assert_return_code(rename(copy, path), errno);
+        assert_int_equal(open_named(b->da, "copied", 0, (uint32_t)flags, &r), 0);
+        for (size_t i = 0; i < MIB; i += 4096)
+            assert_int_equal(((char *)diskalloc_region_data(r))[i], i == 0 ? 5 : 0);
+        if (flags)
+            diskalloc_region_close(r);
+    }
+    assert_true(blocks_of(path) >= MIB);
+    assert_int_equal(diskalloc_region_discard(r, MIB / 2, MIB / 4), 0);
+    diskalloc_region_close(r);
+    assert_int_equal(open_named(b->da, "copied", 0, 0, &r), 0);
+    assert_true(blocks_of(path) < MIB); // these holes are the region's own
+    diskalloc_region_close(r);
+}
+
 static void a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it(struct test_backend *b)
 {
     struct diskalloc_region *r = make_region(b->da, 100), *again = NULL;
@@ -409,6 +447,7 @@ EMBEDDED(a_grow_finds_what_another_has_grown_already)
 EMBEDDED(a_child_attaches_its_parents_anonymous_region)
 EMBEDDED(a_named_region_is_found_by_its_handle)
 EMBEDDED(a_sparse_copy_gets_its_blocks_back_when_it_is_opened)
+EMBEDDED(a_copy_of_a_region_with_discarded_parts_has_all_of_it)
 EMBEDDED(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it)
 EMBEDDED(usage_counts_what_this_process_has)
 EMBEDDED(a_user_database_that_does_not_answer_is_told_from_one_that_knows_nobody)
@@ -429,6 +468,7 @@ int main(void)
         TEST(a_child_attaches_its_parents_anonymous_region_),
         TEST(a_named_region_is_found_by_its_handle_),
         TEST(a_sparse_copy_gets_its_blocks_back_when_it_is_opened_),
+        TEST(a_copy_of_a_region_with_discarded_parts_has_all_of_it_),
         TEST(a_commit_of_an_anonymous_region_is_seen_by_who_attaches_it_),
         TEST(usage_counts_what_this_process_has_),
         TEST(a_user_database_that_does_not_answer_is_told_from_one_that_knows_nobody_),

@@ -28,7 +28,7 @@ static void check(const uint8_t *bytes, size_t n)
     FUZZ_ASSERT(length <= RECORD_MAX && record_decode(again, length, &same) == 0);
     FUZZ_ASSERT(handle_equal(&r.handle, &same.handle) && r.owner_uid == same.owner_uid && r.mode == same.mode);
     FUZZ_ASSERT(r.used == same.used && r.flags == same.flags && strcmp(r.name, same.name) == 0);
-    FUZZ_ASSERT(r.owner_gid == same.owner_gid && r.granted == same.granted && r.inode == same.inode);
+    FUZZ_ASSERT(r.owner_gid == same.owner_gid && r.granted == same.granted && r.file_id == same.file_id);
     FUZZ_ASSERT(r.element_size == same.element_size && r.name_length == same.name_length);
     FUZZ_ASSERT(r.expires == same.expires && r.unused_since == same.unused_since);
     // Versions 1 and 2 had room for later times.

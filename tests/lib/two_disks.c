@@ -19,3 +19,14 @@ void two_disks_deinit(struct two_disks *t)
     store_close(t->second.store);
     scratch_remove_tree(t->dir);
 }
+
+ino_t inode_of_region(const struct region *r)
+{
+    int fd = store_open_file(r->disk->store, r->record.owner_uid, &r->record.handle, O_RDONLY);
+    struct stat st;
+
+    assert_true(fd >= 0);
+    assert_return_code(fstat(fd, &st), errno);
+    close(fd);
+    return st.st_ino;
+}

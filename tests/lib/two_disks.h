@@ -10,3 +10,4 @@ struct two_disks {
 
 void two_disks_init(struct two_disks *t);
 void two_disks_deinit(struct two_disks *t);
+ino_t inode_of_region(const struct region *r); // of its file

@@ -552,7 +552,7 @@ static void what_is_stored_after_the_former_disk_has_gone_is_not_removed_when_it
     (void)state;
     init(&s);
     record_copy(&before, &s.r->record);
-    inode_going = (ino_t)before.inode;
+    inode_going = inode_of_region(s.r);
     has_gone = false;
     s.d.f.ops.sync = last_sync;
     s.d.f.ops.set_xattr = last_set_xattr;

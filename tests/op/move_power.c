@@ -134,7 +134,7 @@ static void begin(struct two_disks *t, struct region **ret)
     peer_detach(&t->f.peer, holders_find(&(*ret)->holders, &t->f.peer));
     watch.real = t->f.ops;
     watch.handle = (*ret)->record.handle;
-    watch.files[0] = (struct watched){.inode = (ino_t)(*ret)->record.inode, .is_on_disk = true};
+    watch.files[0] = (struct watched){.inode = inode_of_region(*ret), .is_on_disk = true};
     watch.files[1] = (struct watched){0};
     t->f.ops.set_xattr = set_xattr;
     t->f.ops.sync = sync_file;

@@ -24,7 +24,7 @@ static struct record example(const char *name)
         .used = UINT64_C(0x0123456789abcdef),
         .element_size = 24,
         .granted = UINT64_C(0x77f6f5f4f3f2f1f0),
-        .inode = UINT64_C(0xfffefdfcfbfaf9f8),
+        .file_id = UINT64_C(0xfffefdfcfbfaf9f8),
         .name_length = (uint8_t)strlen(name),
     };
 
@@ -41,7 +41,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->owner_gid, b->owner_gid);
     assert_int_equal(a->mode, b->mode);
     assert_int_equal(a->flags, b->flags);
-    assert_true(a->granted == b->granted && a->inode == b->inode);
+    assert_true(a->granted == b->granted && a->file_id == b->file_id);
     assert_int_equal(a->created, b->created);
     assert_int_equal(a->used, b->used);
     assert_int_equal(a->element_size, b->element_size);
@@ -85,7 +85,7 @@ static void the_layout_is_the_one_that_is_on_disks(void **state)
         'D',  'A',  'r',  '1',  3,    5,    0xa0, 0x01, 0xe8, 0x03, 0,    0,    0x00, 0x28, 0x6b, 0xee, // to the gid
         0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,   // handle
         0x90, 0x0c, 0x40, 0x67, 3,    0,    0,    0,    0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0x77, // to granted
-        0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, // inode, used
+        0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, // file_id, used
         24,   0,    0,    0,    't',  'a',  'b',  'l',  'e',
     };
     struct record r = example("table");
@@ -244,7 +244,7 @@ static void a_record_of_version_1_tells_no_granted_size(void **state)
 
     (void)state;
     assert_int_equal(record_decode(old, sizeof old, &r), 0);
-    assert_true(r.granted == RECORD_UNKNOWN_SIZE && r.inode == 0);
+    assert_true(r.granted == RECORD_UNKNOWN_SIZE && r.file_id == 0);
     assert_int_equal(r.owner_uid, 1000);
     assert_int_equal(r.used, 800);
     assert_int_equal(r.element_size, 8);

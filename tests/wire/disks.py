@@ -122,6 +122,33 @@ class ChoiceTest(DisksTest):
         self.assertTrue(self.disk("b").in_use)
 
 
+class CopyTest(DisksTest):
+    def test_a_copy_that_has_the_same_inode_number_has_all_it_was_granted(self):
+        self.start_mounted({"a": 64, "b": 64}, text="[disk DIR/b]\nnew_regions = no\n")
+        with self.connect() as client:
+            region, _ = self.make(client, b"one", size=4 * MIB)
+            client.call(discard_region=pb.DiscardRegion(handle=region.handle, offset=MIB, length=MIB))
+        path = os.path.join(self.daemon.path("a"), str(os.getuid()), region.handle.hex())
+        self.daemon.restart(lambda: self.replace_by_copy(path))
+        with self.connect() as client:
+            found = client.call(open_region=pb.OpenRegion(name=b"one")).region
+            self.assertEqual((found.granted, found.discarded), (4 * MIB, 0))
+            client.call(discard_region=pb.DiscardRegion(handle=region.handle, offset=0, length=MIB))
+        self.daemon.restart()
+        with self.connect() as client:
+            found = client.call(open_region=pb.OpenRegion(name=b"one")).region
+            self.assertEqual((found.granted, found.discarded), (3 * MIB, MIB))
+
+    def replace_by_copy(self, path):
+        inode = os.stat(path).st_ino
+        aside = os.path.join(self.daemon.dir, "aside")
+        subprocess.run(["cp", "-a", path, aside], check=True)
+        os.unlink(path)
+        subprocess.run(["cp", "-a", aside, path], check=True)
+        os.unlink(aside)
+        self.assertEqual(os.stat(path).st_ino, inode)  # ext4 gives the number again
+
+
 class EndTest(DisksTest):
     def test_the_daemon_ends_while_regions_are_copied(self):
         # The C library fills what is freed: a use of it shows.
