@@ -7,6 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/op/op_internal.h"
 #include "daemon/suspects.h"
+#include "daemon/user.h"
 #include "proto/util/clock.h"
 #include "proto/util/size.h"
 
@@ -23,6 +24,12 @@ static const char *format(uint64_t n, bool is_bytes, char ret[static 24])
     return ret;
 }
 
+// Who has asked, for a region that may be another user's.
+static uid_t asking_uid(const struct op *op)
+{
+    return op->asker ? op->asker->uid : op->region->record.owner_uid;
+}
+
 // LASTS: until when such a refusal is not logged again.
 static void log_refusal(const struct op *op, enum log_level level, const char *lasts)
 {
@@ -30,7 +37,7 @@ static void log_refusal(const struct op *op, enum log_level level, const char *l
     const struct log_fields fields = {
         .message_id = LOG_ID_REFUSAL,
         .has_user = true,
-        .uid = op->region->record.owner_uid,
+        .uid = asking_uid(op),
         .pid = op->pid,
         .limit_name = why->limit_name,
         .limit = why->limit,
@@ -52,7 +59,7 @@ static void log_refusal(const struct op *op, enum log_level level, const char *l
 // Once for each account, until its usage has fallen by an eighth of the limit.
 static void log_quota(const struct op *op)
 {
-    if (quota_refusal_is_news(&op->refusal) && log_may(LOG_KIND_REFUSAL, op->region->record.owner_uid))
+    if (quota_refusal_is_news(&op->refusal) && log_may(LOG_KIND_REFUSAL, asking_uid(op)))
         log_refusal(op, LOG_LEVEL_NOTICE, "not logged again until usage has fallen");
 }
 

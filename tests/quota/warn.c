@@ -155,6 +155,36 @@ static void a_refused_growth_is_logged_once_until_it_recovers(void **state)
     watch_stop(&w);
 }
 
+// Of another user's region, whose owner is charged: the log names who has asked.
+static void a_refusal_names_who_has_asked(void **state)
+{
+    Diskalloc__V1__AttachRegion m = DISKALLOC__V1__ATTACH_REGION__INIT;
+    struct diskalloc_region_options o = DISKALLOC_REGION_OPTIONS_INIT;
+    RawRequest q = RAW_REQUEST_INIT;
+    struct diskalloc_region *shared;
+    struct raw_handle handle;
+    struct watch w;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    watch_start(&w);
+    o.flags = DISKALLOC_REGION_CREATE;
+    o.mode = 0666;
+    assert_int_equal(diskalloc_region_open(w.da[0], "shared", &o, &shared), 0);
+    for (size_t i = 0; i < sizeof handle.bytes; i++)
+        assert_int_equal(sscanf(diskalloc_region_handle(shared) + 2 * i, "%2hhx", &handle.bytes[i]), 1);
+    m.handle = raw_bytes(&handle);
+    q.body_case = RAW_BODY(ATTACH_REGION);
+    q.attach_region = &m;
+    assert_int_equal(raw_done(&w.stranger, &q), RAW_CODE(OK));
+    assert_int_equal(raw_grow(&w.stranger, &handle, 9 * MIB), RAW_CODE(LIMIT));
+    await_log(&w.d, "bytes: refused 9.0M more to uid 3000001", 1);
+    diskalloc_region_close(shared);
+    assert_int_equal(diskalloc_region_unlink(w.da[0], "shared"), 0);
+    watch_stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +192,7 @@ int main(void)
         TEST(discarding_below_the_mark_counts_as_below_and_restoring_reaches_it),
         TEST(a_mark_that_was_raised_is_told_when_it_is_reached),
         TEST(a_refused_growth_is_logged_once_until_it_recovers),
+        TEST(a_refusal_names_who_has_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
