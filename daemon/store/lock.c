@@ -97,11 +97,21 @@ static void write_mark(int fd)
         return;
 }
 
+// Whoever may read the directory can hold this lock, which must not keep the daemon waiting for ever.
 static int take_guard(const struct store_lock *l)
 {
+    const struct timespec pause = {.tv_nsec = 10000000};
     _cleanup_close_ int guard = openat(l->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    uint64_t until = clock_after(GRACE_MS);
 
-    return guard < 0 || flock(guard, LOCK_EX) < 0 ? -errno : steal_fd(&guard);
+    if (guard < 0)
+        return -errno;
+    while (flock(guard, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK || clock_left(until) == 0)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+    return steal_fd(&guard);
 }
 
 // A lock file that was given a second name may still be locked by a daemon that runs.  Opens and locks such a file.

@@ -158,13 +158,18 @@ static void a_restart_begins_no_new_period_for_a_group(void **state)
     test_daemon_stop_and_remove(&d);
 }
 
-// In the spill directory, in the way of what the daemon reads and writes.
+// In the spill directory, in the way of what the daemon reads and writes: a directory that is not empty.
 static void obstruct(const struct test_daemon *d, const char *name, bool exists)
 {
-    char path[300];
+    char path[300], inner[310];
 
     snprintf(path, sizeof path, "%s/%s", d->spill, name);
-    assert_return_code(exists ? mkdir(path, 0700) : rmdir(path), errno);
+    snprintf(inner, sizeof inner, "%s/inner", path);
+    if (exists)
+        assert_return_code(mkdir(path, 0700), errno);
+    assert_return_code(exists ? mkdir(inner, 0700) : rmdir(inner), errno);
+    if (!exists)
+        assert_return_code(rmdir(path), errno);
 }
 
 static void a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_that_works(void **state)
