@@ -101,6 +101,9 @@ void space_trim(struct diskalloc_heap *h);
 void space_trim_all(struct diskalloc_heap *h);
 // With `space` only: grows the region to END units at least, and the heap to what the region has.  0 or -errno.
 int space_grow(struct diskalloc_heap *h, uint32_t end);
+// Without a lock of the heap: makes the region's bytes from FROM to NEEDED accessible.  *RET_END: how far they are.
+// 0 or -errno.
+int space_grant(struct diskalloc_region *r, uint64_t from, uint64_t needed, uint64_t *ret_end);
 // True on a thread that waits for a region of some heap: what is allocated meanwhile must not.
 bool space_is_busy(void);
 

@@ -19,6 +19,8 @@
 
 enum { FIRST_BYTES = 2 << 20 };
 
+#define FIRST_LEAST ((HEAP_FIRST_UNITS + 6) * UNIT) // bytes, if the limit or the disk allows no more
+
 // Whether the heap is in use is told by a lock on this byte of the region's file, which the kernel drops with the
 // process.  It lies behind any content, and before the bytes whose locks say who maps the file (daemon/store/mark.c):
 // a lock there would be another process's to the daemon, which then would not let this one cut the region.
@@ -132,11 +134,10 @@ static int lock_region(struct diskalloc_region *r, short type)
     return e;
 }
 
-// The notes of the first units.
-static int format(struct diskalloc_heap *h)
+// The notes of the first units, of a region whose first END units are accessible.
+static int format(struct diskalloc_heap *h, uint32_t end)
 {
     struct heap_header *header = h->header;
-    uint32_t end = (uint32_t)(h->region->size / UNIT);
     int e;
 
     memset(header, 0, sizeof *header);
@@ -176,6 +177,7 @@ static int mark(struct diskalloc_region *r)
 static int make(struct diskalloc_heap *h)
 {
     struct diskalloc_region *r = h->region;
+    uint64_t end = 0;
     int e = r->backing->committed ? 0 : mark(r);
 
     error_forget();
@@ -183,10 +185,12 @@ static int make(struct diskalloc_heap *h)
         e = region_resize(r, FIRST_BYTES);
         if (e == -EDQUOT || e == -ENOSPC) {
             error_forget();
-            e = region_resize(r, (HEAP_FIRST_UNITS + 6) * UNIT);
+            e = region_resize(r, FIRST_LEAST);
         }
     }
-    return e < 0 ? e : format(h);
+    if (e == 0)
+        e = space_grant(r, 0, FIRST_LEAST, &end);
+    return e < 0 ? e : format(h, (uint32_t)u64_min(end / UNIT, h->units_max));
 }
 
 static bool has_magic(const struct diskalloc_heap *h)

@@ -63,19 +63,52 @@ static int grow_region(struct diskalloc_region *r, uint64_t needed)
     return e;
 }
 
+// How far the bytes from FROM on are granted without a gap.
+static uint64_t granted_until(struct diskalloc_region *r, uint64_t from)
+{
+    const struct ranges *discarded = &r->backing->discarded;
+    uint64_t end;
+    size_t i;
+
+    pthread_mutex_lock(&r->lock);
+    end = r->size;
+    i = ranges_find(discarded, from);
+    if (i < discarded->n)
+        end = u64_min(end, u64_max(discarded->items[i].offset, from));
+    pthread_mutex_unlock(&r->lock);
+    return end;
+}
+
+int space_grant(struct diskalloc_region *r, uint64_t from, uint64_t needed, uint64_t *ret_end)
+{
+    uint64_t to = u64_min(r->size, needed);
+    int e = 0;
+
+    if (from < to && granted_until(r, from) < to)
+        e = region_restore(r, from, to - from);
+    if (e == 0 && r->size < needed)
+        e = grow_region(r, needed);
+    if (e < 0)
+        return e;
+    *ret_end = granted_until(r, from);
+    return *ret_end >= needed ? 0 : error_why(-EBUSY, "another program gives back parts of the heap's region");
+}
+
+// Behind the heap's end the region may have bytes that the heap does not know: a program was killed while it cut the
+// region, or something else made the region larger.  Parts of them may be discarded.  Those that are needed are
+// restored first; the heap ends before the others, and the next growth comes to them.
 int space_grow(struct diskalloc_heap *h, uint32_t end)
 {
     struct diskalloc_region *r = h->region;
-    uint64_t before = r->size, needed = end * UNIT;
-    int e = 0;
+    uint64_t from = atomic_load(&h->extent) * UNIT, before = r->size, granted;
+    int e;
 
     busy = true;
-    if (before < needed)
-        e = grow_region(r, needed);
+    e = space_grant(r, from, end * UNIT, &granted);
     busy = false;
     pthread_mutex_lock(&h->lock);
     if (e == 0)
-        e = heap_extend(h, (uint32_t)u64_min(r->size / UNIT, h->units_max), (uint32_t)(align_up(before, UNIT) / UNIT));
+        e = heap_extend(h, (uint32_t)u64_min(granted / UNIT, h->units_max), (uint32_t)(align_up(before, UNIT) / UNIT));
     pthread_mutex_unlock(&h->lock);
     return e;
 }
@@ -245,7 +278,8 @@ static bool is_clean(int e)
 }
 
 // With both locks; releases the heap's meanwhile.  The heap ends at AT from now on, and the region is cut there.  A
-// program that is killed between the two leaves a region that is larger than the heap, which the next growth finds.
+// program that is killed between the two leaves a region that is larger than the heap, which the next growth finds
+// (space_grow).
 static int cut(struct diskalloc_heap *h, uint32_t at, uint32_t n)
 {
     int e;

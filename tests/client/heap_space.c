@@ -44,6 +44,63 @@ static void what_is_free_goes_back_to_the_disk(struct test_backend *b)
 }
 FOR_EACH_BACKEND(what_is_free_goes_back_to_the_disk)
 
+// As a program leaves it that is killed while it cuts the region: the bytes behind the heap are there still, and parts
+// of them are discarded.  A new region is only marked as a heap.
+static void lengthen(struct test_backend *b, const char *name, uint64_t hole, uint64_t hole_size)
+{
+    struct diskalloc_region *r = NULL;
+
+    assert_int_equal(open_named(b->da, name, 0, DISKALLOC_REGION_CREATE, &r), 0);
+    if (diskalloc_region_size(r) == 0)
+        assert_int_equal(diskalloc_region_commit(r, 0, REGION_OF_A_HEAP, 0), 0);
+    assert_int_equal(diskalloc_region_resize(r, 64 * MIB), 0);
+    memset((char *)diskalloc_region_data(r) + hole, 9, hole_size);
+    assert_int_equal(diskalloc_region_discard(r, hole, hole_size), 0);
+    diskalloc_region_close(r);
+}
+
+static void a_heap_grows_over_what_was_given_back_behind_its_end(struct test_backend *b)
+{
+    for (uint64_t hole = 3 * MIB; hole < 48 * MIB; hole += 20 * MIB) {
+        struct diskalloc_heap *h = open_heap(b, "cut");
+        char *p;
+
+        assert_int_equal(diskalloc_heap_set_root(h, strcpy(diskalloc_heap_malloc(h, 100), "kept")), 0);
+        diskalloc_heap_close(h);
+        lengthen(b, "cut", hole == 3 * MIB ? 512 * KIB : hole, 16 * MIB);
+        h = open_heap(b, "cut");
+        assert_string_equal((char *)diskalloc_heap_root(h), "kept");
+        for (size_t size = 100 * KIB; size <= 100 * MIB; size *= 10) {
+            p = diskalloc_heap_calloc(h, 1, size);
+            assert_non_null(p);
+            for (size_t i = 0; i < size; i++)
+                if (p[i] != 0)
+                    fail_msg("byte %zu of %zu", i, size);
+            memset(p, 5, size);
+        }
+        assert_string_equal((char *)diskalloc_heap_root(h), "kept");
+        diskalloc_heap_close(h);
+        assert_int_equal(diskalloc_region_unlink(b->da, "cut"), 0);
+    }
+}
+FOR_EACH_BACKEND(a_heap_grows_over_what_was_given_back_behind_its_end)
+
+// The region was marked as a heap, and not made one yet.
+static void a_heap_is_made_where_parts_were_given_back(struct test_backend *b)
+{
+    for (uint64_t hole = 2 * UNIT; hole < 64 * MIB; hole += 24 * MIB) {
+        struct diskalloc_heap *h;
+
+        lengthen(b, "made", hole, 8 * MIB);
+        h = open_heap(b, "made");
+        for (size_t i = 0; i < 100; i++)
+            memset(diskalloc_heap_malloc(h, MIB), 3, MIB);
+        diskalloc_heap_close(h);
+        assert_int_equal(diskalloc_region_unlink(b->da, "made"), 0);
+    }
+}
+FOR_EACH_BACKEND(a_heap_is_made_where_parts_were_given_back)
+
 static void the_end_of_the_heap_is_cut(struct test_backend *b)
 {
     struct diskalloc_heap *h = NULL;
@@ -279,6 +336,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_BACKEND(what_is_free_goes_back_to_the_disk),
+        EACH_BACKEND(a_heap_grows_over_what_was_given_back_behind_its_end),
+        EACH_BACKEND(a_heap_is_made_where_parts_were_given_back),
         EACH_BACKEND(the_end_of_the_heap_is_cut),
         EACH_BACKEND(memory_of_calloc_is_zero_wherever_it_comes_from),
         TEST(a_quota_that_refuses_is_named),
