@@ -149,6 +149,11 @@ static int read_spans(struct diskalloc_heap *h, uint32_t extent, bool checked)
     return 0;
 }
 
+int check_root_is_granted(const struct diskalloc_heap *h)
+{
+    return is_accessible(h, (uint32_t)(h->root / UNIT), 1) ? 0 : damaged("the root was given back", h->root);
+}
+
 static int check_root(struct diskalloc_heap *h)
 {
     uint64_t root = 0;

@@ -118,8 +118,10 @@ void slab_adopt(struct diskalloc_heap *h, uint32_t slab, unsigned c);
 void slabs_drop_spares(struct diskalloc_heap *h);
 bool slabs_is_used(const struct diskalloc_heap *h, const void *block);
 
-// check.c.  Both 0; or -EINVAL: the heap is damaged, and the reason says how.
+// check.c.  All 0; or -EINVAL: the heap is damaged, and the reason says how.
 // The header, of a region of at least one unit.
 int check_header(const struct diskalloc_heap *h);
+// The root, which lies within the heap: whether the region grants its unit.
+int check_root_is_granted(const struct diskalloc_heap *h);
 // Fills `units` and the lists from the region.  Also -ENOMEM.
 int check_read(struct diskalloc_heap *h);

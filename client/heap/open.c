@@ -218,38 +218,6 @@ static int check_kind(const struct diskalloc_region *r)
     return error_why(-EPROTOTYPE, "the region is a vector with elements of %u bytes", b->element_size);
 }
 
-// Of a heap that is read only the header is read: others may be changing the rest.
-static int read_root(struct diskalloc_heap *h)
-{
-    uint64_t extent = 0;
-
-    unseal(atomic_load(&h->header->extent), SEAL_EXTENT, 0, &extent);
-    atomic_store(&h->extent, 0);
-    unseal(atomic_load(&h->header->root), SEAL_ROOT, 0, &h->root);
-    if (h->root >= (uint32_t)extent * UNIT)
-        return error_why(-EINVAL, "the heap in this region is damaged: the root lies outside");
-    h->read_only = true;
-    return 0;
-}
-
-static int fill(struct diskalloc_heap *h)
-{
-    struct diskalloc_region *r = h->region;
-    int e = check_kind(r);
-
-    if (e < 0)
-        return e;
-    if (is_empty(h))
-        return r->backing->read_only ? error_why(-EROFS, "the region is empty, and attached for reading only")
-                                     : make(h);
-    if (r->size < UNIT)
-        return error_why(-EINVAL, "there is no heap in this region of %llu bytes", (unsigned long long)r->size);
-    e = check_header(h);
-    if (e < 0)
-        return e;
-    return r->backing->read_only ? read_root(h) : check_read(h);
-}
-
 static int refresh(struct diskalloc_region *r)
 {
     int e;
@@ -265,6 +233,61 @@ static int refresh(struct diskalloc_region *r)
     if (e == -ESTALE) // unlinked: its memory is there all the same
         error_forget();
     return e == -ESTALE ? 0 : e;
+}
+
+// Of a heap that is read only the header is read: others may be changing the rest.  That the root is accessible is
+// looked at all the same: the program goes there next.
+static int read_root(struct diskalloc_heap *h)
+{
+    uint64_t extent = 0;
+    int e;
+
+    unseal(atomic_load(&h->header->extent), SEAL_EXTENT, 0, &extent);
+    atomic_store(&h->extent, 0);
+    unseal(atomic_load(&h->header->root), SEAL_ROOT, 0, &h->root);
+    if (h->root >= (uint32_t)extent * UNIT)
+        return error_why(-EINVAL, "the heap in this region is damaged: the root lies outside");
+    e = h->root ? check_root_is_granted(h) : 0;
+    h->read_only = e == 0;
+    return e;
+}
+
+// Another process may have changed the heap since this one asked what the region grants: a heap that seems to be
+// damaged is looked at again, after asking once more.
+static int fill_reader(struct diskalloc_heap *h)
+{
+    int e = check_header(h), refreshed;
+
+    if (e == 0)
+        e = read_root(h);
+    if (e != -EINVAL)
+        return e;
+    error_forget();
+    refreshed = refresh(h->region);
+    if (refreshed < 0)
+        return refreshed;
+    if (h->region->size < UNIT)
+        return error_why(-EINVAL, "the heap in this region was cut");
+    e = check_header(h);
+    return e < 0 ? e : read_root(h);
+}
+
+static int fill(struct diskalloc_heap *h)
+{
+    struct diskalloc_region *r = h->region;
+    int e = check_kind(r);
+
+    if (e < 0)
+        return e;
+    if (is_empty(h))
+        return r->backing->read_only ? error_why(-EROFS, "the region is empty, and attached for reading only")
+                                     : make(h);
+    if (r->size < UNIT)
+        return error_why(-EINVAL, "there is no heap in this region of %llu bytes", (unsigned long long)r->size);
+    if (r->backing->read_only)
+        return fill_reader(h);
+    e = check_header(h);
+    return e < 0 ? e : check_read(h);
 }
 
 static int open_taken(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)

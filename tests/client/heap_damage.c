@@ -188,6 +188,32 @@ static void a_reader_is_refused_a_root_outside_of_the_heap(void **state)
     remove_file(&f);
 }
 
+// The program would go there next.
+static void a_reader_is_refused_a_root_that_was_given_back(struct test_backend *b)
+{
+    struct diskalloc_region *r = NULL;
+    struct diskalloc_heap *h = open_heap(b, "root");
+    char *root = diskalloc_heap_malloc(h, 100000);
+    uint64_t at = DISKALLOC_HEAP_OFFSET(h, root);
+    int e;
+
+    root[0] = 'r';
+    assert_int_equal(diskalloc_heap_set_root(h, root), 0);
+    diskalloc_heap_close(h);
+    h = try_open_heap(b, "root", DISKALLOC_REGION_READ_ONLY, &e);
+    assert_int_equal(e, 0);
+    assert_int_equal(*(char *)diskalloc_heap_root(h), 'r');
+    diskalloc_heap_close(h);
+    assert_int_equal(open_named(b->da, "root", 0, 0, &r), 0);
+    assert_int_equal(diskalloc_region_discard(r, at, UNIT), 0);
+    diskalloc_region_close(r);
+    assert_null(try_open_heap(b, "root", DISKALLOC_REGION_READ_ONLY, &e));
+    assert_int_equal(e, -EINVAL);
+    assert_non_null(strstr(diskalloc_last_error(), "the root was given back"));
+    assert_int_equal(diskalloc_region_unlink(b->da, "root"), 0);
+}
+FOR_EACH_BACKEND(a_reader_is_refused_a_root_that_was_given_back)
+
 static void spans_that_do_not_fit_together_are_refused(void **state)
 {
     const size_t next_at = UNIT + offsetof(struct heap_segment, next);
@@ -351,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_header_that_does_not_fit_is_refused),
         TEST(a_reader_is_refused_a_root_outside_of_the_heap),
+        EACH_BACKEND(a_reader_is_refused_a_root_that_was_given_back),
         TEST(spans_that_do_not_fit_together_are_refused),
         EACH_BACKEND(a_heap_of_which_parts_were_given_back_is_refused),
         TEST(whatever_a_heap_says_nothing_outside_is_touched),
