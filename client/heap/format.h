@@ -43,6 +43,7 @@ struct heap_header {
     struct home_header first;
     _Atomic uint64_t extent; // sealed: units (32 bits) and segments (22 bits)
     _Atomic uint64_t root;   // sealed: the offset of a block, 0: none
+    _Atomic uint64_t in_use; // by which process (in_use.c); 0: none, or its lock says so
 };
 
 struct heap_segment {

@@ -63,7 +63,9 @@ struct diskalloc_heap {
     uint32_t units_max; // of address space for `units`
     bool inherited;     // came through fork
     bool read_only;
-    bool shared; // others can find the region: it is locked, and what is free is given back at the end
+    bool beside_reader; // a reader holds the lock that says that a heap is open
+    uint64_t claimed;   // the word of the header that says so instead; 0: none
+    bool shared;        // others can find the region: it is locked, and what is free is given back at the end
     struct fork_hook fork;
 
     // A thread that changes what the region grants holds `space`, then `lock` except while it waits for the region.
@@ -117,6 +119,15 @@ void slab_adopt(struct diskalloc_heap *h, uint32_t slab, unsigned c);
 // The heap ends: empty slabs are not kept any more.
 void slabs_drop_spares(struct diskalloc_heap *h);
 bool slabs_is_used(const struct diskalloc_heap *h, const void *block);
+
+// in_use.c: whether the heap is open elsewhere.
+// Locks the heap.  0; -EBUSY: another process has it open, or this one; -errno.
+int in_use_lock(struct diskalloc_heap *h);
+// After that, when the header is accessible, and before the heap is read or made: if there was no more than a reader's
+// lock, sees to it that no other process has the heap.  0; -EBUSY.
+int in_use_claim(struct diskalloc_heap *h);
+// Takes back what the two have done.
+void in_use_end(struct diskalloc_heap *h);
 
 // check.c.  All 0; or -EINVAL: the heap is damaged, and the reason says how.
 // The header, of a region of at least one unit.

@@ -5,7 +5,6 @@
 // was left by a program that was killed in between, and is made anew.
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,11 +19,6 @@
 enum { FIRST_BYTES = 2 << 20 };
 
 #define FIRST_LEAST ((HEAP_FIRST_UNITS + 6) * UNIT) // bytes, if the limit or the disk allows no more
-
-// Whether the heap is in use is told by a lock on this byte of the region's file, which the kernel drops with the
-// process.  It lies behind any content, and before the bytes whose locks say who maps the file (daemon/store/mark.c):
-// a lock there would be another process's to the daemon, which then would not let this one cut the region.
-#define IN_USE_AT (((int64_t)1 << 62) - 1)
 
 static void forked(struct fork_hook *hook)
 {
@@ -115,32 +109,13 @@ static void give_region_back(struct diskalloc_region *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-// 0; -EBUSY: the heap is open elsewhere; -errno.
-static int lock_region(struct diskalloc_region *r, short type)
-{
-    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = IN_USE_AT, .l_len = 1};
-    int fd, e;
-
-    pthread_mutex_lock(&r->lock);
-    fd = region_keep_file(r);
-    pthread_mutex_unlock(&r->lock);
-    if (fd < 0)
-        return fd;
-    do
-        e = fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
-    while (e == -EINTR);
-    if (e == -EAGAIN || e == -EACCES)
-        return error_why(-EBUSY, "the heap is open already, in this process or another one");
-    return e;
-}
-
 // The notes of the first units, of a region whose first END units are accessible.
 static int format(struct diskalloc_heap *h, uint32_t end)
 {
     struct heap_header *header = h->header;
     int e;
 
-    memset(header, 0, sizeof *header);
+    memset(header, 0, offsetof(struct heap_header, in_use));
     header->first.version = HEAP_VERSION;
     header->first.unit = (uint32_t)UNIT;
     if (home_is_possible((uintptr_t)h->base, h->region->mapping.reserve))
@@ -172,25 +147,6 @@ static int mark(struct diskalloc_region *r)
     int e = region_commit(r, 0, REGION_OF_A_HEAP, 0);
 
     return e == -ESTALE || (e == -EOPNOTSUPP && !r->backing->named) ? 0 : e;
-}
-
-static int make(struct diskalloc_heap *h)
-{
-    struct diskalloc_region *r = h->region;
-    uint64_t end = 0;
-    int e = r->backing->committed ? 0 : mark(r);
-
-    error_forget();
-    if (e == 0 && r->size < FIRST_BYTES) {
-        e = region_resize(r, FIRST_BYTES);
-        if (e == -EDQUOT || e == -ENOSPC) {
-            error_forget();
-            e = region_resize(r, FIRST_LEAST);
-        }
-    }
-    if (e == 0)
-        e = space_grant(r, 0, FIRST_LEAST, &end);
-    return e < 0 ? e : format(h, (uint32_t)u64_min(end / UNIT, h->units_max));
 }
 
 static bool has_magic(const struct diskalloc_heap *h)
@@ -233,6 +189,44 @@ static int refresh(struct diskalloc_region *r)
     if (e == -ESTALE) // unlinked: its memory is there all the same
         error_forget();
     return e == -ESTALE ? 0 : e;
+}
+
+// Another process may have had the heap until now: then what was heard of the region is old.
+static int claim(struct diskalloc_heap *h)
+{
+    int e = in_use_claim(h);
+
+    return e == 0 && h->beside_reader ? refresh(h->region) : e;
+}
+
+static int read_all(struct diskalloc_heap *h)
+{
+    int e = check_header(h);
+
+    return e < 0 ? e : check_read(h);
+}
+
+static int make(struct diskalloc_heap *h)
+{
+    struct diskalloc_region *r = h->region;
+    uint64_t end = 0;
+    int e = r->backing->committed ? 0 : mark(r);
+
+    error_forget();
+    if (e == 0 && r->size < FIRST_BYTES) {
+        e = region_resize(r, FIRST_BYTES);
+        if (e == -EDQUOT || e == -ENOSPC) {
+            error_forget();
+            e = region_resize(r, FIRST_LEAST);
+        }
+    }
+    if (e == 0)
+        e = space_grant(r, 0, FIRST_LEAST, &end);
+    if (e == 0)
+        e = claim(h);
+    if (e == 0 && h->beside_reader && has_magic(h)) // another process has made it meanwhile
+        return read_all(h);
+    return e < 0 ? e : format(h, (uint32_t)u64_min(end / UNIT, h->units_max));
 }
 
 // Of a heap that is read only the header is read: others may be changing the rest.  That the root is accessible is
@@ -287,7 +281,9 @@ static int fill(struct diskalloc_heap *h)
     if (r->backing->read_only)
         return fill_reader(h);
     e = check_header(h);
-    return e < 0 ? e : check_read(h);
+    if (e == 0)
+        e = claim(h);
+    return e < 0 ? e : read_all(h);
 }
 
 static int open_taken(struct diskalloc_region *r, bool shared, struct diskalloc_heap **ret)
@@ -300,14 +296,14 @@ static int open_taken(struct diskalloc_region *r, bool shared, struct diskalloc_
         return error_why(-ENOMEM, "no address space for the heap's lists");
     h->shared = shared;
     if (shared && !r->backing->read_only) {
-        e = lock_region(r, F_WRLCK);
+        e = in_use_lock(h);
         locked = e == 0;
     }
     if (e == 0)
         e = fill(h);
     if (e < 0) {
         if (locked)
-            lock_region(r, F_UNLCK);
+            in_use_end(h);
         heap_free(h);
         return e;
     }
@@ -371,7 +367,7 @@ static void leave(struct diskalloc_heap *h)
     space_trim_all(h);
     if (h->region->backing->named)
         region_commit(h->region, atomic_load(&h->extent) * UNIT, REGION_OF_A_HEAP, 0);
-    lock_region(h->region, F_UNLCK);
+    in_use_end(h);
     error_forget();
 }
 

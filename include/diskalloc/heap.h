@@ -26,8 +26,10 @@
  * (char *)p - (char *)home + (char *)base, and back before it closes the heap.  The home is seldom taken: it is chosen
  * by the region's name (or, of a caller's file, by its inode), from addresses that the kernel uses for nothing else.
  *   One process at a time may have such a heap open, once: a second diskalloc_heap_open is -EBUSY, in this process too.
- *   (The heap holds a lock on the region's file for that, and so a descriptor.  It is no fence: who must keep others
- *   from writing to the region at all opens it with DISKALLOC_REGION_SOLE_WRITER.)  With a region that is attached
+ *   (The heap holds a lock on the region's file for that, and so a descriptor.  A lock of a program that may only
+ *   read the file keeps nobody out; then the processes are told apart by their numbers, and -EBUSY is also for a heap
+ *   whose last process was killed in another pid namespace.  It is no fence: who must keep others from writing to the
+ *   region at all opens it with DISKALLOC_REGION_SOLE_WRITER.)  With a region that is attached
  *   READ_ONLY, any process can open the heap at any time: the root, the base and the bytes can be read, all else is
  *   -EROFS or does nothing; the program that writes has to keep what others read in order.
  *   A program may be killed at any moment, also within these functions: the heap can be opened again, each block is
