@@ -186,7 +186,7 @@ static void a_list_that_cannot_be_read_or_written_is_told_of_and_written_when_th
     assert_int_equal(log_count(&d, "/.grace cannot be read: Is a directory: grace periods begin anew"), 1);
     assert_int_equal(raw_open(&c, d.socket), RAW_CODE(OK));
     assert_int_equal(raw_create(&c, &h, 5 * MIB), RAW_CODE(OK));
-    await_log(&d, "/.grace cannot be written: Is a directory: a restart would begin grace periods anew", 1);
+    await_log(&d, "/.grace cannot be written: Directory not empty: a restart would begin grace periods anew", 1);
     obstruct(&d, ".grace", false);
     test_wait_until(is_noted, &d, 60, "the daemon has tried again");
     assert_int_equal(log_count(&d, "/.grace cannot be written"), 1); // once, however often it was tried
