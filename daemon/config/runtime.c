@@ -64,7 +64,7 @@ int config_load_runtime(struct config *c, int dir_fd, const char *dir, config_wa
                         char **ret_error)
 {
     _cleanup_free_ char *path = NULL;
-    FILE *stream;
+    FILE *stream = NULL;
     int r;
 
     if (asprintf(&path, "%s/%s", dir, CONFIG_RUNTIME_FILE) < 0) {
