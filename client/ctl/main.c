@@ -173,8 +173,8 @@ static int run_or_print(struct ctl *ctl, const struct parsed *p)
     return p->instead == INSTEAD_VERSION ? help_print_version() : told(ctl, run(ctl, p));
 }
 
-// What was closed must not be the number of the connection, to which output would go then.  In its place is what can
-// be neither read nor written as it would be, and is closed in programs that are run.
+// The number of a standard descriptor that was closed must not become that of the connection, to which output would go
+// then.  In its place is a directory, which can be neither read nor written so, and is closed in programs that are run.
 static void fill_standard_descriptors(void)
 {
     int fd = STDIN_FILENO;

@@ -29,5 +29,5 @@ bool witness_is_ours(const struct witness *w);
 bool witness_has_child(const struct witness *w);
 // HAS_ENDED: no child has it any more, and a later one of this process may be made of what it had.
 void witness_close(struct witness *w, bool has_ended);
-// What was kept for later ones.  To be called in a child too, before it makes any.
+// Closes the file that was kept for later ones.  To be called in a child too, before it makes any.
 void witness_close_spare(void);

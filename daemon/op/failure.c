@@ -24,7 +24,7 @@ static const char *format(uint64_t n, bool is_bytes, char ret[static 24])
     return ret;
 }
 
-// Who has asked, for a region that may be another user's.
+// The user whose client has asked: the region may be another user's.
 static uid_t asking_uid(const struct op *op)
 {
     return op->asker ? op->asker->uid : op->region->record.owner_uid;

@@ -1,6 +1,6 @@
 // The daemon's own files that it changes in place: see own_file.h.
 //
-// What lies at their names is not trusted.  A copy of the spill directory, or a mistake, may have made such a name a
+// Files at their names are not trusted.  A copy of the spill directory, or a mistake, may have made such a name a
 // second name (a hard link) of a region's file, and the daemon would cut that region.  So a file is looked at before it
 // is opened, because opening a pipe or a device has effects of its own, and again after that.
 #include "daemon/store/own_file.h"

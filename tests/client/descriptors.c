@@ -332,7 +332,7 @@ static void a_new_event_descriptor_is_given_for_one_that_was_closed(void **state
     backend_stop(&b);
 }
 
-// What is closed stays closed, so that no output gets into a region or to the daemon.
+// Numbers that the program has closed stay closed, so that no output gets into a region or to the daemon.
 static void use_without_standard_descriptors(void *data)
 {
     const struct test_backend *b = data;
