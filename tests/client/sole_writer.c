@@ -328,8 +328,7 @@ static void who_lies_about_having_been_the_writer_is_kept_out(void **state)
     backend_start(&b, true, NULL, NULL);
     assert_int_equal(open_named(b.da, "mine", 4096, CREATE | SOLE, &r), 0);
     lie = (struct lie){.socket = b.daemon.socket};
-    for (size_t i = 0; i < sizeof lie.handle.bytes; i++)
-        assert_int_equal(sscanf(diskalloc_region_handle(r) + 2 * i, "%2hhx", &lie.handle.bytes[i]), 1);
+    lie.handle = raw_handle_of(diskalloc_region_handle(r));
     for (int i = 0; i < 2; i++) {
         test_daemon_kill(&b.daemon, SIGKILL);
         test_daemon_restart(&b.daemon);

@@ -219,8 +219,7 @@ static void another_users_region_of_the_same_handle_is_not_taken_for_it(void **s
     backend_start(&b, true, NULL, NULL);
     assert_int_equal(open_named(b.da, "mine", MIB, DISKALLOC_REGION_CREATE, &r), 0);
     ((char *)diskalloc_region_data(r))[MIB - 1] = 7;
-    for (size_t i = 0; i < sizeof handle.bytes; i++)
-        assert_int_equal(sscanf(diskalloc_region_handle(r) + 2 * i, "%2hhx", &handle.bytes[i]), 1);
+    handle = raw_handle_of(diskalloc_region_handle(r));
     test_daemon_kill(&b.daemon, SIGKILL);
     snprintf(path, sizeof path, "%s/0/%s", b.daemon.spill, diskalloc_region_handle(r));
     assert_return_code(unlink(path), errno);

@@ -193,8 +193,7 @@ static void a_user_who_writes_to_anothers_region_waits_in_an_own_place(void **st
     o.flags = DISKALLOC_REGION_CREATE;
     assert_int_equal(diskalloc_region_open(b.da, "shared", &o, &shared), 0);
     a->size = 60 * MIB;
-    for (size_t i = 0; i < sizeof a->handle.bytes; i++)
-        assert_int_equal(sscanf(diskalloc_region_handle(shared) + 2 * i, "%2hhx", &a->handle.bytes[i]), 1);
+    a->handle = raw_handle_of(diskalloc_region_handle(shared));
     own = make_region(b.da, 16 * MIB);
     actor_go(&actor);
     actor_await(&actor);

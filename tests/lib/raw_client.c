@@ -25,6 +25,16 @@ struct raw_handle raw_handle_new(void)
     return h;
 }
 
+struct raw_handle raw_handle_of(const char *text)
+{
+    struct raw_handle h = {0};
+
+    for (size_t i = 0; i < sizeof h.bytes; i++)
+        if (sscanf(text + 2 * i, "%2hhx", &h.bytes[i]) != 1)
+            abort();
+    return h;
+}
+
 ProtobufCBinaryData raw_bytes(const struct raw_handle *h)
 {
     return (ProtobufCBinaryData){.len = sizeof(h->bytes), .data = (uint8_t *)h->bytes};

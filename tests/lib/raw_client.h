@@ -33,6 +33,7 @@ struct raw_handle {
 };
 
 struct raw_handle raw_handle_new(void);
+struct raw_handle raw_handle_of(const char *text); // as diskalloc_region_handle has it
 ProtobufCBinaryData raw_bytes(const struct raw_handle *h);
 ProtobufCBinaryData raw_text(const char *text);
 void raw_free(RawReply *reply);

@@ -172,8 +172,7 @@ static void a_refusal_names_who_has_asked(void **state)
     o.flags = DISKALLOC_REGION_CREATE;
     o.mode = 0666;
     assert_int_equal(diskalloc_region_open(w.da[0], "shared", &o, &shared), 0);
-    for (size_t i = 0; i < sizeof handle.bytes; i++)
-        assert_int_equal(sscanf(diskalloc_region_handle(shared) + 2 * i, "%2hhx", &handle.bytes[i]), 1);
+    handle = raw_handle_of(diskalloc_region_handle(shared));
     m.handle = raw_bytes(&handle);
     q.body_case = RAW_BODY(ATTACH_REGION);
     q.attach_region = &m;
